@@ -1,0 +1,15 @@
+//! Bytes to values and back: the ground floor.
+//!
+//! No files, clock, locks or mapping. Decoding keeps what it found even when it is wrong;
+//! validation is a separate step. Sources: fileformat2.html section 4, wal.c, btreeInt.h.
+
+mod bytes;
+pub mod checksum;
+pub mod frame;
+pub mod page_size;
+pub mod wal_header;
+
+pub use checksum::{ByteOrder, Checksum};
+pub use frame::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno, Salts};
+pub use page_size::PageSize;
+pub use wal_header::{WAL_HEADER_BYTES, WalHeader, WalHeaderFault};

@@ -1,0 +1,84 @@
+//! The one error of the storage floor.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Result of a storage call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Which call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// [`super::Vfs::open`].
+    Open,
+    /// [`super::Vfs::delete`].
+    Delete,
+    /// [`super::Vfs::exists`] and [`super::Vfs::full_path`].
+    Access,
+    /// [`super::Vfs::randomness`].
+    Randomness,
+    /// [`super::File::read_at`].
+    Read,
+    /// [`super::File::write_at`].
+    Write,
+    /// [`super::File::truncate`].
+    Truncate,
+    /// [`super::File::sync`].
+    Sync,
+    /// [`super::File::size`].
+    Size,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Delete => "delete",
+            Self::Access => "access",
+            Self::Randomness => "random bytes",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Truncate => "truncate",
+            Self::Sync => "sync",
+            Self::Size => "size",
+        })
+    }
+}
+
+/// A storage call that failed, with the system's own error behind it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {verb}{}: {source}", path.display(), at(*.offset_bytes))]
+pub struct Error {
+    /// The call.
+    pub verb: Verb,
+    /// The file it was made on.
+    pub path: PathBuf,
+    /// Where in the file, for reads and writes.
+    pub offset_bytes: Option<u64>,
+    /// What the system said; its raw code is in `raw_os_error`.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Error {
+    /// An error of a call that has no offset.
+    pub fn new(verb: Verb, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self { verb, path: path.into(), offset_bytes: None, source }
+    }
+
+    /// An error of a read or write at `offset_bytes`.
+    pub fn at(verb: Verb, path: impl Into<PathBuf>, offset_bytes: u64, source: io::Error) -> Self {
+        Self { verb, path: path.into(), offset_bytes: Some(offset_bytes), source }
+    }
+
+    /// Whether the file was not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+fn at(offset_bytes: Option<u64>) -> String {
+    offset_bytes.map(|offset| format!(" at offset {offset}")).unwrap_or_default()
+}
