@@ -11,5 +11,7 @@
 //! - [`commands`]: one file a command: its arguments, its report, its run function.
 //! - [`cli`]: the clap tree, dispatch, exit codes, errors on the terminal, progress, interrupt.
 
+pub mod analysis;
 pub mod format;
+pub mod scan;
 pub mod storage;

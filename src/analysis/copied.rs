@@ -1,0 +1,137 @@
+//! Was a damaged log copied into the database past the damage?
+//!
+//! If it was, the old frames before the damage override newer pages of the file, and SQLite sees a
+//! mixture of two times. Told by comparing page images, never by the wal-index alone.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::format::{Checksum, FrameNo, PageSize, Pgno};
+use crate::scan::{self, Watch};
+use crate::storage::{self, File};
+
+use super::link::Link;
+use super::state::StateFold;
+use super::{Examination, LogShape};
+
+/// What SQLite will see of a damaged log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SqliteSees {
+    /// The state of the last commit before the damage.
+    Prefix,
+    /// Pages of that state over newer pages of the file.
+    Mixture,
+    /// The newest state: everything behind the damage is already in the file.
+    Complete,
+    /// The database is not at hand, or the comparison tells nothing.
+    Unknown,
+}
+
+/// What is known of one page that has frames behind the stop.
+struct Page {
+    in_database: Option<Checksum>,
+    before_stop: Option<Checksum>,
+    newest: Checksum,
+    any_equals_database: bool,
+}
+
+/// Compares the pages behind the stop of a damaged log with those in `database`.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn sqlite_sees(
+    log: &dyn File,
+    database: &dyn File,
+    examination: &Examination,
+    watch: &dyn Watch,
+) -> Result<SqliteSees, scan::Error> {
+    let Some(shape) = examination.shape else { return Ok(SqliteSees::Unknown) };
+    let Some(last) = examination.tail.last_lost_commit else { return Ok(SqliteSees::Prefix) };
+    let mut pages = pages_behind(log, database, examination, &shape, last, watch)?;
+    let joiner = shape.joiner();
+    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+    for facts in shape.facts(log, committed, watch) {
+        let facts = facts?;
+        if let Some(page) = pages.get_mut(&facts.header.page) {
+            page.before_stop = Some(joiner.image_sum(&facts));
+        }
+    }
+    Ok(weigh(pages.values()))
+}
+
+fn pages_behind(
+    log: &dyn File,
+    database: &dyn File,
+    examination: &Examination,
+    shape: &LogShape,
+    last: FrameNo,
+    watch: &dyn Watch,
+) -> Result<HashMap<Pgno, Page>, scan::Error> {
+    let joiner = shape.joiner();
+    let mut pages: HashMap<Pgno, Page> = HashMap::new();
+    let prefix = &examination.prefix;
+    let mut fold = StateFold::behind_prefix(shape, prefix, &examination.tail);
+    let mut facts_behind = shape.facts(log, prefix.stop.frame..last.next(), watch);
+    let mut done = false;
+    while !done {
+        let slot = match facts_behind.next() {
+            Some(facts) => fold.push(facts?),
+            None => {
+                done = true;
+                fold.finish()
+            }
+        };
+        let Some(judged) = slot.map(|slot| slot.judged) else { continue };
+        if judged.link != Link::Linked {
+            continue;
+        }
+        let sum = joiner.image_sum(&judged.facts);
+        let pgno = judged.header.page;
+        if let Some(page) = pages.get_mut(&pgno) {
+            page.newest = sum;
+            page.any_equals_database |= page.in_database == Some(sum);
+        } else {
+            let in_database = page_sum(database, pgno, shape.page_size(), shape)?;
+            let any_equals_database = in_database == Some(sum);
+            let page = Page { in_database, before_stop: None, newest: sum, any_equals_database };
+            pages.insert(pgno, page);
+        }
+    }
+    Ok(pages)
+}
+
+fn page_sum(
+    database: &dyn File,
+    page: Pgno,
+    page_size: PageSize,
+    shape: &LogShape,
+) -> Result<Option<Checksum>, storage::Error> {
+    let mut image = vec![0; page_size.in_memory()];
+    let read = database.read_at(&mut image, page.offset_bytes(page_size))?;
+    Ok((read == image.len()).then(|| Checksum::ZERO.update(shape.order, &image)))
+}
+
+fn weigh<'a>(pages: impl Iterator<Item = &'a Page>) -> SqliteSees {
+    let (mut compared, mut newest, mut copied, mut overridden) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for page in pages {
+        compared += 1;
+        newest += u32::from(page.in_database == Some(page.newest));
+        copied += u32::from(page.any_equals_database && page.before_stop != page.in_database);
+        overridden += u32::from(
+            page.any_equals_database
+                && page.before_stop.is_some()
+                && page.before_stop != page.in_database,
+        );
+    }
+    if overridden > 0 {
+        SqliteSees::Mixture
+    } else if compared > 0 && newest == compared {
+        SqliteSees::Complete
+    } else if copied == 0 && compared > 0 {
+        SqliteSees::Prefix
+    } else {
+        SqliteSees::Unknown
+    }
+}

@@ -1,0 +1,276 @@
+//! The verdict of a log.
+
+use serde::Serialize;
+
+use crate::format::{
+    FRAME_HEADER_BYTES, FrameHeader, PageSize, Salts, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
+};
+use crate::scan::{self, Watch};
+use crate::storage::{self, File};
+
+use super::forecast::{self, Forecast};
+use super::guess;
+use super::link::{Linker, Seed};
+use super::prefix::{Prefix, PrefixFold, StopReason};
+use super::tail::{Break, Tail, TailFold};
+use super::{DamagedFrame, LogShape, Lost};
+
+/// The one verdict of a log; the first that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It could not be read, or is no log.
+    Unreadable,
+    /// There is no file.
+    Absent,
+    /// SQLite ignores the whole log, or refuses to open the database.
+    BadHeader,
+    /// SQLite will silently drop committed transactions.
+    Damaged,
+    /// What a crash leaves; nothing committed is lost.
+    TornTail,
+    /// Valid frames behind the last commit, which SQLite drops, as it should.
+    UncommittedTail,
+    /// No valid frame, nothing lost.
+    Empty,
+    /// None of these.
+    Clean,
+}
+
+impl Verdict {
+    /// The word for it in tables and JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Absent => "absent",
+            Self::BadHeader => "bad-header",
+            Self::Damaged => "damaged",
+            Self::TornTail => "torn-tail",
+            Self::UncommittedTail => "uncommitted-tail",
+            Self::Empty => "empty",
+            Self::Clean => "clean",
+        }
+    }
+}
+
+/// The header of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderStatus {
+    /// The file is shorter than a header, or has nothing behind it: SQLite does not parse it.
+    Short,
+    /// Valid.
+    Ok,
+    /// SQLite ignores it.
+    Fault(WalHeaderFault),
+}
+
+/// Why a log could not be examined.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading failed.
+    #[error(transparent)]
+    Scan(#[from] scan::Error),
+    /// More frames than SQLite can number.
+    #[error(
+        "{path}: {file_bytes} bytes hold more than 2^31 frames of {page_size_bytes}-byte pages"
+    )]
+    TooLong {
+        /// The log.
+        path: String,
+        /// Its size.
+        file_bytes: u64,
+        /// The page size in its header.
+        page_size_bytes: u32,
+    },
+}
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        Self::Scan(error.into())
+    }
+}
+
+/// Everything that the bytes of a log tell.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The header's state.
+    pub header_status: HeaderStatus,
+    /// The header as found; `None` when the file is shorter.
+    pub header: Option<WalHeader>,
+    /// Size of the file when it was sampled.
+    pub file_bytes: u64,
+    /// How its frames are read, by the header or by guess; `None` when that cannot be told.
+    pub shape: Option<LogShape>,
+    /// What recovery accepts.
+    pub prefix: Prefix,
+    /// What lies behind that.
+    pub tail: Tail,
+    /// Damaged frames, ascending.
+    pub damaged: Vec<DamagedFrame>,
+    /// What SQLite will drop.
+    pub lost: Option<Lost>,
+}
+
+impl Examination {
+    /// The page size, if header or frames tell it.
+    #[must_use]
+    pub fn page_size(&self) -> Option<PageSize> {
+        self.shape.map(|shape| shape.page_size())
+    }
+}
+
+/// Examines the log in `file`.
+///
+/// The size is sampled first and nothing beyond it is judged.
+///
+/// # Errors
+/// When reading fails, the file is cut meanwhile, or the watcher stops it. Damage is no error.
+pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error> {
+    let file_bytes = file.size()?;
+    let mut bytes = [0; WAL_HEADER_BYTES];
+    let read = file.read_at(&mut bytes, 0)?;
+    let header = (read == WAL_HEADER_BYTES).then(|| WalHeader::decode(&bytes));
+    let Some(parsed) = header.filter(|_| file_bytes > WAL_HEADER_BYTES as u64) else {
+        return Ok(empty(header, file_bytes));
+    };
+    if let Err(fault) = parsed.validate() {
+        return bad_header(file, &parsed, fault, file_bytes, watch);
+    }
+    let shape = LogShape::of(&parsed, file_bytes).ok_or_else(|| Error::TooLong {
+        path: file.path().display().to_string(),
+        file_bytes,
+        page_size_bytes: parsed.page_size_bytes,
+    })?;
+    let mut fold = PrefixFold::new(&shape);
+    for facts in shape.facts(file, crate::format::FrameNo::FIRST..shape.extent.end(), watch) {
+        fold.push(&facts?);
+    }
+    let prefix = fold.finish(&shape);
+    let tail = read_tail(file, &shape, &prefix, watch)?;
+    let Forecast { damaged, lost } = match tail.broken {
+        Break::None => Forecast::default(),
+        Break::Torn | Break::Losing(_) => forecast::forecast(file, &shape, &prefix, &tail, watch)?,
+    };
+    Ok(Examination {
+        verdict: verdict(&prefix, &tail),
+        header_status: HeaderStatus::Ok,
+        header,
+        file_bytes,
+        shape: Some(shape),
+        prefix,
+        tail,
+        damaged,
+        lost,
+    })
+}
+
+fn verdict(prefix: &Prefix, tail: &Tail) -> Verdict {
+    match tail.broken {
+        Break::Losing(_) => Verdict::Damaged,
+        Break::Torn => Verdict::TornTail,
+        Break::None if prefix.valid_frames > prefix.mx_frame => Verdict::UncommittedTail,
+        Break::None if prefix.valid_frames == 0 => Verdict::Empty,
+        Break::None => Verdict::Clean,
+    }
+}
+
+fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
+    let shape = header.filter(|h| h.validate().is_ok()).and_then(|h| LogShape::of(&h, file_bytes));
+    let reason = match file_bytes {
+        0 | 32 => StopReason::Eof,
+        _ => StopReason::Short,
+    };
+    let start = header.map(|header| header.checksum).unwrap_or_default();
+    let prefix = Prefix::none(start, reason);
+    let salts = header.map_or(Salts { salt1: 0, salt2: 0 }, |header| header.salts);
+    Examination {
+        verdict: Verdict::Empty,
+        header_status: match header {
+            Some(header) => {
+                header.validate().map_or_else(HeaderStatus::Fault, |()| HeaderStatus::Ok)
+            }
+            None => HeaderStatus::Short,
+        },
+        header,
+        file_bytes,
+        shape,
+        prefix,
+        tail: TailFold::new(&prefix, salts).finish(None),
+        damaged: Vec::new(),
+        lost: None,
+    }
+}
+
+fn bad_header(
+    file: &dyn File,
+    header: &WalHeader,
+    fault: WalHeaderFault,
+    file_bytes: u64,
+    watch: &dyn Watch,
+) -> Result<Examination, Error> {
+    let guess = guess::guess(file, header, file_bytes)?;
+    let start = guess.map_or(header.checksum, |guess| guess.shape.start);
+    let prefix = Prefix::none(start, StopReason::Header);
+    let mut tail = TailFold::new(&prefix, header.salts).finish(None);
+    let mut forecast = Forecast::default();
+    if let Some(guess) = guess {
+        tail = read_tail(file, &guess.shape, &prefix, watch)?;
+        if tail.last_lost_commit.is_some() {
+            tail.broken = Break::Losing(guess.certainty);
+        }
+        forecast = forecast::forecast(file, &guess.shape, &prefix, &tail, watch)?;
+    }
+    Ok(Examination {
+        verdict: Verdict::BadHeader,
+        header_status: HeaderStatus::Fault(fault),
+        header: Some(*header),
+        file_bytes,
+        shape: guess.map(|guess| guess.shape).or_else(|| LogShape::of(header, file_bytes)),
+        prefix,
+        tail,
+        damaged: forecast.damaged,
+        lost: forecast.lost,
+    })
+}
+
+fn read_tail(
+    file: &dyn File,
+    shape: &LogShape,
+    prefix: &Prefix,
+    watch: &dyn Watch,
+) -> Result<Tail, Error> {
+    let stop = prefix.stop.frame;
+    let mut linker = Linker::new(shape.joiner(), shape.salts, Seed::Trusted(prefix.end_sum));
+    let mut fold = TailFold::new(prefix, shape.salts);
+    let mut first = None;
+    for facts in shape.facts(file, stop..shape.extent.end(), watch) {
+        let facts = facts?;
+        first = first.or(Some(facts));
+        if let Some(judged) = linker.push(facts) {
+            fold.push(&judged);
+            // Nothing of this generation behind the stop: the rest is older, and already counted.
+            let tied = judged.link != super::link::Link::Foreign;
+            if judged.facts.frame == stop && !tied && prefix.last_current.is_none() {
+                linker.finish();
+                break;
+            }
+        }
+    }
+    if let Some(judged) = linker.finish() {
+        fold.push(&judged);
+    }
+    Ok(fold.finish(partial_salts(file, shape)?))
+}
+
+/// The salts of the partial slot at the end, if it is long enough to show them.
+fn partial_salts(file: &dyn File, shape: &LogShape) -> Result<Option<Salts>, Error> {
+    if shape.extent.trailing_bytes < 16 {
+        return Ok(None);
+    }
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    let read = file.read_at(&mut bytes, shape.extent.end().offset_bytes(shape.page_size()))?;
+    Ok((read >= 16).then(|| FrameHeader::decode(&bytes).salts))
+}

@@ -1,0 +1,181 @@
+//! The loss forecast: what SQLite will drop, and which pages cannot be had.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::format::{FrameNo, Pgno};
+use crate::scan::{self, Watch};
+use crate::storage::File;
+
+use super::link::{Fault, Link};
+use super::state::{Slot, State, StateFold};
+use super::tail::{Break, Certainty, Tail};
+use super::{LogShape, Prefix};
+
+/// What is wrong in a damaged frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The page or the first 8 header bytes.
+    Content,
+    /// The salts; the sum proves the content.
+    Salt,
+    /// The stored sum; the successor follows from the computed one.
+    ChecksumField,
+    /// No successor could tell.
+    Unknown,
+}
+
+/// A damaged frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DamagedFrame {
+    /// The frame.
+    pub frame: FrameNo,
+    /// What is wrong in it.
+    pub what: What,
+}
+
+/// How much of what SQLite drops could be had again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recoverable {
+    /// Every page of the newest state: corrected by checksum, or written again later.
+    All,
+    /// Something, or all of it under a doubt.
+    Some,
+    /// Nothing: no frame behind the damage is intact.
+    None,
+}
+
+/// What SQLite will drop without a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// Frames behind the last commit that SQLite sees, up to the last commit that was written.
+    pub frames: u32,
+    /// Commit frames among them, intact or damaged.
+    pub transactions: u32,
+    /// How much could be had again.
+    pub recoverable: Recoverable,
+    /// Pages of which no intact copy is left.
+    pub pages: Vec<Pgno>,
+}
+
+/// Damaged frames and the loss they cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Damaged frames, ascending.
+    pub damaged: Vec<DamagedFrame>,
+    /// The loss, if commits are lost.
+    pub lost: Option<Lost>,
+}
+
+/// Reads the slots behind the prefix again and tells what is damaged and lost.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn forecast(
+    file: &dyn File,
+    shape: &LogShape,
+    prefix: &Prefix,
+    tail: &Tail,
+    watch: &dyn Watch,
+) -> Result<Forecast, scan::Error> {
+    let mut fold = StateFold::behind_prefix(shape, prefix, tail);
+    let mut loss = Loss::new(tail);
+    for facts in shape.facts(file, prefix.stop.frame..shape.extent.end(), watch) {
+        if let Some(slot) = fold.push(facts?) {
+            loss.push(&slot);
+        }
+    }
+    if let Some(slot) = fold.finish() {
+        loss.push(&slot);
+    }
+    Ok(loss.finish(prefix))
+}
+
+struct Loss<'a> {
+    tail: &'a Tail,
+    damaged: Vec<DamagedFrame>,
+    damaged_commits: u32,
+    intact_frames: u32,
+    /// Pages whose newest write was lost; a later intact write removes them.
+    missing: BTreeSet<Pgno>,
+    /// Frames that hold nobody knows which page.
+    nameless_frames: u32,
+    final_size_pages: u32,
+}
+
+impl<'a> Loss<'a> {
+    fn new(tail: &'a Tail) -> Self {
+        Self {
+            tail,
+            damaged: Vec::new(),
+            damaged_commits: 0,
+            intact_frames: 0,
+            missing: BTreeSet::new(),
+            nameless_frames: 0,
+            final_size_pages: 0,
+        }
+    }
+
+    fn push(&mut self, slot: &Slot) {
+        let frame = slot.judged.facts.frame;
+        if let Some(what) = slot.what() {
+            self.damaged.push(DamagedFrame { frame, what });
+        }
+        if Some(frame) > self.tail.last_lost_commit {
+            return;
+        }
+        let header = &slot.judged.header;
+        let is_commit = header.commit_size_pages != 0;
+        if slot.judged.is_proven() {
+            self.intact_frames += 1;
+            self.missing.remove(&header.page);
+            if is_commit {
+                self.final_size_pages = header.commit_size_pages;
+            }
+        } else if let Some(page) = self.named_page(slot) {
+            self.missing.insert(page);
+        } else {
+            self.nameless_frames += 1;
+        }
+        let of_this_generation = slot.judged.link != Link::Foreign;
+        self.damaged_commits +=
+            u32::from(slot.state == State::Damaged && of_this_generation && is_commit);
+    }
+
+    /// The page that a frame which cannot be had was to write, if its header is proven: salts right
+    /// and the stored sum confirmed by the successor.
+    fn named_page(&self, slot: &Slot) -> Option<Pgno> {
+        let confirmed = matches!(slot.judged.link, Link::Broken { fault: Fault::Content, .. });
+        Some(slot.judged.facts.header.page).filter(|page| confirmed && page.0 != 0)
+    }
+
+    fn finish(self, prefix: &Prefix) -> Forecast {
+        let (Break::Losing(certainty), Some(last)) = (self.tail.broken, self.tail.last_lost_commit)
+        else {
+            return Forecast { damaged: self.damaged, lost: None };
+        };
+        let size = self.final_size_pages;
+        let pages: Vec<Pgno> = self.missing.into_iter().filter(|page| page.0 <= size).collect();
+        let recoverable = if self.intact_frames == 0 {
+            Recoverable::None
+        } else if pages.is_empty() && self.nameless_frames == 0 && certainty != Certainty::Possible
+        {
+            Recoverable::All
+        } else {
+            Recoverable::Some
+        };
+        let lost = Lost {
+            certainty,
+            frames: last.0 - prefix.mx_frame,
+            transactions: self.tail.intact_commits + self.damaged_commits,
+            recoverable,
+            pages,
+        };
+        Forecast { damaged: self.damaged, lost: Some(lost) }
+    }
+}

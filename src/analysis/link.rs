@@ -1,0 +1,207 @@
+//! Does a frame follow from the one before it? Judged with a look at the one behind it.
+//!
+//! A frame's checksum continues from the sum *stored* in its predecessor, so damage stays in the
+//! frame that is really damaged as long as the right sum can still be told: from the stored field,
+//! from the bytes, or from the successor.
+
+use crate::format::{Checksum, FrameHeader, Salts};
+use crate::scan::{FrameFacts, Joiner};
+
+use super::correction::{self, Corrections, StoredSum, Word};
+
+/// What is known of the sum before a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// Proven right.
+    Trusted(Checksum),
+    /// As stored, by a frame that could not be judged itself.
+    Unverified(Checksum),
+    /// Lost.
+    Lost,
+}
+
+/// Why a frame does not follow although it is of the current generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The page image or the first 8 bytes of its header are wrong; its stored sum is right.
+    Content,
+    /// The salts are wrong; the sum proves the rest.
+    Salt,
+    /// The stored sum is wrong; the rest is right.
+    ChecksumField,
+    /// No successor could tell.
+    Unknown,
+}
+
+/// How a frame stands to its predecessor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It follows, and carries the salts of the log.
+    Linked,
+    /// It does not, though it belongs to this generation.
+    Broken {
+        /// What is wrong.
+        fault: Fault,
+        /// How the right bytes could be told from the sums alone.
+        corrections: Corrections,
+    },
+    /// It carries the log's salts, but the sum before it is lost.
+    Unproven,
+    /// All zero.
+    Blank,
+    /// Other salts, and nothing that ties it to this generation.
+    Foreign,
+}
+
+/// A frame with its link, and its header as it should be where that is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The frame as found.
+    pub facts: FrameFacts,
+    /// How it stands to its predecessor.
+    pub link: Link,
+    /// The header after a proven correction; as found otherwise.
+    pub header: FrameHeader,
+}
+
+impl Judged {
+    /// Whether the checksums show what the right bytes are.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        match self.link {
+            Link::Linked => true,
+            Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
+            Link::Broken { corrections: Corrections::Unique(_), .. } => true,
+            Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => false,
+        }
+    }
+}
+
+/// Judges frames in file order, each as soon as its successor is known.
+#[derive(Clone, Debug)]
+pub struct Linker {
+    joiner: Joiner,
+    salts: Salts,
+    seed: Seed,
+    waiting: Option<FrameFacts>,
+}
+
+impl Linker {
+    /// Starts behind a sum of which `seed` is known, in the generation of `salts`.
+    #[must_use]
+    pub fn new(joiner: Joiner, salts: Salts, seed: Seed) -> Self {
+        Self { joiner, salts, seed, waiting: None }
+    }
+
+    /// Takes the next frame; returns the judgement of the one before it.
+    pub fn push(&mut self, facts: FrameFacts) -> Option<Judged> {
+        let before = self.waiting.replace(facts)?;
+        Some(self.judge(before, Some(&facts)))
+    }
+
+    /// Returns the judgement of the last frame.
+    pub fn finish(&mut self) -> Option<Judged> {
+        let last = self.waiting.take()?;
+        Some(self.judge(last, None))
+    }
+
+    fn judge(&mut self, facts: FrameFacts, successor: Option<&FrameFacts>) -> Judged {
+        let (link, header, seed) = self.link(&facts, successor);
+        self.seed = seed;
+        Judged { facts, link, header }
+    }
+
+    fn link(
+        &self,
+        facts: &FrameFacts,
+        successor: Option<&FrameFacts>,
+    ) -> (Link, FrameHeader, Seed) {
+        let header = facts.header;
+        let stored = header.checksum;
+        let current = header.salts == self.salts;
+        if facts.blank {
+            return (Link::Blank, header, Seed::Lost);
+        }
+        let (Seed::Trusted(before) | Seed::Unverified(before)) = self.seed else {
+            return match current {
+                true => (Link::Unproven, header, Seed::Unverified(stored)),
+                false => (Link::Foreign, header, Seed::Lost),
+            };
+        };
+        let computed = self.joiner.sum(facts, before);
+        if computed == stored {
+            let link = match (current, header.page.0) {
+                (true, 0) => broken(Fault::Content, Corrections::None),
+                (true, _) => Link::Linked,
+                (false, _) => broken(Fault::Salt, Corrections::None),
+            };
+            let header = FrameHeader { salts: self.salts, ..header };
+            return (link, header, Seed::Trusted(stored));
+        }
+        let successor = successor.filter(|next| next.header.salts == self.salts);
+        let follows = |sum| successor.is_some_and(|next| self.joiner.follows(next, sum));
+        if matches!(self.seed, Seed::Unverified(_)) {
+            return match current {
+                true if follows(stored) => (Link::Unproven, header, Seed::Trusted(stored)),
+                true => (Link::Unproven, header, Seed::Unverified(stored)),
+                false => (Link::Foreign, header, Seed::Lost),
+            };
+        }
+        if follows(computed) {
+            let header = FrameHeader { salts: self.salts, checksum: computed, ..header };
+            let link = broken(Fault::ChecksumField, Corrections::None);
+            return (link, header, Seed::Trusted(computed));
+        }
+        let by_successor = if follows(stored) { StoredSum::Proven } else { StoredSum::Unknown };
+        if !current && by_successor == StoredSum::Unknown {
+            return (Link::Foreign, header, Seed::Lost);
+        }
+        self.broken_content(facts, computed, by_successor)
+    }
+
+    fn broken_content(
+        &self,
+        facts: &FrameFacts,
+        computed: Checksum,
+        by_successor: StoredSum,
+    ) -> (Link, FrameHeader, Seed) {
+        let stored = facts.header.checksum;
+        let found = correction::corrections(facts, computed, by_successor, &self.joiner);
+        let (fault, seed) = match (by_successor, found) {
+            (StoredSum::Proven, _) => (Fault::Content, Seed::Trusted(stored)),
+            (StoredSum::Unknown, Corrections::Unique(only)) => match only.word {
+                Word::StoredA | Word::StoredB => (Fault::ChecksumField, Seed::Trusted(computed)),
+                Word::PageNumber | Word::CommitSize | Word::Image(_) => {
+                    (Fault::Content, Seed::Trusted(stored))
+                }
+            },
+            (StoredSum::Unknown, Corrections::None | Corrections::Several) => {
+                (Fault::Unknown, Seed::Lost)
+            }
+        };
+        let header = match found {
+            Corrections::Unique(only) => {
+                correction::corrected_header(facts, only, self.joiner.order())
+            }
+            Corrections::None | Corrections::Several => facts.header,
+        };
+        (broken(fault, found), header, seed)
+    }
+}
+
+fn broken(fault: Fault, corrections: Corrections) -> Link {
+    Link::Broken { fault, corrections }
+}
+
+impl Judged {
+    /// Whether the frame itself tells that it was damaged or torn, rather than left over: sums or
+    /// a single word explain it, or it says that it was to commit.
+    #[must_use]
+    pub fn shows_damage(&self) -> bool {
+        match self.link {
+            Link::Broken { corrections: Corrections::Unique(_) | Corrections::Several, .. } => true,
+            Link::Broken { .. } => self.is_proven() || self.header.commit_size_pages != 0,
+            Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => false,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Facts about a log, whatever its damage. Read-only; a corrupt log is an ordinary answer here.
+//!
+//! [`examine`] gives a log its verdict; [`state`] gives every slot its state in a second, streaming
+//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database.
+
+pub mod copied;
+pub mod correction;
+mod examine;
+mod forecast;
+mod guess;
+pub mod link;
+mod prefix;
+mod shape;
+pub mod snapshot;
+pub mod state;
+mod tail;
+pub mod transactions;
+
+pub use examine::{Error, Examination, HeaderStatus, Verdict, examine};
+pub use forecast::{DamagedFrame, Lost, Recoverable, What};
+pub use prefix::{Prefix, Stop, StopReason};
+pub use shape::LogShape;
+pub use tail::{Certainty, Tail};

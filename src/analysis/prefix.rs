@@ -1,0 +1,141 @@
+//! The unbroken prefix that SQLite's recovery accepts (wal.c walIndexRecover, walDecodeFrame).
+
+use serde::Serialize;
+
+use crate::format::{Checksum, FrameNo, Salts, WAL_HEADER_BYTES};
+use crate::scan::{FrameFacts, Joiner};
+
+use super::LogShape;
+
+/// Why recovery stops at a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The file ends with the slot before.
+    Eof,
+    /// Fewer bytes than a frame are left.
+    Short,
+    /// The salts are not those of the header.
+    Salt,
+    /// The page number is 0.
+    PageNumber,
+    /// The sum does not follow from the frame before.
+    Checksum,
+    /// The header of the log is not valid.
+    Header,
+}
+
+/// The first slot that recovery does not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stop {
+    /// The slot.
+    pub frame: FrameNo,
+    /// Its offset in the file.
+    pub offset_bytes: u64,
+    /// Why.
+    pub reason: StopReason,
+}
+
+/// What SQLite's recovery makes of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Frames of the unbroken prefix.
+    pub valid_frames: u32,
+    /// Last commit frame of the prefix; 0 without one.
+    pub mx_frame: u32,
+    /// Commit frames of the prefix, padding included.
+    pub transactions: u32,
+    /// Commit size of frame `mx_frame`.
+    pub db_size_pages: Option<u32>,
+    /// The chain's sum behind the last valid frame.
+    pub end_sum: Checksum,
+    /// Where it ends.
+    pub stop: Stop,
+    /// Last slot at or behind the stop that carries the salts of this generation.
+    pub last_current: Option<FrameNo>,
+}
+
+impl Prefix {
+    /// The prefix of a log whose header or size lets recovery read no frame.
+    #[must_use]
+    pub fn none(start: Checksum, reason: StopReason) -> Self {
+        let stop = Stop { frame: FrameNo::FIRST, offset_bytes: WAL_HEADER_BYTES as u64, reason };
+        Self {
+            valid_frames: 0,
+            mx_frame: 0,
+            transactions: 0,
+            db_size_pages: None,
+            end_sum: start,
+            stop,
+            last_current: None,
+        }
+    }
+}
+
+/// Folds facts in file order into a [`Prefix`].
+#[derive(Debug)]
+pub struct PrefixFold {
+    joiner: Joiner,
+    salts: Salts,
+    prefix: Prefix,
+    stopped: Option<StopReason>,
+}
+
+impl PrefixFold {
+    /// Starts before frame 1.
+    #[must_use]
+    pub fn new(shape: &LogShape) -> Self {
+        Self {
+            joiner: shape.joiner(),
+            salts: shape.salts,
+            prefix: Prefix::none(shape.start, StopReason::Eof),
+            stopped: None,
+        }
+    }
+
+    /// Takes the next slot.
+    pub fn push(&mut self, facts: &FrameFacts) {
+        let current = facts.header.salts == self.salts;
+        if self.stopped.is_none() {
+            // In the order of walDecodeFrame.
+            self.stopped = if !current {
+                Some(StopReason::Salt)
+            } else if facts.header.page.0 == 0 {
+                Some(StopReason::PageNumber)
+            } else if !self.joiner.follows(facts, self.prefix.end_sum) {
+                Some(StopReason::Checksum)
+            } else {
+                self.accept(facts);
+                return;
+            };
+        }
+        if current && !facts.blank {
+            self.prefix.last_current = Some(facts.frame);
+        }
+    }
+
+    fn accept(&mut self, facts: &FrameFacts) {
+        let prefix = &mut self.prefix;
+        prefix.valid_frames = facts.frame.0;
+        prefix.end_sum = facts.header.checksum;
+        if let Some(pages) = facts.commit_size_pages() {
+            prefix.mx_frame = facts.frame.0;
+            prefix.transactions += 1;
+            prefix.db_size_pages = Some(pages);
+        }
+    }
+
+    /// The prefix of a log of `shape`, all of whose slots were pushed.
+    #[must_use]
+    pub fn finish(self, shape: &LogShape) -> Prefix {
+        let frame = FrameNo(self.prefix.valid_frames + 1);
+        let at_end =
+            if shape.extent.trailing_bytes > 0 { StopReason::Short } else { StopReason::Eof };
+        let stop = Stop {
+            frame,
+            offset_bytes: frame.offset_bytes(shape.page_size()),
+            reason: self.stopped.unwrap_or(at_end),
+        };
+        Prefix { stop, ..self.prefix }
+    }
+}

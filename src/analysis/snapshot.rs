@@ -1,0 +1,118 @@
+//! The snapshot of a transaction: which frame holds the newest image of each page.
+
+use std::collections::BTreeMap;
+
+use crate::format::{FrameNo, Pgno};
+use crate::scan::{self, Watch};
+use crate::storage::File;
+
+use super::{LogShape, Prefix};
+
+/// The database as of one commit frame. Pages that are not in the map come from the database file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The commit frame; 0 for the database file alone.
+    pub to_frame: u32,
+    /// The transaction that it commits; 0 for the database file alone.
+    pub to_txn: u32,
+    /// Commit size of that frame; `None` for the database file alone.
+    pub db_size_pages: Option<u32>,
+    /// Newest frame at or before `to_frame` for each page of the snapshot, ascending.
+    pub pages: BTreeMap<Pgno, FrameNo>,
+}
+
+/// Which commit of the prefix a snapshot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The last one: what SQLite sees.
+    Last,
+    /// The n-th transaction; 0 is the database file alone.
+    Txn(u32),
+    /// The commit in this frame.
+    Frame(FrameNo),
+}
+
+/// Why a snapshot could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading failed.
+    #[error(transparent)]
+    Scan(#[from] scan::Error),
+    /// There is no such transaction.
+    #[error("transaction {asked} is not in the log: it has {transactions}")]
+    NoSuchTxn {
+        /// The transaction asked for.
+        asked: u32,
+        /// How many there are.
+        transactions: u32,
+    },
+    /// The frame commits nothing.
+    #[error("frame {asked} is not a commit frame; the commit before it is frame {before}, the next one {}", next.map_or("none".to_owned(), |n| n.to_string()))]
+    NotACommit {
+        /// The frame asked for.
+        asked: FrameNo,
+        /// Last commit frame before it; 0 without one.
+        before: u32,
+        /// First commit frame behind it.
+        next: Option<FrameNo>,
+    },
+}
+
+/// Maps pages to frames as of `target`.
+///
+/// # Errors
+/// When the log cannot be read, or `target` names no commit of the prefix.
+pub fn snapshot(
+    file: &dyn File,
+    shape: &LogShape,
+    prefix: &Prefix,
+    target: Target,
+    watch: &dyn Watch,
+) -> Result<Snapshot, Error> {
+    let mut snapshot = Snapshot::default();
+    let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
+    if target == Target::Txn(0) {
+        return Ok(snapshot);
+    }
+    let committed = FrameNo::FIRST..FrameNo(prefix.mx_frame + 1);
+    for facts in shape.facts(file, committed, watch) {
+        let facts = facts?;
+        open.push((facts.header.page, facts.frame));
+        let Some(pages) = facts.commit_size_pages() else { continue };
+        if let Target::Frame(asked) = target
+            && facts.frame > asked
+        {
+            let before = snapshot.to_frame;
+            return Err(Error::NotACommit { asked, before, next: Some(facts.frame) });
+        }
+        snapshot.pages.extend(open.drain(..));
+        snapshot.to_frame = facts.frame.0;
+        snapshot.to_txn += 1;
+        snapshot.db_size_pages = Some(pages);
+        let reached = match target {
+            Target::Last => false,
+            Target::Txn(txn) => snapshot.to_txn == txn,
+            Target::Frame(frame) => facts.frame == frame,
+        };
+        if reached {
+            return Ok(snapshot.cut());
+        }
+    }
+    match target {
+        Target::Last => Ok(snapshot.cut()),
+        Target::Txn(asked) => Err(Error::NoSuchTxn { asked, transactions: snapshot.to_txn }),
+        Target::Frame(asked) => {
+            Err(Error::NotACommit { asked, before: snapshot.to_frame, next: None })
+        }
+    }
+}
+
+impl Snapshot {
+    /// Pages behind the commit size are not part of the database (wal.c walCheckpoint).
+    fn cut(mut self) -> Self {
+        if let Some(size) = self.db_size_pages {
+            self.pages.retain(|page, _| page.0 <= size);
+        }
+        self
+    }
+}

@@ -1,0 +1,246 @@
+//! The one state of every slot, and the streaming pass that gives it.
+
+use serde::Serialize;
+
+use crate::format::Salts;
+use crate::scan;
+
+use super::forecast::What;
+use super::link::{Fault, Judged, Link, Linker, Seed};
+use super::tail::{Break, Certainty, Tail};
+use super::{LogShape, Prefix};
+
+/// What a slot of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Fewer bytes than a frame at the end of the file.
+    Partial,
+    /// All zero bytes.
+    Blank,
+    /// In the valid prefix, at or before the last commit.
+    Committed,
+    /// In the valid prefix, behind the last commit.
+    Uncommitted,
+    /// Of the current generation, but its content, salts or stored sum are wrong.
+    Damaged,
+    /// Current salts, but the sum before it is lost: nothing can be said.
+    Unproven,
+    /// Intact and current, but behind a break: SQLite ignores it.
+    Unreachable,
+    /// An aborted, spilled or abandoned transaction behind the prefix. Normal.
+    Residue,
+    /// Left from an older generation.
+    Stale,
+}
+
+impl State {
+    /// Every state, in the order of the table that defines them.
+    pub const ALL: [Self; 9] = [
+        Self::Partial,
+        Self::Blank,
+        Self::Committed,
+        Self::Uncommitted,
+        Self::Damaged,
+        Self::Unproven,
+        Self::Unreachable,
+        Self::Residue,
+        Self::Stale,
+    ];
+
+    /// The word for it in tables, JSON and options.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Blank => "blank",
+            Self::Committed => "committed",
+            Self::Uncommitted => "uncommitted",
+            Self::Damaged => "damaged",
+            Self::Unproven => "unproven",
+            Self::Unreachable => "unreachable",
+            Self::Residue => "residue",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// A frame with its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The frame and its link.
+    pub judged: Judged,
+    /// Its state.
+    pub state: State,
+    /// The transaction it belongs to, counted from 1; `None` outside the prefix.
+    pub txn: Option<u32>,
+    /// 0 for the current generation, others by first appearance; `None` for blank slots and beyond
+    /// [`Generations::LIMIT`].
+    pub generation: Option<u32>,
+}
+
+impl Slot {
+    /// What is wrong with a damaged frame; `None` in every other state.
+    #[must_use]
+    pub fn what(&self) -> Option<What> {
+        (self.state == State::Damaged).then_some(match self.judged.link {
+            Link::Broken { fault: Fault::Content, .. } => What::Content,
+            Link::Broken { fault: Fault::Salt, .. } => What::Salt,
+            Link::Broken { fault: Fault::ChecksumField, .. } => What::ChecksumField,
+            Link::Broken { fault: Fault::Unknown, .. }
+            | Link::Linked
+            | Link::Unproven
+            | Link::Blank
+            | Link::Foreign => What::Unknown,
+        })
+    }
+}
+
+/// Numbers the generations whose frames stand in a log.
+#[derive(Clone, Debug)]
+pub struct Generations {
+    seen: Vec<Salts>,
+}
+
+impl Generations {
+    /// Generations that are told apart; garbage could otherwise fill the memory with salts.
+    pub const LIMIT: usize = 4096;
+
+    fn new(current: Salts) -> Self {
+        Self { seen: vec![current] }
+    }
+
+    fn number(&mut self, salts: Salts) -> Option<u32> {
+        let known = self.seen.iter().rposition(|&seen| seen == salts);
+        let index = match known {
+            Some(index) => index,
+            None if self.seen.len() < Self::LIMIT => {
+                self.seen.push(salts);
+                self.seen.len() - 1
+            }
+            None => return None,
+        };
+        u32::try_from(index).ok()
+    }
+}
+
+/// Gives slots their state in file order.
+#[derive(Debug)]
+pub struct StateFold {
+    prefix: Prefix,
+    tail: Tail,
+    linker: Linker,
+    generations: Generations,
+    commits: u32,
+    follows_commit: bool,
+}
+
+impl StateFold {
+    /// Starts before frame 1, or with [`StateFold::behind_prefix`] at the stop.
+    #[must_use]
+    pub fn new(shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
+        Self::starting(shape, prefix, tail, Seed::Trusted(shape.start))
+    }
+
+    /// Starts at the stop of the prefix.
+    #[must_use]
+    pub fn behind_prefix(shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
+        Self::starting(shape, prefix, tail, Seed::Trusted(prefix.end_sum))
+    }
+
+    fn starting(shape: &LogShape, prefix: &Prefix, tail: &Tail, seed: Seed) -> Self {
+        Self {
+            prefix: *prefix,
+            tail: *tail,
+            linker: Linker::new(shape.joiner(), shape.salts, seed),
+            generations: Generations::new(shape.salts),
+            commits: 0,
+            follows_commit: false,
+        }
+    }
+
+    /// Takes the next slot; returns the one before it with its state.
+    pub fn push(&mut self, facts: scan::FrameFacts) -> Option<Slot> {
+        let judged = self.linker.push(facts)?;
+        Some(self.place(judged))
+    }
+
+    /// Returns the last slot.
+    pub fn finish(&mut self) -> Option<Slot> {
+        let judged = self.linker.finish()?;
+        Some(self.place(judged))
+    }
+
+    fn place(&mut self, judged: Judged) -> Slot {
+        let frame = judged.facts.frame.0;
+        let state = if frame <= self.prefix.mx_frame {
+            State::Committed
+        } else if frame <= self.prefix.valid_frames {
+            State::Uncommitted
+        } else {
+            self.tail.state_of(&judged, self.follows_commit)
+        };
+        let txn = (frame <= self.prefix.valid_frames).then_some(self.commits + 1);
+        let is_commit = judged.facts.commit_size_pages().is_some();
+        self.commits += u32::from(is_commit && txn.is_some());
+        self.follows_commit = is_commit && judged.link == Link::Linked;
+        let generation = match state {
+            State::Blank | State::Partial => None,
+            State::Damaged => Some(0),
+            State::Residue if judged.facts.is_in_progress() => Some(0),
+            State::Committed
+            | State::Uncommitted
+            | State::Unproven
+            | State::Unreachable
+            | State::Residue
+            | State::Stale => self.generations.number(judged.facts.header.salts),
+        };
+        Slot { judged, state, txn, generation }
+    }
+}
+
+impl Tail {
+    /// The state of a frame behind the prefix.
+    fn state_of(&self, judged: &Judged, follows_commit: bool) -> State {
+        let frame = judged.facts.frame;
+        let commit_behind = self.last_lost_commit > Some(frame);
+        match judged.link {
+            Link::Blank => State::Blank,
+            Link::Linked if self.is_sure() => State::Unreachable,
+            Link::Linked => State::Residue,
+            Link::Broken { fault: Fault::Salt, .. } => State::Damaged,
+            Link::Broken { .. } if frame == self.stop => match self.broken {
+                Break::None => State::Residue,
+                Break::Torn if !self.inside_transaction && !judged.shows_damage() => State::Residue,
+                Break::Torn | Break::Losing(_) => State::Damaged,
+            },
+            Link::Broken { .. } if commit_behind || judged.is_proven() => State::Damaged,
+            Link::Broken { .. } if self.is_sure() && follows_commit => State::Unproven,
+            Link::Broken { .. } if self.is_sure() => State::Damaged,
+            Link::Broken { .. } => State::Residue,
+            Link::Unproven if commit_behind || self.broken != Break::None => State::Unproven,
+            Link::Unproven => State::Residue,
+            Link::Foreign => self.state_of_foreign(judged, commit_behind),
+        }
+    }
+
+    fn state_of_foreign(&self, judged: &Judged, commit_behind: bool) -> State {
+        let frame = judged.facts.frame;
+        let current_behind = self.last_current > Some(frame);
+        if judged.facts.is_in_progress() && !(commit_behind && self.is_sure()) {
+            State::Residue
+        } else if commit_behind || (current_behind && self.broken != Break::None) {
+            State::Damaged
+        } else {
+            State::Stale
+        }
+    }
+
+    /// A proven or likely break stands at the stop.
+    fn is_sure(&self) -> bool {
+        match self.broken {
+            Break::None | Break::Losing(Certainty::Possible) => false,
+            Break::Torn | Break::Losing(Certainty::Likely | Certainty::Proven) => true,
+        }
+    }
+}

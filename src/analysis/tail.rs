@@ -1,0 +1,151 @@
+//! What lies behind the prefix: is it a break, and how sure is that?
+
+use serde::Serialize;
+
+use crate::format::{FrameNo, Salts};
+
+use super::correction::Corrections;
+use super::link::{Fault, Judged, Link};
+use super::prefix::Prefix;
+
+/// How sure it is that the frames behind a break belong to the history before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// The break follows directly on a commit: SQLite may have recovered here and gone on writing,
+    /// and then what lies behind is an abandoned history.
+    Possible,
+    /// It lies inside a transaction whose commit frame stands behind it, or a single damaged word
+    /// explains it.
+    Likely,
+    /// Checksums show what the right bytes are.
+    Proven,
+}
+
+/// Whether the frame at the stop is damaged, and what follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// The prefix ends as it should; current frames behind it are residue.
+    None,
+    /// A crash tore the last transaction; no commit is lost.
+    Torn,
+    /// Committed transactions stand behind it.
+    Losing(Certainty),
+}
+
+/// The facts of a log behind its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Whether and how the log is broken.
+    pub broken: Break,
+    /// Intact commit frames of this generation behind the stop.
+    pub intact_commits: u32,
+    /// The last of them.
+    pub last_intact_commit: Option<FrameNo>,
+    /// Last frame that a repair could commit: intact, or damaged and proven complete.
+    pub last_lost_commit: Option<FrameNo>,
+    /// Last slot of this generation behind the stop.
+    pub last_current: Option<FrameNo>,
+    /// The stop.
+    pub stop: FrameNo,
+    /// The prefix ends inside a transaction.
+    pub inside_transaction: bool,
+}
+
+/// Folds judged frames from the stop on into a [`Tail`].
+#[derive(Debug)]
+pub struct TailFold {
+    tail: Tail,
+    salts: Salts,
+    at_stop: Option<Judged>,
+}
+
+impl TailFold {
+    /// Starts at the stop of `prefix`.
+    #[must_use]
+    pub fn new(prefix: &Prefix, salts: Salts) -> Self {
+        let tail = Tail {
+            broken: Break::None,
+            intact_commits: 0,
+            last_intact_commit: None,
+            last_lost_commit: None,
+            last_current: None,
+            stop: prefix.stop.frame,
+            inside_transaction: prefix.valid_frames > prefix.mx_frame,
+        };
+        Self { tail, salts, at_stop: None }
+    }
+
+    /// Takes the next frame.
+    pub fn push(&mut self, judged: &Judged) {
+        let frame = judged.facts.frame;
+        if frame == self.tail.stop {
+            self.at_stop = Some(*judged);
+        }
+        let of_this_generation = match judged.link {
+            Link::Linked | Link::Broken { .. } | Link::Unproven => true,
+            Link::Blank | Link::Foreign => false,
+        };
+        if of_this_generation {
+            self.tail.last_current = Some(frame);
+        }
+        if judged.header.commit_size_pages == 0 {
+            return;
+        }
+        if judged.link == Link::Linked {
+            self.tail.intact_commits += 1;
+            self.tail.last_intact_commit = Some(frame);
+        }
+        if judged.is_proven() {
+            self.tail.last_lost_commit = Some(frame);
+        }
+    }
+
+    /// The tail; `partial_salts` are those of a partial slot at the end of the file.
+    #[must_use]
+    pub fn finish(self, partial_salts: Option<Salts>) -> Tail {
+        let mut tail = self.tail;
+        let partial_is_current = partial_salts == Some(self.salts);
+        tail.broken = if tail.last_lost_commit.is_some() {
+            Break::Losing(self.certainty())
+        } else if partial_is_current || self.is_torn() {
+            Break::Torn
+        } else {
+            Break::None
+        };
+        tail
+    }
+
+    fn certainty(&self) -> Certainty {
+        let Some(at_stop) = &self.at_stop else { return Certainty::Possible };
+        if at_stop.is_proven() && at_stop.link != Link::Linked {
+            return Certainty::Proven;
+        }
+        match at_stop.link {
+            _ if self.tail.inside_transaction => Certainty::Likely,
+            // DIFFERS from the plain rule "directly behind a commit means possible": a seam between
+            // two histories has a one-word explanation by chance once in four million times.
+            Link::Broken { corrections: Corrections::Several, .. } => Certainty::Likely,
+            Link::Linked | Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => {
+                Certainty::Possible
+            }
+        }
+    }
+
+    fn is_torn(&self) -> bool {
+        let Some(at_stop) = &self.at_stop else { return false };
+        let more_behind = self.tail.last_current > Some(self.tail.stop);
+        match at_stop.link {
+            Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
+            Link::Broken { corrections: Corrections::Unique(_) | Corrections::Several, .. } => true,
+            Link::Broken { .. } | Link::Unproven => {
+                self.tail.inside_transaction || at_stop.header.commit_size_pages != 0
+            }
+            Link::Blank => self.tail.inside_transaction,
+            Link::Foreign => {
+                self.tail.inside_transaction && more_behind && !at_stop.facts.is_in_progress()
+            }
+            Link::Linked => false,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The one place that reads frames from a log.
+//!
+//! A scan is a map and a fold. The map ([`FrameFacts::judge`]) looks at one slot alone, pure and in
+//! no order; folds run in file order over the small facts it returns. Reading is chunked and
+//! positional: memory does not grow with the log. Source: wal.c walIndexRecover.
+
+mod facts;
+mod frames;
+
+pub use facts::{FrameFacts, Joiner};
+pub use frames::{Error, Extent, Frames, Nobody, Watch};
