@@ -12,6 +12,9 @@
 //! - [`cli`]: the clap tree, dispatch, exit codes, errors on the terminal, progress, interrupt.
 
 pub mod analysis;
+pub mod cli;
+pub mod commands;
 pub mod format;
+pub mod output;
 pub mod scan;
 pub mod storage;

@@ -11,7 +11,7 @@ use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
 /// What a slot of a log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Fewer bytes than a frame at the end of the file.

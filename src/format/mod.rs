@@ -5,11 +5,18 @@
 
 mod bytes;
 pub mod checksum;
+pub mod database_header;
 pub mod frame;
+pub mod lock_bytes;
+pub mod page_kind;
 pub mod page_size;
 pub mod wal_header;
+pub mod wal_index;
 
 pub use checksum::{ByteOrder, Checksum};
+pub use database_header::DatabaseHeader;
 pub use frame::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno, Salts};
+pub use page_kind::PageKind;
 pub use page_size::PageSize;
 pub use wal_header::{WAL_HEADER_BYTES, WalHeader, WalHeaderFault};
+pub use wal_index::WalIndexHeader;

@@ -1,0 +1,117 @@
+//! The clap tree.
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::commands::completions::Completions;
+use crate::commands::frame_list::FrameList;
+use crate::commands::info::Info;
+use crate::commands::txn_list::TxnList;
+use crate::commands::verify_checksums::VerifyChecksums;
+use crate::commands::{Context, Exit};
+use crate::output::Format;
+
+/// Inspect and repair SQLite write-ahead logs
+///
+/// walsmith reads the -wal and -shm files beside a SQLite database and tells what is in them, what
+/// SQLite will see, and what it would lose without a word. Inspecting commands change nothing: they
+/// create, write and lock no file, and work beside running SQLite processes.
+#[derive(Parser, Debug)]
+#[command(name = "walsmith", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Verify before you open: SQLite drops everything from the first damaged frame of a log
+without a word, and deletes the log when it closes.
+
+Exit codes: 0 nothing wrong, 1 damage or loss found, 2 usage, 3 could not, 4 busy,
+5 incomplete, 6 refused by a safety rail, 130 interrupted";
+
+/// Options of every command.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// How the report is written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(help_heading = "Output")]
+    pub format: Format,
+    /// Same as --format json
+    #[arg(long, global = true, conflicts_with = "format", help_heading = "Output")]
+    pub json: bool,
+    /// When to use colours; NO_COLOR is obeyed
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(help_heading = "Output")]
+    pub color: ColorChoice,
+    /// Say only what needs attention
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Show no progress bar
+    #[arg(long, global = true, help_heading = "Output")]
+    pub no_progress: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl ColorChoice {
+    /// Whether colours are allowed on a stream that is a terminal or not.
+    #[must_use]
+    pub fn allows(self, terminal: bool) -> bool {
+        match self {
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Info(Info),
+    VerifyChecksums(VerifyChecksums),
+    FrameList(FrameList),
+    TxnList(TxnList),
+    Completions(Completions),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Whatever kept the command from its job.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        match self {
+            Self::Info(command) => command.run(context),
+            Self::VerifyChecksums(command) => command.run(context),
+            Self::FrameList(command) => command.run(context),
+            Self::TxnList(command) => command.run(context),
+            Self::Completions(command) => command.run(&mut Cli::command(), context),
+        }
+    }
+
+    /// Its name on the command line and in schemas.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Info(_) => "info",
+            Self::VerifyChecksums(_) => "verify-checksums",
+            Self::FrameList(_) => "frame-list",
+            Self::TxnList(_) => "txn-list",
+            Self::Completions(_) => "completions",
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a command gets from the outside.
+
+use crate::output::Output;
+use crate::scan::Watch;
+use crate::storage::Vfs;
+
+/// The outside world of one run.
+pub struct Context<'a> {
+    /// The file system.
+    pub vfs: &'a dyn Vfs,
+    /// Shows progress and carries interrupts.
+    pub watch: &'a dyn Watch,
+    /// Where the report goes.
+    pub output: Output<'a>,
+    /// Says only what is wrong.
+    pub quiet: bool,
+    /// Sentences for stderr, beside the report.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,366 @@
+//! `frame-list`: one row a frame.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::state::{Slot, State, StateFold};
+use crate::analysis::{Examination, LogShape};
+use crate::format::{FrameNo, PageKind, Pgno};
+use crate::output::{Column, RowStream, Side};
+use crate::scan::{FrameFacts, Frames};
+use crate::storage::File;
+
+use super::Context;
+use super::failure::{Exit, Failure, describe, is_closed_pipe};
+use super::files::{FileArgs, Files};
+use super::live::{self, Reading};
+
+/// List the frames of a log: page, transaction, commit size, state
+///
+/// One row a frame, streamed: memory does not grow with the log. Frames of older generations are
+/// left out unless --all or --state asks for them.
+#[derive(Args, Clone, Debug)]
+pub struct FrameList {
+    /// A database, its log (-wal) or its wal-index (-shm)
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Only frames of this page
+    #[arg(long, value_name = "N")]
+    pub page: Option<u32>,
+    /// Only frames A to B (A, A.. and ..B are ranges too)
+    #[arg(long, value_name = "A..B")]
+    pub frames: Option<Range>,
+    /// Only transactions A to B
+    #[arg(long, value_name = "A..B")]
+    pub txn: Option<Range>,
+    /// Only frames of this state; may be given several times
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<State>,
+    /// Only commit frames
+    #[arg(long)]
+    pub commits: bool,
+    /// Stop after this many rows
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Older generations too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Add the CRC-32 of each page
+    #[arg(long)]
+    pub digest: bool,
+    /// Add salts and checksums to the table
+    #[arg(short, long)]
+    pub wide: bool,
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+/// An inclusive range, `A..B`, open on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    first: u32,
+    last: u32,
+}
+
+impl Range {
+    /// Whether `number` lies in the range.
+    #[must_use]
+    pub fn holds(&self, number: u32) -> bool {
+        (self.first..=self.last).contains(&number)
+    }
+}
+
+impl std::str::FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: &str, open: u32| match part {
+            "" => Ok(open),
+            _ => part.parse().map_err(|_| format!("`{part}` is not a number")),
+        };
+        let (first, last) = match text.split_once("..") {
+            Some((first, last)) => (number(first, 1)?, number(last, u32::MAX)?),
+            None => (number(text, 1)?, number(text, u32::MAX)?),
+        };
+        if text.is_empty() || first > last {
+            return Err("expected A..B with A not above B".to_owned());
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// One frame.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrameRow {
+    /// Its place.
+    pub frame: FrameNo,
+    /// Its offset in the log.
+    pub offset_bytes: u64,
+    /// The page it holds; `None` in blank and partial slots.
+    pub page: Option<Pgno>,
+    /// Database size after this commit; `None` when it commits nothing.
+    pub commit_size_pages: Option<u32>,
+    /// Its transaction; `None` outside the prefix.
+    pub txn: Option<u32>,
+    /// Its state.
+    pub state: State,
+    /// 0 for the current generation.
+    pub generation: Option<u32>,
+    /// Kind of its page.
+    pub page_kind: Option<PageKind>,
+    /// First salt.
+    pub salt1: Option<u32>,
+    /// Second salt.
+    pub salt2: Option<u32>,
+    /// First checksum word.
+    pub checksum1: Option<u32>,
+    /// Second checksum word.
+    pub checksum2: Option<u32>,
+    /// CRC-32 of the page image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<u32>,
+}
+
+impl FrameList {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the log cannot be read or its frames cannot be told apart.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let reading = live::read_log(&files, context)?;
+        let Some(Reading { file, examination }) = reading else {
+            return self.nothing(&files, context);
+        };
+        let Some(shape) = examination.shape else {
+            if examination.lost.is_none() && examination.file_bytes <= 32 {
+                return self.nothing(&files, context);
+            }
+            let why = "the header is wrong and no frame proves another: there is no telling where \
+                       frames begin";
+            return Err(Failure::unsupported(&files.wal, why).into());
+        };
+        let watch = context.watch;
+        let mut stream = RowStream::open(
+            &mut context.output,
+            "frame-list",
+            &files.wal.display().to_string(),
+            "frames",
+            self.columns(&shape),
+        )?;
+        let listed = self.list(file.as_ref(), &shape, &examination, watch, &mut stream);
+        match listed {
+            Ok(()) => {
+                stream.close(None)?;
+                Ok(exit_of(&examination))
+            }
+            Err(error) if is_closed_pipe(&error) => Err(error),
+            Err(error) => {
+                let (exit, report) = describe(&error);
+                stream.close(Some(&report))?;
+                context.warnings.push(report.message);
+                Ok(exit)
+            }
+        }
+    }
+
+    /// A log that is not there, or holds no frame.
+    fn nothing(&self, files: &Files, context: &mut Context) -> Result<Exit> {
+        let there =
+            files.open_database(context.vfs)?.is_some() || files.open_wal(context.vfs)?.is_some();
+        if !there {
+            let found = "no such file".to_owned();
+            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+        }
+        let wal = files.wal.display().to_string();
+        RowStream::open(&mut context.output, "frame-list", &wal, "frames", Vec::new())?
+            .close(None)?;
+        Ok(Exit::Done)
+    }
+
+    fn list(
+        &self,
+        file: &dyn File,
+        shape: &LogShape,
+        examination: &Examination,
+        watch: &dyn crate::scan::Watch,
+        stream: &mut RowStream,
+    ) -> Result<()> {
+        let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
+        let (order, digest) = (shape.order, self.digest);
+        let judge = move |frame, slot: &[u8]| {
+            let crc32 = digest.then(|| crc32fast::hash(slot.get(24..).unwrap_or_default()));
+            (FrameFacts::judge(frame, slot, order), crc32)
+        };
+        let slots = FrameNo::FIRST..shape.extent.end();
+        let mut waiting = None;
+        for item in Frames::new(file, shape.extent, slots, watch, judge) {
+            let (facts, crc32) = item?;
+            if let Some(slot) = fold.push(facts)
+                && !self.emit(&slot, waiting, shape, stream)?
+            {
+                return Ok(());
+            }
+            waiting = crc32;
+        }
+        if let Some(slot) = fold.finish()
+            && !self.emit(&slot, waiting, shape, stream)?
+        {
+            return Ok(());
+        }
+        if shape.extent.trailing_bytes > 0 && self.wants_partial() {
+            let row = FrameRow::partial(shape);
+            stream.row(&row, |row| self.cells(row))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the row of `slot` if it is wanted; returns whether to go on.
+    fn emit(
+        &self,
+        slot: &Slot,
+        crc32: Option<u32>,
+        shape: &LogShape,
+        stream: &mut RowStream,
+    ) -> Result<bool> {
+        if self.limit.is_some_and(|limit| stream.rows() >= limit) {
+            return Ok(false);
+        }
+        if self.wants(slot) {
+            let row = FrameRow { crc32, ..FrameRow::of(slot, shape) };
+            stream.row(&row, |row| self.cells(row))?;
+        }
+        let frame = slot.judged.facts.frame.0;
+        let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
+        Ok(!self.frames.is_some_and(|range| frame >= range.last)
+            && !self.txn.is_some_and(txn_passed))
+    }
+
+    fn wants(&self, slot: &Slot) -> bool {
+        let facts = &slot.judged.facts;
+        let state = match slot.state {
+            _ if !self.state.is_empty() => self.state.contains(&slot.state),
+            State::Stale => self.all,
+            _ => true,
+        };
+        state
+            && self.page.is_none_or(|page| page == facts.header.page.0)
+            && self.frames.is_none_or(|range| range.holds(facts.frame.0))
+            && self.txn.is_none_or(|range| slot.txn.is_some_and(|txn| range.holds(txn)))
+            && (!self.commits || facts.commit_size_pages().is_some())
+    }
+
+    fn wants_partial(&self) -> bool {
+        (self.state.is_empty() || self.state.contains(&State::Partial))
+            && self.page.is_none()
+            && self.frames.is_none()
+            && self.txn.is_none()
+            && !self.commits
+    }
+
+    fn columns(&self, shape: &LogShape) -> Vec<Column> {
+        let digits = |number: u64| number.to_string().len();
+        let frame = digits(shape.extent.slot_frames.into());
+        let column = |head, width_chars, side| Column { head, width_chars, side };
+        let mut columns = vec![
+            column("frame", frame, Side::Right),
+            column("offset", digits(shape.extent.file_bytes), Side::Right),
+            column("page", 8, Side::Right),
+            column("txn", frame, Side::Right),
+            column("commit size", 11, Side::Right),
+            column("state", 11, Side::Left),
+            column("gen", 3, Side::Right),
+            column("page kind", 14, Side::Left),
+        ];
+        if self.wide {
+            columns.extend([column("salts", 17, Side::Left), column("checksum", 17, Side::Left)]);
+        }
+        if self.digest {
+            columns.push(column("crc32", 8, Side::Left));
+        }
+        columns
+    }
+
+    fn cells(&self, row: &FrameRow) -> Vec<String> {
+        let number = |field: Option<u32>| field.map_or("-".to_owned(), |n| n.to_string());
+        let hex = |field: Option<u32>| field.map_or("-".to_owned(), |n| format!("{n:08x}"));
+        let mut cells = vec![
+            row.frame.to_string(),
+            row.offset_bytes.to_string(),
+            number(row.page.map(|page| page.0)),
+            number(row.txn),
+            row.commit_size_pages.map_or(String::new(), |pages| pages.to_string()),
+            row.state.word().to_owned(),
+            number(row.generation),
+            row.page_kind.map_or("-", PageKind::word).to_owned(),
+        ];
+        if self.wide {
+            cells.push(format!("{} {}", hex(row.salt1), hex(row.salt2)));
+            cells.push(format!("{} {}", hex(row.checksum1), hex(row.checksum2)));
+        }
+        if self.digest {
+            cells.push(hex(row.crc32));
+        }
+        cells
+    }
+}
+
+/// 1 when the log is damaged, as `verify-checksums` says.
+pub(super) fn exit_of(examination: &Examination) -> Exit {
+    use crate::analysis::Verdict;
+    match examination.verdict {
+        Verdict::BadHeader | Verdict::Damaged => Exit::Found,
+        Verdict::Unreadable
+        | Verdict::Absent
+        | Verdict::TornTail
+        | Verdict::UncommittedTail
+        | Verdict::Empty
+        | Verdict::Clean => Exit::Done,
+    }
+}
+
+impl FrameRow {
+    fn of(slot: &Slot, shape: &LogShape) -> Self {
+        let facts = &slot.judged.facts;
+        let header = &facts.header;
+        let held = slot.state != State::Blank;
+        Self {
+            frame: facts.frame,
+            offset_bytes: facts.frame.offset_bytes(shape.page_size()),
+            page: held.then_some(header.page),
+            commit_size_pages: facts.commit_size_pages(),
+            txn: slot.txn,
+            state: slot.state,
+            generation: slot.generation,
+            page_kind: held
+                .then(|| PageKind::of_byte(header.page, shape.page_size(), facts.kind_byte)),
+            salt1: held.then_some(header.salts.salt1),
+            salt2: held.then_some(header.salts.salt2),
+            checksum1: held.then_some(header.checksum.a),
+            checksum2: held.then_some(header.checksum.b),
+            crc32: None,
+        }
+    }
+
+    fn partial(shape: &LogShape) -> Self {
+        let frame = shape.extent.end();
+        Self {
+            frame,
+            offset_bytes: frame.offset_bytes(shape.page_size()),
+            page: None,
+            commit_size_pages: None,
+            txn: None,
+            state: State::Partial,
+            generation: None,
+            page_kind: None,
+            salt1: None,
+            salt2: None,
+            checksum1: None,
+            checksum2: None,
+            crc32: None,
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! `info`: the four files on one screen, and why the log is as large as it is.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::state::{Slot, State, StateFold};
+use crate::analysis::{Examination, Verdict};
+use crate::format::{DatabaseHeader, FrameNo, WalIndexHeader};
+use crate::output::quantity::{bytes, counted, grouped};
+use crate::output::{Paint, Report, Tone, key_values, write_report};
+use crate::scan::Watch;
+use crate::storage::File;
+
+use super::failure::{Exit, Failure};
+use super::files::{FileArgs, Files, open_if_there};
+use super::live::{self, Reading};
+use super::{Context, frame_list};
+
+/// Summarise a database and its log on one screen
+///
+/// Shows the database, its log, its wal-index and its rollback journal, and where the bytes of the
+/// log go: live (the newest image of a page), superseded (an older image of a page in the same
+/// log), reusable (left from older generations, rolled back or dropped), and not yet copied into the
+/// database. This answers "why is my log 5 GB".
+#[derive(Args, Clone, Debug)]
+pub struct Info {
+    /// A database, its log (-wal) or its wal-index (-shm)
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+/// The summary.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The database file; `None` when it is not there.
+    pub database: Option<Database>,
+    /// The log; `None` when it is not there.
+    pub wal: Option<Wal>,
+    /// The wal-index; `None` when it is not there.
+    pub shm: Option<Shm>,
+    /// The rollback journal; `None` when it is not there.
+    pub journal: Option<Journal>,
+}
+
+/// The database file.
+#[derive(Debug, Serialize)]
+pub struct Database {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub file_bytes: u64,
+    /// Page size in its header.
+    pub page_size_bytes: Option<u32>,
+    /// Pages by its header.
+    pub header_pages: Option<u32>,
+    /// 2 for WAL mode, 1 for a rollback journal.
+    pub read_version: Option<u8>,
+    /// Change counter.
+    pub change_counter: Option<u32>,
+}
+
+/// The log.
+#[derive(Debug, Serialize)]
+pub struct Wal {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub file_bytes: u64,
+    /// The verdict of `verify-checksums`.
+    pub verdict: Verdict,
+    /// Page size.
+    pub page_size_bytes: Option<u32>,
+    /// Last committed frame.
+    pub mx_frame: u32,
+    /// Committed transactions.
+    pub transactions: u32,
+    /// Database size after the last of them.
+    pub db_size_pages: Option<u32>,
+    /// Whole slots.
+    pub slot_frames: u32,
+    /// Newest committed image of a page.
+    pub live_frames: u32,
+    /// Their bytes.
+    pub live_bytes: u64,
+    /// Committed images that a later committed frame replaces.
+    pub superseded_frames: u32,
+    /// Their bytes.
+    pub superseded_bytes: u64,
+    /// Slots that hold nothing SQLite will read: stale, residue, blank, uncommitted, unreachable.
+    pub reusable_frames: u32,
+    /// Their bytes, and those behind the last whole slot.
+    pub reusable_bytes: u64,
+    /// Committed frames that are not yet in the database by the wal-index; `None` without one of
+    /// this generation.
+    pub pinned_frames: Option<u32>,
+    /// Their bytes.
+    pub pinned_bytes: Option<u64>,
+    /// Slots by state.
+    pub frames_by_state: Vec<StateCount>,
+}
+
+/// Slots of one state.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StateCount {
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub frames: u32,
+}
+
+/// The wal-index.
+#[derive(Debug, Serialize)]
+pub struct Shm {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub file_bytes: u64,
+    /// Its header is valid.
+    pub valid: bool,
+    /// It carries the salts of the log.
+    pub same_generation: Option<bool>,
+    /// Last committed frame by it.
+    pub mx_frame: Option<u32>,
+    /// Frames copied into the database by it.
+    pub backfilled_frames: Option<u32>,
+}
+
+/// The rollback journal.
+#[derive(Debug, Serialize)]
+pub struct Journal {
+    /// Its path.
+    pub path: String,
+    /// Its size.
+    pub file_bytes: u64,
+    /// It begins with a non-zero byte: SQLite will roll it back before it looks at the log, unless
+    /// a live writer owns it.
+    pub hot: bool,
+}
+
+impl Info {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When no file is there, or one cannot be read.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let reading = live::read_log(&files, context)?;
+        let database = database(&files, context)?;
+        if reading.is_none() && database.is_none() {
+            let found = "no such file".to_owned();
+            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+        }
+        let index = read_index(&files, context)?;
+        let salts = reading.as_ref().and_then(|r| r.examination.header).map(|h| h.salts);
+        let shm = index.as_ref().map(|(path, file_bytes, header)| {
+            let valid = header.as_ref().is_some_and(|header| header.validate().is_ok());
+            let read = header.as_ref().filter(|_| valid);
+            Shm {
+                path: path.clone(),
+                file_bytes: *file_bytes,
+                valid,
+                same_generation: read.map(|header| Some(header.salts) == salts),
+                mx_frame: read.map(|header| header.mx_frame),
+                backfilled_frames: read.map(|header| header.backfill),
+            }
+        });
+        let backfilled = shm
+            .as_ref()
+            .filter(|shm| shm.same_generation == Some(true))
+            .and_then(|shm| shm.backfilled_frames);
+        let mut exit = Exit::Done;
+        let wal = match &reading {
+            Some(Reading { file, examination }) => {
+                exit = frame_list::exit_of(examination);
+                Some(Wal::of(&files, file.as_ref(), examination, backfilled, context.watch)?)
+            }
+            None => None,
+        };
+        let journal = journal(&files, context)?;
+        write_report(&mut context.output, &Summary { database, wal, shm, journal })?;
+        Ok(exit)
+    }
+}
+
+fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
+    let Some(file) = files.open_database(context.vfs)? else { return Ok(None) };
+    let mut bytes = [0; 100];
+    let read = file.read_at(&mut bytes, 0)?;
+    let header = DatabaseHeader::decode(&bytes);
+    let header = (read == bytes.len() && header.validate().is_ok()).then_some(header);
+    Ok(Some(Database {
+        path: file.path().display().to_string(),
+        file_bytes: file.size()?,
+        page_size_bytes: header.as_ref().and_then(|h| h.page_size()).map(|size| size.bytes()),
+        header_pages: header.as_ref().and_then(DatabaseHeader::page_count),
+        read_version: header.as_ref().map(|header| header.read_version),
+        change_counter: header.as_ref().map(|header| header.change_counter),
+    }))
+}
+
+type Index = (String, u64, Option<WalIndexHeader>);
+
+fn read_index(files: &Files, context: &Context) -> Result<Option<Index>> {
+    let Some(file) = files.open_shm(context.vfs)? else { return Ok(None) };
+    let mut bytes = [0; 136];
+    let whole = file.read_at(&mut bytes, 0)? == bytes.len();
+    let header = whole.then(|| WalIndexHeader::decode(&bytes));
+    Ok(Some((file.path().display().to_string(), file.size()?, header)))
+}
+
+fn journal(files: &Files, context: &Context) -> Result<Option<Journal>> {
+    let Some(file) = open_if_there(context.vfs, files.journal.as_deref())? else {
+        return Ok(None);
+    };
+    let mut first = [0];
+    file.read_at(&mut first, 0)?;
+    Ok(Some(Journal {
+        path: file.path().display().to_string(),
+        file_bytes: file.size()?,
+        hot: first != [0],
+    }))
+}
+
+impl Wal {
+    fn of(
+        files: &Files,
+        file: &dyn File,
+        examination: &Examination,
+        backfilled: Option<u32>,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let prefix = &examination.prefix;
+        let mut counts: Vec<StateCount> =
+            State::ALL.iter().map(|&state| StateCount { state, frames: 0 }).collect();
+        let mut pages = std::collections::HashSet::new();
+        let mut count = |slot: &Slot| {
+            if slot.state == State::Committed {
+                pages.insert(slot.judged.facts.header.page);
+            }
+            if let Some(row) = counts.iter_mut().find(|row| row.state == slot.state) {
+                row.frames += 1;
+            }
+        };
+        let shape = examination.shape;
+        if let Some(shape) = &shape {
+            let mut fold = StateFold::new(shape, prefix, &examination.tail);
+            for facts in shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
+                if let Some(slot) = fold.push(facts?) {
+                    count(&slot);
+                }
+            }
+            if let Some(slot) = fold.finish() {
+                count(&slot);
+            }
+        }
+        let live_frames = u32::try_from(pages.len()).unwrap_or(prefix.mx_frame);
+        let slot_bytes = shape.map_or(0, |shape| shape.page_size().slot_bytes());
+        let of = |frames: u32| u64::from(frames) * slot_bytes;
+        let slot_frames = shape.map_or(0, |shape| shape.extent.slot_frames);
+        let reusable_frames = slot_frames - prefix.mx_frame;
+        let superseded_frames = prefix.mx_frame - live_frames;
+        let pinned_frames = backfilled.map(|done| prefix.mx_frame.saturating_sub(done));
+        counts.retain(|row| row.frames > 0);
+        Ok(Self {
+            path: files.wal.display().to_string(),
+            file_bytes: examination.file_bytes,
+            verdict: examination.verdict,
+            page_size_bytes: examination.page_size().map(|size| size.bytes()),
+            mx_frame: prefix.mx_frame,
+            transactions: prefix.transactions,
+            db_size_pages: prefix.db_size_pages,
+            slot_frames,
+            live_frames,
+            live_bytes: of(live_frames),
+            superseded_frames,
+            superseded_bytes: of(superseded_frames),
+            reusable_frames,
+            reusable_bytes: of(reusable_frames)
+                + shape.map_or(0, |shape| shape.extent.trailing_bytes),
+            pinned_frames,
+            pinned_bytes: pinned_frames.map(of),
+            frames_by_state: counts,
+        })
+    }
+}
+
+impl Report for Summary {
+    const COMMAND: &'static str = "info";
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+        let mut section = |title: &str, facts: &[(&str, String)]| {
+            writeln!(to, "{}\n{}", paint.tone(Tone::Strong, title), key_values(facts).trim_end())
+        };
+        match &self.database {
+            Some(database) => section("Database", &database.facts())?,
+            None => section("Database", &[("file", "not there".to_owned())])?,
+        }
+        match &self.wal {
+            Some(wal) => section("Log", &wal.facts())?,
+            None => section("Log", &[("file", "not there: everything is in the database".into())])?,
+        }
+        if let Some(shm) = &self.shm {
+            section("Wal-index", &shm.facts())?;
+        }
+        if let Some(journal) = &self.journal {
+            let state = if journal.hot {
+                "hot: SQLite rolls it back before it looks at the log"
+            } else {
+                "cold"
+            };
+            let facts = [("file", journal.path.clone()), ("state", state.to_owned())];
+            section("Rollback journal", &facts)?;
+        }
+        if let Some(wal) = self.wal.as_ref().filter(|wal| wal.needs_verification()) {
+            let command = format!("walsmith verify-checksums {}", wal.path);
+            writeln!(to, "\nDo not open this database with SQLite yet. Next: {command}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Database {
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let unknown = || "unknown".to_owned();
+        vec![
+            ("file", self.path.clone()),
+            ("size", bytes(self.file_bytes)),
+            ("page size", self.page_size_bytes.map_or_else(unknown, |size| size.to_string())),
+            ("pages", self.header_pages.map_or_else(unknown, |pages| grouped(pages.into()))),
+            (
+                "journal mode",
+                match self.read_version {
+                    Some(2) => "WAL".to_owned(),
+                    Some(1) => "rollback journal".to_owned(),
+                    Some(_) | None => unknown(),
+                },
+            ),
+        ]
+    }
+}
+
+impl Wal {
+    fn needs_verification(&self) -> bool {
+        matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader)
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let share = |frames: u32, size: u64| {
+            format!("{:>10}  {}", bytes(size), counted(frames.into(), "frame"))
+        };
+        let mut facts = vec![
+            ("file", self.path.clone()),
+            (
+                "size",
+                format!(
+                    "{} ({})",
+                    bytes(self.file_bytes),
+                    counted(self.slot_frames.into(), "slot")
+                ),
+            ),
+            ("verdict", self.verdict.word().to_owned()),
+            (
+                "committed",
+                format!(
+                    "{} in {}",
+                    counted(self.transactions.into(), "transaction"),
+                    counted(self.mx_frame.into(), "frame")
+                ),
+            ),
+            ("live", share(self.live_frames, self.live_bytes)),
+            ("superseded", share(self.superseded_frames, self.superseded_bytes)),
+            ("reusable", share(self.reusable_frames, self.reusable_bytes)),
+        ];
+        if let (Some(frames), Some(size)) = (self.pinned_frames, self.pinned_bytes) {
+            facts.push(("not copied", share(frames, size)));
+        }
+        let states: Vec<String> = self
+            .frames_by_state
+            .iter()
+            .map(|row| format!("{} {}", grouped(row.frames.into()), row.state.word()))
+            .collect();
+        facts.push(("states", states.join(", ")));
+        facts
+    }
+}
+
+impl Shm {
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let state = match (self.valid, self.same_generation) {
+            (false, _) => "not valid: the next opener rebuilds it",
+            (true, Some(true)) => "valid, of this log's generation",
+            (true, _) => "valid, of another generation than the log",
+        };
+        let mut facts = vec![("file", self.path.clone()), ("state", state.to_owned())];
+        if let (Some(mx_frame), Some(done)) = (self.mx_frame, self.backfilled_frames) {
+            let (mx_frame, done) = (grouped(mx_frame.into()), grouped(done.into()));
+            facts.push(("copied", format!("{done} of {mx_frame} frames into the database")));
+        }
+        facts
+    }
+}

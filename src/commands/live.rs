@@ -1,0 +1,63 @@
+//! A truthful reading of a log that may change while it is read.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::analysis::{Examination, Verdict, examine};
+use crate::commands::{Context, Failure};
+use crate::scan;
+use crate::storage::File;
+
+use super::files::Files;
+
+/// Readings before a log is given up as busy.
+const MAX_RESTARTS: u32 = 10;
+/// Between two readings that must agree.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A log and what its bytes tell.
+pub struct Reading {
+    /// The log, open for reading.
+    pub file: Box<dyn File>,
+    /// The examination that holds.
+    pub examination: Examination,
+}
+
+/// Examines the log; `None` when there is none.
+///
+/// A clean reading stands. Any other verdict must be read twice the same before it is believed,
+/// because a log that is being written, reset or truncated can look damaged for a moment.
+///
+/// # Errors
+/// When reading fails, or the log keeps changing.
+pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
+    let mut before: Option<Examination> = None;
+    for restart in 0..MAX_RESTARTS {
+        if restart > 0 {
+            context.vfs.sleep(PAUSE * restart);
+        }
+        let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
+        let examination = match examine(file.as_ref(), context.watch) {
+            Ok(examination) => examination,
+            Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let settled = matches!(examination.verdict, Verdict::Clean)
+            || before.as_ref().is_some_and(|before| agrees(before, &examination));
+        if settled {
+            return Ok(Some(Reading { file, examination }));
+        }
+        before = Some(examination);
+    }
+    Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+}
+
+fn agrees(before: &Examination, after: &Examination) -> bool {
+    before.verdict == after.verdict
+        && before.header == after.header
+        && before.file_bytes == after.file_bytes
+        && before.prefix == after.prefix
+        && before.tail == after.tail
+        && before.damaged == after.damaged
+}

@@ -1,0 +1,15 @@
+//! The commands: each file has its arguments, its report and its run function. No command prints;
+//! reports go to an [`Output`], and errors to whoever called.
+
+pub mod completions;
+pub mod context;
+pub mod failure;
+pub mod files;
+pub mod frame_list;
+pub mod info;
+pub mod live;
+pub mod txn_list;
+pub mod verify_checksums;
+
+pub use context::Context;
+pub use failure::{Exit, Failure};

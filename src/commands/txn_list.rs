@@ -1,0 +1,94 @@
+//! `txn-list`: one row a committed transaction.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::analysis::transactions::{Transaction, TransactionFold};
+use crate::format::FrameNo;
+use crate::output::{Column, RowStream, Side};
+
+use super::Context;
+use super::failure::{Exit, Failure};
+use super::files::{FileArgs, Files};
+use super::frame_list::{Range, exit_of};
+use super::live::{self, Reading};
+
+/// List the committed transactions of a log
+///
+/// One row a commit that SQLite sees, oldest first: its frames, the pages it wrote and the database
+/// size after it. `replay --to-txn` takes these numbers.
+#[derive(Args, Clone, Debug)]
+pub struct TxnList {
+    /// A database, its log (-wal) or its wal-index (-shm)
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Only transactions A to B (A, A.. and ..B are ranges too)
+    #[arg(long, value_name = "A..B")]
+    pub txn: Option<Range>,
+    /// Stop after this many rows
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+impl TxnList {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let reading = live::read_log(&files, context)?;
+        if reading.is_none() && files.open_database(context.vfs)?.is_none() {
+            let found = "no such file".to_owned();
+            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+        }
+        let column = |head, width_chars| Column { head, width_chars, side: Side::Right };
+        let columns = vec![
+            column("txn", 8),
+            column("first frame", 11),
+            column("last frame", 10),
+            column("frames", 8),
+            column("distinct pages", 14),
+            column("db size (pages)", 15),
+        ];
+        let wal = files.wal.display().to_string();
+        let watch = context.watch;
+        let mut stream =
+            RowStream::open(&mut context.output, "txn-list", &wal, "transactions", columns)?;
+        let mut exit = Exit::Done;
+        if let Some(Reading { file, examination }) = &reading {
+            exit = exit_of(examination);
+            let mut fold = TransactionFold::default();
+            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+            let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
+            for facts in
+                shape.iter().flat_map(|shape| shape.facts(file.as_ref(), committed.clone(), watch))
+            {
+                let Some(transaction) = fold.push(&facts?) else { continue };
+                if self.limit.is_some_and(|limit| stream.rows() >= limit) {
+                    break;
+                }
+                if self.txn.is_none_or(|range| range.holds(transaction.txn)) {
+                    stream.row(&transaction, cells)?;
+                }
+            }
+        }
+        stream.close(None)?;
+        Ok(exit)
+    }
+}
+
+fn cells(row: &Transaction) -> Vec<String> {
+    vec![
+        row.txn.to_string(),
+        row.first_frame.to_string(),
+        row.last_frame.to_string(),
+        row.frames.to_string(),
+        row.distinct_pages.to_string(),
+        row.db_size_pages.to_string(),
+    ]
+}

@@ -1,0 +1,330 @@
+//! `verify-checksums`: judges every frame of a log and says what SQLite will see and lose.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::copied::{self, SqliteSees};
+use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
+use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
+use crate::output::{ErrorReport, Paint, Report, write_report};
+
+use super::failure::{Exit, describe};
+use super::files::{FileArgs, Files, Kind, open_if_there};
+use super::live::{self, Reading};
+use super::{Context, Failure};
+
+mod explain;
+mod walk;
+
+/// Judge every frame of a log: what is in it, what SQLite will see, what it will lose
+///
+/// Reads the header and every frame, in both checksum byte orders and all page sizes, and gives the
+/// log one verdict. On damage it says which frames alone are damaged, which committed transactions
+/// SQLite would drop without a word, and whether their pages could still be had. Nothing is written,
+/// created or locked; a log that is being written is read until two readings agree.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyChecksums {
+    /// Databases, logs (-wal) or wal-index files (-shm); directories with --recursive
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Search directories for databases and logs, by content and by name
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Exit with 1 for a torn tail, and for a log that is shorter than its wal-index says
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+/// The report on all paths.
+#[derive(Debug, Serialize)]
+pub struct Verification {
+    /// One entry a log.
+    pub files: Vec<FileReport>,
+    #[serde(skip)]
+    quiet: bool,
+}
+
+/// The state of the log's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Header {
+    /// Valid.
+    Ok,
+    /// The file is shorter than a header.
+    Short,
+    /// Wrong magic.
+    Magic,
+    /// Unknown version under a good checksum.
+    Version,
+    /// Impossible page size.
+    PageSize,
+    /// Wrong checksum.
+    Checksum,
+}
+
+/// A leftover wal-index of the same generation: the only witness of a log cut at a frame border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct IndexWitness {
+    /// Last committed frame by the wal-index.
+    pub mx_frame: u32,
+    /// It is the one that recovery finds.
+    pub agrees: bool,
+}
+
+/// What was found in one log.
+#[derive(Debug, Serialize)]
+pub struct FileReport {
+    /// The log.
+    pub wal: String,
+    /// The database it stands beside.
+    pub database: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The header's state; `None` without a file.
+    pub header: Option<Header>,
+    /// Page size of the log.
+    pub page_size_bytes: Option<u32>,
+    /// Byte order of the checksums.
+    pub byte_order: Option<ByteOrder>,
+    /// Checkpoint sequence of the header.
+    pub checkpoint_seq: Option<u32>,
+    /// First salt.
+    pub salt1: Option<u32>,
+    /// Second salt.
+    pub salt2: Option<u32>,
+    /// Size of the file.
+    pub file_bytes: Option<u64>,
+    /// Whole slots in the file.
+    pub slot_frames: Option<u32>,
+    /// Frames of the unbroken prefix.
+    pub valid_frames: Option<u32>,
+    /// Last frame that recovery commits.
+    pub mx_frame: Option<u32>,
+    /// Commit frames of the prefix.
+    pub transactions: Option<u32>,
+    /// Database size by frame `mx_frame`.
+    pub db_size_pages: Option<u32>,
+    /// First slot that recovery does not accept.
+    pub stop: Option<Stop>,
+    /// Bytes behind the last whole slot.
+    pub trailing_bytes: Option<u64>,
+    /// Damaged frames.
+    pub damaged: Vec<DamagedFrame>,
+    /// What SQLite drops without a word.
+    pub lost: Option<Lost>,
+    /// What SQLite will see.
+    pub sqlite_sees: Option<SqliteSees>,
+    /// What a leftover wal-index says.
+    pub index_witness: Option<IndexWitness>,
+    /// Why the log is unreadable.
+    pub error: Option<ErrorReport>,
+}
+
+impl VerifyChecksums {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the report cannot be written, or the run is interrupted. What fails on one path stands
+    /// in its entry.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        if self.paths.len() > 1 && (self.files.wal.is_some() || self.files.database.is_some()) {
+            return Err(Failure::Usage("--wal and --database go with a single PATH".into()).into());
+        }
+        let mut exit = Exit::Done;
+        let mut files = Vec::new();
+        for path in walk::expand(&self.paths, self.recursive)? {
+            let report = match verify(&path, &self.files, context) {
+                Ok(report) => report,
+                Err(error) => {
+                    let (failed, report) = describe(&error);
+                    if failed == Exit::Interrupted {
+                        return Err(error);
+                    }
+                    exit = exit.max(failed);
+                    FileReport::unreadable(&path, report)
+                }
+            };
+            exit = exit.max(report.exit(self.strict));
+            files.push(report);
+        }
+        let report = Verification { files, quiet: context.quiet };
+        write_report(&mut context.output, &report)?;
+        Ok(exit)
+    }
+}
+
+fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileReport> {
+    let files = Files::find(context.vfs, path, overrides)?;
+    let Some(Reading { file, examination }) = live::read_log(&files, context)? else {
+        return absent(path, &files, context);
+    };
+    let database = open_if_there(context.vfs, files.database.as_deref())?;
+    let looks_like_a_log = files.given == Kind::Wal
+        || overrides.wal.is_some()
+        || files.wal.to_string_lossy().ends_with("-wal")
+        || database.is_some();
+    if !looks_like_a_log {
+        let found = "neither named like a log, nor beside a database, nor begins like one".into();
+        return Err(Failure::NotALog { path: files.wal, found }.into());
+    }
+    let sqlite_sees = match (examination.verdict, &database) {
+        (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
+            copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
+        }
+        (Verdict::Damaged | Verdict::BadHeader, None) => SqliteSees::Unknown,
+        _ => SqliteSees::Prefix,
+    };
+    let witness = witness(&files, &examination, context)?;
+    let database = database.and(files.database.as_deref());
+    Ok(FileReport::found(&files.wal, database, &examination, sqlite_sees, witness))
+}
+
+fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
+    let database = files.database.as_deref();
+    let Some(file) = open_if_there(context.vfs, database)? else {
+        let found = "no such file".to_owned();
+        return Err(Failure::NotALog { path: path.to_owned(), found }.into());
+    };
+    if files.given != Kind::Database && database == Some(path) && file.size()? > 1 {
+        let found = "neither a database nor a log, and no log stands beside it".to_owned();
+        return Err(Failure::NotALog { path: path.to_owned(), found }.into());
+    }
+    Ok(FileReport::absent(&files.wal, database))
+}
+
+/// A wal-index of the same generation beside the log.
+fn witness(
+    files: &Files,
+    examination: &Examination,
+    context: &Context,
+) -> Result<Option<IndexWitness>> {
+    let Some(shm) = files.open_shm(context.vfs)? else { return Ok(None) };
+    let mut bytes = [0; 136];
+    if shm.read_at(&mut bytes, 0)? < bytes.len() {
+        return Ok(None);
+    }
+    let header = WalIndexHeader::decode(&bytes);
+    let same = examination.header.is_some_and(|wal| wal.salts == header.salts);
+    Ok((same && header.validate().is_ok()).then_some(IndexWitness {
+        mx_frame: header.mx_frame,
+        agrees: header.mx_frame == examination.prefix.mx_frame,
+    }))
+}
+
+impl FileReport {
+    fn blank(wal: &Path, database: Option<&Path>, verdict: Verdict) -> Self {
+        Self {
+            wal: wal.display().to_string(),
+            database: database.map(|path| path.display().to_string()),
+            verdict,
+            header: None,
+            page_size_bytes: None,
+            byte_order: None,
+            checkpoint_seq: None,
+            salt1: None,
+            salt2: None,
+            file_bytes: None,
+            slot_frames: None,
+            valid_frames: None,
+            mx_frame: None,
+            transactions: None,
+            db_size_pages: None,
+            stop: None,
+            trailing_bytes: None,
+            damaged: Vec::new(),
+            lost: None,
+            sqlite_sees: None,
+            index_witness: None,
+            error: None,
+        }
+    }
+
+    fn absent(wal: &Path, database: Option<&Path>) -> Self {
+        Self::blank(wal, database, Verdict::Absent)
+    }
+
+    fn unreadable(path: &Path, error: ErrorReport) -> Self {
+        Self { error: Some(error), ..Self::blank(path, None, Verdict::Unreadable) }
+    }
+
+    fn found(
+        wal: &Path,
+        database: Option<&Path>,
+        examination: &Examination,
+        sqlite_sees: SqliteSees,
+        index_witness: Option<IndexWitness>,
+    ) -> Self {
+        let Examination { verdict, header, file_bytes, shape, prefix, damaged, lost, .. } =
+            examination;
+        let extent = shape.map(|shape| shape.extent);
+        let body_bytes = file_bytes.saturating_sub(32);
+        Self {
+            header: Some(match examination.header_status {
+                HeaderStatus::Short => Header::Short,
+                HeaderStatus::Ok => Header::Ok,
+                HeaderStatus::Fault(WalHeaderFault::Magic) => Header::Magic,
+                HeaderStatus::Fault(WalHeaderFault::PageSize) => Header::PageSize,
+                HeaderStatus::Fault(WalHeaderFault::Checksum) => Header::Checksum,
+                HeaderStatus::Fault(WalHeaderFault::Version) => Header::Version,
+            }),
+            page_size_bytes: extent.map(|extent| extent.page_size.bytes()),
+            byte_order: shape.map(|shape| shape.order),
+            checkpoint_seq: header.map(|header| header.checkpoint_seq),
+            salt1: header.map(|header| header.salts.salt1),
+            salt2: header.map(|header| header.salts.salt2),
+            file_bytes: Some(*file_bytes),
+            slot_frames: Some(extent.map_or(0, |extent| extent.slot_frames)),
+            valid_frames: Some(prefix.valid_frames),
+            mx_frame: Some(prefix.mx_frame),
+            transactions: Some(prefix.transactions),
+            db_size_pages: prefix.db_size_pages,
+            stop: Some(prefix.stop),
+            trailing_bytes: Some(extent.map_or(body_bytes, |extent| extent.trailing_bytes)),
+            damaged: damaged.clone(),
+            lost: lost.clone(),
+            sqlite_sees: Some(sqlite_sees),
+            index_witness,
+            ..Self::blank(wal, database, *verdict)
+        }
+    }
+
+    /// Whether a wal-index of this generation knows more frames than the log has.
+    fn is_cut(&self) -> bool {
+        self.index_witness.is_some_and(|witness| Some(witness.mx_frame) > self.mx_frame)
+    }
+
+    fn exit(&self, strict: bool) -> Exit {
+        match self.verdict {
+            Verdict::Unreadable if self.error.as_ref().is_some_and(|e| e.kind == "busy") => {
+                Exit::Busy
+            }
+            Verdict::Unreadable => Exit::CouldNot,
+            Verdict::BadHeader | Verdict::Damaged => Exit::Found,
+            Verdict::TornTail if strict => Exit::Found,
+            _ if strict && self.is_cut() => Exit::Found,
+            Verdict::Absent
+            | Verdict::TornTail
+            | Verdict::UncommittedTail
+            | Verdict::Empty
+            | Verdict::Clean => Exit::Done,
+        }
+    }
+}
+
+impl Report for Verification {
+    const COMMAND: &'static str = "verify-checksums";
+
+    fn rows(&self) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+        self.files.iter().map(serde_json::to_value).collect()
+    }
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
+        explain::human(&self.files, self.quiet, to, *paint, width)
+    }
+}

@@ -1,0 +1,292 @@
+//! The human view: one line a file, and plain words where something is wrong.
+
+use std::io::{self, Write};
+
+use crate::analysis::copied::SqliteSees;
+use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
+use crate::format::Pgno;
+use crate::output::quantity::{bytes, counted, grouped};
+use crate::output::{Paint, Tone, table};
+
+use super::{FileReport, Header};
+
+/// Writes the table and the explanations. With `quiet` only files that need attention appear.
+pub(super) fn human(
+    files: &[FileReport],
+    quiet: bool,
+    to: &mut dyn Write,
+    paint: Paint,
+    width: Option<u16>,
+) -> io::Result<()> {
+    let shown: Vec<&FileReport> =
+        files.iter().filter(|file| !quiet || needs_attention(file)).collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let head = ["log", "verdict", "frames", "committed", "txns", "page size", "size"];
+    let mut rows = table(&head, width);
+    for file in &shown {
+        rows.add_row(vec![
+            file.wal.clone(),
+            file.verdict.word().to_owned(),
+            number(file.slot_frames),
+            number(file.mx_frame),
+            number(file.transactions),
+            number(file.page_size_bytes),
+            file.file_bytes.map_or("-".to_owned(), bytes),
+        ]);
+    }
+    for (index, column) in rows.column_iter_mut().enumerate() {
+        if index >= 2 {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    writeln!(to, "{rows}")?;
+    for file in shown {
+        let story = story(file, paint);
+        if !story.is_empty() {
+            let title = paint.tone(tone(file.verdict), file.verdict.word());
+            writeln!(to, "\n{}: {title}", paint.tone(Tone::Strong, &file.wal))?;
+            for sentence in story {
+                writeln!(to, "  {sentence}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn number(count: Option<u32>) -> String {
+    count.map_or("-".to_owned(), |count| grouped(count.into()))
+}
+
+fn needs_attention(file: &FileReport) -> bool {
+    match file.verdict {
+        Verdict::Unreadable | Verdict::BadHeader | Verdict::Damaged | Verdict::TornTail => true,
+        Verdict::Absent | Verdict::UncommittedTail | Verdict::Empty | Verdict::Clean => {
+            file.is_cut()
+        }
+    }
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Unreadable | Verdict::BadHeader | Verdict::Damaged => Tone::Bad,
+        Verdict::TornTail | Verdict::UncommittedTail => Tone::Notice,
+        Verdict::Absent | Verdict::Empty | Verdict::Clean => Tone::Good,
+    }
+}
+
+fn story(file: &FileReport, paint: Paint) -> Vec<String> {
+    let mut story = match file.verdict {
+        Verdict::Unreadable => unreadable(file),
+        Verdict::BadHeader => bad_header(file),
+        Verdict::Damaged => damaged(file),
+        Verdict::TornTail => vec![
+            stop(file),
+            format!("No committed transaction is lost. {}", keeps(file)),
+            "This is what a crash in the middle of a write leaves; SQLite cuts it off by itself."
+                .to_owned(),
+        ],
+        Verdict::UncommittedTail => vec![format!(
+            "{} behind the last commit: a transaction that was open or was rolled back. SQLite drops \
+             it, as it should.",
+            counted(uncommitted(file).into(), "valid frame")
+        )],
+        Verdict::Absent | Verdict::Empty | Verdict::Clean => Vec::new(),
+    };
+    if file.is_cut() {
+        let known = file.index_witness.map_or(0, |witness| witness.mx_frame);
+        story.push(format!(
+            "The wal-index of the same generation knows {}, the log ends at {}: it was cut at a \
+             frame border, or the index is ahead of a log that was copied early.",
+            counted(known.into(), "committed frame"),
+            number(file.mx_frame)
+        ));
+    }
+    if matches!(file.verdict, Verdict::Damaged | Verdict::BadHeader) {
+        let warning = "Do not open this database with SQLite before copying the log:";
+        story.push(paint.tone(Tone::Bad, warning));
+        story.push(format!("  {}", copy_command(file)));
+    }
+    story
+}
+
+fn unreadable(file: &FileReport) -> Vec<String> {
+    let Some(error) = &file.error else { return Vec::new() };
+    let hint = error.hint.iter().map(|hint| format!("Try: {hint}"));
+    std::iter::once(error.message.clone()).chain(hint).collect()
+}
+
+fn bad_header(file: &FileReport) -> Vec<String> {
+    let what = match file.header {
+        Some(Header::Magic) => "its magic number (offset 0)",
+        Some(Header::PageSize) => "its page size (offset 8)",
+        Some(Header::Checksum) => "its checksum (offset 24)",
+        Some(Header::Version) => "its format version (offset 4)",
+        Some(Header::Ok | Header::Short) | None => "nothing",
+    };
+    let effect = match file.header {
+        Some(Header::Version) => {
+            "SQLite refuses to open the database while this log stands beside it."
+        }
+        _ => "SQLite ignores the whole log without an error, and deletes it when it closes.",
+    };
+    let mut story = vec![format!("The header of the log is wrong in {what}."), effect.to_owned()];
+    match &file.lost {
+        Some(lost) => {
+            story.push(format!(
+                "The frames themselves still prove each other: {} in {} would be lost.",
+                counted(lost.transactions.into(), "committed transaction"),
+                counted(lost.frames.into(), "frame")
+            ));
+            story.extend(damaged_frames(&file.damaged));
+            story.push(recovery(lost));
+        }
+        None => story.push("No frame proves another, so nothing can be said of them.".to_owned()),
+    }
+    story.push(sees(file));
+    story
+}
+
+fn damaged(file: &FileReport) -> Vec<String> {
+    let Some(lost) = &file.lost else { return Vec::new() };
+    let mut story = vec![stop(file), keeps(file)];
+    story.push(format!(
+        "SQLite would drop {} ({}) without a word.",
+        counted(lost.transactions.into(), "committed transaction"),
+        counted(lost.frames.into(), "frame")
+    ));
+    story.extend(damaged_frames(&file.damaged));
+    story.push(match lost.certainty {
+        Certainty::Proven => {
+            "Certainty: proven. Checksums show what the right bytes are.".to_owned()
+        }
+        Certainty::Likely => {
+            "Certainty: likely. The break lies inside a transaction, or one damaged word explains it."
+                .to_owned()
+        }
+        Certainty::Possible => "Certainty: possible. The break follows directly on a commit, so there \
+            are two readings: the frame was damaged and the transactions behind it are lost; or SQLite \
+            has recovered here before and written on, and what lies behind is an abandoned history \
+            that nobody should bring back."
+            .to_owned(),
+    });
+    story.push(recovery(lost));
+    story.push(sees(file));
+    story
+}
+
+fn stop(file: &FileReport) -> String {
+    let Some(stop) = &file.stop else { return String::new() };
+    let why = match stop.reason {
+        StopReason::Eof => "the file ends",
+        StopReason::Short => "the file ends in the middle of a frame",
+        StopReason::Salt => "its salts are not those of the header",
+        StopReason::PageNumber => "its page number is 0",
+        StopReason::Checksum => "its checksum does not follow from the frame before",
+        StopReason::Header => "the header is not valid",
+    };
+    format!(
+        "SQLite stops at frame {} (offset {}): {why}.",
+        grouped(stop.frame.0.into()),
+        grouped(stop.offset_bytes)
+    )
+}
+
+fn keeps(file: &FileReport) -> String {
+    match file.mx_frame {
+        None | Some(0) => "SQLite would keep nothing of this log.".to_owned(),
+        Some(frame) => format!(
+            "SQLite would keep {} (frames 1 to {}).",
+            counted(file.transactions.unwrap_or_default().into(), "transaction"),
+            grouped(frame.into())
+        ),
+    }
+}
+
+fn uncommitted(file: &FileReport) -> u32 {
+    file.valid_frames.unwrap_or_default() - file.mx_frame.unwrap_or_default()
+}
+
+fn damaged_frames(frames: &[DamagedFrame]) -> Option<String> {
+    const SHOWN: usize = 8;
+    let list: Vec<String> = frames
+        .iter()
+        .take(SHOWN)
+        .map(|damaged| format!("{} ({})", damaged.frame, what(damaged.what)))
+        .collect();
+    let more = match frames.len().checked_sub(SHOWN) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {}", counted(more as u64, "more frame")),
+    };
+    let noun = if frames.len() == 1 { "Damaged frame" } else { "Damaged frames" };
+    (!frames.is_empty()).then(|| format!("{noun}: {}{more}.", list.join(", ")))
+}
+
+fn what(what: What) -> &'static str {
+    match what {
+        What::Content => "content",
+        What::Salt => "salt field only",
+        What::ChecksumField => "checksum field only",
+        What::Unknown => "cannot be told what",
+    }
+}
+
+fn recovery(lost: &Lost) -> String {
+    match (lost.recoverable, lost.certainty) {
+        (Recoverable::All, _) => {
+            "The loss can be undone: every page of the newest state is intact \
+            later in the log, or proven by checksums."
+                .to_owned()
+        }
+        (Recoverable::Some, Certainty::Possible) if lost.pages.is_empty() => {
+            "If these transactions are wanted, their pages may be had again from the log."
+                .to_owned()
+        }
+        (Recoverable::Some, _) if lost.pages.is_empty() => {
+            "The loss can be undone in part: it cannot be told which page a damaged frame held."
+                .to_owned()
+        }
+        (Recoverable::Some, _) => format!(
+            "The loss can be undone in part: no intact copy is left in the log of {}.",
+            pages(&lost.pages)
+        ),
+        (Recoverable::None, _) => "Nothing of it can be had from the log.".to_owned(),
+    }
+}
+
+fn pages(pages: &[Pgno]) -> String {
+    let list: Vec<String> = pages.iter().take(8).map(ToString::to_string).collect();
+    let noun = if pages.len() == 1 { "page" } else { "pages" };
+    let more = if pages.len() > 8 { ", ..." } else { "" };
+    format!("{noun} {}{more}", list.join(", "))
+}
+
+fn sees(file: &FileReport) -> String {
+    match file.sqlite_sees {
+        Some(SqliteSees::Prefix) => {
+            "The database file does not hold what lies behind the damage.".to_owned()
+        }
+        Some(SqliteSees::Mixture) => {
+            "The log was already copied into the database past the damage: \
+            SQLite would see a MIXTURE of old pages from the log over newer pages of the file."
+                .to_owned()
+        }
+        Some(SqliteSees::Complete) => {
+            "Everything behind the damage is already in the database file: \
+            nothing is lost."
+                .to_owned()
+        }
+        Some(SqliteSees::Unknown) | None => {
+            "Whether the database file already holds it cannot be told.".to_owned()
+        }
+    }
+}
+
+/// The command that keeps the evidence, with names quoted for a shell.
+fn copy_command(file: &FileReport) -> String {
+    let quoted = |name: &str| format!("'{}'", name.replace('\'', "'\\''"));
+    let log = quoted(&file.wal);
+    let copy = quoted(&format!("{}.copy", file.wal));
+    format!("cp --preserve=all {log} {copy}")
+}

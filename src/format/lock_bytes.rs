@@ -1,0 +1,17 @@
+//! Bytes that SQLite locks (os_unix.c, wal.c). They are never read or written as data.
+
+use std::ops::Range;
+
+/// PENDING: keeps new readers out while a writer waits (database file).
+pub const PENDING_BYTE: u64 = 0x4000_0000;
+/// RESERVED: a rollback-journal writer is at work (database file).
+pub const RESERVED_BYTE: u64 = PENDING_BYTE + 1;
+/// SHARED range (database file): read-locked by every reader, write-locked for EXCLUSIVE.
+pub const SHARED_BYTES: Range<u64> = PENDING_BYTE + 2..PENDING_BYTE + 512;
+
+/// WAL_WRITE_LOCK (wal-index file): held by the one writer.
+pub const WAL_WRITE_LOCK: u64 = 120;
+/// All lock bytes of the wal-index, from WAL_WRITE_LOCK to the dead-man switch.
+pub const SHM_LOCK_BYTES: Range<u64> = 120..129;
+/// The dead-man switch (wal-index file): read-locked by every connected process for life.
+pub const DEAD_MAN_SWITCH: u64 = 128;

@@ -1,0 +1,86 @@
+//! Reports and row streams on a writer: tables, JSON, JSON lines, CSV. Knows nothing of the rest.
+//!
+//! A command hands over typed rows; every format is derived from the same struct.
+
+mod csv;
+pub mod quantity;
+mod report;
+mod rows;
+mod table;
+
+pub use report::{Error, ErrorReport, Report, write_error, write_report};
+pub use rows::{Column, RowStream, Side};
+pub use table::{key_values, table};
+
+use std::io::Write;
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people: tables and sentences
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with a header line
+    Csv,
+}
+
+/// Where and how a command's report goes.
+pub struct Output<'a> {
+    /// The report's destination.
+    pub to: &'a mut dyn Write,
+    /// Its format.
+    pub format: Format,
+    /// Colours and other terminal escapes are allowed.
+    pub color: bool,
+    /// Columns of the terminal; `None` where the destination is no terminal.
+    pub width_columns: Option<u16>,
+}
+
+/// Emphasis of a word in a human view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Notice,
+    /// Damage or loss.
+    Bad,
+    /// Less important.
+    Dim,
+    /// A heading.
+    Strong,
+}
+
+/// Paints words for a terminal, or leaves them plain.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint {
+    color: bool,
+}
+
+impl Paint {
+    /// Paints when `color` is allowed.
+    #[must_use]
+    pub fn new(color: bool) -> Self {
+        Self { color }
+    }
+
+    /// `word` in the given tone.
+    #[must_use]
+    pub fn tone(self, tone: Tone, word: &str) -> String {
+        if !self.color {
+            return word.to_owned();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Notice => "33",
+            Tone::Bad => "1;31",
+            Tone::Dim => "2",
+            Tone::Strong => "1",
+        };
+        format!("\x1b[{code}m{word}\x1b[0m")
+    }
+}
