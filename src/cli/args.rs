@@ -19,8 +19,10 @@ use crate::output::Format;
 #[derive(Parser, Debug)]
 #[command(name = "walsmith", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
+    /// Options of every command.
     #[command(flatten)]
     pub global: Global,
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -79,6 +81,7 @@ impl ColorChoice {
 }
 
 /// What to do.
+#[expect(missing_docs, reason = "a comment here would replace the help that stands on the Args")]
 #[derive(Subcommand, Debug)]
 pub enum Command {
     Info(Info),

@@ -1,7 +1,5 @@
 //! `completions`: a completion script for a shell.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::Args;
 use clap_complete::Shell;

@@ -54,6 +54,7 @@ pub struct FrameList {
     /// Add salts and checksums to the table
     #[arg(short, long)]
     pub wide: bool,
+    /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
 }
@@ -235,8 +236,7 @@ impl FrameList {
         }
         let frame = slot.judged.facts.frame.0;
         let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
-        Ok(!self.frames.is_some_and(|range| frame >= range.last)
-            && !self.txn.is_some_and(txn_passed))
+        Ok(self.frames.is_none_or(|range| frame < range.last) && !self.txn.is_some_and(txn_passed))
     }
 
     fn wants(&self, slot: &Slot) -> bool {

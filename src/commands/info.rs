@@ -31,6 +31,7 @@ pub struct Info {
     /// A database, its log (-wal) or its wal-index (-shm)
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
 }

@@ -30,6 +30,7 @@ pub struct TxnList {
     /// Stop after this many rows
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
 }

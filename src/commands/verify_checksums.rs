@@ -37,6 +37,7 @@ pub struct VerifyChecksums {
     /// Exit with 1 for a torn tail, and for a log that is shorter than its wal-index says
     #[arg(long)]
     pub strict: bool,
+    /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
 }

@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 #[must_use]
 pub fn table(head: &[&str], width: Option<u16>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(head.iter().copied());
     if let Some(width) = width {
         table.set_content_arrangement(ContentArrangement::Dynamic);
