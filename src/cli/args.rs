@@ -28,31 +28,30 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Verify before you open: SQLite drops everything from the first damaged frame of a log
-without a word, and deletes the log when it closes.
-
-Exit codes: 0 nothing wrong, 1 damage or loss found, 2 usage, 3 could not, 4 busy,
-5 incomplete, 6 refused by a safety rail, 130 interrupted";
+Verify before you open: SQLite drops everything from the first damaged frame of a log without a \
+word, and deletes the log when it closes.\n\n\
+Exit codes: 0 nothing wrong, 1 damage or loss found, 2 usage, 3 could not, 4 busy, 5 incomplete, \
+6 refused by a safety rail, 130 interrupted";
 
 /// Options of every command.
 #[derive(Args, Debug)]
 pub struct Global {
     /// How the report is written
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    #[arg(help_heading = "Output")]
+    #[arg(help_heading = "Output options")]
     pub format: Format,
     /// Same as --format json
-    #[arg(long, global = true, conflicts_with = "format", help_heading = "Output")]
+    #[arg(long, global = true, conflicts_with = "format", help_heading = "Output options")]
     pub json: bool,
     /// When to use colours; NO_COLOR is obeyed
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    #[arg(help_heading = "Output")]
+    #[arg(help_heading = "Output options")]
     pub color: ColorChoice,
     /// Say only what needs attention
-    #[arg(short, long, global = true, help_heading = "Output")]
+    #[arg(short, long, global = true, help_heading = "Output options")]
     pub quiet: bool,
     /// Show no progress bar
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true, help_heading = "Output options")]
     pub no_progress: bool,
 }
 

@@ -12,10 +12,10 @@ use crate::storage::{File, OpenMode, Result, Vfs};
 #[derive(Args, Clone, Debug, Default)]
 pub struct FileArgs {
     /// Take this file as the database
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[arg(long, value_name = "FILE", help_heading = "File options")]
     pub database: Option<PathBuf>,
     /// Take this file as the log
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[arg(long, value_name = "FILE", help_heading = "File options")]
     pub wal: Option<PathBuf>,
 }
 

@@ -24,8 +24,8 @@ use super::{Context, frame_list};
 ///
 /// Shows the database, its log, its wal-index and its rollback journal, and where the bytes of the
 /// log go: live (the newest image of a page), superseded (an older image of a page in the same
-/// log), reusable (left from older generations, rolled back or dropped), and not yet copied into the
-/// database. This answers "why is my log 5 GB".
+/// log), reusable (left from older generations or rolled back), behind a break, and not yet copied
+/// into the database. This answers "why is my log 5 GB".
 #[derive(Args, Clone, Debug)]
 pub struct Info {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -93,10 +93,14 @@ pub struct Wal {
     pub superseded_frames: u32,
     /// Their bytes.
     pub superseded_bytes: u64,
-    /// Slots that hold nothing SQLite will read: stale, residue, blank, uncommitted, unreachable.
+    /// Slots that nobody will read again: stale, residue, blank or uncommitted.
     pub reusable_frames: u32,
     /// Their bytes, and those behind the last whole slot.
     pub reusable_bytes: u64,
+    /// Slots behind a break: damaged, unproven or unreachable. SQLite will write over them too.
+    pub lost_frames: u32,
+    /// Their bytes.
+    pub lost_bytes: u64,
     /// Committed frames that are not yet in the database by the wal-index; `None` without one of
     /// this generation.
     pub pinned_frames: Option<u32>,
@@ -264,7 +268,14 @@ impl Wal {
         let slot_bytes = shape.map_or(0, |shape| shape.page_size().slot_bytes());
         let of = |frames: u32| u64::from(frames) * slot_bytes;
         let slot_frames = shape.map_or(0, |shape| shape.extent.slot_frames);
-        let reusable_frames = slot_frames - prefix.mx_frame;
+        let lost_frames: u32 = counts
+            .iter()
+            .filter(|row| {
+                matches!(row.state, State::Damaged | State::Unproven | State::Unreachable)
+            })
+            .map(|row| row.frames)
+            .sum();
+        let reusable_frames = slot_frames - prefix.mx_frame - lost_frames;
         let superseded_frames = prefix.mx_frame - live_frames;
         let pinned_frames = backfilled.map(|done| prefix.mx_frame.saturating_sub(done));
         counts.retain(|row| row.frames > 0);
@@ -284,6 +295,8 @@ impl Wal {
             reusable_frames,
             reusable_bytes: of(reusable_frames)
                 + shape.map_or(0, |shape| shape.extent.trailing_bytes),
+            lost_frames,
+            lost_bytes: of(lost_frames),
             pinned_frames,
             pinned_bytes: pinned_frames.map(of),
             frames_by_state: counts,
@@ -378,6 +391,9 @@ impl Wal {
             ("superseded", share(self.superseded_frames, self.superseded_bytes)),
             ("reusable", share(self.reusable_frames, self.reusable_bytes)),
         ];
+        if self.lost_frames > 0 {
+            facts.push(("behind a break", share(self.lost_frames, self.lost_bytes)));
+        }
         if let (Some(frames), Some(size)) = (self.pinned_frames, self.pinned_bytes) {
             facts.push(("not copied", share(frames, size)));
         }
