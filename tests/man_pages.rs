@@ -64,3 +64,21 @@ fn man_pages_are_those_of_the_command_line() {
 fn the_command_line_is_consistent() {
     walsmith::cli::command().debug_assert();
 }
+
+#[test]
+fn readme_has_the_exit_codes_of_the_table() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    for (_, code, meaning) in Exit::TABLE {
+        assert!(readme.contains(&format!("| {code} | {meaning} |\n")), "exit code {code}");
+    }
+}
+
+#[test]
+fn readme_names_every_command() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    for command in walsmith::cli::command().get_subcommands() {
+        assert!(readme.contains(&format!("| `{} ", command.get_name())), "{}", command.get_name());
+    }
+}
