@@ -2,6 +2,8 @@
 //!
 //! After a change of the command line: `UPDATE_MAN=1 cargo test --test man_pages`.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,320 @@
+//! States, verdicts and the loss forecast on logs built frame by frame.
+//!
+//! What SQLite itself makes of such logs is asked in the oracle tests; here stands what walsmith
+//! says beyond that, by the definitions of states and verdicts.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+
+mod log_builder;
+
+use std::path::Path;
+
+use log_builder::{Log, P, SLOT};
+use walsmith::analysis::state::{Slot, State, StateFold};
+use walsmith::analysis::{Certainty, Examination, Recoverable, Verdict, What, examine};
+use walsmith::format::{FrameNo, Pgno};
+use walsmith::scan::Nobody;
+use walsmith::storage::memory::MemoryFile;
+use walsmith::storage::{self, File, SyncKind};
+
+fn examined(bytes: &[u8]) -> Examination {
+    examine(&MemoryFile::with_bytes(bytes.to_vec()), &Nobody).unwrap()
+}
+
+fn slots(bytes: &[u8]) -> Vec<Slot> {
+    let file = MemoryFile::with_bytes(bytes.to_vec());
+    let examination = examine(&file, &Nobody).unwrap();
+    let Some(shape) = examination.shape else { return Vec::new() };
+    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
+    let facts = shape.facts(&file, FrameNo::FIRST..shape.extent.end(), &Nobody);
+    let mut slots: Vec<Slot> = facts.filter_map(|facts| fold.push(facts.unwrap())).collect();
+    slots.extend(fold.finish());
+    slots
+}
+
+fn states(bytes: &[u8]) -> String {
+    let letter = |slot: &Slot| match slot.state {
+        State::Partial => 'p',
+        State::Blank => 'b',
+        State::Committed => 'C',
+        State::Uncommitted => 'U',
+        State::Damaged => 'D',
+        State::Unproven => '?',
+        State::Unreachable => 'X',
+        State::Residue => 'r',
+        State::Stale => 's',
+    };
+    slots(bytes).iter().map(letter).collect()
+}
+
+/// Twenty transactions of one page, then nothing.
+fn twenty() -> Log {
+    let mut log = Log::new(1);
+    for _ in 0..20 {
+        log.commit(&[2]);
+    }
+    log
+}
+
+#[test]
+fn an_intact_log_is_clean() {
+    let log = twenty();
+    let found = examined(&log.bytes);
+    assert_eq!((found.verdict, found.prefix.transactions), (Verdict::Clean, 20));
+    assert_eq!(states(&log.bytes), "C".repeat(20));
+}
+
+#[test]
+fn one_flipped_bit_names_its_frame_and_the_transactions_behind_it() {
+    let mut log = twenty();
+    log.bytes[32 + 10 * SLOT + 24 + 100] ^= 4;
+    let found = examined(&log.bytes);
+    let lost = found.lost.unwrap();
+    assert_eq!(found.verdict, Verdict::Damaged);
+    assert_eq!(found.damaged.len(), 1);
+    assert_eq!((found.damaged[0].frame, found.damaged[0].what), (FrameNo(11), What::Content));
+    assert_eq!((lost.transactions, lost.frames), (10, 10));
+    assert_eq!((lost.recoverable, lost.pages), (Recoverable::All, vec![]));
+    assert_eq!(states(&log.bytes), "CCCCCCCCCCDXXXXXXXXX");
+}
+
+#[test]
+fn a_flipped_top_bit_has_several_corrections_and_is_likely() {
+    let mut log = twenty();
+    log.bytes[32 + 10 * SLOT + 24 + 103] ^= 0x80;
+    let lost = examined(&log.bytes).lost.unwrap();
+    assert_eq!((lost.certainty, lost.recoverable), (Certainty::Likely, Recoverable::All));
+}
+
+#[test]
+fn a_page_that_is_not_written_again_cannot_be_had() {
+    let mut log = Log::new(1);
+    log.commit(&[2]);
+    log.commit(&[3, 4]);
+    log.commit(&[2]);
+    log.scramble(3);
+    let found = examined(&log.bytes);
+    let lost = found.lost.unwrap();
+    assert_eq!(lost.certainty, Certainty::Likely);
+    assert_eq!((lost.recoverable, lost.pages), (Recoverable::Some, vec![Pgno(4)]));
+    assert_eq!(states(&log.bytes), "CUDX");
+}
+
+#[test]
+fn salt_and_checksum_fields_are_told_from_content() {
+    let mut log = twenty();
+    log.bytes[32 + 4 * SLOT + 9] ^= 1;
+    log.bytes[32 + 9 * SLOT + 17] ^= 1;
+    let found = examined(&log.bytes);
+    let what: Vec<_> = found.damaged.iter().map(|d| (d.frame.0, d.what)).collect();
+    assert_eq!(what, [(5, What::Salt), (10, What::ChecksumField)]);
+    let lost = found.lost.unwrap();
+    assert_eq!((lost.certainty, lost.transactions), (Certainty::Proven, 16));
+    assert_eq!(lost.recoverable, Recoverable::All);
+}
+
+#[test]
+fn a_frame_behind_two_lost_sums_is_unproven() {
+    let mut log = twenty();
+    log.scramble(11);
+    log.bytes[32 + 10 * SLOT + 18] ^= 0x55;
+    assert_eq!(states(&log.bytes), "CCCCCCCCCCD?rrrrrrrr");
+    let lost = examined(&log.bytes).lost.unwrap();
+    assert_eq!(lost.certainty, Certainty::Possible);
+    assert_eq!(lost.recoverable, Recoverable::Some);
+}
+
+#[test]
+fn an_aborted_spill_behind_the_last_commit_is_residue_of_a_clean_log() {
+    let mut log = Log::new(1);
+    log.commit(&[2, 3]);
+    let back = log.mark();
+    log.spill(&[4, 5, 6, 7, 8]);
+    log.write_again_from(back, |log| log.commit(&[2]));
+    let found = examined(&log.bytes);
+    assert_eq!(found.verdict, Verdict::Clean);
+    assert_eq!(states(&log.bytes), "CCCrrrr");
+}
+
+#[test]
+fn an_abandoned_history_is_only_possibly_lost() {
+    // Frame 3 was damaged, SQLite recovered two transactions, wrote two others and was killed.
+    let mut log = Log::new(1);
+    log.commit(&[2]);
+    log.commit(&[3]);
+    let back = log.mark();
+    for page in [4, 5, 6, 7, 8] {
+        log.commit(&[page]);
+    }
+    log.write_again_from(back, |log| {
+        log.commit(&[3]);
+        log.commit(&[4]);
+    });
+    let found = examined(&log.bytes);
+    let lost = found.lost.unwrap();
+    assert_eq!(found.verdict, Verdict::Damaged);
+    assert_eq!(lost.certainty, Certainty::Possible);
+    assert_ne!(lost.recoverable, Recoverable::All);
+    assert_eq!(states(&log.bytes), "CCCCDrr");
+}
+
+#[test]
+fn a_torn_last_transaction_loses_nothing() {
+    let mut log = twenty();
+    log.commit(&[3, 4, 5]);
+    let torn_at = 32 + 22 * SLOT + 300;
+    log.bytes.truncate(torn_at);
+    let found = examined(&log.bytes);
+    assert_eq!(found.verdict, Verdict::TornTail);
+    assert_eq!(found.lost, None);
+    log.bytes.truncate(32 + 22 * SLOT);
+    assert_eq!(examined(&log.bytes).verdict, Verdict::UncommittedTail);
+    log.bytes.resize(32 + 24 * SLOT, 0);
+    assert_eq!(examined(&log.bytes).verdict, Verdict::TornTail);
+    assert_eq!(states(&log.bytes), "C".repeat(20) + "UUbb");
+}
+
+#[test]
+fn a_lost_write_that_shows_an_older_generation_is_damage() {
+    let mut older = Log::new(7);
+    older.commit(&[2, 3, 4, 7, 6]);
+    let mut log = Log::new(8);
+    log.commit(&[2, 3]);
+    log.commit(&[4, 5, 6]);
+    let at = 32 + 3 * SLOT;
+    log.bytes[at..at + SLOT].copy_from_slice(&older.bytes[at..at + SLOT]);
+    assert_eq!(states(&log.bytes), "CCUD?");
+    // Its commit frame cannot be proven, so no commit is known to be lost.
+    assert_eq!(examined(&log.bytes).verdict, Verdict::TornTail);
+}
+
+#[test]
+fn frames_of_an_older_generation_behind_the_prefix_are_stale() {
+    let mut log = Log::new(7);
+    log.commit(&[2, 3, 4, 5, 6]);
+    log.restart(8);
+    log.commit(&[2, 3]);
+    assert_eq!(examined(&log.bytes).verdict, Verdict::Clean);
+    assert_eq!(states(&log.bytes), "CCsss");
+    assert!(slots(&log.bytes)[2..].iter().all(|slot| slot.generation == Some(1)));
+}
+
+#[test]
+fn a_destroyed_header_is_rebuilt_from_the_frames() {
+    let log = twenty();
+    for at in [0, 3, 6, 9, 13, 17, 22, 26, 31] {
+        let mut bytes = log.bytes.clone();
+        bytes[at] ^= 0x10;
+        let found = examined(&bytes);
+        assert_eq!(found.verdict, Verdict::BadHeader, "byte {at}");
+        let lost = found.lost.unwrap();
+        assert_eq!((lost.transactions, lost.recoverable), (20, Recoverable::All), "byte {at}");
+    }
+    let mut bytes = log.bytes;
+    bytes[..32].fill(0);
+    assert_eq!(examined(&bytes).lost.unwrap().transactions, 20);
+}
+
+#[test]
+fn sizes_up_to_a_header_are_empty() {
+    let log = twenty();
+    for size in 0..=32 {
+        let found = examined(&log.bytes[..size]);
+        assert_eq!((found.verdict, found.prefix.mx_frame), (Verdict::Empty, 0));
+    }
+}
+
+/// What the reports show of a log.
+fn shown(bytes: &[u8]) -> (Examination, String, Vec<Slot>) {
+    (examined(bytes), states(bytes), slots(bytes))
+}
+
+#[test]
+fn every_flipped_bit_of_a_small_log_changes_the_verdict_or_a_state() {
+    let mut log = Log::new(7);
+    log.commit(&[2, 3, 4, 5, 6]);
+    log.restart(8);
+    log.commit(&[2]);
+    log.commit(&[3, 4]);
+    log.bytes.extend_from_slice(&[9; 40]);
+    let (verdict, before) = (examined(&log.bytes).verdict, states(&log.bytes));
+    assert_eq!((verdict, before.as_str()), (Verdict::Clean, "CCCss"));
+    let meaningless = 32 + 3 * SLOT;
+    let mut silent = 0;
+    for at in 0..log.bytes.len() {
+        for bit in 0..8 {
+            log.bytes[at] ^= 1 << bit;
+            let after = examined(&log.bytes);
+            let same = after.verdict == verdict && states(&log.bytes) == before;
+            assert!(!same || at >= meaningless, "byte {at} bit {bit} changed nothing");
+            silent += u32::from(same);
+            log.bytes[at] ^= 1 << bit;
+        }
+    }
+    // Stale slots and the trailing partial slot carry no meaning: every flip there is silent.
+    assert_eq!(silent as usize, (log.bytes.len() - meaningless) * 8);
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let seed = 0x5eed;
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..10_000 {
+        let mut bytes: Vec<u8> = (0..random.usize(0..3000)).map(|_| random.u8(..)).collect();
+        if round % 2 == 0 && bytes.len() >= 32 {
+            // A valid header in front, so that the frames are looked at.
+            bytes[..32].copy_from_slice(&Log::new(round).bytes);
+        }
+        let _ = shown(&bytes);
+    }
+}
+
+/// A log of blank slots that no disk holds.
+#[derive(Debug)]
+struct Endless {
+    head: Vec<u8>,
+    size_bytes: u64,
+}
+
+impl File for Endless {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> storage::Result<usize> {
+        buffer.fill(0);
+        if let Some(head) = usize::try_from(offset).ok().and_then(|at| self.head.get(at..)) {
+            let known = head.len().min(buffer.len());
+            buffer[..known].copy_from_slice(&head[..known]);
+        }
+        let left = self.size_bytes.saturating_sub(offset);
+        Ok(buffer.len().min(usize::try_from(left).unwrap()))
+    }
+
+    fn size(&self) -> storage::Result<u64> {
+        Ok(self.size_bytes)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> storage::Result<()> {
+        unreachable!("examining writes nothing")
+    }
+
+    fn truncate(&self, _: u64) -> storage::Result<()> {
+        unreachable!("examining truncates nothing")
+    }
+
+    fn sync(&self, _: SyncKind) -> storage::Result<()> {
+        unreachable!("examining syncs nothing")
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(":endless:")
+    }
+}
+
+#[test]
+fn offsets_beyond_4_gib_are_read() {
+    let size_bytes = 5_u64 << 30;
+    let log = Endless { head: twenty().bytes, size_bytes };
+    let found = examine(&log, &Nobody).unwrap();
+    assert_eq!((found.verdict, found.prefix.mx_frame), (Verdict::Clean, 20));
+    let slots = u32::try_from((size_bytes - 32) / SLOT as u64).unwrap();
+    assert_eq!(found.shape.unwrap().extent.slot_frames, slots);
+    assert_eq!(P, 512);
+}
