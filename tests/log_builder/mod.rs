@@ -79,7 +79,7 @@ impl Log {
     fn append(&mut self, page: u32, commit_size_pages: u32) {
         self.written += 1;
         let fill = self.written.wrapping_mul(0x9e37_79b9);
-        let image: Vec<u8> = (0..P as u32 / 4)
+        let image: Vec<u8> = (0..PageSize::ALL[0].bytes() / 4)
             .flat_map(|word| (word.wrapping_mul(fill) ^ page).to_le_bytes())
             .collect();
         let mut frame = FrameHeader {
