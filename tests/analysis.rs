@@ -7,6 +7,7 @@
 
 mod log_builder;
 
+use std::ops::Range;
 use std::path::Path;
 
 use log_builder::{Log, P, SLOT};
@@ -15,7 +16,7 @@ use walsmith::analysis::{Certainty, Examination, Recoverable, Verdict, What, exa
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
-use walsmith::storage::{self, File, SyncKind};
+use walsmith::storage::{self, File, LockHolder, LockLevel, LockMode, Locked, SyncKind};
 
 fn examined(bytes: &[u8]) -> Examination {
     examine(&MemoryFile::with_bytes(bytes.to_vec()), &Nobody).unwrap()
@@ -301,6 +302,18 @@ impl File for Endless {
 
     fn sync(&self, _: SyncKind) -> storage::Result<()> {
         unreachable!("examining syncs nothing")
+    }
+
+    fn lock(&self, _: LockLevel) -> storage::Result<Locked> {
+        unreachable!("examining locks nothing")
+    }
+
+    fn unlock(&self) -> storage::Result<()> {
+        unreachable!("examining locks nothing")
+    }
+
+    fn lock_holder(&self, _: Range<u64>, _: LockMode) -> storage::Result<Option<LockHolder>> {
+        Ok(None)
     }
 
     fn path(&self) -> &Path {

@@ -2,7 +2,7 @@
 //!
 //! After a change of the command line: `UPDATE_MAN=1 cargo test --test man_pages`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+#![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use crate::analysis::{Examination, Verdict, examine};
 use crate::commands::{Context, Failure};
+use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::scan;
-use crate::storage::File;
+use crate::storage::{File, LockMode};
 
 use super::files::Files;
 
@@ -43,6 +44,13 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
             Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
             Err(error) => return Err(error.into()),
         };
+        let mut examination = examination;
+        let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
+        if tail && is_being_written(files, context)? {
+            // What a writer has not finished is open, not torn.
+            examination.verdict = Verdict::UncommittedTail;
+            return Ok(Some(Reading { file, examination }));
+        }
         let settled = matches!(examination.verdict, Verdict::Clean)
             || before.as_ref().is_some_and(|before| agrees(before, &examination));
         if settled {
@@ -51,6 +59,18 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
         before = Some(examination);
     }
     Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+}
+
+/// Whether somebody holds the write lock, or has the database in exclusive mode. Asks only.
+fn is_being_written(files: &Files, context: &Context) -> Result<bool> {
+    if let Some(shm) = files.open_shm(context.vfs)? {
+        let write_lock = WAL_WRITE_LOCK..WAL_WRITE_LOCK + 1;
+        if shm.lock_holder(write_lock, LockMode::Shared)?.is_some() {
+            return Ok(true);
+        }
+    }
+    let Some(database) = files.open_database(context.vfs)? else { return Ok(false) };
+    Ok(database.lock_holder(SHARED_BYTES, LockMode::Shared)?.is_some())
 }
 
 fn agrees(before: &Examination, after: &Examination) -> bool {

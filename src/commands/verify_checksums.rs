@@ -161,6 +161,11 @@ impl VerifyChecksums {
 }
 
 fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileReport> {
+    if path.is_dir() {
+        let hint = Some(format!("walsmith verify-checksums --recursive {}", path.display()));
+        let why = "is a directory".to_owned();
+        return Err(Failure::Unsupported { path: path.to_owned(), why, hint }.into());
+    }
     let files = Files::find(context.vfs, path, overrides)?;
     let Some(Reading { file, examination }) = live::read_log(&files, context)? else {
         return absent(path, &files, context);

@@ -28,6 +28,8 @@ pub enum Verb {
     Sync,
     /// [`super::File::size`].
     Size,
+    /// [`super::File::lock`], [`super::File::unlock`] and [`super::File::lock_holder`].
+    Lock,
 }
 
 impl fmt::Display for Verb {
@@ -42,6 +44,7 @@ impl fmt::Display for Verb {
             Self::Truncate => "truncate",
             Self::Sync => "sync",
             Self::Size => "size",
+            Self::Lock => "lock",
         })
     }
 }

@@ -4,14 +4,17 @@
 //! files, in memory, under injected faults, or on SQLite's own VFS. Floors above see only these
 //! traits. No `Sync` bound: a parallel scan opens its own read-only handles.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod error;
+mod lock;
 pub mod memory;
 pub mod os;
 
 pub use error::{Error, Result, Verb};
+pub use lock::{LockHolder, LockLevel, LockMode, Locked};
 
 /// How a file is to be opened; `SQLITE_OPEN_*` as a sum type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +68,11 @@ pub trait Vfs {
     /// When the directory cannot be searched.
     fn exists(&self, path: &Path) -> Result<bool>;
 
-    /// The path SQLite would use: absolute, with symbolic links resolved.
+    /// The path beside which SQLite looks for the log: a symbolic link is followed to its end,
+    /// anything else stays as it was given.
     ///
     /// # Errors
-    /// When a directory on the way cannot be searched.
+    /// When the link cannot be followed.
     fn full_path(&self, path: &Path) -> Result<PathBuf>;
 
     /// Fills `buffer` with random bytes.
@@ -115,6 +119,26 @@ pub trait File: std::fmt::Debug {
     /// # Errors
     /// When the system reports one.
     fn size(&self) -> Result<u64>;
+
+    /// Takes a lock on the database file that this handle holds until it is unlocked or dropped.
+    /// Never waits.
+    ///
+    /// # Errors
+    /// When the system reports one; a lock in the way is [`Locked::Busy`].
+    fn lock(&self, level: LockLevel) -> Result<Locked>;
+
+    /// Drops the lock on the database file.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn unlock(&self) -> Result<()>;
+
+    /// Who would be in the way of a `wanted` lock on `bytes`. A question only: no lock is set, and
+    /// a handle for reading is enough.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>>;
 
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;

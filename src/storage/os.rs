@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::lock::{self, LockHolder, LockLevel, LockMode, Locked};
 use super::{Error, File, OpenMode, Result, SyncDirectory, SyncKind, Verb, Vfs};
 
 /// The file system of the machine.
@@ -57,13 +59,12 @@ impl Vfs for OsVfs {
     }
 
     fn full_path(&self, path: &Path) -> Result<PathBuf> {
-        let failed = |source| Error::new(Verb::Access, path, source);
-        match fs::canonicalize(path) {
-            Ok(full) => Ok(full),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::path::absolute(path).map_err(failed)
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_symlink() => {
+                fs::canonicalize(path).map_err(|source| Error::new(Verb::Access, path, source))
             }
-            Err(error) => Err(failed(error)),
+            // What is missing or unreadable shows when it is opened.
+            Ok(_) | Err(_) => Ok(path.to_owned()),
         }
     }
 
@@ -123,7 +124,44 @@ impl File for OsFile {
         self.file.metadata().map(|metadata| metadata.len()).map_err(self.failed(Verb::Size))
     }
 
+    fn lock(&self, level: LockLevel) -> Result<Locked> {
+        lock::lock_database(&self.file, level).map_err(self.failed(Verb::Lock))
+    }
+
+    fn unlock(&self) -> Result<()> {
+        lock::unlock_database(&self.file).map_err(self.failed(Verb::Lock))
+    }
+
+    fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>> {
+        lock::holder(&self.file, &bytes, wanted).map_err(self.failed(Verb::Lock))
+    }
+
     fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::lock_bytes::SHARED_BYTES;
+
+    #[test]
+    fn an_exclusive_handle_keeps_others_out_and_is_seen_by_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let one = OsVfs.open(&path, OpenMode::CreateNew).unwrap();
+        let two = OsVfs.open(&path, OpenMode::ReadWrite).unwrap();
+        let looker = OsVfs.open(&path, OpenMode::ReadOnly).unwrap();
+        assert_eq!(one.lock(LockLevel::Shared).unwrap(), Locked::Granted);
+        assert_eq!(two.lock(LockLevel::Shared).unwrap(), Locked::Granted);
+        assert_eq!(one.lock(LockLevel::Exclusive).unwrap(), Locked::Busy);
+        two.unlock().unwrap();
+        assert_eq!(one.lock(LockLevel::Exclusive).unwrap(), Locked::Granted);
+        assert_eq!(two.lock(LockLevel::Shared).unwrap(), Locked::Busy);
+        let holder = looker.lock_holder(SHARED_BYTES, LockMode::Shared).unwrap().unwrap();
+        assert_eq!((holder.mode, holder.pid), (LockMode::Exclusive, None));
+        drop(one);
+        assert_eq!(looker.lock_holder(SHARED_BYTES, LockMode::Exclusive).unwrap(), None);
     }
 }

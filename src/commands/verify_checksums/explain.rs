@@ -48,11 +48,21 @@ pub(super) fn human(
             let title = paint.tone(tone(file.verdict), file.verdict.word());
             writeln!(to, "\n{}: {title}", paint.tone(Tone::Strong, &file.wal))?;
             for sentence in story {
-                writeln!(to, "  {sentence}")?;
+                writeln!(to, "{}", wrapped(&sentence, width))?;
             }
         }
     }
     Ok(())
+}
+
+/// A sentence with its indentation, broken between words. A command to type is never broken.
+fn wrapped(sentence: &str, width: Option<u16>) -> String {
+    if sentence.starts_with(' ') {
+        return format!("  {sentence}");
+    }
+    let width = usize::from(width.unwrap_or(100).clamp(40, 100));
+    let options = textwrap::Options::new(width).initial_indent("  ").subsequent_indent("    ");
+    textwrap::fill(sentence, options)
 }
 
 fn number(count: Option<u32>) -> String {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-use crate::commands::Failure;
 use crate::commands::files::{Kind, kind_of, with_suffix};
 use crate::storage::os::OsVfs;
 
@@ -15,14 +14,10 @@ use crate::storage::os::OsVfs;
 pub(super) fn expand(paths: &[PathBuf], recursive: bool) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
-        if !path.is_dir() {
-            all.push(path.clone());
-        } else if recursive {
+        if path.is_dir() && recursive {
             all.extend(below(path)?);
         } else {
-            let why = "is a directory".to_owned();
-            let hint = Some(format!("walsmith verify-checksums --recursive {}", path.display()));
-            return Err(Failure::Unsupported { path: path.clone(), why, hint }.into());
+            all.push(path.clone());
         }
     }
     Ok(all)

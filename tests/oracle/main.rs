@@ -1,0 +1,32 @@
+//! Real SQLite, asked by the tests in a child process and never in theirs: closing a database file
+//! in a process that also runs SQLite on it would drop SQLite's locks.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test program: it panics where SQLite does not do what the fixture needs"
+)]
+
+mod generate;
+mod see;
+mod work;
+
+use std::path::Path;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["see"] => see::see(),
+        ["rows", database, sql] => see::rows(Path::new(database), sql),
+        ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode),
+        ["generate", directory] => generate::all(Path::new(directory)),
+        ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
+        ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),
+        ["write", database, seconds] => work::write(Path::new(database), seconds.parse().unwrap()),
+        ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
+        ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
+        _ => panic!("unknown action: {args:?}"),
+    }
+}

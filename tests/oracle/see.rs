@@ -1,0 +1,80 @@
+//! What SQLite sees of a database and its log.
+
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+/// Reads paths of private copies from stdin, one a line; answers each with a line of JSON.
+pub fn see() {
+    let mut answers = io::stdout().lock();
+    for path in io::stdin().lock().lines() {
+        let answer = answer(Path::new(&path.unwrap()));
+        writeln!(answers, "{answer}").unwrap();
+        answers.flush().unwrap();
+    }
+}
+
+/// Opens without the checkpoint and deletion of the last close.
+pub fn open(path: &Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = Connection::open_with_flags(path, flags).unwrap();
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    connection
+}
+
+fn answer(path: &Path) -> Value {
+    let connection = open(path);
+    let pages = pages(&connection);
+    let error = pages.as_ref().err().map(|error| {
+        let code = error.sqlite_error().map(|sqlite| sqlite.extended_code);
+        json!({"code": code, "message": error.to_string()})
+    });
+    let mut shm = path.as_os_str().to_owned();
+    shm.push("-shm");
+    // The connection is not used again: reading its wal-index here may drop its locks.
+    let index = std::fs::read(shm).unwrap_or_default();
+    let word = |at: usize| u32::from_ne_bytes(index[at..at + 4].try_into().unwrap());
+    let valid = index.len() >= 136 && index[12] == 1 && index[..48] == index[48..96];
+    json!({
+        "error": error,
+        "mx_frame": valid.then(|| word(16)),
+        "db_size_pages": valid.then(|| word(20)),
+        "pages": pages.unwrap_or_default(),
+    })
+}
+
+/// CRC-32 of every page as SQLite's pager gives it.
+fn pages(connection: &Connection) -> rusqlite::Result<Vec<u32>> {
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    let mut statement = connection.prepare("SELECT data FROM sqlite_dbpage ORDER BY pgno")?;
+    let mut rows = statement.query([])?;
+    let mut pages = Vec::new();
+    while let Some(row) = rows.next()? {
+        pages.push(crc32fast::hash(row.get_ref(0)?.as_blob().unwrap_or_default()));
+    }
+    Ok(pages)
+}
+
+/// Prints the rows of `sql`, a JSON list a line.
+pub fn rows(path: &Path, sql: &str) {
+    let connection = open(path);
+    let mut statement = connection.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let cells: Vec<Value> = (0..columns)
+            .map(|column| match row.get_ref(column).unwrap() {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => number.into(),
+                ValueRef::Real(number) => number.into(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into(),
+                ValueRef::Blob(blob) => crc32fast::hash(blob).into(),
+            })
+            .collect();
+        println!("{}", Value::from(cells));
+    }
+}

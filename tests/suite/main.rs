@@ -1,0 +1,9 @@
+//! Whole commands and the library against real SQLite, on the fixtures.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
+#![allow(clippy::print_stdout, reason = "counts of a long run, shown with --nocapture")]
+
+mod fixtures;
+mod mutate;
+mod oracle_agreement;
+mod support;

@@ -1,0 +1,129 @@
+//! Fixtures, private copies of them, and the oracle: real SQLite in a child process.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::{fs, io};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// The folder of the fixtures.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// Names of all fixtures, sorted.
+pub fn names() -> Vec<String> {
+    let folders = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let mut names: Vec<String> = folders
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The bytes of a fixture's database and log.
+pub fn read(name: &str) -> (Vec<u8>, Vec<u8>) {
+    let folder = fixtures().join(name);
+    (fs::read(folder.join("x.db")).unwrap(), fs::read(folder.join("x.db-wal")).unwrap())
+}
+
+/// A private copy of all files of a fixture; returns the folder and the database's path.
+pub fn copy(name: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixtures().join(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let database = folder.path().join("x.db");
+    (folder, database)
+}
+
+/// The path of the file that stands beside `database` under `suffix`.
+pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The oracle program, which `cargo test` builds as an example.
+pub fn oracle_program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().unwrap().parent().unwrap().join("examples/oracle");
+    assert!(program.exists(), "{}: cargo build --example oracle", program.display());
+    program
+}
+
+/// Rows of a query, a JSON list a line.
+pub fn rows(database: &Path, sql: &str) -> String {
+    let output =
+        Command::new(oracle_program()).arg("rows").arg(database).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An error of SQLite.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SqliteError {
+    pub code: Option<i32>,
+    pub message: String,
+}
+
+/// What SQLite sees of a database and its log.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Sight {
+    pub error: Option<SqliteError>,
+    pub mx_frame: Option<u32>,
+    pub db_size_pages: Option<u32>,
+    /// CRC-32 of every page.
+    pub pages: Vec<u32>,
+}
+
+/// A child process that opens copies with real SQLite.
+pub struct Oracle {
+    child: Child,
+    ask: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    pub fn start() -> Self {
+        let mut child = Command::new(oracle_program())
+            .arg("see")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ask = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, ask, answers }
+    }
+
+    /// Opens the database at `path`, which must be a private copy.
+    pub fn see(&mut self, path: &Path) -> Sight {
+        let ask = self.ask.as_mut().unwrap();
+        writeln!(ask, "{}", path.display()).unwrap();
+        ask.flush().unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// What SQLite sees of these bytes.
+    pub fn see_bytes(&mut self, database: &[u8], wal: &[u8]) -> Sight {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        fs::write(&path, database).unwrap();
+        fs::write(beside(&path, "-wal"), wal).unwrap();
+        self.see(&path)
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        drop(self.ask.take());
+        let _: io::Result<_> = self.child.wait();
+    }
+}
