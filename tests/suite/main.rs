@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 #![allow(clippy::print_stdout, reason = "counts of a long run, shown with --nocapture")]
 
+mod commands;
 mod fixtures;
+mod live;
 mod mutate;
 mod oracle_agreement;
 mod support;
