@@ -7,6 +7,7 @@
 //! - [`storage`]: the outside world behind SQLite's own verbs (open, read, write, sync, lock, map).
 //! - [`scan`]: the one place that reads frames from a log, and the pure judgement of one frame.
 //! - [`analysis`]: read-only; accepts any damage and returns facts: states, verdict, loss.
+//! - [`repair`]: plans into actions: replay of a log, and the undo set.
 //! - [`output`]: tables, JSON, CSV and hex dumps. Knows nothing of the rest.
 //! - [`commands`]: one file a command: its arguments, its report, its run function.
 //! - [`cli`]: the clap tree, dispatch, exit codes, errors on the terminal, progress, interrupt.
@@ -16,5 +17,6 @@ pub mod cli;
 pub mod commands;
 pub mod format;
 pub mod output;
+pub mod repair;
 pub mod scan;
 pub mod storage;

@@ -6,7 +6,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::commands::completions::Completions;
 use crate::commands::frame_list::FrameList;
 use crate::commands::info::Info;
+use crate::commands::replay::Replay;
 use crate::commands::txn_list::TxnList;
+use crate::commands::undo::Undo;
 use crate::commands::verify_checksums::VerifyChecksums;
 use crate::commands::{Context, Exit};
 use crate::output::Format;
@@ -87,6 +89,8 @@ pub enum Command {
     VerifyChecksums(VerifyChecksums),
     FrameList(FrameList),
     TxnList(TxnList),
+    Replay(Replay),
+    Undo(Undo),
     Completions(Completions),
 }
 
@@ -101,6 +105,8 @@ impl Command {
             Self::VerifyChecksums(command) => command.run(context),
             Self::FrameList(command) => command.run(context),
             Self::TxnList(command) => command.run(context),
+            Self::Replay(command) => command.run(context),
+            Self::Undo(command) => command.run(context),
             Self::Completions(command) => command.run(&mut Cli::command(), context),
         }
     }
@@ -113,6 +119,8 @@ impl Command {
             Self::VerifyChecksums(_) => "verify-checksums",
             Self::FrameList(_) => "frame-list",
             Self::TxnList(_) => "txn-list",
+            Self::Replay(_) => "replay",
+            Self::Undo(_) => "undo",
             Self::Completions(_) => "completions",
         }
     }

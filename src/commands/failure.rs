@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::analysis::{self, snapshot};
 use crate::output::{self, ErrorReport};
+use crate::repair::offline::Attached;
+use crate::repair::{replay, undo};
 use crate::{scan, storage};
 
 /// How a run ended.
@@ -169,6 +171,20 @@ fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport)
     if let Some(analysis::Error::Scan(error)) = cause.downcast_ref::<analysis::Error>() {
         return Some(classify_scan(error, report));
     }
+    if let Some(error) = cause.downcast_ref::<replay::Error>() {
+        return classify_replay(error, report);
+    }
+    if let Some(error) = cause.downcast_ref::<undo::Error>() {
+        return classify_undo(error, report);
+    }
+    if let Some(Attached::Held { pid, .. }) = cause.downcast_ref::<Attached>() {
+        report.kind = "attached";
+        report.hint = Some(match pid {
+            Some(pid) => format!("stop process {pid} and try again"),
+            None => "stop every process that has the database open and try again".to_owned(),
+        });
+        return Some(Exit::Refused);
+    }
     if let Some(error) = cause.downcast_ref::<snapshot::Error>() {
         if let snapshot::Error::Scan(error) = error {
             return Some(classify_scan(error, report));
@@ -214,6 +230,51 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> Exit {
         scan::Error::Interrupted => {
             report.kind = "interrupted";
             Exit::Interrupted
+        }
+    }
+}
+
+/// `None` where the cause behind it says more.
+fn classify_replay(error: &replay::Error, report: &mut ErrorReport) -> Option<Exit> {
+    match error {
+        replay::Error::Storage(error) => classify(error, report),
+        replay::Error::Undo(error) => classify_undo(error, report),
+        replay::Error::Interrupted => {
+            report.kind = "interrupted";
+            Some(Exit::Interrupted)
+        }
+        replay::Error::Shrunk { path, frame, offset_bytes } => {
+            report.kind = "changed";
+            report.file = Some(path.clone());
+            report.frame = Some(frame.0);
+            report.offset_bytes = Some(*offset_bytes);
+            Some(Exit::Busy)
+        }
+        replay::Error::Check { path, .. } => {
+            report.kind = "check";
+            report.file = Some(path.clone());
+            report.hint = Some(format!("walsmith undo {path}"));
+            Some(Exit::CouldNot)
+        }
+    }
+}
+
+fn classify_undo(error: &undo::Error, report: &mut ErrorReport) -> Option<Exit> {
+    match error {
+        undo::Error::Storage(error) => classify(error, report),
+        undo::Error::Exists(path) => {
+            report.kind = "refused";
+            report.file = Some(path.display().to_string());
+            report.hint = Some(
+                "walsmith undo DATABASE puts the old state back, --discard forgets it".to_owned(),
+            );
+            Some(Exit::Refused)
+        }
+        undo::Error::Damaged { path, offset_bytes, .. } => {
+            report.kind = "damaged-undo-set";
+            report.file = Some(path.display().to_string());
+            report.offset_bytes = Some(*offset_bytes);
+            Some(Exit::CouldNot)
         }
     }
 }

@@ -8,7 +8,9 @@ pub mod files;
 pub mod frame_list;
 pub mod info;
 pub mod live;
+pub mod replay;
 pub mod txn_list;
+pub mod undo;
 pub mod verify_checksums;
 
 pub use context::Context;

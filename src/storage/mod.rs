@@ -11,6 +11,7 @@ use std::time::Duration;
 mod error;
 mod lock;
 pub mod memory;
+pub mod new_file;
 pub mod os;
 
 pub use error::{Error, Result, Verb};

@@ -8,4 +8,5 @@ mod fixtures;
 mod live;
 mod mutate;
 mod oracle_agreement;
+mod replay;
 mod support;

@@ -1,0 +1,339 @@
+//! `replay`: applies a log to a database, in a new file or in place.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::snapshot::{Snapshot, Target, snapshot};
+use crate::analysis::{Examination, LogShape};
+use crate::format::{FrameNo, Salts};
+use crate::output::quantity::{counted, grouped};
+use crate::output::{Paint, Report, write_report};
+use crate::repair::offline::{self, Offline};
+use crate::repair::replay::{self, Log};
+use crate::repair::undo;
+use crate::storage::File;
+use crate::storage::new_file::{Existing, NewFile};
+
+use super::Context;
+use super::failure::{Exit, Failure};
+use super::files::{FileArgs, Files, open_if_there};
+use super::live::{self, Reading};
+
+mod rails;
+
+/// Apply a log to a database, in a new file or in place
+///
+/// Writes the database as SQLite would see it after the last commit of the log, or after an earlier
+/// one (--to-txn, --to-frame; see txn-list). The safe way is a new file (--output). In place, nobody
+/// else may have the database open; what is overwritten goes into an undo set first, and the log
+/// goes there afterwards.
+#[derive(Args, Clone, Debug)]
+pub struct Replay {
+    /// A database, its log (-wal) or its wal-index (-shm)
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Write the result to this new file
+    #[arg(short, long, value_name = "NEW", conflicts_with = "in_place")]
+    #[arg(required_unless_present_any = ["in_place", "dry_run"])]
+    pub output: Option<PathBuf>,
+    /// Write into the database itself, undo set first
+    #[arg(long, conflicts_with = "base")]
+    pub in_place: bool,
+    /// Up to and with this transaction
+    #[arg(long, value_name = "N", conflicts_with = "to_frame")]
+    pub to_txn: Option<u32>,
+    /// Up to and with this commit frame
+    #[arg(long, value_name = "N")]
+    pub to_frame: Option<u32>,
+    /// Show what would be written, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Replace an existing output
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Leave the log where it is (with --in-place)
+    #[arg(long, requires = "in_place")]
+    pub keep_wal: bool,
+    /// Replay a damaged log: exactly what SQLite would see of it
+    #[arg(long)]
+    pub accept_loss: bool,
+    /// Take another database file as the base, or none
+    #[arg(long, value_name = "FILE|none")]
+    pub base: Option<PathBuf>,
+    /// Overrides of the files that PATH means.
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+/// What was written, or would be.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    /// The base; `None` without one.
+    pub database: Option<String>,
+    /// The file that was written; `None` in a dry run without --output.
+    pub output: Option<String>,
+    /// Last transaction applied; `None` when the log has none.
+    pub to_txn: Option<u32>,
+    /// Its commit frame.
+    pub to_frame: Option<u32>,
+    /// Pages taken from the log.
+    pub pages_written: u32,
+    /// Size of the result.
+    pub db_size_pages: Option<u32>,
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// Where the old state is kept; `None` when nothing was overwritten.
+    pub undo: Option<String>,
+}
+
+/// A log as it is to be applied; without one the result is the base alone.
+struct Plan {
+    log: Option<(Box<dyn File>, LogShape)>,
+    snapshot: Snapshot,
+    salts: Option<Salts>,
+}
+
+impl Replay {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When a safety rail refuses, the target is no commit, or a file cannot be read or written.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let base = self.base_path(&files);
+        self.check_output(&files, base.as_deref(), context)?;
+        let offline = match (self.in_place && !self.dry_run, &base) {
+            (true, Some(database)) => Some(
+                offline::prove(context.vfs, database, files.shm.as_deref())
+                    .with_context(|| format!("{}: in place needs it alone", database.display()))?,
+            ),
+            (true, None) | (false, _) => None,
+        };
+        if offline.is_none() && self.target() != Target::Last {
+            rails::past_state_is_stable(&files, context)?;
+        }
+        let plan = self.plan(&files, base.as_deref(), offline.as_ref(), context)?;
+        let (plan, undo) = match (&offline, &self.output) {
+            _ if self.dry_run => (plan, None),
+            (Some(offline), _) => {
+                let undo = self.write_in_place(&plan, offline, &files)?;
+                (plan, undo)
+            }
+            (None, Some(output)) => {
+                (self.write_new(plan, output, &files, base.as_deref(), context)?, None)
+            }
+            (None, None) => {
+                return Err(Failure::Usage("--output or --in-place is needed".into()).into());
+            }
+        };
+        let report = self.report(&plan, base.as_deref(), undo, context)?;
+        write_report(&mut context.output, &report)?;
+        Ok(Exit::Done)
+    }
+
+    fn base_path(&self, files: &Files) -> Option<PathBuf> {
+        match &self.base {
+            Some(base) if base.as_os_str() == "none" => None,
+            Some(base) => Some(base.clone()),
+            None => files.database.clone(),
+        }
+    }
+
+    fn target(&self) -> Target {
+        match (self.to_txn, self.to_frame) {
+            (Some(txn), _) => Target::Txn(txn),
+            (None, Some(frame)) => Target::Frame(FrameNo(frame)),
+            (None, None) => Target::Last,
+        }
+    }
+
+    fn check_output(&self, files: &Files, base: Option<&Path>, context: &Context) -> Result<()> {
+        match &self.output {
+            Some(output) => rails::output_is_free(output, files, base, self.force, context),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the log and passes every safety rail.
+    fn plan(
+        &self,
+        files: &Files,
+        base: Option<&Path>,
+        offline: Option<&Offline>,
+        context: &Context,
+    ) -> Result<Plan> {
+        let base_file = open_if_there(context.vfs, base)?;
+        let reading = live::read_log(files, context)?;
+        if base_file.is_none() && reading.is_none() {
+            let found = "no such file".to_owned();
+            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+        }
+        if self.base.is_none() {
+            rails::journal_is_cold(files, offline, context)?;
+        }
+        let Some(Reading { file, examination }) = reading else {
+            return self.base_alone(files);
+        };
+        rails::loss_is_accepted(files, &examination, self.accept_loss)?;
+        let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
+            return self.base_alone(files);
+        };
+        let target = self.target();
+        let snapshot = snapshot(file.as_ref(), &shape, &examination.prefix, target, context.watch)
+            .with_context(|| files.wal.display().to_string())?;
+        let rails = rails::Rails {
+            files,
+            log: file.as_ref(),
+            shape: &shape,
+            snapshot: &snapshot,
+            base: base_file.as_deref(),
+        };
+        rails.base_fits(self.base.is_some())?;
+        rails.growth_is_plausible()?;
+        if snapshot.to_frame < examination.prefix.mx_frame {
+            self.past_is_still_there(&rails, &examination, context)?;
+        }
+        let salts = examination.header.map(|header| header.salts);
+        Ok(Plan { log: Some((file, shape)), snapshot, salts })
+    }
+
+    fn past_is_still_there(
+        &self,
+        rails: &rails::Rails,
+        examination: &Examination,
+        context: &Context,
+    ) -> Result<()> {
+        if self.in_place && self.keep_wal {
+            let why = "--keep-wal with an earlier target: the next open would apply the rest again";
+            let hint = "leave --keep-wal out, or write to a new file with --output";
+            return Err(Failure::refused(&rails.files.wal, why, hint).into());
+        }
+        rails.past_was_not_overwritten(examination, self.base.is_none(), context)
+    }
+
+    fn base_alone(&self, files: &Files) -> Result<Plan> {
+        match self.target() {
+            Target::Last | Target::Txn(0) => {
+                Ok(Plan { log: None, snapshot: Snapshot::default(), salts: None })
+            }
+            Target::Txn(_) | Target::Frame(_) => {
+                let why = "the log holds no committed transaction";
+                Err(Failure::unsupported(&files.wal, why).into())
+            }
+        }
+    }
+
+    fn write_in_place(
+        &self,
+        plan: &Plan,
+        offline: &Offline,
+        files: &Files,
+    ) -> Result<Option<String>> {
+        let Some((log, shape)) = &plan.log else { return Ok(None) };
+        let fate = match self.keep_wal {
+            true => Log::Keep,
+            false => Log::SetAside { shm: files.shm.as_deref() },
+        };
+        let replay = replay::Replay { log: log.as_ref(), shape, snapshot: &plan.snapshot };
+        replay::in_place(&replay, offline, fate)?;
+        Ok(Some(undo::directory(offline.database.path()).display().to_string()))
+    }
+
+    /// Copies the base first and reads the log after it: the other order would miss what a running
+    /// checkpoint moves from one to the other.
+    fn write_new(
+        &self,
+        first: Plan,
+        output: &Path,
+        files: &Files,
+        base: Option<&Path>,
+        context: &Context,
+    ) -> Result<Plan> {
+        const MAX_RESTARTS: u32 = 10;
+        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        let mut before = first;
+        for _ in 0..MAX_RESTARTS {
+            let file = NewFile::beside(output)?;
+            if let Some(base) = open_if_there(context.vfs, base)? {
+                replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
+            }
+            let plan = self.plan(files, base, None, context)?;
+            if plan.salts != before.salts {
+                before = plan;
+                continue;
+            }
+            match &plan.log {
+                None => file.publish(existing, base)?,
+                Some((log, shape)) => {
+                    let replay =
+                        replay::Replay { log: log.as_ref(), shape, snapshot: &plan.snapshot };
+                    replay::finish_new_file(&replay, file, existing, base, context.watch)?;
+                }
+            }
+            return Ok(plan);
+        }
+        Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+    }
+
+    fn report(
+        &self,
+        plan: &Plan,
+        base: Option<&Path>,
+        undo: Option<String>,
+        context: &Context,
+    ) -> Result<Replayed> {
+        let shown = |path: &Path| path.display().to_string();
+        let snapshot = &plan.snapshot;
+        let from_log = (snapshot.to_frame > 0).then_some(snapshot);
+        let db_size_pages = match snapshot.db_size_pages {
+            Some(pages) => Some(pages),
+            None => rails::pages_of(open_if_there(context.vfs, base)?.as_deref())?,
+        };
+        Ok(Replayed {
+            database: base.map(shown),
+            output: match self.in_place {
+                true => base.map(shown),
+                false => self.output.as_deref().map(shown),
+            },
+            to_txn: from_log.map(|snapshot| snapshot.to_txn),
+            to_frame: from_log.map(|snapshot| snapshot.to_frame),
+            pages_written: u32::try_from(snapshot.pages.len())?,
+            db_size_pages,
+            dry_run: self.dry_run,
+            undo,
+        })
+    }
+}
+
+impl Report for Replayed {
+    const COMMAND: &'static str = "replay";
+
+    fn human(&self, to: &mut dyn Write, _paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+        let verb = if self.dry_run { "would write" } else { "wrote" };
+        let output = self.output.as_deref().unwrap_or("the result");
+        let size = self
+            .db_size_pages
+            .map_or("unknown size".to_owned(), |pages| counted(pages.into(), "page"));
+        match (self.to_txn, self.to_frame) {
+            (Some(txn), Some(frame)) => writeln!(
+                to,
+                "{verb} {output}: {size}, {} of them from the log, as of transaction {} (frame {}).",
+                grouped(self.pages_written.into()),
+                grouped(txn.into()),
+                grouped(frame.into())
+            )?,
+            _ => writeln!(to, "{verb} {output}: {size}; the log holds nothing to apply.")?,
+        }
+        if let Some(undo) = &self.undo {
+            let database = self.database.as_deref().unwrap_or_default();
+            writeln!(to, "The old state is kept in {undo}.")?;
+            writeln!(to, "Back: walsmith undo {database}")?;
+            writeln!(to, "Forget it: walsmith undo --discard {database}")?;
+        }
+        Ok(())
+    }
+}
