@@ -9,6 +9,7 @@ mod examine;
 mod forecast;
 mod guess;
 pub mod link;
+pub mod page_dump;
 mod prefix;
 mod shape;
 pub mod snapshot;

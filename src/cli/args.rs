@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::completions::Completions;
+use crate::commands::dump::Dump;
 use crate::commands::frame_list::FrameList;
 use crate::commands::info::Info;
 use crate::commands::replay::Replay;
@@ -89,6 +90,7 @@ pub enum Command {
     VerifyChecksums(VerifyChecksums),
     FrameList(FrameList),
     TxnList(TxnList),
+    Dump(Dump),
     Replay(Replay),
     Undo(Undo),
     Completions(Completions),
@@ -105,6 +107,7 @@ impl Command {
             Self::VerifyChecksums(command) => command.run(context),
             Self::FrameList(command) => command.run(context),
             Self::TxnList(command) => command.run(context),
+            Self::Dump(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Undo(command) => command.run(context),
             Self::Completions(command) => command.run(&mut Cli::command(), context),
@@ -119,6 +122,7 @@ impl Command {
             Self::VerifyChecksums(_) => "verify-checksums",
             Self::FrameList(_) => "frame-list",
             Self::TxnList(_) => "txn-list",
+            Self::Dump(_) => "dump",
             Self::Replay(_) => "replay",
             Self::Undo(_) => "undo",
             Self::Completions(_) => "completions",

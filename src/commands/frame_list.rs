@@ -323,7 +323,8 @@ pub(super) fn exit_of(examination: &Examination) -> Exit {
 }
 
 impl FrameRow {
-    fn of(slot: &Slot, shape: &LogShape) -> Self {
+    /// The row of a slot.
+    pub(super) fn of(slot: &Slot, shape: &LogShape) -> Self {
         let facts = &slot.judged.facts;
         let header = &facts.header;
         let held = slot.state != State::Blank;

@@ -3,6 +3,7 @@
 
 pub mod completions;
 pub mod context;
+pub mod dump;
 pub mod failure;
 pub mod files;
 pub mod frame_list;

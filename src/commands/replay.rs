@@ -95,6 +95,8 @@ struct Plan {
     log: Option<(Box<dyn File>, LogShape)>,
     snapshot: Snapshot,
     salts: Option<Salts>,
+    /// The log is damaged, and what SQLite would drop is left out.
+    with_loss: bool,
 }
 
 impl Replay {
@@ -106,6 +108,9 @@ impl Replay {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let base = self.base_path(&files);
         self.check_output(&files, base.as_deref(), context)?;
+        if self.in_place {
+            rails::log_is_its_own(&files)?;
+        }
         let offline = match (self.in_place && !self.dry_run, &base) {
             (true, Some(database)) => Some(
                 offline::prove(context.vfs, database, files.shm.as_deref())
@@ -132,7 +137,7 @@ impl Replay {
         };
         let report = self.report(&plan, base.as_deref(), undo, context)?;
         write_report(&mut context.output, &report)?;
-        Ok(Exit::Done)
+        Ok(if plan.with_loss { Exit::Found } else { Exit::Done })
     }
 
     fn base_path(&self, files: &Files) -> Option<PathBuf> {
@@ -176,11 +181,11 @@ impl Replay {
             rails::journal_is_cold(files, offline, context)?;
         }
         let Some(Reading { file, examination }) = reading else {
-            return self.base_alone(files);
+            return self.base_alone(files, false);
         };
-        rails::loss_is_accepted(files, &examination, self.accept_loss)?;
+        let with_loss = rails::loss_is_accepted(files, &examination, self.accept_loss)?;
         let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
-            return self.base_alone(files);
+            return self.base_alone(files, with_loss);
         };
         let target = self.target();
         let snapshot = snapshot(file.as_ref(), &shape, &examination.prefix, target, context.watch)
@@ -198,7 +203,7 @@ impl Replay {
             self.past_is_still_there(&rails, &examination, context)?;
         }
         let salts = examination.header.map(|header| header.salts);
-        Ok(Plan { log: Some((file, shape)), snapshot, salts })
+        Ok(Plan { log: Some((file, shape)), snapshot, salts, with_loss })
     }
 
     fn past_is_still_there(
@@ -215,10 +220,10 @@ impl Replay {
         rails.past_was_not_overwritten(examination, self.base.is_none(), context)
     }
 
-    fn base_alone(&self, files: &Files) -> Result<Plan> {
+    fn base_alone(&self, files: &Files, with_loss: bool) -> Result<Plan> {
         match self.target() {
             Target::Last | Target::Txn(0) => {
-                Ok(Plan { log: None, snapshot: Snapshot::default(), salts: None })
+                Ok(Plan { log: None, snapshot: Snapshot::default(), salts: None, with_loss })
             }
             Target::Txn(_) | Target::Frame(_) => {
                 let why = "the log holds no committed transaction";

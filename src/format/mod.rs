@@ -3,6 +3,7 @@
 //! No files, clock, locks or mapping. Decoding keeps what it found even when it is wrong;
 //! validation is a separate step. Sources: fileformat2.html section 4, wal.c, btreeInt.h.
 
+pub mod btree;
 mod bytes;
 pub mod checksum;
 pub mod database_header;
@@ -10,6 +11,8 @@ pub mod frame;
 pub mod lock_bytes;
 pub mod page_kind;
 pub mod page_size;
+pub mod record;
+pub mod varint;
 pub mod wal_header;
 pub mod wal_index;
 

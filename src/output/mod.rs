@@ -3,6 +3,7 @@
 //! A command hands over typed rows; every format is derived from the same struct.
 
 mod csv;
+pub mod hexdump;
 pub mod quantity;
 mod report;
 mod rows;

@@ -20,6 +20,9 @@ const INSPECTING: &[&[&str]] = &[
     &["verify-checksums"],
     &["frame-list", "--all", "--digest", "--wide"],
     &["txn-list"],
+    &["dump"],
+    &["dump", "--page", "1"],
+    &["replay", "--dry-run", "--accept-loss"],
 ];
 
 fn walsmith(args: &[&str], path: &Path) -> Output {

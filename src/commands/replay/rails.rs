@@ -97,15 +97,15 @@ pub(super) fn journal_is_cold(
 }
 
 /// A damaged log is replayed only when the loss is accepted; under a wrong version SQLite sees
-/// nothing at all.
+/// nothing at all. Returns whether something is left out.
 pub(super) fn loss_is_accepted(
     files: &Files,
     examination: &Examination,
     accepted: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let verdict = examination.verdict;
     if !matches!(verdict, Verdict::Damaged | Verdict::BadHeader) {
-        return Ok(());
+        return Ok(false);
     }
     if !accepted {
         let why =
@@ -120,7 +120,23 @@ pub(super) fn loss_is_accepted(
         let why = "the format version of the log is unknown: SQLite refuses to open the database";
         return Err(Failure::unsupported(&files.wal, why).into());
     }
-    Ok(())
+    Ok(true)
+}
+
+/// In place the log must be the database's own: another one would leave that beside pages that it
+/// does not fit.
+pub(super) fn log_is_its_own(files: &Files) -> Result<()> {
+    let Some(database) = &files.database else {
+        let why = "no database belongs to it; --database names one";
+        return Err(Failure::unsupported(&files.wal, why).into());
+    };
+    let own = with_suffix(database, "-wal");
+    if is_same_file(&own, &files.wal) {
+        return Ok(());
+    }
+    let why = format!("{} is not its own log", files.wal.display());
+    let hint = "--output writes the result of this pair to a new file";
+    Err(Failure::refused(database, why, hint).into())
 }
 
 /// Pages of a database file by its own header; `None` without one.
