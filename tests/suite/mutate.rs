@@ -191,14 +191,14 @@ fn frame_checksum(bytes: &mut Vec<u8>, random: &mut Rng) {
 
 fn page_number_chained_again(bytes: &mut Vec<u8>, random: &mut Rng) {
     let Some(slot) = any_slot(bytes, random) else { return };
-    let page = [0, 1, 2, 3, 100_000, u32::MAX - 1][random.usize(0..6)];
+    let page = [0, 1, 2, 3, 100_000, u32::MAX - 1, u32::MAX][random.usize(0..7)];
     rewrite_frame(bytes, slot, |frame| frame.page.0 = page);
     chain_again(bytes, slot);
 }
 
 fn commit_size_chained_again(bytes: &mut Vec<u8>, random: &mut Rng) {
     let Some(slot) = any_slot(bytes, random) else { return };
-    let size = [0, 1, 2, 9, 40][random.usize(0..5)];
+    let size = [0, 1, 2, 9, 40, 100_000, 0x7fff_ffff, u32::MAX - 1, u32::MAX][random.usize(0..9)];
     rewrite_frame(bytes, slot, |frame| frame.commit_size_pages = size);
     chain_again(bytes, slot);
 }

@@ -77,7 +77,7 @@ pub struct Sight {
     pub error: Option<SqliteError>,
     pub mx_frame: Option<u32>,
     pub db_size_pages: Option<u32>,
-    /// CRC-32 of every page.
+    /// CRC-32 of every page, of the first 512 where there are more.
     pub pages: Vec<u32>,
 }
 
