@@ -25,6 +25,8 @@ fn main() {
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),
         ["write", database, seconds] => work::write(Path::new(database), seconds.parse().unwrap()),
+        ["grow", database, bytes] => work::grow(Path::new(database), bytes.parse().unwrap()),
+        ["recover", database] => work::recover(Path::new(database)),
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
         _ => panic!("unknown action: {args:?}"),

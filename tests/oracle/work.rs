@@ -87,3 +87,33 @@ pub fn write_and_die(path: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
     std::process::abort();
 }
+
+/// Makes a database whose log has at least `bytes` bytes, in transactions of some 50 pages.
+pub fn grow(path: &Path, bytes: u64) {
+    let connection = open(path);
+    let setup = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=OFF;
+                 CREATE TABLE t(a INTEGER PRIMARY KEY, b);";
+    connection.execute_batch(setup).unwrap();
+    let fill = "INSERT INTO t(b) SELECT randomblob(900) FROM n";
+    let numbers =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)";
+    connection.execute_batch(&format!("{numbers} {fill}")).unwrap();
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let mut row = 1_u64;
+    while std::fs::metadata(&wal).unwrap().len() < bytes {
+        row = (row * 7919 + 13) % 199_000;
+        let update =
+            format!("UPDATE t SET b = randomblob(900) WHERE a BETWEEN {row} AND {}", row + 180);
+        connection.execute_batch(&update).unwrap();
+    }
+}
+
+/// Opens a database whose log needs recovery and prints how long the first read took, in
+/// milliseconds.
+pub fn recover(path: &Path) {
+    let connection = open(path);
+    let start = Instant::now();
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+    println!("{}", start.elapsed().as_millis());
+}
