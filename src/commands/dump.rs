@@ -394,9 +394,9 @@ impl HeaderFields {
 impl Report for LogDump {
     const COMMAND: &'static str = "dump";
 
-    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         if let Some(page) = &self.page {
-            return page.human(to, paint);
+            return page.human(to, *paint, width);
         }
         let wal = self.wal.as_deref().unwrap_or_default();
         writeln!(to, "{}", paint.tone(Tone::Strong, wal))?;
@@ -431,13 +431,13 @@ fn frame_line(row: &FrameRow) -> String {
 }
 
 impl PageDump {
-    fn human(&self, to: &mut dyn Write, paint: &Paint) -> io::Result<()> {
+    fn human(&self, to: &mut dyn Write, paint: Paint, width: Option<u16>) -> io::Result<()> {
         let from = match (self.frame, self.state) {
             (Some(frame), Some(state)) => format!("frame {frame} ({})", state.word()),
             _ => "the database".to_owned(),
         };
         let title = format!(
-            "page {} ({}, {} bytes) from {from}: {}, offset {}",
+            "page {} ({}, {} bytes) from {from}\n{}, offset {}",
             self.page,
             self.description.kind.word(),
             self.page_size_bytes,
@@ -445,7 +445,7 @@ impl PageDump {
             self.offset_bytes
         );
         writeln!(to, "{}", paint.tone(Tone::Good, &title))?;
-        hexdump(to, paint, &self.image, &self.description.parts)?;
+        hexdump(to, &paint, &self.image, &self.description.parts, width)?;
         if self.description.header.is_some() {
             let free = grouped(self.description.free_bytes as u64);
             writeln!(to, "{free} bytes of the page are free.")?;

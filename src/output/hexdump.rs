@@ -12,7 +12,7 @@ const SHOWN_EQUAL_LINES: usize = 1;
 /// Writes `bytes` part by part: a label, then lines of offset, 16 bytes in hex and in ASCII.
 ///
 /// `parts` is sorted by start. Bytes between parts are shown without a label; where parts overlap,
-/// both are shown whole.
+/// both are shown whole. Labels are broken at `width` characters.
 ///
 /// # Errors
 /// When the destination fails.
@@ -21,13 +21,16 @@ pub fn hexdump(
     paint: &Paint,
     bytes: &[u8],
     parts: &[(Range<usize>, String)],
+    width: Option<u16>,
 ) -> io::Result<()> {
+    let width = usize::from(width.unwrap_or(100).clamp(40, 100));
+    let options = textwrap::Options::new(width).subsequent_indent("    ");
     let mut at = 0;
     for (range, label) in parts {
         if at < range.start {
             part(to, paint, bytes, at..range.start.min(bytes.len()), "")?;
         }
-        part(to, paint, bytes, range.clone(), label)?;
+        part(to, paint, bytes, range.clone(), &textwrap::fill(label, &options))?;
         at = at.max(range.end);
     }
     if at < bytes.len() {
@@ -89,7 +92,7 @@ mod tests {
         bytes.extend(b"tail\n");
         let parts = [(0..4, "first".to_owned()), (68..73, "last".to_owned())];
         let mut text = Vec::new();
-        hexdump(&mut text, &Paint::new(false), &bytes, &parts).unwrap();
+        hexdump(&mut text, &Paint::new(false), &bytes, &parts, None).unwrap();
         let expected = "\
 first
   00000  68 65 61 64                                      |head|
