@@ -12,7 +12,9 @@ use std::path::Path;
 
 use log_builder::{Log, P, SLOT};
 use walsmith::analysis::state::{Slot, State, StateFold};
-use walsmith::analysis::{Certainty, Examination, Recoverable, Verdict, What, examine};
+use walsmith::analysis::{
+    Certainty, Examination, ImageSource, Recoverable, Verdict, What, examine, examine_beside,
+};
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -157,6 +159,27 @@ fn an_abandoned_history_is_only_possibly_lost() {
     assert_eq!(lost.certainty, Certainty::Possible);
     assert_ne!(lost.recoverable, Recoverable::All);
     assert_eq!(states(&log.bytes), "CCCCDrr");
+}
+
+#[test]
+fn another_image_of_the_page_proves_what_the_right_bytes_are() {
+    let mut log = Log::new(1);
+    log.commit(&[2]);
+    log.commit(&[3]);
+    log.commit(&[4]);
+    let page = log.bytes[32 + SLOT + 24..32 + 2 * SLOT].to_vec();
+    log.scramble(2);
+    let alone = examined(&log.bytes).lost.unwrap();
+    assert_eq!((alone.certainty, alone.recoverable), (Certainty::Possible, Recoverable::Some));
+    assert_eq!(alone.pages, [Pgno(3)]);
+    // The database holds the page as it was written: the log was copied before it was damaged.
+    let database = [vec![0; 2 * P], page].concat();
+    let log = MemoryFile::with_bytes(log.bytes);
+    let database = MemoryFile::with_bytes(database);
+    let found = examine_beside(&log, Some(&database), &Nobody).unwrap();
+    let lost = found.lost.unwrap();
+    assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
+    assert_eq!(found.tail.stop_image, Some(ImageSource::Database));
 }
 
 #[test]

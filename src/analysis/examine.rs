@@ -11,6 +11,7 @@ use crate::storage::{self, File};
 use super::forecast::{self, Forecast};
 use super::guess;
 use super::link::{Linker, Seed};
+use super::other_image;
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::tail::{Break, Tail, TailFold};
 use super::{DamagedFrame, LogShape, Lost};
@@ -122,13 +123,25 @@ impl Examination {
     }
 }
 
-/// Examines the log in `file`.
+/// Examines the log in `file` by itself; see [`examine_beside`].
+///
+/// # Errors
+/// As [`examine_beside`].
+pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error> {
+    examine_beside(file, None, watch)
+}
+
+/// Examines the log in `file`, with the pages of its database as witnesses where it has one.
 ///
 /// The size is sampled first and nothing beyond it is judged.
 ///
 /// # Errors
 /// When reading fails, the file is cut meanwhile, or the watcher stops it. Damage is no error.
-pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error> {
+pub fn examine_beside(
+    file: &dyn File,
+    database: Option<&dyn File>,
+    watch: &dyn Watch,
+) -> Result<Examination, Error> {
     let file_bytes = file.size()?;
     let mut bytes = [0; WAL_HEADER_BYTES];
     let read = file.read_at(&mut bytes, 0)?;
@@ -149,7 +162,8 @@ pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error>
         fold.push(&facts?);
     }
     let prefix = fold.finish(&shape);
-    let tail = read_tail(file, &shape, &prefix, watch)?;
+    let mut tail = read_tail(file, &shape, &prefix, watch)?;
+    other_image::sharpen(&mut tail, file, database, &shape, &prefix, watch)?;
     let Forecast { damaged, lost } = match tail.broken {
         Break::None => Forecast::default(),
         Break::Torn | Break::Losing(_) => forecast::forecast(file, &shape, &prefix, &tail, watch)?,

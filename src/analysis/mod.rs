@@ -9,6 +9,7 @@ mod examine;
 mod forecast;
 mod guess;
 pub mod link;
+mod other_image;
 pub mod page_dump;
 mod prefix;
 mod shape;
@@ -17,8 +18,9 @@ pub mod state;
 mod tail;
 pub mod transactions;
 
-pub use examine::{Error, Examination, HeaderStatus, Verdict, examine};
+pub use examine::{Error, Examination, HeaderStatus, Verdict, examine, examine_beside};
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};
+pub use other_image::ImageSource;
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
 pub use tail::{Certainty, Tail};

@@ -210,6 +210,7 @@ impl Tail {
             Link::Linked => State::Residue,
             Link::Broken { fault: Fault::Salt, .. } => State::Damaged,
             Link::Broken { .. } if frame == self.stop => match self.broken {
+                _ if self.stop_image.is_some() => State::Damaged,
                 Break::None => State::Residue,
                 Break::Torn if !self.inside_transaction && !judged.shows_damage() => State::Residue,
                 Break::Torn | Break::Losing(_) => State::Damaged,

@@ -6,6 +6,7 @@ use crate::format::{FrameNo, Salts};
 
 use super::correction::Corrections;
 use super::link::{Fault, Judged, Link};
+use super::other_image::ImageSource;
 use super::prefix::Prefix;
 
 /// How sure it is that the frames behind a break belong to the history before it.
@@ -50,6 +51,18 @@ pub struct Tail {
     pub stop: FrameNo,
     /// The prefix ends inside a transaction.
     pub inside_transaction: bool,
+    /// How the frame at the stop stands to its predecessor; `None` without a whole slot there.
+    pub stop_link: Option<Link>,
+    /// Where the right image of the frame at the stop stands, if it is not in that frame.
+    pub stop_image: Option<ImageSource>,
+}
+
+impl Tail {
+    /// Whether the right bytes of a frame are known.
+    #[must_use]
+    pub fn proves(&self, judged: &Judged) -> bool {
+        judged.is_proven() || (judged.facts.frame == self.stop && self.stop_image.is_some())
+    }
 }
 
 /// Folds judged frames from the stop on into a [`Tail`].
@@ -72,6 +85,8 @@ impl TailFold {
             last_current: None,
             stop: prefix.stop.frame,
             inside_transaction: prefix.valid_frames > prefix.mx_frame,
+            stop_link: None,
+            stop_image: None,
         };
         Self { tail, salts, at_stop: None }
     }
@@ -81,6 +96,7 @@ impl TailFold {
         let frame = judged.facts.frame;
         if frame == self.tail.stop {
             self.at_stop = Some(*judged);
+            self.tail.stop_link = Some(judged.link);
         }
         let of_this_generation = match judged.link {
             Link::Linked | Link::Broken { .. } | Link::Unproven => true,

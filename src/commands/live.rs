@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::{Examination, Verdict, examine};
+use crate::analysis::{Examination, Verdict, examine_beside};
 use crate::commands::{Context, Failure};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
+use crate::repair::offline::shm_holder;
 use crate::scan;
 use crate::storage::{File, LockMode};
 
@@ -27,8 +28,9 @@ pub struct Reading {
 
 /// Examines the log; `None` when there is none.
 ///
-/// A clean reading stands. Any other verdict must be read twice the same before it is believed,
-/// because a log that is being written, reset or truncated can look damaged for a moment.
+/// A clean reading stands, and so does any reading while nobody has the database open. Otherwise a
+/// verdict must be read twice the same before it is believed, because a log that is being written,
+/// reset or truncated can look damaged for a moment.
 ///
 /// # Errors
 /// When reading fails, or the log keeps changing.
@@ -38,13 +40,16 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
         if restart > 0 {
             context.vfs.sleep(PAUSE * restart);
         }
+        let attached = is_attached(files, context)?;
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
-        let examination = match examine(file.as_ref(), context.watch) {
+        let database = files.open_database(context.vfs)?;
+        let examination = match examine_beside(file.as_ref(), database.as_deref(), context.watch) {
             Ok(examination) => examination,
             Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
             Err(error) => return Err(error.into()),
         };
         let mut examination = examination;
+        let quiet = !attached && !is_attached(files, context)?;
         let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
         if tail && is_being_written(files, context)? {
             // What a writer has not finished is open, not torn.
@@ -52,6 +57,7 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
             return Ok(Some(Reading { file, examination }));
         }
         let settled = matches!(examination.verdict, Verdict::Clean)
+            || (quiet && file.size()? == examination.file_bytes)
             || before.as_ref().is_some_and(|before| agrees(before, &examination));
         if settled {
             return Ok(Some(Reading { file, examination }));
@@ -59,6 +65,15 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
         before = Some(examination);
     }
     Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+}
+
+/// Whether anybody has the database open, by the locks that every connection holds. Asks only.
+fn is_attached(files: &Files, context: &Context) -> Result<bool> {
+    if shm_holder(context.vfs, files.shm.as_deref())?.is_some() {
+        return Ok(true);
+    }
+    let Some(database) = files.open_database(context.vfs)? else { return Ok(false) };
+    Ok(database.lock_holder(SHARED_BYTES, LockMode::Exclusive)?.is_some())
 }
 
 /// Whether somebody holds the write lock, or has the database in exclusive mode. Asks only.

@@ -112,6 +112,14 @@ impl Joiner {
         self.back_over_frame.apply(facts.header.checksum.minus(facts.content))
     }
 
+    /// The facts that the frame would have with another page image, of which `image_sum` is the sum
+    /// from the zero state.
+    #[must_use]
+    pub fn with_image(&self, facts: &FrameFacts, image_sum: Checksum) -> FrameFacts {
+        let head = facts.header.sum_from(Checksum::ZERO, self.order, &[]);
+        FrameFacts { content: self.over_image.apply(head).plus(image_sum), ..*facts }
+    }
+
     /// The sum over the page image alone, from the zero state.
     #[must_use]
     pub fn image_sum(&self, facts: &FrameFacts) -> Checksum {
@@ -143,6 +151,7 @@ mod tests {
             let sum = joiner.sum(&facts, before);
             assert_eq!(sum, header.sum_from(before, order, &image));
             assert_eq!(joiner.image_sum(&facts), Checksum::ZERO.update(order, &image));
+            assert_eq!(joiner.with_image(&facts, joiner.image_sum(&facts)), facts);
             let stored = FrameFacts { header: FrameHeader { checksum: sum, ..header }, ..facts };
             assert_eq!(joiner.sum_before(&stored), before);
         }
