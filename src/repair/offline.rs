@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, SHM_LOCK_BYTES};
-use crate::storage::new_file::command_of;
+use crate::storage::process::command_of;
 use crate::storage::{self, File, LockHolder, LockLevel, LockMode, Locked, OpenMode, Vfs};
 
 /// A database that nobody else has open, as long as this value lives: it holds EXCLUSIVE.

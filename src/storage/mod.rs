@@ -13,6 +13,7 @@ mod lock;
 pub mod memory;
 pub mod new_file;
 pub mod os;
+pub mod process;
 
 pub use error::{Error, Result, Verb};
 pub use lock::{LockHolder, LockLevel, LockMode, Locked};

@@ -132,12 +132,3 @@ pub fn create_directory(path: &Path) -> Result<()> {
     fs::create_dir(path).map_err(|source: io::Error| Error::new(Verb::Open, path, source))?;
     sync_directory(path)
 }
-
-/// The command line of a process, where the system tells it.
-#[must_use]
-pub fn command_of(pid: i32) -> Option<String> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words = line.split(|&byte| byte == 0).filter(|word| !word.is_empty());
-    let words: Vec<_> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
