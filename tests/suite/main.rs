@@ -5,6 +5,7 @@
 
 mod commands;
 mod fixtures;
+mod forecast;
 mod live;
 mod mutate;
 mod oracle_agreement;

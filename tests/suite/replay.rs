@@ -258,3 +258,22 @@ fn in_place_takes_only_the_log_of_the_database() {
     let (report, exit) = run(&args, &database);
     assert_eq!((report["error"]["kind"].as_str(), exit), (Some("refused"), 6));
 }
+
+#[test]
+fn a_commit_that_grows_beyond_what_the_log_can_hold_is_refused() {
+    let (folder, database) = copy("twenty-rows");
+    let wal = beside(&database, "-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let header = walsmith::format::WalHeader::decode(bytes.first_chunk().unwrap());
+    let (head, image) = bytes[32..32 + 4120].split_first_chunk_mut::<24>().unwrap();
+    let mut frame = walsmith::format::FrameHeader::decode(head);
+    frame.commit_size_pages = 100_000;
+    frame.checksum = frame.sum_from(header.checksum, header.byte_order(), image);
+    *head = frame.encode();
+    bytes.truncate(32 + 4120);
+    fs::write(&wal, bytes).unwrap();
+    let output = folder.path().join("new.db");
+    let (report, exit) = replay_to(&[], &database, &output);
+    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("unsupported"), 3));
+    assert!(!output.exists());
+}
