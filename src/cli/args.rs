@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::commands::blockers::Blockers;
 use crate::commands::completions::Completions;
 use crate::commands::dump::Dump;
 use crate::commands::frame_list::FrameList;
@@ -91,6 +92,7 @@ pub enum Command {
     FrameList(FrameList),
     TxnList(TxnList),
     Dump(Dump),
+    Blockers(Blockers),
     Replay(Replay),
     Undo(Undo),
     Completions(Completions),
@@ -108,6 +110,7 @@ impl Command {
             Self::FrameList(command) => command.run(context),
             Self::TxnList(command) => command.run(context),
             Self::Dump(command) => command.run(context),
+            Self::Blockers(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Undo(command) => command.run(context),
             Self::Completions(command) => command.run(&mut Cli::command(), context),
@@ -123,6 +126,7 @@ impl Command {
             Self::FrameList(_) => "frame-list",
             Self::TxnList(_) => "txn-list",
             Self::Dump(_) => "dump",
+            Self::Blockers(_) => "blockers",
             Self::Replay(_) => "replay",
             Self::Undo(_) => "undo",
             Self::Completions(_) => "completions",

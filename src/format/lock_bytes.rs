@@ -15,3 +15,16 @@ pub const WAL_WRITE_LOCK: u64 = 120;
 pub const SHM_LOCK_BYTES: Range<u64> = 120..129;
 /// The dead-man switch (wal-index file): read-locked by every connected process for life.
 pub const DEAD_MAN_SWITCH: u64 = 128;
+
+/// Names of the lock bytes of the wal-index, from byte 120 on.
+pub const SHM_LOCK_NAMES: [&str; 9] = [
+    "write",
+    "checkpoint",
+    "recover",
+    "read-0",
+    "read-1",
+    "read-2",
+    "read-3",
+    "read-4",
+    "dead-man-switch",
+];

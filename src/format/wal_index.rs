@@ -31,6 +31,9 @@ pub struct WalIndexHeader {
     pub checksum_is_right: bool,
     /// Offset 96: frames copied into the database. Raised under the checkpoint lock.
     pub backfill: u32,
+    /// Offset 100: read marks 0 to 4; `None` when unused. Each is set under its own lock, and stays
+    /// when its reader has gone.
+    pub read_marks: [Option<u32>; 5],
     /// Offset 128: frames that a checkpoint has begun to copy. Set under the checkpoint lock.
     pub backfill_attempted: u32,
 }
@@ -70,6 +73,8 @@ impl WalIndexHeader {
             copies_agree: first == second,
             checksum_is_right: stored == computed,
             backfill: word(96),
+            read_marks: [100, 104, 108, 112, 116]
+                .map(|offset| Some(word(offset)).filter(|&mark| mark != u32::MAX)),
             backfill_attempted: word(128),
         }
     }

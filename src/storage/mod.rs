@@ -10,6 +10,7 @@ use std::time::Duration;
 
 mod error;
 mod lock;
+pub mod lock_list;
 pub mod memory;
 pub mod new_file;
 pub mod os;

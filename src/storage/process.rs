@@ -10,3 +10,12 @@ pub fn command_of(pid: i32) -> Option<String> {
     let words: Vec<_> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }
+
+/// The name of the user that a process runs as; the number where it has no name.
+#[must_use]
+pub fn user_of(pid: i32) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    Some(user.map_or(uid.to_string(), |user| user.name))
+}
