@@ -334,6 +334,12 @@ impl Report for Summary {
         if let Some(wal) = self.wal.as_ref().filter(|wal| wal.needs_verification()) {
             let command = format!("walsmith verify-checksums {}", wal.path);
             writeln!(to, "\nDo not open this database with SQLite yet. Next: {command}")?;
+        } else if self.wal.as_ref().is_some_and(|wal| wal.pinned_frames > Some(0)) {
+            let path = self.database.as_ref().map_or("DATABASE", |database| &database.path);
+            writeln!(
+                to,
+                "\nWho keeps a checkpoint from copying the rest: walsmith blockers {path}"
+            )?;
         }
         Ok(())
     }
