@@ -1,7 +1,7 @@
 //! `blockers`: who holds which lock, and what that keeps from happening.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -14,9 +14,9 @@ use crate::format::wal_index::WAL_INDEX_HEADER_BYTES;
 use crate::format::{PageSize, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::{Paint, Report, Tone, table, write_report};
-use crate::storage::LockMode;
 use crate::storage::lock_list::{HeldLock, Holder, held_locks};
 use crate::storage::process::{command_of, user_of};
+use crate::storage::{File, LockMode};
 
 use super::Context;
 use super::failure::{Exit, Failure};
@@ -119,11 +119,11 @@ impl Blockers {
         }
         let index = read_index(&files, context)?;
         let mut blockers = Vec::new();
-        if let Some(shm) = files.shm.as_deref().filter(|shm| shm.exists()) {
-            blockers.extend(in_index(&held_locks(shm)?, index.as_ref()));
+        if let Some(shm) = files.open_shm(context.vfs)? {
+            blockers.extend(in_index(shm.as_ref(), index.as_ref())?);
         }
-        if let Some(database) = &files.database {
-            blockers.extend(in_database(database)?);
+        if let Some(database) = files.open_database(context.vfs)? {
+            blockers.extend(in_database(database.as_ref())?);
         }
         let over = |row: &Blocker| row.pinned_frames > self.max_pinned_frames;
         let exit = match self.max_pinned_frames {
@@ -149,29 +149,29 @@ fn read_index(files: &Files, context: &Context) -> Result<Option<WalIndexHeader>
     Ok(Some(header).filter(|header| whole && header.validate().is_ok()))
 }
 
-fn in_index(locks: &[HeldLock], index: Option<&WalIndexHeader>) -> Vec<Blocker> {
+fn in_index(shm: &dyn File, index: Option<&WalIndexHeader>) -> Result<Vec<Blocker>> {
+    let listed = held_locks(shm.path())?;
     let mut rows = Vec::new();
     for (byte, name) in SHM_LOCK_BYTES.zip(SHM_LOCK_NAMES) {
         let slot = usize::try_from(byte).ok().and_then(|byte| byte.checked_sub(123));
         let mark = slot
             .filter(|&slot| slot > 0)
             .and_then(|slot| index.and_then(|index| index.read_marks.get(slot).copied().flatten()));
-        let holders = locks.iter().filter(|lock| lock.bytes.contains(&byte));
-        let before = rows.len();
-        for lock in holders {
+        let holders = holders(shm, &listed, byte)?;
+        if holders.is_empty() && mark.is_some() {
+            rows.push(Blocker { read_mark_frame: mark, ..Blocker::nobody(name, byte) });
+        }
+        for lock in &holders {
             let mut row = Blocker::of(name, byte, lock);
             row.pin(slot, mark, index);
             rows.push(row);
         }
-        if rows.len() == before && mark.is_some() {
-            rows.push(Blocker { read_mark_frame: mark, ..Blocker::nobody(name, byte) });
-        }
     }
-    rows
+    Ok(rows)
 }
 
-fn in_database(database: &Path) -> Result<Vec<Blocker>> {
-    let locks = held_locks(database)?;
+fn in_database(database: &dyn File) -> Result<Vec<Blocker>> {
+    let listed = held_locks(database.path())?;
     let names = [
         ("db-pending", PENDING_BYTE),
         ("db-reserved", RESERVED_BYTE),
@@ -179,11 +179,30 @@ fn in_database(database: &Path) -> Result<Vec<Blocker>> {
     ];
     let mut rows = Vec::new();
     for (name, byte) in names {
-        for lock in locks.iter().filter(|lock| lock.bytes.contains(&byte)) {
-            rows.push(Blocker::of(name, byte, lock));
-        }
+        let holders = holders(database, &listed, byte)?;
+        rows.extend(holders.iter().map(|lock| Blocker::of(name, byte, lock)));
     }
     Ok(rows)
+}
+
+/// Who holds `byte` by the kernel's list. Some file systems are listed under a device that their
+/// files do not show; there a lock query still tells that somebody does.
+fn holders(file: &dyn File, listed: &[HeldLock], byte: u64) -> Result<Vec<HeldLock>> {
+    let holders: Vec<HeldLock> =
+        listed.iter().filter(|lock| lock.bytes.contains(&byte)).cloned().collect();
+    if !holders.is_empty() {
+        return Ok(holders);
+    }
+    let asked = file.lock_holder(byte..byte + 1, LockMode::Exclusive)?;
+    let unknown = Holder::Unknown("the kernel's lock list does not name this file");
+    Ok(asked
+        .map(|found| HeldLock {
+            mode: found.mode,
+            bytes: byte..=byte,
+            holder: found.pid.map_or(unknown, Holder::Process),
+        })
+        .into_iter()
+        .collect())
 }
 
 impl Blocker {
