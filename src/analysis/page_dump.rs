@@ -5,11 +5,15 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::format::btree::{BtreeHeader, Cell};
-use crate::format::record::{self, Value};
+use crate::format::record;
 use crate::format::{DatabaseHeader, PageKind, PageSize, Pgno};
 
-/// Characters of a text, or bytes of a blob, that a description shows.
-const SHOWN: usize = 48;
+mod problem;
+mod value;
+
+pub use problem::Problem;
+pub use value::ValueDescription;
+use value::shown;
 
 /// What must be known of a database before its pages can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,73 +95,6 @@ pub struct CellDescription {
     pub values: Vec<ValueDescription>,
 }
 
-/// A value of a record; long ones are shortened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum ValueDescription {
-    /// NULL.
-    Null,
-    /// An integer.
-    Integer {
-        /// It.
-        value: i64,
-    },
-    /// A floating-point number.
-    Real {
-        /// It.
-        value: f64,
-    },
-    /// Text.
-    Text {
-        /// Its beginning.
-        value: String,
-        /// The whole length.
-        length_bytes: u64,
-    },
-    /// A blob.
-    Blob {
-        /// Its beginning, in hex.
-        hex: String,
-        /// The whole length.
-        length_bytes: u64,
-    },
-    /// On an overflow page, or of an unused serial type.
-    Unknown {
-        /// The serial type.
-        serial_type: u64,
-    },
-}
-
-/// What does not fit on a page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(tag = "problem", rename_all = "kebab-case")]
-pub enum Problem {
-    /// A cell leaves the page.
-    #[error("cell {index} at offset {offset} leaves the page")]
-    CellOutside {
-        /// Its place.
-        index: usize,
-        /// Where its pointer points.
-        offset: usize,
-    },
-    /// The pointers run into the cell content area.
-    #[error(
-        "the cell pointers end at offset {pointers_end}, behind the start of the cells at {content_start}"
-    )]
-    PointersOverlap {
-        /// Where the pointers end.
-        pointers_end: usize,
-        /// Where the cells begin.
-        content_start: u32,
-    },
-    /// A free block leaves the page.
-    #[error("the free block at offset {offset} leaves the page")]
-    FreeblockOutside {
-        /// Its offset.
-        offset: usize,
-    },
-}
-
 /// Describes page `pgno`, whose bytes are `image`.
 #[must_use]
 pub fn describe(pgno: Pgno, layout: &Layout, image: &[u8]) -> PageDescription {
@@ -182,15 +119,15 @@ pub fn describe(pgno: Pgno, layout: &Layout, image: &[u8]) -> PageDescription {
         None => page.parts.push((kind_at..image.len(), "content".to_owned())),
     }
     if layout.reserved_bytes > 0 {
-        let usable = usable(layout, image);
-        page.parts.push((usable..image.len(), "reserved".to_owned()));
+        let reserved = usable(layout)..layout.page_size.in_memory();
+        page.parts.push((reserved, "reserved".to_owned()));
     }
     page.parts.sort_by_key(|(range, _)| range.start);
     page
 }
 
-fn usable(layout: &Layout, image: &[u8]) -> usize {
-    image.len().saturating_sub(usize::from(layout.reserved_bytes))
+fn usable(layout: &Layout) -> usize {
+    layout.page_size.in_memory() - usize::from(layout.reserved_bytes)
 }
 
 fn database_header(image: &[u8]) -> String {
@@ -226,21 +163,40 @@ impl PageDescription {
             self.parts.push((pointers.clone(), "cell pointers".to_owned()));
         }
         self.add_cells(header, layout, image);
-        self.add_free(header, pointers.end, image);
+        let (cells, pointers_here) = (header.cell_count, self.cell_pointers.len());
+        if pointers_here < usize::from(cells) {
+            self.problems.push(Problem::PointersOutside { cells, pointers: pointers_here });
+        }
+        self.add_free(header, layout, image);
     }
 
     fn add_cells(&mut self, header: &BtreeHeader, layout: &Layout, image: &[u8]) {
-        let usable = usable(layout, image);
+        let usable = usable(layout);
+        // Cells of a sound page share no bytes. Without this bound a page could name one long cell
+        // thousands of times, and its description would not fit into memory.
+        let mut left_bytes = image.len();
+        let mut taken: Vec<(Range<usize>, usize)> = Vec::new();
         for (index, &offset) in self.cell_pointers.iter().enumerate() {
             let Some(cell) = header.cell(image, offset, usable) else {
                 self.problems.push(Problem::CellOutside { index, offset });
                 continue;
             };
-            let local = image.get(cell.local.clone()).unwrap_or_default();
-            let values = record::values(local);
-            let values: Vec<ValueDescription> =
-                values.iter().map(|value| shown(value, layout.text_encoding)).collect();
-            self.parts.push((cell.range.clone(), cell_label(index, &cell, &values)));
+            let content_start = header.content_start;
+            if u32::try_from(offset).is_ok_and(|offset| offset < content_start) {
+                self.problems.push(Problem::CellBeforeContent { index, offset, content_start });
+            }
+            taken.push((cell.range.clone(), index));
+            let fits = left_bytes.checked_sub(cell.range.len());
+            let mut values = Vec::new();
+            if fits.is_some() {
+                let local = image.get(cell.local.clone()).unwrap_or_default();
+                let decoded = record::values(local);
+                values.extend(decoded.iter().map(|value| shown(value, layout.text_encoding)));
+                self.parts.push((cell.range.clone(), cell_label(index, &cell, &values)));
+            } else if left_bytes > 0 {
+                self.problems.push(Problem::ValuesLeftOut { index });
+            }
+            left_bytes = fits.unwrap_or(0);
             self.cells.push(CellDescription {
                 index,
                 offset,
@@ -252,30 +208,52 @@ impl PageDescription {
                 values,
             });
         }
+        self.add_overlaps(taken);
     }
 
-    fn add_free(&mut self, header: &BtreeHeader, pointers_end: usize, image: &[u8]) {
+    fn add_overlaps(&mut self, mut taken: Vec<(Range<usize>, usize)>) {
+        taken.sort_by_key(|(range, _)| range.start);
+        let pairs = taken.iter().zip(taken.iter().skip(1));
+        let shared = pairs.filter(|((before, _), (after, _))| before.end > after.start);
+        self.problems.extend(
+            shared.map(|(&(_, index), &(_, other))| Problem::CellsOverlap { index, other }),
+        );
+    }
+
+    fn add_free(&mut self, header: &BtreeHeader, layout: &Layout, image: &[u8]) {
+        let pointers_end = header.pointers().end;
+        let page_bytes = layout.page_size.in_memory();
         let content_start = usize::try_from(header.content_start).unwrap_or(usize::MAX);
         self.free_bytes = usize::from(header.fragmented_bytes);
         if pointers_end > content_start {
             let content_start = header.content_start;
             self.problems.push(Problem::PointersOverlap { pointers_end, content_start });
-        } else if pointers_end < content_start.min(image.len()) {
-            let end = content_start.min(image.len());
+        } else if pointers_end < content_start.min(page_bytes) {
+            let end = content_start.min(page_bytes);
             let span = Span { offset: pointers_end, size_bytes: end - pointers_end };
             self.unallocated = Some(span);
             self.free_bytes += span.size_bytes;
             self.parts.push((pointers_end..end, format!("unallocated, {} bytes", span.size_bytes)));
         }
         for block in header.freeblocks(image) {
-            let end = block.offset + block.size_bytes;
-            if end > image.len() {
+            let mut end = block.offset + block.size_bytes;
+            if end > usable(layout) {
                 self.problems.push(Problem::FreeblockOutside { offset: block.offset });
+                end = end.min(page_bytes);
             }
-            self.free_bytes += block.size_bytes;
+            // btree.c btreeComputeFreeSpace: less than 4 bytes between two blocks are a fragment.
+            let next = block.next;
+            if next != 0 && next <= block.offset + block.size_bytes + 3 {
+                self.problems.push(Problem::FreeblockOrder { offset: block.offset, next });
+                // Shown and counted once, or a page of overlapping blocks has no end.
+                end = if next > block.offset { end.min(next) } else { end };
+            } else if next != 0 && next + 4 > image.len() {
+                self.problems.push(Problem::FreeblockOrder { offset: block.offset, next });
+            }
+            self.free_bytes += end - block.offset;
             self.freeblocks.push(Span { offset: block.offset, size_bytes: block.size_bytes });
             let label = format!("free block, {} bytes", block.size_bytes);
-            self.parts.push((block.offset..end.min(image.len()), label));
+            self.parts.push((block.offset..end, label));
         }
     }
 }
@@ -314,56 +292,84 @@ fn cell_label(index: usize, cell: &Cell, values: &[ValueDescription]) -> String 
     label
 }
 
-fn shown(value: &Value, text_encoding: u32) -> ValueDescription {
-    match *value {
-        Value::Null => ValueDescription::Null,
-        Value::Int(value) => ValueDescription::Integer { value },
-        Value::Float(value) => ValueDescription::Real { value },
-        Value::Unknown { serial_type } => ValueDescription::Unknown { serial_type },
-        Value::Text { bytes, length_bytes } => {
-            let text = text(bytes, text_encoding);
-            let value = text.chars().take(SHOWN).collect();
-            ValueDescription::Text { value, length_bytes }
-        }
-        Value::Blob { bytes, length_bytes } => {
-            let hex = bytes.iter().take(SHOWN / 2).map(|byte| format!("{byte:02x}")).collect();
-            ValueDescription::Blob { hex, length_bytes }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn text(bytes: &[u8], encoding: u32) -> String {
-    let units = |read: fn([u8; 2]) -> u16| -> Vec<u16> {
-        bytes.as_chunks::<2>().0.iter().map(|&two| read(two)).collect()
-    };
-    match encoding {
-        2 => String::from_utf16_lossy(&units(u16::from_le_bytes)),
-        3 => String::from_utf16_lossy(&units(u16::from_be_bytes)),
-        _ => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
+    const LAYOUT: Layout =
+        Layout { page_size: PageSize::ALL[0], reserved_bytes: 0, text_encoding: 1 };
 
-impl ValueDescription {
-    /// The value for people: SQL-like, with the length of what was shortened.
-    fn text(&self) -> String {
-        match self {
-            Self::Null => "NULL".to_owned(),
-            Self::Integer { value } => value.to_string(),
-            Self::Real { value } => format!("{value:?}"),
-            Self::Text { value, length_bytes } => {
-                let more = if *length_bytes > SHOWN as u64 { "..." } else { "" };
-                let length = if more.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({length_bytes} bytes)")
-                };
-                format!("'{}{more}'{length}", value.escape_debug())
-            }
-            Self::Blob { hex, length_bytes } => {
-                let more = if *length_bytes > SHOWN as u64 / 2 { "..." } else { "" };
-                format!("x'{hex}{more}' ({length_bytes} bytes)")
-            }
-            Self::Unknown { serial_type } => format!("? (serial type {serial_type})"),
+    /// A table leaf whose cells stand where `pointers` say; the cell (7, 42) stands at 400.
+    fn page(pointers: &[u16]) -> Vec<u8> {
+        let mut image = vec![0; 512];
+        image[0] = 13;
+        image[4] = u8::try_from(pointers.len()).unwrap();
+        image[5..7].copy_from_slice(&400_u16.to_be_bytes());
+        for (index, pointer) in pointers.iter().enumerate() {
+            image[8 + 2 * index..10 + 2 * index].copy_from_slice(&pointer.to_be_bytes());
         }
+        image[400..405].copy_from_slice(&[3, 7, 2, 1, 42]);
+        image
+    }
+
+    #[test]
+    fn a_sound_page_has_no_problems() {
+        let page = describe(Pgno(2), &LAYOUT, &page(&[400]));
+        assert_eq!(page.problems, []);
+        assert_eq!(page.cells[0].values, [ValueDescription::Integer { value: 42 }]);
+        assert_eq!(page.unallocated, Some(Span { offset: 10, size_bytes: 390 }));
+    }
+
+    #[test]
+    fn cells_that_share_bytes_are_told() {
+        let page = describe(Pgno(2), &LAYOUT, &page(&[400, 402]));
+        assert!(page.problems.contains(&Problem::CellsOverlap { index: 0, other: 1 }));
+    }
+
+    #[test]
+    fn a_cell_in_the_page_header_is_told() {
+        let page = describe(Pgno(2), &LAYOUT, &page(&[0]));
+        let before = Problem::CellBeforeContent { index: 0, offset: 0, content_start: 400 };
+        assert!(page.problems.contains(&before));
+    }
+
+    #[test]
+    fn a_cell_in_the_reserved_bytes_is_outside() {
+        let layout = Layout { reserved_bytes: 110, ..LAYOUT };
+        let page = describe(Pgno(2), &layout, &page(&[400]));
+        assert_eq!(page.problems, [Problem::CellOutside { index: 0, offset: 400 }]);
+    }
+
+    #[test]
+    fn free_blocks_that_share_bytes_are_counted_once() {
+        let mut image = page(&[400]);
+        image[1..3].copy_from_slice(&450_u16.to_be_bytes());
+        // At 450: next 460, 40 bytes. At 460: the last, 30 bytes.
+        image[450..454].copy_from_slice(&[0x01, 0xcc, 0, 40]);
+        image[460..464].copy_from_slice(&[0, 0, 0, 30]);
+        let page = describe(Pgno(2), &LAYOUT, &image);
+        assert_eq!(page.problems, [Problem::FreeblockOrder { offset: 450, next: 460 }]);
+        assert_eq!(page.free_bytes, 390 + 10 + 30);
+    }
+
+    #[test]
+    fn a_page_that_names_one_long_cell_often_is_described_in_bounds() {
+        // 16000 pointers to a record of 32000 NULLs.
+        let layout = Layout { page_size: PageSize::ALL[7], ..LAYOUT };
+        let (cells, at) = (16_000_u16, 33_000_u16);
+        let mut image = vec![0; 65_536];
+        image[0] = 13;
+        image[3..5].copy_from_slice(&cells.to_be_bytes());
+        image[5..7].copy_from_slice(&at.to_be_bytes());
+        for index in 0..usize::from(cells) {
+            image[8 + 2 * index..10 + 2 * index].copy_from_slice(&at.to_be_bytes());
+        }
+        // Varints: 32000 = 0x81 0xfa 0x00.
+        let cell = [0x81, 0xfa, 0x00, 1, 0x81, 0xfa, 0x00];
+        image[33_000..33_007].copy_from_slice(&cell);
+        let page = describe(Pgno(2), &layout, &image);
+        let values: usize = page.cells.iter().map(|cell| cell.values.len()).sum();
+        assert!(values <= image.len(), "{values} values");
+        assert!(page.problems.contains(&Problem::ValuesLeftOut { index: 2 }));
     }
 }
