@@ -1,29 +1,31 @@
 //! `dump`: what is inside a log, down to the bytes of one page.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde::Serialize;
 
-use crate::analysis::page_dump::{Layout, PageDescription, describe};
-use crate::analysis::snapshot::{Target, snapshot};
+use crate::analysis::page_dump::{Layout, describe};
+use crate::analysis::snapshot::{Snapshot, Target, snapshot};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno, WalHeader};
-use crate::output::hexdump::hexdump;
-use crate::output::quantity::grouped;
-use crate::output::{Error as OutputError, Paint, Report, Tone, key_values, write_report};
+use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
+use crate::output::{Error as OutputError, write_report};
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
+
+mod report;
+
+pub use report::{HeaderFields, LogDump, PageDump};
 
 use super::Context;
 use super::failure::{Exit, Failure};
 use super::files::{FileArgs, Files};
 use super::frame_list::{FrameRow, exit_of};
 use super::live::{self, Reading};
+
+const SEE_FRAMES: &str = "walsmith frame-list --all PATH shows every frame and its page";
 
 /// Show what is inside a log: header, frames, or one page as annotated hex
 ///
@@ -61,73 +63,12 @@ pub struct Dump {
     pub files: FileArgs,
 }
 
-/// The inside of a log.
-#[derive(Debug, Serialize)]
-pub struct LogDump {
-    /// The log; `None` when it is not there.
-    pub wal: Option<String>,
-    /// The fields of its header.
-    pub header: Option<HeaderFields>,
-    /// The first frames.
-    pub frames: Vec<FrameRow>,
-    /// Slots that are not shown.
-    pub more_frames: u32,
-    /// One page image.
-    pub page: Option<PageDump>,
-}
-
-/// The header of a log as it stands in the file.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct HeaderFields {
-    /// Offset 0.
-    pub magic: u32,
-    /// Offset 4.
-    pub format_version: u32,
-    /// Offset 8.
-    pub page_size_bytes: u32,
-    /// Offset 12.
-    pub checkpoint_seq: u32,
-    /// Offset 16.
-    pub salt1: u32,
-    /// Offset 20.
-    pub salt2: u32,
-    /// Offset 24.
-    pub checksum1: u32,
-    /// Offset 28.
-    pub checksum2: u32,
-    /// The sum that bytes 0..24 have.
-    pub computed_checksum1: u32,
-    /// Its second word.
-    pub computed_checksum2: u32,
-}
-
-/// One page image.
-#[derive(Debug, Serialize)]
-pub struct PageDump {
-    /// The page.
-    pub page: Pgno,
-    /// The file that holds the image.
-    pub file: String,
-    /// Its offset there.
-    pub offset_bytes: u64,
-    /// The frame that holds it; `None` in the database.
-    pub frame: Option<FrameNo>,
-    /// That frame's state.
-    pub state: Option<State>,
-    /// Size of the image.
-    pub page_size_bytes: u32,
-    /// Its parts.
-    #[serde(flatten)]
-    pub description: PageDescription,
-    #[serde(skip)]
-    image: Vec<u8>,
-}
-
 /// Where a page image lies.
 struct Place {
     page: Pgno,
     frame: Option<(FrameNo, State)>,
     offset_bytes: u64,
+    behind_end_of_pages: Option<u32>,
 }
 
 /// The files as far as they can be read.
@@ -220,33 +161,65 @@ impl Opened {
         let shaped = log.and_then(|r| r.examination.shape.map(|shape| (r, shape)));
         let (Reading { file, examination }, shape) =
             shaped.ok_or_else(|| Failure::unsupported(&self.files.wal, "it holds no frames"))?;
+        if frame == shape.extent.end() && shape.extent.trailing_bytes >= FRAME_HEADER_BYTES as u64 {
+            return self.partial_frame(file.as_ref(), &shape, context);
+        }
         let mut found = None;
         slots(file.as_ref(), &shape, examination, frame, context, |slot| found = Some(*slot))?;
         let slot = found.filter(|slot| slot.judged.facts.frame == frame).ok_or_else(|| {
             let last = shape.extent.slot_frames;
+            let path = self.files.wal.clone();
             let why = format!("frame {frame} is not in the log: its last whole frame is {last}");
-            Failure::unsupported(&self.files.wal, why)
+            Failure::Unsupported { path, why, hint: Some(SEE_FRAMES.to_owned()) }
         })?;
         let place = Place {
             page: slot.judged.facts.header.page,
             frame: Some((frame, slot.state)),
             offset_bytes: frame.offset_bytes(shape.page_size()) + FRAME_HEADER_BYTES as u64,
+            behind_end_of_pages: None,
         };
         let layout = self.layout(Target::Last, shape.page_size(), context)?;
         read_page(file.as_ref(), &place, &layout)
     }
 
+    /// The frame that the end of the file cuts, of which the header is whole.
+    fn partial_frame(
+        &self,
+        file: &dyn File,
+        shape: &LogShape,
+        context: &Context,
+    ) -> Result<PageDump> {
+        let frame = shape.extent.end();
+        let start = frame.offset_bytes(shape.page_size());
+        let mut header = [0; FRAME_HEADER_BYTES];
+        file.read_at(&mut header, start)?;
+        let place = Place {
+            page: FrameHeader::decode(&header).page,
+            frame: Some((frame, State::Partial)),
+            offset_bytes: start + FRAME_HEADER_BYTES as u64,
+            behind_end_of_pages: None,
+        };
+        read_page(file, &place, &self.layout(Target::Last, shape.page_size(), context)?)
+    }
+
     fn page(&self, page: Pgno, txn: Option<u32>, context: &Context) -> Result<PageDump> {
         let target = txn.map_or(Target::Last, Target::Txn);
+        let database_pages =
+            self.snapshot(target, context)?.and_then(|(_, _, it)| it.db_size_pages);
         if let Some((file, shape, frame)) = self.in_log(page, target, context)? {
             let place = Place {
                 page,
                 frame: Some((frame, State::Committed)),
                 offset_bytes: frame.offset_bytes(shape.page_size()) + FRAME_HEADER_BYTES as u64,
+                behind_end_of_pages: None,
             };
             return read_page(file, &place, &self.layout(target, shape.page_size(), context)?);
         }
-        let nowhere = |why: String| Failure::unsupported(&self.path_of_database(), why);
+        let nowhere = |why: String| Failure::Unsupported {
+            path: self.path_of_database(),
+            why,
+            hint: Some(SEE_FRAMES.to_owned()),
+        };
         let database = self.database.as_deref().ok_or_else(|| {
             nowhere(format!("page {page} is not in the log, and there is no database"))
         })?;
@@ -258,7 +231,12 @@ impl Opened {
             let why = format!("page {page} is neither in the log nor among its {pages} pages");
             return Err(nowhere(why).into());
         }
-        let place = Place { page, frame: None, offset_bytes: page.offset_bytes(layout.page_size) };
+        let place = Place {
+            page,
+            frame: None,
+            offset_bytes: page.offset_bytes(layout.page_size),
+            behind_end_of_pages: database_pages.filter(|&pages| page.0 > pages),
+        };
         read_page(database, &place, &layout)
     }
 
@@ -273,13 +251,23 @@ impl Opened {
         target: Target,
         context: &Context,
     ) -> Result<Option<(&dyn File, LogShape, FrameNo)>> {
+        let Some((file, shape, snapshot)) = self.snapshot(target, context)? else {
+            return Ok(None);
+        };
+        Ok(snapshot.pages.get(&page).map(|&frame| (file, shape, frame)))
+    }
+
+    fn snapshot(
+        &self,
+        target: Target,
+        context: &Context,
+    ) -> Result<Option<(&dyn File, LogShape, Snapshot)>> {
         let Some(Reading { file, examination }) = &self.reading else { return Ok(None) };
         let Some(shape) = examination.shape else { return Ok(None) };
         let prefix = &examination.prefix;
-        let pages = snapshot(file.as_ref(), &shape, prefix, target, context.watch)
-            .with_context(|| self.files.wal.display().to_string())?
-            .pages;
-        Ok(pages.get(&page).map(|&frame| (file.as_ref(), shape, frame)))
+        let snapshot = snapshot(file.as_ref(), &shape, prefix, target, context.watch)
+            .with_context(|| self.files.wal.display().to_string())?;
+        Ok(Some((file.as_ref(), shape, snapshot)))
     }
 
     /// The layout by page 1 as SQLite reads it: log first, then the database.
@@ -344,7 +332,9 @@ fn slots(
 
 fn read_page(file: &dyn File, place: &Place, layout: &Layout) -> Result<PageDump> {
     let mut image = vec![0; layout.page_size.in_memory()];
-    file.read_at(&mut image, place.offset_bytes)?;
+    let read_bytes = file.read_at(&mut image, place.offset_bytes)?;
+    // Zeros that no file holds are not shown as its bytes.
+    image.truncate(read_bytes);
     Ok(PageDump {
         page: place.page,
         file: file.path().display().to_string(),
@@ -352,107 +342,9 @@ fn read_page(file: &dyn File, place: &Place, layout: &Layout) -> Result<PageDump
         frame: place.frame.map(|(frame, _)| frame),
         state: place.frame.map(|(_, state)| state),
         page_size_bytes: layout.page_size.bytes(),
+        missing_bytes: layout.page_size.in_memory() - image.len(),
+        behind_end_of_pages: place.behind_end_of_pages,
         description: describe(place.page, layout, &image),
         image,
     })
-}
-
-impl HeaderFields {
-    fn of(header: &WalHeader) -> Self {
-        let computed = header.computed_checksum();
-        Self {
-            magic: header.magic,
-            format_version: header.format_version,
-            page_size_bytes: header.page_size_bytes,
-            checkpoint_seq: header.checkpoint_seq,
-            salt1: header.salts.salt1,
-            salt2: header.salts.salt2,
-            checksum1: header.checksum.a,
-            checksum2: header.checksum.b,
-            computed_checksum1: computed.a,
-            computed_checksum2: computed.b,
-        }
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        let order = if self.magic & 1 == 1 { "big-endian" } else { "little-endian" };
-        let computed = format!("{:08x} {:08x}", self.computed_checksum1, self.computed_checksum2);
-        let stored = format!("{:08x} {:08x}", self.checksum1, self.checksum2);
-        let sum =
-            if stored == computed { "right".to_owned() } else { format!("should be {computed}") };
-        vec![
-            ("magic", format!("{:08x} ({order} checksums)", self.magic)),
-            ("format version", self.format_version.to_string()),
-            ("page size", self.page_size_bytes.to_string()),
-            ("checkpoint sequence", self.checkpoint_seq.to_string()),
-            ("salts", format!("{:08x} {:08x}", self.salt1, self.salt2)),
-            ("checksum", format!("{stored} ({sum})")),
-        ]
-    }
-}
-
-impl Report for LogDump {
-    const COMMAND: &'static str = "dump";
-
-    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        if let Some(page) = &self.page {
-            return page.human(to, *paint, width);
-        }
-        let wal = self.wal.as_deref().unwrap_or_default();
-        writeln!(to, "{}", paint.tone(Tone::Strong, wal))?;
-        if let Some(header) = &self.header {
-            write!(to, "{}", key_values(&header.facts()))?;
-        }
-        for row in &self.frames {
-            writeln!(to, "{}", frame_line(row))?;
-        }
-        if self.more_frames > 0 {
-            let more = grouped(self.more_frames.into());
-            writeln!(to, "{more} more frames; --limit shows more, frame-list shows them all")?;
-        }
-        Ok(())
-    }
-}
-
-fn frame_line(row: &FrameRow) -> String {
-    let hex = |one: Option<u32>, two: Option<u32>| match (one, two) {
-        (Some(one), Some(two)) => format!("{one:08x} {two:08x}"),
-        _ => "-".to_owned(),
-    };
-    let page = row.page.map_or("-".to_owned(), |page| page.to_string());
-    let commit = row.commit_size_pages.map_or(String::new(), |pages| format!("  commit {pages}"));
-    format!(
-        "frame {:>6}  page {page:>6}  salts {}  checksum {}  {}{commit}",
-        row.frame.0,
-        hex(row.salt1, row.salt2),
-        hex(row.checksum1, row.checksum2),
-        row.state.word()
-    )
-}
-
-impl PageDump {
-    fn human(&self, to: &mut dyn Write, paint: Paint, width: Option<u16>) -> io::Result<()> {
-        let from = match (self.frame, self.state) {
-            (Some(frame), Some(state)) => format!("frame {frame} ({})", state.word()),
-            _ => "the database".to_owned(),
-        };
-        let title = format!(
-            "page {} ({}, {} bytes) from {from}\n{}, offset {}",
-            self.page,
-            self.description.kind.word(),
-            self.page_size_bytes,
-            self.file,
-            self.offset_bytes
-        );
-        writeln!(to, "{}", paint.tone(Tone::Good, &title))?;
-        hexdump(to, &paint, &self.image, &self.description.parts, width)?;
-        if self.description.header.is_some() {
-            let free = grouped(self.description.free_bytes as u64);
-            writeln!(to, "{free} bytes of the page are free.")?;
-        }
-        for problem in &self.description.problems {
-            writeln!(to, "{} {problem}", paint.tone(Tone::Bad, "problem:"))?;
-        }
-        Ok(())
-    }
 }

@@ -12,7 +12,7 @@ const SHOWN_EQUAL_LINES: usize = 1;
 /// Writes `bytes` part by part: a label, then lines of offset, 16 bytes in hex and in ASCII.
 ///
 /// `parts` is sorted by start. Bytes between parts are shown without a label; where parts overlap,
-/// both are shown whole. Labels are broken at `width` characters.
+/// both are shown whole. Parts behind the last byte are left out. Labels are broken at `width` characters.
 ///
 /// # Errors
 /// When the destination fails.
@@ -26,9 +26,9 @@ pub fn hexdump(
     let width = usize::from(width.unwrap_or(100).clamp(40, 100));
     let options = textwrap::Options::new(width).subsequent_indent("    ");
     let mut at = 0;
-    for (range, label) in parts {
+    for (range, label) in parts.iter().filter(|(range, _)| range.start < bytes.len()) {
         if at < range.start {
-            part(to, paint, bytes, at..range.start.min(bytes.len()), "")?;
+            part(to, paint, bytes, at..range.start, "")?;
         }
         part(to, paint, bytes, range.clone(), &textwrap::fill(label, &options))?;
         at = at.max(range.end);

@@ -5,6 +5,7 @@
 
 mod blockers;
 mod commands;
+mod dump;
 mod fixtures;
 mod forecast;
 mod live;

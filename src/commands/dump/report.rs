@@ -1,0 +1,189 @@
+//! The report of `dump`: the fields of a log, or one page.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::analysis::page_dump::PageDescription;
+use crate::analysis::state::State;
+use crate::commands::frame_list::FrameRow;
+use crate::format::{FrameNo, Pgno, WalHeader};
+use crate::output::hexdump::hexdump;
+use crate::output::quantity::grouped;
+use crate::output::{Paint, Report, Tone, key_values};
+
+/// The inside of a log.
+#[derive(Debug, Serialize)]
+pub struct LogDump {
+    /// The log; `None` when it is not there.
+    pub wal: Option<String>,
+    /// The fields of its header.
+    pub header: Option<HeaderFields>,
+    /// The first frames.
+    pub frames: Vec<FrameRow>,
+    /// Slots that are not shown.
+    pub more_frames: u32,
+    /// One page image.
+    pub page: Option<PageDump>,
+}
+
+/// The header of a log as it stands in the file.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HeaderFields {
+    /// Offset 0.
+    pub magic: u32,
+    /// Offset 4.
+    pub format_version: u32,
+    /// Offset 8.
+    pub page_size_bytes: u32,
+    /// Offset 12.
+    pub checkpoint_seq: u32,
+    /// Offset 16.
+    pub salt1: u32,
+    /// Offset 20.
+    pub salt2: u32,
+    /// Offset 24.
+    pub checksum1: u32,
+    /// Offset 28.
+    pub checksum2: u32,
+    /// The sum that bytes 0..24 have.
+    pub computed_checksum1: u32,
+    /// Its second word.
+    pub computed_checksum2: u32,
+}
+
+/// One page image.
+#[derive(Debug, Serialize)]
+pub struct PageDump {
+    /// The page.
+    pub page: Pgno,
+    /// The file that holds the image.
+    pub file: String,
+    /// Its offset there.
+    pub offset_bytes: u64,
+    /// The frame that holds it; `None` in the database.
+    pub frame: Option<FrameNo>,
+    /// That frame's state.
+    pub state: Option<State>,
+    /// Size of the image.
+    pub page_size_bytes: u32,
+    /// Bytes of it behind the end of the file.
+    pub missing_bytes: usize,
+    /// The size of the database in pages, when the page lies behind its end.
+    pub behind_end_of_pages: Option<u32>,
+    /// Its parts.
+    #[serde(flatten)]
+    pub description: PageDescription,
+    #[serde(skip)]
+    pub(super) image: Vec<u8>,
+}
+
+impl HeaderFields {
+    /// The fields of `header`.
+    pub(super) fn of(header: &WalHeader) -> Self {
+        let computed = header.computed_checksum();
+        Self {
+            magic: header.magic,
+            format_version: header.format_version,
+            page_size_bytes: header.page_size_bytes,
+            checkpoint_seq: header.checkpoint_seq,
+            salt1: header.salts.salt1,
+            salt2: header.salts.salt2,
+            checksum1: header.checksum.a,
+            checksum2: header.checksum.b,
+            computed_checksum1: computed.a,
+            computed_checksum2: computed.b,
+        }
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let order = if self.magic & 1 == 1 { "big-endian" } else { "little-endian" };
+        let computed = format!("{:08x} {:08x}", self.computed_checksum1, self.computed_checksum2);
+        let stored = format!("{:08x} {:08x}", self.checksum1, self.checksum2);
+        let sum =
+            if stored == computed { "right".to_owned() } else { format!("should be {computed}") };
+        vec![
+            ("magic", format!("{:08x} ({order} checksums)", self.magic)),
+            ("format version", self.format_version.to_string()),
+            ("page size", self.page_size_bytes.to_string()),
+            ("checkpoint sequence", self.checkpoint_seq.to_string()),
+            ("salts", format!("{:08x} {:08x}", self.salt1, self.salt2)),
+            ("checksum", format!("{stored} ({sum})")),
+        ]
+    }
+}
+
+impl Report for LogDump {
+    const COMMAND: &'static str = "dump";
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
+        if let Some(page) = &self.page {
+            return page.human(to, *paint, width);
+        }
+        let wal = self.wal.as_deref().unwrap_or_default();
+        writeln!(to, "{}", paint.tone(Tone::Strong, wal))?;
+        if let Some(header) = &self.header {
+            write!(to, "{}", key_values(&header.facts()))?;
+        }
+        for row in &self.frames {
+            writeln!(to, "{}", frame_line(row))?;
+        }
+        if self.more_frames > 0 {
+            let more = grouped(self.more_frames.into());
+            writeln!(to, "{more} more frames; --limit shows more, frame-list shows them all")?;
+        }
+        Ok(())
+    }
+}
+
+fn frame_line(row: &FrameRow) -> String {
+    let hex = |one: Option<u32>, two: Option<u32>| match (one, two) {
+        (Some(one), Some(two)) => format!("{one:08x} {two:08x}"),
+        _ => "-".to_owned(),
+    };
+    let page = row.page.map_or("-".to_owned(), |page| page.to_string());
+    let commit = row.commit_size_pages.map_or(String::new(), |pages| format!("  commit {pages}"));
+    format!(
+        "frame {:>6}  page {page:>6}  salts {}  checksum {}  {}{commit}",
+        row.frame.0,
+        hex(row.salt1, row.salt2),
+        hex(row.checksum1, row.checksum2),
+        row.state.word()
+    )
+}
+
+impl PageDump {
+    fn human(&self, to: &mut dyn Write, paint: Paint, width: Option<u16>) -> io::Result<()> {
+        let from = match (self.frame, self.state) {
+            (Some(frame), Some(state)) => format!("frame {frame} ({})", state.word()),
+            _ => "the database".to_owned(),
+        };
+        let title = format!(
+            "page {} ({}, {} bytes) from {from}\n{}, offset {}",
+            self.page,
+            self.description.kind.word(),
+            self.page_size_bytes,
+            self.file,
+            self.offset_bytes
+        );
+        writeln!(to, "{}", paint.tone(Tone::Good, &title))?;
+        if self.missing_bytes > 0 {
+            let missing = grouped(self.missing_bytes as u64);
+            let text = format!("the file ends inside the page: {missing} bytes are missing");
+            writeln!(to, "{}", paint.tone(Tone::Bad, &text))?;
+        }
+        if let Some(pages) = self.behind_end_of_pages {
+            let text = format!("behind the end of the database, which has {pages} pages");
+            writeln!(to, "{}", paint.tone(Tone::Bad, &text))?;
+        }
+        hexdump(to, &paint, &self.image, &self.description.parts, width)?;
+        if self.description.header.is_some() {
+            let free = grouped(self.description.free_bytes as u64);
+            writeln!(to, "{free} bytes of the page are free.")?;
+        }
+        for problem in &self.description.problems {
+            writeln!(to, "{} {problem}", paint.tone(Tone::Bad, "problem:"))?;
+        }
+        Ok(())
+    }
+}
