@@ -314,7 +314,7 @@ impl Report for BlockerReport {
             self.blockers.iter().filter(|row| row.held != Held::None).map(|row| row.pid).collect();
         attached.sort_unstable();
         attached.dedup();
-        let who = counted(attached.len() as u64, "process").replace("processs", "processes");
+        let who = counted(attached.len() as u64, "process");
         let in_the_way = self.blockers.iter().any(|row| !row.blocks.is_empty());
         let said = if in_the_way {
             paint.tone(Tone::Notice, "somebody is in the way")

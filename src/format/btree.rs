@@ -216,9 +216,7 @@ mod tests {
 
     #[test]
     fn random_pages_never_panic() {
-        let seed = 7;
-        println!("seed {seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
+        let mut random = fastrand::Rng::with_seed(7);
         let mut image = vec![0; 512];
         for _ in 0..200_000 {
             for _ in 0..24 {

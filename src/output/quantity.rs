@@ -33,10 +33,14 @@ pub fn bytes(bytes: u64) -> String {
     format!("{}.{} {name}", tenths / 10, tenths % 10)
 }
 
-/// `n thing` or `n things`.
+/// `n thing` or `n things`; a noun on s takes -es.
 #[must_use]
 pub fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
+    let plural = match (count, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
     format!("{} {noun}{plural}", grouped(count))
 }
 
@@ -53,5 +57,6 @@ mod tests {
         assert_eq!(bytes(5 << 30), "5.0 GiB");
         assert_eq!(counted(1, "frame"), "1 frame");
         assert_eq!(counted(20, "frame"), "20 frames");
+        assert_eq!(counted(2, "process"), "2 processes");
     }
 }

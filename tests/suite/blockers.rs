@@ -1,25 +1,11 @@
 //! `blockers` beside SQLite processes that hold locks.
 
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use serde_json::Value;
 
-use crate::support::{copy, oracle_program, rows};
-
-fn hold(action: &str, database: &Path) -> Child {
-    let mut holder = Command::new(oracle_program())
-        .arg(action)
-        .arg(database)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = [0; 6];
-    holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-    holder
-}
+use crate::support::{copy, hold, oracle_program, rows};
 
 fn release(mut holder: Child) {
     drop(holder.stdin.take());

@@ -1,14 +1,13 @@
 //! `replay` and `undo` through the binary, judged by real SQLite.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Oracle, Sight, beside, copy, names, oracle_program, read, rows};
+use crate::support::{Oracle, Sight, beside, copy, hold, names, oracle_program, read, rows};
 
 fn walsmith(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_walsmith")).args(args).output().unwrap()
@@ -140,15 +139,7 @@ fn in_place_and_undo_give_back_every_byte() {
 fn in_place_is_refused_beside_a_running_sqlite_and_names_it() {
     let (folder, database) = copy("twenty-rows");
     for action in ["hold-read", "hold-write"] {
-        let mut holder = Command::new(oracle_program())
-            .arg(action)
-            .arg(&database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = [0; 6];
-        holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        let mut holder = hold(action, &database);
         let (report, exit) = run(&["replay", "--in-place"], &database);
         assert_eq!((report["error"]["kind"].as_str(), exit), (Some("attached"), 6));
         let message = report["error"]["message"].as_str().unwrap();

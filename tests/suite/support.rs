@@ -1,6 +1,6 @@
 //! Fixtures, private copies of them, and the oracle: real SQLite in a child process.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::{fs, io};
@@ -62,6 +62,20 @@ pub fn rows(database: &Path, sql: &str) -> String {
         Command::new(oracle_program()).arg("rows").arg(database).arg(sql).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A SQLite process that holds a transaction (`hold-read`, `hold-write`) until its stdin closes.
+pub fn hold(action: &str, database: &Path) -> Child {
+    let mut holder = Command::new(oracle_program())
+        .arg(action)
+        .arg(database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    holder
 }
 
 /// An error of SQLite.
