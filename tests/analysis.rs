@@ -331,7 +331,7 @@ impl File for Endless {
         unreachable!("examining locks nothing")
     }
 
-    fn unlock(&self) -> storage::Result<()> {
+    fn unlock(&self, _level: LockLevel) -> storage::Result<()> {
         unreachable!("examining locks nothing")
     }
 

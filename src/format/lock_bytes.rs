@@ -11,6 +11,12 @@ pub const SHARED_BYTES: Range<u64> = PENDING_BYTE + 2..PENDING_BYTE + 512;
 
 /// WAL_WRITE_LOCK (wal-index file): held by the one writer.
 pub const WAL_WRITE_LOCK: u64 = 120;
+/// WAL_CKPT_LOCK: held by the one checkpointer.
+pub const WAL_CKPT_LOCK: u64 = 121;
+/// WAL_RECOVER_LOCK: held while the wal-index is rebuilt.
+pub const WAL_RECOVER_LOCK: u64 = 122;
+/// WAL_READ_LOCK(0): the slot of readers who use the database file alone; four more follow.
+pub const WAL_READ_LOCK_0: u64 = 123;
 /// All lock bytes of the wal-index, from WAL_WRITE_LOCK to the dead-man switch.
 pub const SHM_LOCK_BYTES: Range<u64> = 120..129;
 /// The dead-man switch (wal-index file): read-locked by every connected process for life.

@@ -22,4 +22,4 @@ pub use frame::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno, Salts};
 pub use page_kind::PageKind;
 pub use page_size::PageSize;
 pub use wal_header::{WAL_HEADER_BYTES, WalHeader, WalHeaderFault};
-pub use wal_index::WalIndexHeader;
+pub use wal_index::{IndexHeader, WalIndexHeader};

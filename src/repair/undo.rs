@@ -179,7 +179,7 @@ pub fn discard(vfs: &dyn Vfs, database: &Path) -> Result<(), Error> {
     }
     let set = directory(database);
     std::fs::remove_dir(&set)
-        .map_err(|source| storage::Error::new(storage::Verb::Delete, &set, source))?;
+        .map_err(|source| storage::Error::new(storage::Verb::Delete, set.as_path(), source))?;
     Ok(new_file::sync_directory(&set)?)
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Result of a storage call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -30,6 +31,18 @@ pub enum Verb {
     Size,
     /// [`super::File::lock`], [`super::File::unlock`] and [`super::File::lock_holder`].
     Lock,
+    /// [`super::File::file_control`].
+    FileControl,
+    /// [`super::File::shm_map`], when it opens the wal-index.
+    ShmOpen,
+    /// [`super::File::shm_map`], when it grows the wal-index.
+    ShmSize,
+    /// [`super::File::shm_map`], when it maps the wal-index.
+    ShmMap,
+    /// [`super::File::shm_lock`] and [`super::File::shm_unlock`].
+    ShmLock,
+    /// [`super::File::shm_unmap`].
+    ShmUnmap,
 }
 
 impl fmt::Display for Verb {
@@ -45,6 +58,12 @@ impl fmt::Display for Verb {
             Self::Sync => "sync",
             Self::Size => "size",
             Self::Lock => "lock",
+            Self::FileControl => "file control",
+            Self::ShmOpen => "open wal-index",
+            Self::ShmSize => "grow wal-index",
+            Self::ShmMap => "map wal-index",
+            Self::ShmLock => "lock wal-index",
+            Self::ShmUnmap => "leave wal-index",
         })
     }
 }
@@ -55,8 +74,9 @@ impl fmt::Display for Verb {
 pub struct Error {
     /// The call.
     pub verb: Verb,
-    /// The file it was made on.
-    pub path: PathBuf,
+    /// The file it was made on. Shared, so that an error allocates nothing: it may be the answer to
+    /// a memory that is exhausted.
+    pub path: Arc<Path>,
     /// Where in the file, for reads and writes.
     pub offset_bytes: Option<u64>,
     /// What the system said; its raw code is in `raw_os_error`.
@@ -66,13 +86,27 @@ pub struct Error {
 
 impl Error {
     /// An error of a call that has no offset.
-    pub fn new(verb: Verb, path: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub fn new(verb: Verb, path: impl Into<Arc<Path>>, source: io::Error) -> Self {
         Self { verb, path: path.into(), offset_bytes: None, source }
     }
 
     /// An error of a read or write at `offset_bytes`.
-    pub fn at(verb: Verb, path: impl Into<PathBuf>, offset_bytes: u64, source: io::Error) -> Self {
+    pub fn at(
+        verb: Verb,
+        path: impl Into<Arc<Path>>,
+        offset_bytes: u64,
+        source: io::Error,
+    ) -> Self {
         Self { verb, path: path.into(), offset_bytes: Some(offset_bytes), source }
+    }
+
+    /// Whether the file was there but may not be written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+        )
     }
 
     /// Whether the file was not there.

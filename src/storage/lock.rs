@@ -11,23 +11,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use crate::format::lock_bytes::{PENDING_BYTE, RESERVED_BYTE, SHARED_BYTES};
-
 /// How a byte is locked, or asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     /// Read lock: excludes write locks.
     Shared,
     /// Write lock: excludes every other lock.
-    Exclusive,
-}
-
-/// A connection's lock on a database file (os_unix.c unixLock).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LockLevel {
-    /// Reading; every connection of a WAL database holds it for life.
-    Shared,
-    /// Nobody else has the database open.
     Exclusive,
 }
 
@@ -68,65 +57,50 @@ fn range_lock(kind: i32, bytes: &Range<u64>) -> io::Result<libc::flock> {
     })
 }
 
-fn set(file: &File, kind: i32, bytes: &Range<u64>) -> io::Result<Locked> {
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&range_lock(kind, bytes)?)) {
-        Ok(_) => Ok(Locked::Granted),
-        Err(Errno::EAGAIN | Errno::EACCES) => Ok(Locked::Busy),
-        Err(error) => Err(error.into()),
+/// Locks on ranges of a file's bytes that one handle holds.
+pub(super) trait RangeLocks {
+    /// Sets the lock of `bytes`, or drops it with `None`. Never waits. A lock that the handle holds
+    /// there already is replaced, not in the way.
+    fn set(&self, bytes: &Range<u64>, mode: Option<LockMode>) -> io::Result<Locked>;
+
+    /// Drops every lock that the handle holds on `bytes`.
+    fn clear(&self, bytes: &Range<u64>) -> io::Result<()> {
+        self.set(bytes, None).map(drop)
+    }
+
+    /// Who else is in the way of a `wanted` lock on `bytes`. Sets nothing.
+    fn holder(&self, bytes: &Range<u64>, wanted: LockMode) -> io::Result<Option<LockHolder>>;
+}
+
+impl RangeLocks for File {
+    fn set(&self, bytes: &Range<u64>, mode: Option<LockMode>) -> io::Result<Locked> {
+        let kind = match mode {
+            None => libc::F_UNLCK,
+            Some(mode) => kind_of(mode),
+        };
+        match fcntl(self, FcntlArg::F_OFD_SETLK(&range_lock(kind, bytes)?)) {
+            Ok(_) => Ok(Locked::Granted),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(Locked::Busy),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn holder(&self, bytes: &Range<u64>, wanted: LockMode) -> io::Result<Option<LockHolder>> {
+        let mut lock = range_lock(kind_of(wanted), bytes)?;
+        fcntl(self, FcntlArg::F_OFD_GETLK(&mut lock))?;
+        let mode = match i32::from(lock.l_type) {
+            libc::F_UNLCK => return Ok(None),
+            libc::F_WRLCK => LockMode::Exclusive,
+            _ => LockMode::Shared,
+        };
+        let first_byte = u64::try_from(lock.l_start).unwrap_or_default();
+        Ok(Some(LockHolder { mode, first_byte, pid: Some(lock.l_pid).filter(|&pid| pid > 0) }))
     }
 }
 
-/// Takes `level` from nothing or from a lower level, in SQLite's steps: PENDING is passed through
-/// on the way to SHARED, and EXCLUSIVE is taken straight from SHARED.
-pub(super) fn lock_database(file: &File, level: LockLevel) -> io::Result<Locked> {
-    match level {
-        LockLevel::Shared => {
-            let pending = PENDING_BYTE..PENDING_BYTE + 1;
-            if set(file, libc::F_RDLCK, &pending)? == Locked::Busy {
-                return Ok(Locked::Busy);
-            }
-            let shared = set(file, libc::F_RDLCK, &SHARED_BYTES);
-            let _ = set(file, libc::F_UNLCK, &pending)?;
-            shared
-        }
-        LockLevel::Exclusive => {
-            // Older SQLite asks for PENDING on its way; it must not get in meanwhile.
-            let pending = PENDING_BYTE..RESERVED_BYTE + 1;
-            if set(file, libc::F_WRLCK, &pending)? == Locked::Busy {
-                return Ok(Locked::Busy);
-            }
-            let exclusive = set(file, libc::F_WRLCK, &SHARED_BYTES)?;
-            if exclusive == Locked::Busy {
-                let _ = set(file, libc::F_UNLCK, &pending)?;
-            }
-            Ok(exclusive)
-        }
-    }
-}
-
-/// Drops every lock of the handle.
-pub(super) fn unlock_database(file: &File) -> io::Result<()> {
-    let all = PENDING_BYTE..SHARED_BYTES.end;
-    set(file, libc::F_UNLCK, &all).map(|_| ())
-}
-
-/// Who is in the way of a `wanted` lock on `bytes`. Sets nothing.
-pub(super) fn holder(
-    file: &File,
-    bytes: &Range<u64>,
-    wanted: LockMode,
-) -> io::Result<Option<LockHolder>> {
-    let kind = match wanted {
+fn kind_of(mode: LockMode) -> i32 {
+    match mode {
         LockMode::Shared => libc::F_RDLCK,
         LockMode::Exclusive => libc::F_WRLCK,
-    };
-    let mut lock = range_lock(kind, bytes)?;
-    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
-    let mode = match i32::from(lock.l_type) {
-        libc::F_UNLCK => return Ok(None),
-        libc::F_WRLCK => LockMode::Exclusive,
-        _ => LockMode::Shared,
-    };
-    let first_byte = u64::try_from(lock.l_start).unwrap_or_default();
-    Ok(Some(LockHolder { mode, first_byte, pid: Some(lock.l_pid).filter(|&pid| pid > 0) }))
+    }
 }

@@ -6,8 +6,10 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
+mod database_lock;
 mod error;
 mod lock;
 pub mod lock_list;
@@ -15,9 +17,13 @@ pub mod memory;
 pub mod new_file;
 pub mod os;
 pub mod process;
+mod region;
+mod shm;
 
+pub use database_lock::LockLevel;
 pub use error::{Error, Result, Verb};
-pub use lock::{LockHolder, LockLevel, LockMode, Locked};
+pub use lock::{LockHolder, LockMode, Locked};
+pub use region::{REGION_BYTES, Region};
 
 /// How a file is to be opened; `SQLITE_OPEN_*` as a sum type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +34,20 @@ pub enum OpenMode {
     ReadWrite,
     /// Reading and writing; created when it does not exist.
     Create,
+    /// As `Create`; an existing file that may not be written is opened for reading
+    /// (os_unix.c unixOpen).
+    CreateElseReadOnly,
     /// Reading and writing; an error when it exists already.
     CreateNew,
+}
+
+/// What an open file allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
 }
 
 /// What a sync must make durable (`SQLITE_SYNC_*`).
@@ -39,6 +57,58 @@ pub enum SyncKind {
     Normal,
     /// As `Normal`, and through the drive's cache where the system offers that.
     Full,
+}
+
+/// What a device promises beyond the ordinary (`SQLITE_IOCAP_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceCharacteristics {
+    /// A write that loses power does not change bytes around those it writes.
+    pub powersafe_overwrite: bool,
+    /// Writes reach the disk in the order in which they are issued.
+    pub sequential: bool,
+}
+
+/// A hint to the file system (`SQLITE_FCNTL_*`); one that is not understood is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileControl {
+    /// A checkpoint begins to write this database.
+    CheckpointStart,
+    /// It has ended.
+    CheckpointDone,
+    /// The file will grow to this many bytes.
+    SizeHint(u64),
+}
+
+/// Whether [`File::shm_map`] may make the wal-index longer. Only the holder of the write lock may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extend {
+    /// A region that is not there yet is added.
+    Yes,
+    /// It is answered with [`ShmMap::Absent`].
+    No,
+}
+
+/// What [`File::shm_map`] found.
+#[derive(Debug)]
+pub enum ShmMap {
+    /// The region, and what the mapping allows.
+    Mapped(Region, Access),
+    /// The wal-index is not that long.
+    Absent(Access),
+    /// Somebody is cutting the wal-index at this moment (`SQLITE_BUSY`).
+    Busy,
+    /// The wal-index may only be read, and nobody is attached who keeps it right
+    /// (`SQLITE_READONLY_CANTINIT`).
+    CannotInitialize,
+}
+
+/// Whether the last one who leaves a wal-index deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteShm {
+    /// It is deleted.
+    Yes,
+    /// It stays.
+    No,
 }
 
 /// Whether a deletion must be durable before it returns.
@@ -51,7 +121,7 @@ pub enum SyncDirectory {
 }
 
 /// A file system.
-pub trait Vfs {
+pub trait Vfs: std::fmt::Debug {
     /// Opens `path`.
     ///
     /// # Errors
@@ -123,18 +193,18 @@ pub trait File: std::fmt::Debug {
     /// When the system reports one.
     fn size(&self) -> Result<u64>;
 
-    /// Takes a lock on the database file that this handle holds until it is unlocked or dropped.
-    /// Never waits.
+    /// Raises the lock on the database file to `level`. It is held until it is lowered or the
+    /// handle is dropped. Never waits.
     ///
     /// # Errors
     /// When the system reports one; a lock in the way is [`Locked::Busy`].
     fn lock(&self, level: LockLevel) -> Result<Locked>;
 
-    /// Drops the lock on the database file.
+    /// Lowers the lock on the database file to SHARED or to nothing.
     ///
     /// # Errors
     /// When the system reports one.
-    fn unlock(&self) -> Result<()>;
+    fn unlock(&self, level: LockLevel) -> Result<()>;
 
     /// Who would be in the way of a `wanted` lock on `bytes`. A question only: no lock is set, and
     /// a handle for reading is enough.
@@ -145,4 +215,86 @@ pub trait File: std::fmt::Debug {
 
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;
+
+    /// What the handle allows.
+    fn access(&self) -> Access {
+        Access::ReadWrite
+    }
+
+    /// Bytes that one write changes at once at the least.
+    fn sector_bytes(&self) -> u32 {
+        4096
+    }
+
+    /// What the device promises.
+    fn device_characteristics(&self) -> DeviceCharacteristics {
+        DeviceCharacteristics { powersafe_overwrite: true, sequential: false }
+    }
+
+    /// Passes a hint on.
+    ///
+    /// # Errors
+    /// When the hint was understood and could not be followed.
+    fn file_control(&self, _hint: FileControl) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the path it was opened under leads to another file by now, or to none
+    /// (`SQLITE_FCNTL_HAS_MOVED`).
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn has_moved(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether the log and the wal-index are to stay when the last connection closes
+    /// (`SQLITE_FCNTL_PERSIST_WAL`).
+    fn persists_wal(&self) -> bool {
+        false
+    }
+
+    /// Maps region `region` (32 KiB each, from 0) of the wal-index that belongs to this database
+    /// file. The first call attaches to the wal-index: it opens or creates the file, and cuts it
+    /// when nobody else is attached (os_unix.c unixLockSharedMemory). The caller holds SHARED.
+    ///
+    /// # Errors
+    /// When the system reports one; [`ShmMap`] has the answers that are no errors.
+    fn shm_map(&self, _region: u32, _extend: Extend) -> Result<ShmMap> {
+        Err(no_shared_memory(Verb::ShmMap, self.path()))
+    }
+
+    /// Takes a lock on `bytes` of the wal-index (120..128). Never waits. What this handle holds in
+    /// one mode is in its own way in the other.
+    ///
+    /// # Errors
+    /// When the wal-index is not attached, or the system reports one.
+    fn shm_lock(&self, _bytes: Range<u64>, _mode: LockMode) -> Result<Locked> {
+        Err(no_shared_memory(Verb::ShmLock, self.path()))
+    }
+
+    /// Drops a lock that [`File::shm_lock`] granted in that mode.
+    ///
+    /// # Errors
+    /// When the wal-index is not attached, or the system reports one.
+    fn shm_unlock(&self, _bytes: Range<u64>, _mode: LockMode) -> Result<()> {
+        Err(no_shared_memory(Verb::ShmLock, self.path()))
+    }
+
+    /// Orders every access to the wal-index before this call before every one behind it.
+    fn shm_barrier(&self) {
+        fence(Ordering::SeqCst);
+    }
+
+    /// Leaves the wal-index. Regions that are still held keep their memory.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn shm_unmap(&self, _delete: DeleteShm) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn no_shared_memory(verb: Verb, path: &Path) -> Error {
+    Error::new(verb, path, std::io::ErrorKind::Unsupported.into())
 }

@@ -47,7 +47,7 @@ impl NewFile {
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let file = self.file.as_file();
         file.write_all_at(bytes, offset)
-            .map_err(|source| Error::at(Verb::Write, &self.target, offset, source))
+            .map_err(|source| Error::at(Verb::Write, self.target.as_path(), offset, source))
     }
 
     /// Cuts or extends it to `size_bytes`.
@@ -56,7 +56,8 @@ impl NewFile {
     /// When the system reports one.
     pub fn truncate(&self, size_bytes: u64) -> Result<()> {
         let file = self.file.as_file();
-        file.set_len(size_bytes).map_err(|source| Error::new(Verb::Truncate, &self.target, source))
+        file.set_len(size_bytes)
+            .map_err(|source| Error::new(Verb::Truncate, self.target.as_path(), source))
     }
 
     /// Makes the file durable under its name, with the permissions (and, for root, the owner) of
@@ -66,7 +67,7 @@ impl NewFile {
     /// When it cannot be synced or renamed, or the target exists and is to be kept.
     pub fn publish(self, existing: Existing, like: Option<&Path>) -> Result<()> {
         let Self { target, file } = self;
-        let failed = |source| Error::new(Verb::Open, &target, source);
+        let failed = |source| Error::new(Verb::Open, target.as_path(), source);
         let model = [Some(target.as_path()), like];
         let model = model.into_iter().flatten().find_map(|path| fs::metadata(path).ok());
         if let Some(model) = model {
@@ -74,7 +75,9 @@ impl NewFile {
             // Only root may give files away; for others the owner is theirs already.
             let _ = chown(file.path(), Some(model.uid()), Some(model.gid()));
         }
-        file.as_file().sync_all().map_err(|source| Error::new(Verb::Sync, &target, source))?;
+        file.as_file()
+            .sync_all()
+            .map_err(|source| Error::new(Verb::Sync, target.as_path(), source))?;
         match existing {
             Existing::Keep => file.persist_noclobber(&target),
             Existing::Replace => file.persist(&target),

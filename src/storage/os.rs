@@ -1,14 +1,26 @@
 //! Real files.
 
+use std::cell::{Cell, RefCell};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::lock::{self, LockHolder, LockLevel, LockMode, Locked};
-use super::{Error, File, OpenMode, Result, SyncDirectory, SyncKind, Verb, Vfs};
+use memmap2::MmapOptions;
+use nix::libc;
+
+use super::database_lock::DatabaseLock;
+use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
+use super::new_file::sync_directory;
+use super::shm::{MapError, Shm, ShmFile};
+use super::{
+    Access, DeleteShm, Error, Extend, File, LockLevel, OpenMode, REGION_BYTES, Region, Result,
+    ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
+};
 
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,39 +29,45 @@ pub struct OsVfs;
 /// A file of the machine. Opened afresh for every owner, close-on-exec.
 #[derive(Debug)]
 pub struct OsFile {
-    path: PathBuf,
+    path: Arc<Path>,
     file: fs::File,
+    access: Access,
+    lock: DatabaseLock,
+    shm: RefCell<Option<Shm>>,
+    /// The name of a file that was created is made durable with its first sync.
+    name_is_new: Cell<bool>,
 }
 
 impl Vfs for OsVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>> {
-        let mut options = fs::OpenOptions::new();
-        options.read(true);
-        match mode {
-            OpenMode::ReadOnly => &mut options,
-            OpenMode::ReadWrite => options.write(true),
-            OpenMode::Create => options.write(true).create(true),
-            OpenMode::CreateNew => options.write(true).create_new(true),
-        };
         let failed = |source| Error::new(Verb::Open, path, source);
-        let file = options.open(path).map_err(failed)?;
+        let (file, access) = match (open(path, mode), mode) {
+            (Err(error), OpenMode::CreateElseReadOnly) if error.is_read_only() => {
+                (open(path, OpenMode::ReadOnly)?, Access::ReadOnly)
+            }
+            (file, OpenMode::ReadOnly) => (file?, Access::ReadOnly),
+            (file, _) => (file?, Access::ReadWrite),
+        };
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        Ok(Box::new(OsFile { path: path.to_owned(), file }))
+        let created =
+            matches!(mode, OpenMode::Create | OpenMode::CreateElseReadOnly | OpenMode::CreateNew);
+        Ok(Box::new(OsFile {
+            path: path.into(),
+            file,
+            access,
+            lock: DatabaseLock::default(),
+            shm: RefCell::new(None),
+            name_is_new: Cell::new(created && access == Access::ReadWrite),
+        }))
     }
 
     fn delete(&self, path: &Path, sync: SyncDirectory) -> Result<()> {
         let failed = |source| Error::new(Verb::Delete, path, source);
         fs::remove_file(path).map_err(failed)?;
         match sync {
-            SyncDirectory::Yes => {
-                let directory = match path.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent,
-                    _ => Path::new("."),
-                };
-                fs::File::open(directory).and_then(|d| d.sync_all()).map_err(failed)
-            }
+            SyncDirectory::Yes => sync_directory(path),
             SyncDirectory::No => Ok(()),
         }
     }
@@ -70,7 +88,7 @@ impl Vfs for OsVfs {
 
     fn randomness(&self, buffer: &mut [u8]) -> Result<()> {
         getrandom::fill(buffer)
-            .map_err(|source| Error::new(Verb::Randomness, "", io::Error::other(source)))
+            .map_err(|source| Error::new(Verb::Randomness, Path::new(""), io::Error::other(source)))
     }
 
     fn sleep(&self, duration: Duration) {
@@ -82,10 +100,154 @@ impl Vfs for OsVfs {
     }
 }
 
+/// Opens a real file. A log or journal that is created gets the permissions of its database, and its
+/// owner where root creates it (os_unix.c findCreateFileMode).
+fn open(path: &Path, mode: OpenMode) -> Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    match mode {
+        OpenMode::ReadOnly => &mut options,
+        OpenMode::ReadWrite => options.write(true),
+        OpenMode::Create | OpenMode::CreateElseReadOnly => options.write(true).create(true),
+        OpenMode::CreateNew => options.write(true).create_new(true),
+    };
+    let database = match mode {
+        OpenMode::ReadOnly | OpenMode::ReadWrite => None,
+        OpenMode::Create | OpenMode::CreateElseReadOnly | OpenMode::CreateNew => {
+            database_of(path).and_then(|database| fs::metadata(database).ok())
+        }
+    };
+    if let Some(database) = &database {
+        options.mode(database.mode() & 0o777);
+    }
+    let file = options.open(path).map_err(|source| Error::new(Verb::Open, path, source))?;
+    if let Some(database) = &database {
+        give_to_owner_of(&file, database);
+    }
+    Ok(file)
+}
+
+/// The database whose log or journal `path` is by its name.
+fn database_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_suffix("-wal").or_else(|| name.strip_suffix("-journal"))?;
+    Some(path.with_file_name(name))
+}
+
+/// Only root may give files away, and others need not.
+fn give_to_owner_of(file: &fs::File, database: &fs::Metadata) {
+    let differs = |own: fs::Metadata| (own.uid(), own.gid()) != (database.uid(), database.gid());
+    if file.metadata().is_ok_and(differs) {
+        let _ = fchown(file, Some(database.uid()), Some(database.gid()));
+    }
+}
+
 impl OsFile {
     fn failed(&self, verb: Verb) -> impl Fn(io::Error) -> Error {
-        move |source| Error::new(verb, &self.path, source)
+        move |source| Error::new(verb, Arc::clone(&self.path), source)
     }
+
+    fn failed_at(&self, verb: Verb, offset: u64, source: io::Error) -> Error {
+        Error::at(verb, Arc::clone(&self.path), offset, source)
+    }
+
+    fn shm_path(&self) -> PathBuf {
+        let mut name = OsString::from(self.path.as_os_str());
+        name.push("-shm");
+        name.into()
+    }
+
+    /// Opens or creates the `-shm` with the permissions and the owner of the database.
+    fn open_shm(&self) -> Result<Shm> {
+        let path = self.shm_path();
+        let failed = |source| Error::new(Verb::ShmOpen, path.as_path(), source);
+        let database = self.file.metadata().map_err(failed)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let mut writing = options.clone();
+        writing.write(true).create(true).truncate(false).mode(database.mode() & 0o777);
+        let opened = match self.access {
+            Access::ReadWrite => writing.open(&path).map(|file| (file, Access::ReadWrite)),
+            Access::ReadOnly => Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let (file, access) = match opened {
+            Ok(opened) => opened,
+            // As SQLite does; what is wrong shows when this fails, too.
+            Err(_) => (options.open(&path).map_err(failed)?, Access::ReadOnly),
+        };
+        give_to_owner_of(&file, &database);
+        Ok(Shm::new(Box::new(OsShm { file, access })))
+    }
+
+    fn with_shm<T>(&self, call: impl FnOnce(&Shm) -> io::Result<T>) -> Result<T> {
+        let shm = self.shm.borrow();
+        let attached = shm.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into());
+        attached.and_then(call).map_err(self.failed(Verb::ShmLock))
+    }
+}
+
+/// The `-shm` of the machine.
+#[derive(Debug)]
+struct OsShm {
+    file: fs::File,
+    access: Access,
+}
+
+impl RangeLocks for OsShm {
+    fn set(&self, bytes: &Range<u64>, mode: Option<LockMode>) -> io::Result<Locked> {
+        self.file.set(bytes, mode)
+    }
+
+    fn holder(&self, bytes: &Range<u64>, wanted: LockMode) -> io::Result<Option<LockHolder>> {
+        self.file.holder(bytes, wanted)
+    }
+}
+
+impl ShmFile for OsShm {
+    fn access(&self) -> Access {
+        self.access
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    fn truncate(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.set_len(size_bytes)
+    }
+
+    fn grow(&self, size_bytes: u64) -> io::Result<()> {
+        // One byte for every page of 4096 bytes, as os_unix.c does: a hole would not be allocated.
+        const PAGE: u64 = 4096;
+        for page in self.size()? / PAGE..size_bytes.div_ceil(PAGE) {
+            self.file.write_all_at(&[0], page * PAGE + PAGE - 1)?;
+        }
+        Ok(())
+    }
+
+    fn map(&self, region: u32) -> io::Result<Region> {
+        let start = u64::from(region) * REGION_BYTES as u64;
+        let page = page_bytes();
+        let inner = start % page;
+        let inner_len = usize::try_from(inner).map_err(io::Error::other)?;
+        let mut options = MmapOptions::new();
+        options.offset(start - inner).len(inner_len + REGION_BYTES);
+        let map = match self.access {
+            Access::ReadWrite => options.map_raw(&self.file)?,
+            Access::ReadOnly => options.map_raw_read_only(&self.file)?,
+        };
+        Ok(Region::mapped(map, inner_len))
+    }
+}
+
+/// Bytes of a page of memory; mappings begin at its multiples.
+fn page_bytes() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .filter(|bytes| bytes.is_power_of_two())
+        .unwrap_or(65_536)
 }
 
 impl File for OsFile {
@@ -96,7 +258,7 @@ impl File for OsFile {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::at(Verb::Read, &self.path, offset, error)),
+                Err(error) => return Err(self.failed_at(Verb::Read, offset, error)),
             }
         }
         Ok(done)
@@ -105,7 +267,7 @@ impl File for OsFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.file
             .write_all_at(bytes, offset)
-            .map_err(|error| Error::at(Verb::Write, &self.path, offset, error))
+            .map_err(|error| self.failed_at(Verb::Write, offset, error))
     }
 
     fn truncate(&self, size_bytes: u64) -> Result<()> {
@@ -117,7 +279,11 @@ impl File for OsFile {
             SyncKind::Normal => self.file.sync_data(),
             SyncKind::Full => self.file.sync_all(),
         }
-        .map_err(self.failed(Verb::Sync))
+        .map_err(self.failed(Verb::Sync))?;
+        if self.name_is_new.replace(false) {
+            sync_directory(&self.path)?;
+        }
+        Ok(())
     }
 
     fn size(&self) -> Result<u64> {
@@ -125,15 +291,79 @@ impl File for OsFile {
     }
 
     fn lock(&self, level: LockLevel) -> Result<Locked> {
-        lock::lock_database(&self.file, level).map_err(self.failed(Verb::Lock))
+        let failed = self.failed(Verb::Lock);
+        if level >= LockLevel::Reserved && level > self.lock.held() {
+            // Whoever is attached holds SHARED on the database too. Where that lock is lost
+            // (another part of the process closed the file), the dead-man switch still tells.
+            let shm = self.shm.borrow();
+            let shared = shm.as_ref().map_or(Ok(false), Shm::is_shared_with_others);
+            if shared.map_err(&failed)? {
+                return Ok(Locked::Busy);
+            }
+        }
+        self.lock.raise(&self.file, level).map_err(failed)
     }
 
-    fn unlock(&self) -> Result<()> {
-        lock::unlock_database(&self.file).map_err(self.failed(Verb::Lock))
+    fn unlock(&self, level: LockLevel) -> Result<()> {
+        self.lock.lower(&self.file, level).map_err(self.failed(Verb::Lock))
     }
 
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>> {
-        lock::holder(&self.file, &bytes, wanted).map_err(self.failed(Verb::Lock))
+        self.file.holder(&bytes, wanted).map_err(self.failed(Verb::Lock))
+    }
+
+    fn access(&self) -> Access {
+        self.access
+    }
+
+    fn has_moved(&self) -> Result<bool> {
+        let own = self.file.metadata().map_err(self.failed(Verb::FileControl))?;
+        let named = fs::metadata(&self.path);
+        Ok(!named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())))
+    }
+
+    fn shm_map(&self, region: u32, extend: Extend) -> Result<ShmMap> {
+        let mut attached = self.shm.borrow_mut();
+        let first = attached.is_none();
+        let shm = match &mut *attached {
+            Some(shm) => shm,
+            empty => empty.insert(self.open_shm()?),
+        };
+        let mapped = shm.map(region, extend).map_err(|error| match error {
+            MapError::Lock(source) => self.failed(Verb::ShmLock)(source),
+            MapError::Open(source) => self.failed(Verb::ShmOpen)(source),
+            MapError::Size(source) => self.failed(Verb::ShmSize)(source),
+            MapError::Map(source) => self.failed(Verb::ShmMap)(source),
+        });
+        if first
+            && !matches!(
+                mapped,
+                Ok(ShmMap::Mapped(..) | ShmMap::Absent(_) | ShmMap::CannotInitialize)
+            )
+        {
+            // Nothing is kept of an attachment that failed: the next call begins anew.
+            *attached = None;
+        }
+        mapped
+    }
+
+    fn shm_lock(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
+        self.with_shm(|shm| shm.lock(&bytes, mode))
+    }
+
+    fn shm_unlock(&self, bytes: Range<u64>, mode: LockMode) -> Result<()> {
+        self.with_shm(|shm| shm.unlock(&bytes, mode))
+    }
+
+    fn shm_unmap(&self, delete: DeleteShm) -> Result<()> {
+        let Some(shm) = self.shm.take() else { return Ok(()) };
+        let deleted = match delete {
+            DeleteShm::Yes => fs::remove_file(self.shm_path()),
+            DeleteShm::No => Ok(()),
+        };
+        // The switch falls after the name has gone, as in unixShmUnmap.
+        drop(shm);
+        deleted.map_err(self.failed(Verb::ShmUnmap))
     }
 
     fn path(&self) -> &Path {
@@ -156,7 +386,7 @@ mod tests {
         assert_eq!(one.lock(LockLevel::Shared).unwrap(), Locked::Granted);
         assert_eq!(two.lock(LockLevel::Shared).unwrap(), Locked::Granted);
         assert_eq!(one.lock(LockLevel::Exclusive).unwrap(), Locked::Busy);
-        two.unlock().unwrap();
+        two.unlock(LockLevel::None).unwrap();
         assert_eq!(one.lock(LockLevel::Exclusive).unwrap(), Locked::Granted);
         assert_eq!(two.lock(LockLevel::Shared).unwrap(), Locked::Busy);
         let holder = looker.lock_holder(SHARED_BYTES, LockMode::Shared).unwrap().unwrap();
