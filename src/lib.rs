@@ -6,6 +6,8 @@
 //! - [`format`](mod@format): bytes to values and back. No files, no clock, no locks.
 //! - [`storage`]: the outside world behind SQLite's own verbs (open, read, write, sync, lock, map).
 //! - [`scan`]: the one place that reads frames from a log, and the pure judgement of one frame.
+//! - [`engine`]: SQLite's WAL algorithms on those traits: recover, read, write, checkpoint, strict
+//!   and beside running SQLite processes.
 //! - [`analysis`]: read-only; accepts any damage and returns facts: states, verdict, loss.
 //! - [`repair`]: plans into actions: replay of a log, and the undo set.
 //! - [`output`]: tables, JSON, CSV and hex dumps. Knows nothing of the rest.
@@ -15,6 +17,7 @@
 pub mod analysis;
 pub mod cli;
 pub mod commands;
+pub mod engine;
 pub mod format;
 pub mod output;
 pub mod repair;

@@ -227,6 +227,10 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> Exit {
             report.offset_bytes = Some(*offset_bytes);
             Exit::Busy
         }
+        scan::Error::OutOfMemory => {
+            report.kind = "memory";
+            Exit::CouldNot
+        }
         scan::Error::Interrupted => {
             report.kind = "interrupted";
             Exit::Interrupted

@@ -75,21 +75,76 @@ pub enum Error {
         /// Its offset.
         offset_bytes: u64,
     },
+    /// There is no memory for a chunk.
+    #[error("out of memory")]
+    OutOfMemory,
     /// The watcher asked to stop.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Reads slots in file order and maps each, one chunk at a time.
-pub struct Frames<'a, T, M> {
+/// Reads whole slots in file order, as many at once as a chunk holds.
+pub struct Chunks<'a> {
     file: &'a dyn File,
-    watch: &'a dyn Watch,
     extent: Extent,
     next: FrameNo,
     end: FrameNo,
-    map: M,
     chunk: Vec<u8>,
+}
+
+impl<'a> Chunks<'a> {
+    /// Reads the whole slots `frames` of `file`, as far as `extent` goes.
+    pub fn new(file: &'a dyn File, extent: Extent, frames: std::ops::Range<FrameNo>) -> Self {
+        let next = frames.start.max(FrameNo::FIRST);
+        Self { file, extent, next, end: frames.end.min(extent.end()), chunk: Vec::new() }
+    }
+
+    /// The frame that the next chunk begins with.
+    #[must_use]
+    pub fn position(&self) -> FrameNo {
+        self.next
+    }
+
+    /// The next run of slots and the frame it begins with; `None` behind the last.
+    ///
+    /// # Errors
+    /// When reading fails, the file has become shorter, or there is no memory for a chunk.
+    pub fn read(&mut self) -> Result<Option<(FrameNo, &[u8])>, Error> {
+        let first = self.next;
+        if first >= self.end {
+            return Ok(None);
+        }
+        let page_size = self.extent.page_size;
+        let left = u64::from(self.end.0 - first.0);
+        let slots = left.min((CHUNK_BYTES / page_size.slot_bytes()).max(1));
+        let slot_len = page_size.in_memory() + crate::format::FRAME_HEADER_BYTES;
+        // `slots` times a slot is at most 1 MiB, or one slot.
+        let chunk_len = slot_len * usize::try_from(slots).unwrap_or(1);
+        if self.chunk.len() < chunk_len {
+            let more = chunk_len - self.chunk.len();
+            self.chunk.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)?;
+        }
+        self.chunk.resize(chunk_len, 0);
+        let offset_bytes = first.offset_bytes(page_size);
+        let read = self.file.read_at(&mut self.chunk, offset_bytes)?;
+        let whole = read / slot_len;
+        if whole == 0 {
+            self.end = first;
+            let path = self.file.path().display().to_string();
+            return Err(Error::Shrunk { path, frame: first, offset_bytes });
+        }
+        self.next = FrameNo(first.0.saturating_add(u32::try_from(whole).unwrap_or(u32::MAX)));
+        Ok(Some((first, self.chunk.split_at(whole * slot_len).0)))
+    }
+}
+
+/// Reads slots in file order and maps each, one chunk at a time.
+pub struct Frames<'a, T, M> {
+    chunks: Chunks<'a>,
+    watch: &'a dyn Watch,
+    map: M,
     mapped: vec::IntoIter<T>,
+    failed: bool,
 }
 
 impl<'a, T, M: FnMut(FrameNo, &[u8]) -> T> Frames<'a, T, M> {
@@ -101,41 +156,29 @@ impl<'a, T, M: FnMut(FrameNo, &[u8]) -> T> Frames<'a, T, M> {
         watch: &'a dyn Watch,
         map: M,
     ) -> Self {
-        Self {
-            file,
-            watch,
-            extent,
-            next: frames.start.max(FrameNo::FIRST),
-            end: frames.end.min(extent.end()),
-            map,
-            chunk: Vec::new(),
-            mapped: Vec::new().into_iter(),
-        }
+        let chunks = Chunks::new(file, extent, frames);
+        Self { chunks, watch, map, mapped: Vec::new().into_iter(), failed: false }
     }
 
-    fn read_chunk(&mut self) -> Result<(), Error> {
-        let slot_bytes = self.extent.page_size.slot_bytes();
-        let left = u64::from(self.end.0.saturating_sub(self.next.0));
-        let slots = left.min((CHUNK_BYTES / slot_bytes).max(1));
-        let offset = self.next.offset_bytes(self.extent.page_size);
-        if self.watch.scanned(offset, self.extent.file_bytes).is_break() {
+    /// Whether there was a chunk to read.
+    fn read_chunk(&mut self) -> Result<bool, Error> {
+        let extent = self.chunks.extent;
+        let slot_len = extent.page_size.in_memory() + crate::format::FRAME_HEADER_BYTES;
+        if self.chunks.position() >= self.chunks.end {
+            return Ok(false);
+        }
+        let offset = self.chunks.position().offset_bytes(extent.page_size);
+        if self.watch.scanned(offset, extent.file_bytes).is_break() {
             return Err(Error::Interrupted);
         }
-        let slot_len = self.extent.page_size.in_memory() + crate::format::FRAME_HEADER_BYTES;
-        // `slots` times a slot is at most 1 MiB, or one slot.
-        self.chunk.resize(slot_len * usize::try_from(slots).unwrap_or(1), 0);
-        let read = self.file.read_at(&mut self.chunk, offset)?;
-        let mut mapped = Vec::with_capacity(self.chunk.len() / slot_len);
-        for slot in self.chunk.split_at(read).0.chunks_exact(slot_len) {
-            mapped.push((self.map)(self.next, slot));
-            self.next = self.next.next();
-        }
-        if read < self.chunk.len() && mapped.is_empty() {
-            let path = self.file.path().display().to_string();
-            return Err(Error::Shrunk { path, frame: self.next, offset_bytes: offset });
+        let Some((mut frame, slots)) = self.chunks.read()? else { return Ok(false) };
+        let mut mapped = Vec::with_capacity(slots.len() / slot_len);
+        for slot in slots.chunks_exact(slot_len) {
+            mapped.push((self.map)(frame, slot));
+            frame = frame.next();
         }
         self.mapped = mapped.into_iter();
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -147,12 +190,16 @@ impl<T, M: FnMut(FrameNo, &[u8]) -> T> Iterator for Frames<'_, T, M> {
             if let Some(item) = self.mapped.next() {
                 return Some(Ok(item));
             }
-            if self.next >= self.end {
+            if self.failed {
                 return None;
             }
-            if let Err(error) = self.read_chunk() {
-                self.end = self.next;
-                return Some(Err(error));
+            match self.read_chunk() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
             }
         }
     }

@@ -25,6 +25,15 @@ fn main() {
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),
         ["write", database, seconds] => work::write(Path::new(database), seconds.parse().unwrap()),
+        ["prepare", database, rows, page_bytes] => {
+            work::prepare(Path::new(database), rows.parse().unwrap(), page_bytes.parse().unwrap());
+        }
+        ["append", database, writer, seconds] => {
+            work::append(Path::new(database), writer.parse().unwrap(), seconds.parse().unwrap());
+        }
+        ["observe", database, seconds] => {
+            work::observe(Path::new(database), seconds.parse().unwrap());
+        }
         ["grow", database, bytes] => work::grow(Path::new(database), bytes.parse().unwrap()),
         ["recover", database] => work::recover(Path::new(database)),
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),

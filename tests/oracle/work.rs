@@ -88,6 +88,81 @@ pub fn write_and_die(path: &Path, sql: &str) {
     std::process::abort();
 }
 
+/// Makes a WAL database with the rows that our engine stamps, and an empty table for SQLite.
+pub fn prepare(path: &Path, rows: i64, page_bytes: u32) {
+    let connection = open(path);
+    let setup = format!(
+        "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL;
+         CREATE TABLE ours(id INTEGER PRIMARY KEY, v BLOB);
+         CREATE TABLE t(a INTEGER PRIMARY KEY, writer INT, seq INT, pad BLOB);
+         CREATE INDEX t_by_writer ON t(writer, seq);"
+    );
+    connection.execute_batch(&setup).unwrap();
+    connection.execute_batch("BEGIN").unwrap();
+    for id in 0..rows {
+        let mut blob = b"walsmith".to_vec();
+        blob.extend_from_slice(&id.to_be_bytes());
+        blob.extend_from_slice(&[0; 8]);
+        connection.execute("INSERT INTO ours VALUES(?, ?)", (id, blob)).unwrap();
+    }
+    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+}
+
+/// Inserts rows of its own, one a transaction, in between larger ones that it rolls back; prints how
+/// many it committed.
+pub fn append(path: &Path, writer: u32, seconds: u64) {
+    let connection = open(path);
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+    connection
+        .execute_batch("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=200; PRAGMA cache_size=5")
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut committed = 0_i64;
+    while Instant::now() < end {
+        if committed % 50 == 17 {
+            connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+            for _ in 0..20 {
+                let sql = "INSERT INTO t(writer, seq, pad) VALUES(-1, 0, randomblob(900))";
+                connection.execute_batch(sql).unwrap();
+            }
+            connection.execute_batch("ROLLBACK").unwrap();
+        }
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let sql = "INSERT INTO t(writer, seq, pad) VALUES(?, ?, randomblob(100))";
+        connection.execute(sql, (writer, committed)).unwrap();
+        connection.execute_batch("COMMIT").unwrap();
+        committed += 1;
+    }
+    println!("{committed}");
+}
+
+/// Holds snapshots and looks at each twice; prints how many.
+pub fn observe(path: &Path, seconds: u64) {
+    let connection = open(path);
+    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+    let sight = || {
+        let sql = "SELECT (SELECT count(*) FROM t), (SELECT sum(seq) FROM t),
+                   (SELECT group_concat(hex(v)) FROM ours)";
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, String>(2)?))
+        };
+        connection.query_row(sql, [], row).unwrap()
+    };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut snapshots, mut rows) = (0_u64, 0);
+    while Instant::now() < end {
+        connection.execute_batch("BEGIN").unwrap();
+        let before = sight();
+        std::thread::sleep(Duration::from_millis(snapshots % 20));
+        assert_eq!(before, sight(), "a snapshot has changed");
+        assert!(rows <= before.0, "a snapshot has gone back");
+        rows = before.0;
+        connection.execute_batch("COMMIT").unwrap();
+        snapshots += 1;
+    }
+    println!("{snapshots}");
+}
+
 /// Makes a database whose log has at least `bytes` bytes, in transactions of some 50 pages.
 pub fn grow(path: &Path, bytes: u64) {
     let connection = open(path);

@@ -1,0 +1,428 @@
+//! Copies the log into the database (wal.c sqlite3WalCheckpoint, walCheckpoint).
+
+use std::ops::ControlFlow;
+
+use super::index::{ALL_READERS, one, reader};
+use super::read::{Cache, image_offset};
+use super::snapshot::zeroed;
+use super::{SyncFlags, Wal};
+use crate::engine::{Corruption, Error, Result};
+use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_WRITE_LOCK};
+use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
+use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, Pgno};
+use crate::scan::{Chunks, Extent, Nobody, Watch};
+use crate::storage::{FileControl, LockMode, Locked};
+
+/// How far a checkpoint goes (`SQLITE_CHECKPOINT_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckpointMode {
+    /// Reports only.
+    Noop,
+    /// Copies what is safe now, and waits for nobody.
+    Passive,
+    /// Waits for the writer and for readers, and copies everything.
+    Full,
+    /// As `Full`, and waits until the next writer can begin the log anew.
+    Restart,
+    /// As `Restart`, and cuts the log to nothing.
+    Truncate,
+}
+
+/// Whether frames are checked before they are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Each frame must have the checksum that follows from the one before it. SQLite does not do
+    /// this: what rots after recovery goes into the database.
+    Frames,
+    /// Copies what is there.
+    Nothing,
+}
+
+/// What the caller says to a lock that is in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// Try again.
+    Retry,
+    /// Go on without it.
+    GiveUp,
+}
+
+/// What a checkpoint is asked for.
+pub struct Request<'r> {
+    /// How far it goes.
+    pub mode: CheckpointMode,
+    /// Page size of the database.
+    pub page_size: PageSize,
+    /// Its syncs.
+    pub sync: SyncFlags,
+    /// Whether frames are checked first.
+    pub verify: Verify,
+    /// Asked when a lock is in the way, in all modes but `Noop` and `Passive`.
+    pub busy: Option<&'r mut dyn FnMut() -> Busy>,
+    /// Sees bytes copied of bytes to copy, and may stop between pages.
+    pub watch: &'r dyn Watch,
+}
+
+impl Request<'_> {
+    /// What an automatic checkpoint and the last close ask for.
+    #[must_use]
+    pub fn passive(page_size: PageSize, sync: SyncFlags) -> Self {
+        let mode = CheckpointMode::Passive;
+        Self { mode, page_size, sync, verify: Verify::Nothing, busy: None, watch: &Nobody }
+    }
+}
+
+/// What a checkpoint came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The promise of the mode was not kept, because a lock was in the way.
+    pub busy: bool,
+    /// Frames in the log; `None` when the checkpoint did not run.
+    pub log_frames: Option<u32>,
+    /// Frames of it that are in the database.
+    pub checkpointed_frames: Option<u32>,
+    /// Pages that this checkpoint wrote.
+    pub copied_pages: u32,
+    /// A frame that is not what its checksum says, with all behind it left in the log.
+    pub rot: Option<Rot>,
+    /// Frames were marked as copied that the log does not have; they are copied again.
+    pub backfill_repaired: bool,
+}
+
+/// A frame that has changed since it was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rot {
+    /// The frame.
+    pub frame: FrameNo,
+    /// Its page by the wal-index.
+    pub page: Pgno,
+    /// Last frame of the transaction before it.
+    pub last_good_commit: u32,
+}
+
+/// A page, and its newest frame.
+type Pair = (Pgno, FrameNo);
+
+impl Wal<'_> {
+    /// Copies the log into the database, as far as `request` asks and others allow.
+    ///
+    /// Order of steps that must not change: the header is loaded after C is taken; salts are
+    /// compared again under L0, because a writer may have reset the log since (the WAL-reset bug of
+    /// SQLite before 3.51.3); `nBackfillAttempted` is set before the first page is written and
+    /// `nBackfill` after the last is durable.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::Interrupted`], [`Corruption`], or what the storage reports.
+    /// `nBackfill` is unchanged then: what was copied is copied again, which is harmless. A lock in
+    /// the way is no error, but [`Checkpoint::busy`].
+    pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
+        assert!(!self.checkpoint_lock && !self.write_lock, "checkpoints run by themselves");
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        let mut cache = Cache::Current;
+        let result = self.checkpoint_locked(request, &mut cache);
+        if cache == Cache::Stale {
+            // The next read transaction must not take its cached pages for current ones.
+            self.header = IndexHeader::ZERO;
+        }
+        self.end_write();
+        if self.checkpoint_lock {
+            self.unlock(one(WAL_CKPT_LOCK), LockMode::Exclusive);
+            self.checkpoint_lock = false;
+        }
+        match result {
+            Err(Error::Busy) => Ok(Checkpoint { busy: true, ..Checkpoint::default() }),
+            other => other,
+        }
+    }
+
+    fn checkpoint_locked(
+        &mut self,
+        request: &mut Request<'_>,
+        cache: &mut Cache,
+    ) -> Result<Checkpoint> {
+        let mut mode = request.mode;
+        if mode > CheckpointMode::Noop {
+            self.lock_exclusive(one(WAL_CKPT_LOCK))?;
+            self.checkpoint_lock = true;
+        }
+        if mode <= CheckpointMode::Passive {
+            request.busy = None;
+        } else if self.lock_patiently(WAL_WRITE_LOCK, request)? == Locked::Granted {
+            self.write_lock = true;
+        } else {
+            mode = CheckpointMode::Passive;
+            request.busy = None;
+        }
+        while self.load_header(cache)? == super::read::Attempt::Retry {}
+        let mut done = Checkpoint::default();
+        if self.header.mx_frame > 0 {
+            self.agree_on_page_size(request.page_size)?;
+        }
+        if mode > CheckpointMode::Noop {
+            done.backfill_repaired = self.repair_backfill()?;
+            self.copy(request, &mut done)?;
+            done.busy = !self.finish(mode, request)?;
+        }
+        done.busy |= mode != request.mode;
+        done.log_frames = Some(self.header.mx_frame);
+        done.checkpointed_frames = Some(self.live()?.backfill().min(self.header.mx_frame));
+        Ok(done)
+    }
+
+    fn lock_patiently(&self, byte: u64, request: &mut Request<'_>) -> Result<Locked> {
+        self.lock_range_patiently(one(byte), request)
+    }
+
+    /// Takes an exclusive lock, and asks the caller as long as somebody is in the way
+    /// (walBusyLock).
+    fn lock_range_patiently(
+        &self,
+        bytes: std::ops::Range<u64>,
+        request: &mut Request<'_>,
+    ) -> Result<Locked> {
+        loop {
+            if self.lock(bytes.clone(), LockMode::Exclusive)? == Locked::Granted {
+                return Ok(Locked::Granted);
+            }
+            match request.busy.as_mut().map(|busy| busy()) {
+                Some(Busy::Retry) => {}
+                Some(Busy::GiveUp) | None => return Ok(Locked::Busy),
+            }
+        }
+    }
+
+    /// More frames marked as copied than the log has is the trace of the WAL-reset bug: the pages of
+    /// the frames below the mark are not all in the database. W must be held to know, because a
+    /// reset publishes its header first.
+    ///
+    /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset.
+    fn repair_backfill(&mut self) -> Result<bool> {
+        if self.live()?.backfill() <= self.header.mx_frame {
+            return Ok(false);
+        }
+        let held = self.write_lock;
+        if !held && self.lock(one(WAL_WRITE_LOCK), LockMode::Exclusive)? == Locked::Busy {
+            // A reset in progress looks like this, too.
+            return Ok(false);
+        }
+        let live = self.live()?;
+        let wrong = live.backfill() > live.header().mx_frame;
+        if wrong {
+            live.set_backfill(0);
+        }
+        if !held {
+            self.unlock(one(WAL_WRITE_LOCK), LockMode::Exclusive);
+        }
+        Ok(wrong)
+    }
+
+    /// The copy phase: as far as readers allow.
+    fn copy(&mut self, request: &mut Request<'_>, done: &mut Checkpoint) -> Result<()> {
+        let mx_frame = self.header.mx_frame;
+        if self.live()?.backfill() >= mx_frame {
+            return Ok(());
+        }
+        let mut safe = mx_frame;
+        for slot in 1..READER_SLOTS {
+            let mark = self.live()?.read_mark(slot);
+            if mark >= safe {
+                continue;
+            }
+            if self.lock_range_patiently(reader(slot), request)? == Locked::Granted {
+                // Nobody reads with this mark: it is raised or freed, for whoever comes next.
+                let mark = if slot == 1 { safe } else { READMARK_NOT_USED };
+                self.live()?.set_read_mark(slot, mark);
+                self.unlock(reader(slot), LockMode::Exclusive);
+            } else {
+                safe = mark;
+                request.busy = None;
+            }
+        }
+        if self.live()?.backfill() >= safe {
+            return Ok(());
+        }
+        let pairs = self.pages_to_copy()?;
+        if self.lock_range_patiently(reader(0), request)? == Locked::Granted {
+            let copied = self.copy_locked(request, &pairs, safe, done);
+            self.unlock(reader(0), LockMode::Exclusive);
+            copied?;
+        }
+        Ok(())
+    }
+
+    /// The newest frame of each page behind `nBackfill`, by ascending page.
+    fn pages_to_copy(&mut self) -> Result<Vec<Pair>> {
+        let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
+        let mut pairs: Vec<Pair> = Vec::new();
+        pairs.try_reserve_exact((last.saturating_sub(first) as usize).saturating_add(1))?;
+        for number in block_of(first)..=block_of(last) {
+            let block = self.block(number)?;
+            let frames = first.max(block.first_frame())..=last.min(block.last_frame());
+            pairs.extend(frames.map(|frame| (Pgno(block.page_of(frame)), FrameNo(frame))));
+        }
+        pairs.sort_unstable();
+        // Of several frames of a page the last stays.
+        pairs.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = next.1;
+            }
+            same
+        });
+        pairs.retain(|&(page, _)| page.0 != 0);
+        Ok(pairs)
+    }
+
+    /// Under C and L0: nobody resets the log, and nobody reads the database without the log.
+    fn copy_locked(
+        &mut self,
+        request: &Request<'_>,
+        pairs: &[Pair],
+        mut safe: u32,
+        done: &mut Checkpoint,
+    ) -> Result<()> {
+        let live = self.live()?;
+        if live.header().salts != self.header.salts {
+            // A writer has reset the log since the header was loaded.
+            return Ok(());
+        }
+        let backfill = live.backfill();
+        if request.verify == Verify::Frames
+            && let Some(rot) = self.find_rot(request, backfill, safe)?
+        {
+            safe = rot.last_good_commit;
+            done.rot = Some(rot);
+            if safe <= backfill {
+                return Ok(());
+            }
+        }
+        self.live()?.set_backfill_attempted(safe);
+        if let Some(kind) = request.sync.checkpoint {
+            self.log.sync(kind)?;
+        }
+        // Hints: whoever does not understand one ignores it, and so do we.
+        let _ = self.database.file_control(FileControl::CheckpointStart);
+        let copied = self
+            .announce_growth(request)
+            .and_then(|()| self.copy_pages(request, pairs, backfill, safe));
+        let _ = self.database.file_control(FileControl::CheckpointDone);
+        done.copied_pages = copied?;
+        if safe == self.live()?.header().mx_frame {
+            let size_bytes = u64::from(self.header.db_size_pages) * request.page_size.bytes_u64();
+            self.database.truncate(size_bytes)?;
+            if let Some(kind) = request.sync.checkpoint {
+                self.database.sync(kind)?;
+            }
+        }
+        self.live()?.set_backfill(safe);
+        Ok(())
+    }
+
+    /// Refuses a size that the log cannot account for, and tells the file system what will come.
+    fn announce_growth(&self, request: &Request<'_>) -> Result<()> {
+        let page_bytes = request.page_size.bytes_u64();
+        let wanted_bytes = u64::from(self.header.db_size_pages) * page_bytes;
+        let database_bytes = self.database.size()?;
+        if database_bytes >= wanted_bytes {
+            return Ok(());
+        }
+        let log_bytes = u64::from(self.header.mx_frame) * page_bytes;
+        if database_bytes + 65_536 + log_bytes < wanted_bytes {
+            return Err(Corruption::Growth { wanted_bytes, database_bytes }.into());
+        }
+        let _ = self.database.file_control(FileControl::SizeHint(wanted_bytes));
+        Ok(())
+    }
+
+    fn copy_pages(
+        &self,
+        request: &Request<'_>,
+        pairs: &[Pair],
+        backfill: u32,
+        safe: u32,
+    ) -> Result<u32> {
+        let page_size = request.page_size;
+        let total_bytes = pairs.len() as u64 * page_size.bytes_u64();
+        let mut image = zeroed(page_size.in_memory())?;
+        let mut copied = 0;
+        for (done, &(page, frame)) in (0_u64..).zip(pairs) {
+            if request.watch.scanned(done * page_size.bytes_u64(), total_bytes).is_break() {
+                return Err(Error::Interrupted);
+            }
+            if frame.0 <= backfill || frame.0 > safe || page.0 > self.header.db_size_pages {
+                continue;
+            }
+            let offset_bytes = image_offset(frame, page_size);
+            if self.log.read_at(&mut image, offset_bytes)? < image.len() {
+                return Err(Error::ShortRead { frame, offset_bytes });
+            }
+            self.database.write_at(&image, page.offset_bytes(page_size))?;
+            copied += 1;
+        }
+        Ok(copied)
+    }
+
+    /// The first frame behind `backfill`, up to `safe`, that does not have the salts, the page and
+    /// the checksum that it was committed with.
+    fn find_rot(&self, request: &Request<'_>, backfill: u32, safe: u32) -> Result<Option<Rot>> {
+        let page_size = request.page_size;
+        let file_bytes = self.log.size()?;
+        let Some(extent) = Extent::of(file_bytes, page_size) else { return Ok(None) };
+        let slot_len = page_size.in_memory() + FRAME_HEADER_BYTES;
+        let order = self.header.byte_order();
+        let mut sum = self.stored_sum_before(backfill.saturating_add(1), page_size)?;
+        let mut last_good_commit = backfill;
+        let frames = FrameNo(backfill).next()..FrameNo(safe).next();
+        let mut chunks = Chunks::new(self.log.as_ref(), extent, frames);
+        while let Some((first, slots)) = chunks.read()? {
+            if let ControlFlow::Break(()) = request.watch.scanned(0, file_bytes) {
+                return Err(Error::Interrupted);
+            }
+            for (frame, slot) in (first.0..).zip(slots.chunks_exact(slot_len)) {
+                let page = Pgno(self.mapped_block(block_of(frame))?.page_of(frame));
+                let rot = Rot { frame: FrameNo(frame), page, last_good_commit };
+                let Some((head, image)) = slot.split_first_chunk::<FRAME_HEADER_BYTES>() else {
+                    return Ok(Some(rot));
+                };
+                let head = FrameHeader::decode(head);
+                sum = head.sum_from(sum, order, image);
+                if sum != head.checksum || head.salts != self.header.salts || head.page != page {
+                    return Ok(Some(rot));
+                }
+                if head.commit_size_pages != 0 {
+                    last_good_commit = frame;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a mode does behind the copy; whether its promise was kept.
+    fn finish(&mut self, mode: CheckpointMode, request: &mut Request<'_>) -> Result<bool> {
+        if mode <= CheckpointMode::Passive {
+            return Ok(true);
+        }
+        assert!(self.write_lock, "W is held in all modes that wait");
+        if self.live()?.backfill() < self.header.mx_frame {
+            return Ok(false);
+        }
+        if mode < CheckpointMode::Restart {
+            return Ok(true);
+        }
+        let mut salt = [0; 4];
+        self.vfs.randomness(&mut salt)?;
+        if self.lock_range_patiently(ALL_READERS, request)? == Locked::Busy {
+            return Ok(false);
+        }
+        let emptied = match mode {
+            CheckpointMode::Truncate => self
+                .restart_header(u32::from_be_bytes(salt))
+                .and_then(|()| Ok(self.log.truncate(0)?)),
+            _ => Ok(()),
+        };
+        self.unlock(ALL_READERS, LockMode::Exclusive);
+        emptied.map(|()| true)
+    }
+}

@@ -1,0 +1,171 @@
+//! Rebuilds the wal-index from the log (wal.c walIndexRecover).
+
+use std::ops::Range;
+
+use super::Wal;
+use super::block::Block;
+use super::index::{one, reader};
+use crate::engine::{Error, Result};
+use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_RECOVER_LOCK};
+use crate::format::wal_header::WAL_FORMAT_VERSION;
+use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
+use crate::format::{
+    Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES,
+    WalHeader, WalHeaderFault,
+};
+use crate::scan::{Chunks, Extent};
+use crate::storage::{LockMode, Locked, Region};
+
+/// What recovery takes from the header of a log.
+enum Begin {
+    /// The log holds nothing.
+    Empty,
+    /// Frames may follow.
+    Frames(PageSize),
+}
+
+impl Wal<'_> {
+    /// Rebuilds the wal-index and publishes it. W is held, and C where a checkpoint needs it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when somebody checkpoints or recovers, [`Error::Version`], or what the
+    /// storage reports. The wal-index stays invalid then, and the next one tries again.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        assert!(self.write_lock, "recovery holds W");
+        let locks: Range<u64> = if self.checkpoint_lock {
+            one(WAL_RECOVER_LOCK)
+        } else {
+            WAL_CKPT_LOCK..WAL_RECOVER_LOCK + 1
+        };
+        self.lock_exclusive(locks.clone())?;
+        let recovered = self.recover_locked();
+        self.unlock(locks, LockMode::Exclusive);
+        recovered
+    }
+
+    fn recover_locked(&mut self) -> Result<()> {
+        self.header = IndexHeader::ZERO;
+        let size_bytes = self.log.size()?;
+        let last_sum = match self.read_log_header(size_bytes)? {
+            Begin::Empty => Checksum::ZERO,
+            Begin::Frames(page_size) => self.index_frames(page_size, size_bytes)?,
+        };
+        self.header.frame_checksum = last_sum;
+        self.publish_header()?;
+        self.renew_checkpoint_info()
+    }
+
+    /// Adopts page size, salts and sequence of a header that can be parsed, even when its checksum
+    /// is wrong and the log counts as empty.
+    fn read_log_header(&mut self, size_bytes: u64) -> Result<Begin> {
+        if size_bytes <= WAL_HEADER_BYTES as u64 {
+            return Ok(Begin::Empty);
+        }
+        let mut bytes = [0; WAL_HEADER_BYTES];
+        if self.log.read_at(&mut bytes, 0)? < bytes.len() {
+            return Err(Error::ShortRead { frame: FrameNo(0), offset_bytes: 0 });
+        }
+        let header = WalHeader::decode(&bytes);
+        let fault = header.validate().err();
+        let page_size = match (fault, header.page_size()) {
+            (Some(WalHeaderFault::Magic | WalHeaderFault::PageSize), _) | (_, None) => {
+                return Ok(Begin::Empty);
+            }
+            (_, Some(page_size)) => page_size,
+        };
+        self.header.big_endian_checksum = u8::from(header.magic & 1 == 1);
+        self.page_size = Some(page_size);
+        self.checkpoint_seq = header.checkpoint_seq;
+        self.header.salts = header.salts;
+        self.header.frame_checksum = header.computed_checksum();
+        match fault {
+            None => Ok(Begin::Frames(page_size)),
+            Some(WalHeaderFault::Version) => {
+                assert!(header.format_version != WAL_FORMAT_VERSION, "the version is at fault");
+                Err(Error::Version { version: header.format_version })
+            }
+            Some(_) => Ok(Begin::Empty),
+        }
+    }
+
+    /// Enters every frame of the unbroken chain, block by block: built in private memory and copied
+    /// over the shared block, so that readers of older snapshots see no gap. Returns the sum of the
+    /// last commit frame.
+    fn index_frames(&mut self, page_size: PageSize, size_bytes: u64) -> Result<Checksum> {
+        let slots = (size_bytes - WAL_HEADER_BYTES as u64) / page_size.slot_bytes();
+        // Frame numbers have 31 bits; what lies behind them cannot be reached by anybody.
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX).min((1 << 31) - 1);
+        let extent =
+            Extent { page_size, file_bytes: size_bytes, slot_frames: slots, trailing_bytes: 0 };
+        let private = Region::heap()?;
+        let mut last_sum = Checksum::ZERO;
+        for number in 0..=block_of(slots) {
+            self.map_block(number)?;
+            let block = Block::of(number, &private);
+            block.clear();
+            let frames = block.first_frame()..slots.min(block.last_frame()).saturating_add(1);
+            let whole = self.index_block(&block, extent, frames, &mut last_sum)?;
+            self.block(number)?.copy_from(&block);
+            if !whole {
+                break;
+            }
+        }
+        Ok(last_sum)
+    }
+
+    /// Enters the frames of one block; whether the chain went on to its end.
+    fn index_block(
+        &mut self,
+        block: &Block<'_>,
+        extent: Extent,
+        frames: Range<u32>,
+        last_sum: &mut Checksum,
+    ) -> Result<bool> {
+        let order = self.header.byte_order();
+        let slot_len = extent.page_size.in_memory() + FRAME_HEADER_BYTES;
+        let mut sum = self.header.frame_checksum;
+        let mut chunks =
+            Chunks::new(self.log.as_ref(), extent, FrameNo(frames.start)..FrameNo(frames.end));
+        while let Some((first, slots)) = chunks.read()? {
+            for (frame, slot) in (first.0..).zip(slots.chunks_exact(slot_len)) {
+                let Some((head, image)) = slot.split_first_chunk::<FRAME_HEADER_BYTES>() else {
+                    return Ok(false);
+                };
+                let head = FrameHeader::decode(head);
+                if head.salts != self.header.salts || head.page.0 == 0 {
+                    return Ok(false);
+                }
+                sum = head.sum_from(sum, order, image);
+                if sum != head.checksum {
+                    return Ok(false);
+                }
+                block.insert(frame, head.page.0, self.header.mx_frame)?;
+                if head.commit_size_pages != 0 {
+                    self.header.mx_frame = frame;
+                    self.header.db_size_pages = head.commit_size_pages;
+                    self.header.page_size_field = extent.page_size.to_wal_index_field();
+                    *last_sum = sum;
+                }
+                self.header.frame_checksum = sum;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Nothing counts as copied any more, and every slot that no reader holds is free.
+    fn renew_checkpoint_info(&mut self) -> Result<()> {
+        let mx_frame = self.header.mx_frame;
+        let live = self.live()?;
+        live.set_backfill(0);
+        live.set_backfill_attempted(mx_frame);
+        live.set_read_mark(0, 0);
+        for slot in 1..READER_SLOTS {
+            if self.lock(reader(slot), LockMode::Exclusive)? == Locked::Granted {
+                let mark = if slot == 1 && mx_frame > 0 { mx_frame } else { READMARK_NOT_USED };
+                self.live()?.set_read_mark(slot, mark);
+                self.unlock(reader(slot), LockMode::Exclusive);
+            }
+        }
+        Ok(())
+    }
+}

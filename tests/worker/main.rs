@@ -1,0 +1,238 @@
+//! Our engine at work in a process of its own, beside SQLite and under tracers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a test program: it panics where the engine does not do what it should"
+)]
+
+#[path = "../stamps/mod.rs"]
+mod stamps;
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use stamps::{Images, Stamps, pages};
+use walsmith::engine::Error;
+use walsmith::engine::connection::{Connection, Paths};
+use walsmith::engine::wal::{Busy, CheckpointMode, Options, Request, Synchronous, Verify};
+use walsmith::scan::Nobody;
+use walsmith::storage::os::OsVfs;
+use walsmith::storage::{File, OpenMode, Vfs};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let [action, database, rest @ ..] = args.as_slice() else { panic!("worker ACTION DB ...") };
+    let path = Path::new(database);
+    let file = OsVfs.open(path, OpenMode::ReadWrite).unwrap();
+    let paths = Paths::beside(path);
+    let mut worker = Worker::attach(file.as_ref(), &paths);
+    match (*action, rest) {
+        ("stamp", [first, count, sync]) => {
+            worker.connection.set_synchronous(synchronous(sync));
+            worker.stamp(first.parse().unwrap(), count.parse().unwrap());
+        }
+        ("stamp-for", [writer, seconds]) => {
+            worker.connection.set_synchronous(Synchronous::Off);
+            worker.stamp_for(writer.parse().unwrap(), seconds.parse().unwrap());
+        }
+        ("observe", [seconds]) => worker.observe(seconds.parse().unwrap()),
+        ("checkpoint", [mode]) => worker.checkpoint(mode),
+        ("hold-read", []) => worker.hold_read(),
+        _ => panic!("unknown action: {args:?}"),
+    }
+    let Worker { connection, .. } = worker;
+    connection.close().unwrap();
+}
+
+fn synchronous(name: &str) -> Synchronous {
+    match name {
+        "off" => Synchronous::Off,
+        "normal" => Synchronous::Normal,
+        "full" => Synchronous::Full,
+        _ => panic!("{name}"),
+    }
+}
+
+struct Worker<'a> {
+    connection: Connection<'a>,
+}
+
+/// Whether it is worth another try.
+fn is_busy(error: &Error) -> bool {
+    matches!(error, Error::Busy | Error::BusyRecovery | Error::BusySnapshot)
+}
+
+impl<'a> Worker<'a> {
+    fn attach(file: &'a dyn File, paths: &'a Paths) -> Self {
+        loop {
+            match Connection::attach(&OsVfs, file, paths, Options::default()) {
+                Ok(connection) => return Self { connection: connection.unwrap() },
+                Err(error) if is_busy(&error) => sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn begin_read(&mut self) {
+        loop {
+            match self.connection.begin_read() {
+                Ok(_) => return,
+                Err(error) if is_busy(&error) => sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn begin_write(&mut self) {
+        loop {
+            self.begin_read();
+            match self.connection.begin_write() {
+                Ok(()) => return,
+                Err(error) if is_busy(&error) => {
+                    self.connection.end_read().unwrap();
+                    sleep(Duration::from_micros(300));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn find(&mut self) -> Stamps {
+        loop {
+            match Stamps::of(&mut self.connection) {
+                Ok(stamps) => return stamps,
+                Err(error) if is_busy(&error) => sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Stamps rows `first..first + count`, a transaction each; prints each number once its commit
+    /// has returned.
+    fn stamp(&mut self, first: usize, count: usize) {
+        let stamps = self.find();
+        for id in first..first + count {
+            self.one(&stamps, id, u64::try_from(id).unwrap());
+            println!("{id}");
+            io::stdout().flush().unwrap();
+        }
+    }
+
+    /// One transaction: row `id` and the counter. Every third spills first, every fifth rolls a
+    /// savepoint back, every seventh is rolled back whole before it is done again.
+    fn one(&mut self, stamps: &Stamps, id: usize, stamp: u64) {
+        self.begin_write();
+        let connection = &mut self.connection;
+        let mut images = Images::new();
+        stamps.put(connection, &mut images, id, stamp).unwrap();
+        let count = stamps.read(connection, 0).unwrap();
+        stamps.put(connection, &mut images, 0, count + 1).unwrap();
+        if stamp % 7 == 3 {
+            let mut wrong = images.clone();
+            stamps.put(connection, &mut wrong, id, u64::MAX).unwrap();
+            connection.spill(&pages(&wrong)).unwrap();
+            connection.rollback().unwrap();
+            connection.end_read().unwrap();
+            return self.one_after_rollback(stamps, id, stamp);
+        }
+        if stamp % 3 == 1 {
+            connection.spill(&pages(&images)).unwrap();
+        }
+        if stamp % 5 == 2 {
+            let mut savepoint = connection.savepoint();
+            let mut wrong = images.clone();
+            stamps.put(connection, &mut wrong, 1, u64::MAX).unwrap();
+            connection.spill(&pages(&wrong)).unwrap();
+            connection.rollback_to(&mut savepoint).unwrap();
+        }
+        let size = connection.db_size_pages().unwrap();
+        connection.commit(&pages(&images), size).unwrap();
+        connection.end_read().unwrap();
+    }
+
+    fn one_after_rollback(&mut self, stamps: &Stamps, id: usize, stamp: u64) {
+        self.begin_write();
+        let connection = &mut self.connection;
+        let mut images = Images::new();
+        let count = stamps.read(connection, 0).unwrap();
+        stamps.put(connection, &mut images, id, stamp).unwrap();
+        stamps.put(connection, &mut images, 0, count + 1).unwrap();
+        let size = connection.db_size_pages().unwrap();
+        connection.commit(&pages(&images), size).unwrap();
+        connection.end_read().unwrap();
+    }
+
+    /// Stamps the rows of one writer again and again; prints how many transactions it committed.
+    fn stamp_for(&mut self, writer: usize, seconds: u64) {
+        let stamps = self.find();
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let rows = stamps.rows() / 4;
+        let mut commits = 0_u64;
+        while Instant::now() < end {
+            let id = 1 + writer * rows + usize::try_from(commits).unwrap() % rows;
+            self.one(&stamps, id, commits + 1);
+            // SQLite's writers get their turn too.
+            sleep(Duration::from_micros(500));
+            commits += 1;
+        }
+        println!("{commits}");
+    }
+
+    /// Holds snapshots: all stamps must read the same at the end as at the beginning, and the
+    /// counter must never go back. Prints how many snapshots it saw.
+    fn observe(&mut self, seconds: u64) {
+        let stamps = self.find();
+        let end = Instant::now() + Duration::from_secs(seconds);
+        let (mut snapshots, mut counted) = (0_u64, 0);
+        while Instant::now() < end {
+            self.begin_read();
+            let before = stamps.read_all(&mut self.connection).unwrap();
+            sleep(Duration::from_millis(snapshots % 20));
+            let after = stamps.read_all(&mut self.connection).unwrap();
+            assert_eq!(before, after, "a snapshot has changed");
+            assert!(counted <= before[0], "a snapshot has gone back");
+            counted = before[0];
+            self.connection.end_read().unwrap();
+            snapshots += 1;
+        }
+        println!("{snapshots}");
+    }
+
+    fn checkpoint(&mut self, mode: &str) {
+        let mode = match mode {
+            "noop" => CheckpointMode::Noop,
+            "passive" => CheckpointMode::Passive,
+            "full" => CheckpointMode::Full,
+            "restart" => CheckpointMode::Restart,
+            "truncate" => CheckpointMode::Truncate,
+            _ => panic!("{mode}"),
+        };
+        self.begin_read();
+        let page_size = self.connection.page_size().unwrap();
+        self.connection.end_read().unwrap();
+        let mut busy = || Busy::GiveUp;
+        let mut request = Request {
+            mode,
+            page_size,
+            sync: Synchronous::Full.flags(),
+            verify: Verify::Frames,
+            busy: Some(&mut busy),
+            watch: &Nobody,
+        };
+        let done = self.connection.checkpoint(&mut request).unwrap();
+        println!("{done:?}");
+    }
+
+    fn hold_read(&mut self) {
+        self.begin_read();
+        println!("ready");
+        io::stdout().flush().unwrap();
+        io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        self.connection.end_read().unwrap();
+    }
+}
