@@ -8,6 +8,7 @@ pub mod correction;
 mod examine;
 mod forecast;
 mod guess;
+pub mod index_file;
 pub mod link;
 mod other_image;
 pub mod page_dump;

@@ -4,9 +4,12 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::blockers::Blockers;
+use crate::commands::checkpoint_now::CheckpointNow;
 use crate::commands::completions::Completions;
 use crate::commands::dump::Dump;
 use crate::commands::frame_list::FrameList;
+use crate::commands::index_dump::IndexDump;
+use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
 use crate::commands::replay::Replay;
 use crate::commands::txn_list::TxnList;
@@ -93,6 +96,9 @@ pub enum Command {
     TxnList(TxnList),
     Dump(Dump),
     Blockers(Blockers),
+    CheckpointNow(CheckpointNow),
+    IndexDump(IndexDump),
+    IndexRebuild(IndexRebuild),
     Replay(Replay),
     Undo(Undo),
     Completions(Completions),
@@ -111,6 +117,9 @@ impl Command {
             Self::TxnList(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
+            Self::CheckpointNow(command) => command.run(context),
+            Self::IndexDump(command) => command.run(context),
+            Self::IndexRebuild(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Undo(command) => command.run(context),
             Self::Completions(command) => command.run(&mut Cli::command(), context),
@@ -127,6 +136,9 @@ impl Command {
             Self::TxnList(_) => "txn-list",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
+            Self::CheckpointNow(_) => "checkpoint-now",
+            Self::IndexDump(_) => "index-dump",
+            Self::IndexRebuild(_) => "index-rebuild",
             Self::Replay(_) => "replay",
             Self::Undo(_) => "undo",
             Self::Completions(_) => "completions",

@@ -43,8 +43,12 @@ impl Progress {
 }
 
 impl Watch for Progress {
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     fn scanned(&self, done_bytes: u64, total_bytes: u64) -> ControlFlow<()> {
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.is_interrupted() {
             return ControlFlow::Break(());
         }
         if !self.bar.is_finished() {

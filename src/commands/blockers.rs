@@ -117,14 +117,7 @@ impl Blockers {
             let found = "no database is there".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
-        let index = read_index(&files, context)?;
-        let mut blockers = Vec::new();
-        if let Some(shm) = files.open_shm(context.vfs)? {
-            blockers.extend(in_index(shm.as_ref(), index.as_ref())?);
-        }
-        if let Some(database) = files.open_database(context.vfs)? {
-            blockers.extend(in_database(database.as_ref())?);
-        }
+        let (index, blockers) = find(&files, context)?;
         let over = |row: &Blocker| row.pinned_frames > self.max_pinned_frames;
         let exit = match self.max_pinned_frames {
             Some(_) if blockers.iter().any(over) => Exit::Found,
@@ -140,8 +133,24 @@ impl Blockers {
     }
 }
 
+/// The wal-index header, if it is valid, and everybody who holds a lock.
+pub(super) fn find(
+    files: &Files,
+    context: &Context,
+) -> Result<(Option<WalIndexHeader>, Vec<Blocker>)> {
+    let index = read_index(files, context)?;
+    let mut blockers = Vec::new();
+    if let Some(shm) = files.open_shm(context.vfs)? {
+        blockers.extend(in_index(shm.as_ref(), index.as_ref())?);
+    }
+    if let Some(database) = files.open_database(context.vfs)? {
+        blockers.extend(in_database(database.as_ref())?);
+    }
+    Ok((index, blockers))
+}
+
 /// The wal-index header, if it is valid.
-fn read_index(files: &Files, context: &Context) -> Result<Option<WalIndexHeader>> {
+pub(super) fn read_index(files: &Files, context: &Context) -> Result<Option<WalIndexHeader>> {
     let Some(shm) = files.open_shm(context.vfs)? else { return Ok(None) };
     let mut bytes = [0; WAL_INDEX_HEADER_BYTES];
     let whole = shm.read_at(&mut bytes, 0)? == bytes.len();
@@ -298,17 +307,11 @@ impl Report for BlockerReport {
     }
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        let head = ["lock", "pid", "command", "mark", "pinned", "blocks"];
-        let mut rows = table(&head, width);
         let shown =
             self.blockers.iter().filter(|row| !row.blocks.is_empty() || row.held == Held::None);
-        let mut count = 0;
-        for row in shown {
-            count += 1;
-            rows.add_row(row.cells());
-        }
-        if count > 0 {
-            writeln!(to, "{rows}")?;
+        let shown: Vec<Blocker> = shown.cloned().collect();
+        if !shown.is_empty() {
+            writeln!(to, "{}", rows_table(&shown, width))?;
         }
         let mut attached: Vec<Option<i32>> =
             self.blockers.iter().filter(|row| row.held != Held::None).map(|row| row.pid).collect();
@@ -323,6 +326,16 @@ impl Report for BlockerReport {
         };
         writeln!(to, "{who} with locks on the database; {said}.")
     }
+}
+
+/// Holders as a table.
+pub(super) fn rows_table(rows: &[Blocker], width: Option<u16>) -> String {
+    let head = ["lock", "pid", "command", "mark", "pinned", "blocks"];
+    let mut rows_of = table(&head, width);
+    for row in rows {
+        rows_of.add_row(row.cells());
+    }
+    rows_of.to_string()
 }
 
 impl Blocker {

@@ -7,7 +7,7 @@ use crate::analysis::{self, snapshot};
 use crate::output::{self, ErrorReport};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
-use crate::{scan, storage};
+use crate::{engine, scan, storage};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +171,9 @@ fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport)
     if let Some(analysis::Error::Scan(error)) = cause.downcast_ref::<analysis::Error>() {
         return Some(classify_scan(error, report));
     }
+    if let Some(error) = cause.downcast_ref::<engine::Error>() {
+        return classify_engine(error, report);
+    }
     if let Some(error) = cause.downcast_ref::<replay::Error>() {
         return classify_replay(error, report);
     }
@@ -236,6 +239,35 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> Exit {
             Exit::Interrupted
         }
     }
+}
+
+/// `None` where the cause behind it says more.
+fn classify_engine(error: &engine::Error, report: &mut ErrorReport) -> Option<Exit> {
+    let (kind, exit) = match error {
+        engine::Error::Storage(error) => return classify(error, report),
+        engine::Error::Busy
+        | engine::Error::BusyRecovery
+        | engine::Error::BusySnapshot
+        | engine::Error::Protocol => ("busy", Exit::Busy),
+        engine::Error::Interrupted => ("interrupted", Exit::Interrupted),
+        engine::Error::ShortRead { frame, offset_bytes } => {
+            report.frame = Some(frame.0).filter(|&frame| frame > 0);
+            report.offset_bytes = Some(*offset_bytes);
+            ("short-read", Exit::CouldNot)
+        }
+        engine::Error::Corrupt(_) => ("corrupt", Exit::CouldNot),
+        engine::Error::Version { .. } => ("version", Exit::CouldNot),
+        engine::Error::HotJournal => ("hot-journal", Exit::Refused),
+        engine::Error::OutOfMemory => ("memory", Exit::CouldNot),
+        engine::Error::ReadOnly
+        | engine::Error::ReadOnlyRecovery
+        | engine::Error::ReadOnlyCannotInitialize => ("read-only", Exit::CouldNot),
+        engine::Error::NoSnapshot | engine::Error::SnapshotGone | engine::Error::NotAttached => {
+            ("engine", Exit::CouldNot)
+        }
+    };
+    report.kind = kind;
+    Some(exit)
 }
 
 /// `None` where the cause behind it says more.

@@ -13,8 +13,8 @@ use super::wal::{
 use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::RESERVED_BYTE;
-use crate::format::{DatabaseHeader, PageSize, Pgno};
-use crate::storage::{self, File, LockLevel, LockMode, Locked, OpenMode, Vfs};
+use crate::format::{DatabaseHeader, IndexHeader, PageSize, Pgno};
+use crate::storage::{self, DeleteShm, File, LockLevel, LockMode, Locked, OpenMode, Vfs};
 
 /// Frames in the log from which SQLite checkpoints by itself (`PRAGMA wal_autocheckpoint`).
 pub const AUTO_CHECKPOINT_FRAMES: u32 = 1000;
@@ -306,12 +306,31 @@ impl<'a> Connection<'a> {
         self.wal.undo_to(savepoint)
     }
 
-    /// Runs a checkpoint; see [`Wal::checkpoint`].
+    /// Runs a checkpoint; see [`Wal::checkpoint`]. Attaches to the wal-index first, where no
+    /// transaction has done that yet.
     ///
     /// # Errors
     /// As there.
     pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
+        match self.begin_read() {
+            Ok(_) => self.end_read()?,
+            Err(Error::Busy | Error::BusyRecovery) => {
+                return Ok(Checkpoint { busy: true, ..Checkpoint::default() });
+            }
+            Err(error) => return Err(error),
+        }
         self.wal.checkpoint(request)
+    }
+
+    /// Builds the wal-index anew; see [`Wal::rebuild_index`]. If the first transaction has to build it
+    /// in any case, that is enough.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
+        self.begin_read()?;
+        self.wal.end_read();
+        self.wal.rebuild_index()
     }
 
     /// Leaves the database. If nobody else is attached, everything is copied into it and log and
@@ -326,18 +345,19 @@ impl<'a> Connection<'a> {
             Ok(page_size) if !self.database.has_moved()? => {
                 Closing::Checkpoint { page_size, sync: self.sync }
             }
-            Ok(_) | Err(_) => Closing::Leave,
+            Ok(_) | Err(_) => Closing::Leave(DeleteShm::No),
         };
         self.leave(closing)
     }
 
-    /// Leaves the database with log and wal-index as they are.
+    /// Leaves the database with its log as it is; the wal-index is deleted if that is asked for and
+    /// nobody else is attached.
     ///
     /// # Errors
     /// What the storage reports.
-    pub fn detach(mut self) -> Result<()> {
+    pub fn detach(mut self, delete: DeleteShm) -> Result<()> {
         self.wal.end_read();
-        self.leave(Closing::Leave).map(drop)
+        self.leave(Closing::Leave(delete)).map(drop)
     }
 
     fn leave(self, closing: Closing) -> Result<Closed> {

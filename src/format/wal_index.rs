@@ -198,6 +198,19 @@ pub enum WalIndexFault {
     Version,
 }
 
+impl WalIndexFault {
+    /// The fault in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Copies => "the copies differ",
+            Self::NotInit => "it was never initialised, or has been cut",
+            Self::Checksum => "its checksum is wrong",
+            Self::Version => "its version is unknown, or it is from a machine of other byte order",
+        }
+    }
+}
+
 impl WalIndexHeader {
     /// Decodes without judging.
     #[must_use]

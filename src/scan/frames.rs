@@ -47,6 +47,11 @@ impl Extent {
 pub trait Watch {
     /// Called between chunks; `Break` stops the scan with [`Error::Interrupted`].
     fn scanned(&self, done_bytes: u64, total_bytes: u64) -> ControlFlow<()>;
+
+    /// Whether whoever watches wants to stop: for work that has no bytes to count.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Watches nothing and never stops a scan.

@@ -70,7 +70,7 @@ impl fmt::Display for Verb {
 
 /// A storage call that failed, with the system's own error behind it.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {verb}{}: {source}", path.display(), at(*.offset_bytes))]
+#[error("{}: {verb}{}", path.display(), at(*.offset_bytes))]
 pub struct Error {
     /// The call.
     pub verb: Verb,

@@ -212,9 +212,7 @@ impl<'a> Worker<'a> {
             "truncate" => CheckpointMode::Truncate,
             _ => panic!("{mode}"),
         };
-        self.begin_read();
         let page_size = self.connection.page_size().unwrap();
-        self.connection.end_read().unwrap();
         let mut busy = || Busy::GiveUp;
         let mut request = Request {
             mode,

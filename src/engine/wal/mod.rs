@@ -102,8 +102,9 @@ impl Default for Options {
 /// What the last close does before it leaves.
 #[derive(Clone, Copy, Debug)]
 pub enum Closing {
-    /// Leaves both files as they are.
-    Leave,
+    /// Leaves the log as it is, and the wal-index, too, unless it is to be deleted and EXCLUSIVE on
+    /// the database shows that nobody else is attached.
+    Leave(DeleteShm),
     /// If nobody else is attached: copies everything into the database and deletes both files.
     Checkpoint {
         /// Page size of the database.
@@ -251,19 +252,26 @@ impl<'a> Wal<'a> {
     pub fn close(mut self, closing: Closing) -> Result<Closed> {
         let mut delete = DeleteShm::No;
         let mut result = Ok(Closed::Left);
-        if let Closing::Checkpoint { page_size, sync } = closing {
-            match self.last_checkpoint(page_size, sync) {
-                Ok(Closed::Deleted) => delete = DeleteShm::Yes,
-                other => result = other,
+        match closing {
+            Closing::Leave(DeleteShm::No) => {}
+            Closing::Leave(DeleteShm::Yes) => {
+                if self.database.lock(LockLevel::Exclusive)? == Locked::Granted {
+                    delete = DeleteShm::Yes;
+                }
+            }
+            Closing::Checkpoint { page_size, sync } => {
+                result = self.last_checkpoint(page_size, sync);
+                if matches!(result, Ok(Closed::Deleted)) {
+                    delete = DeleteShm::Yes;
+                }
             }
         }
         self.leave_index(delete);
         let (vfs, path) = (self.vfs, self.path);
         drop(self);
-        if delete == DeleteShm::Yes {
+        if matches!(result, Ok(Closed::Deleted)) {
             // A log that stays behind is harmless: all of it is in the database.
             let _ = vfs.delete(path, SyncDirectory::No);
-            result = Ok(Closed::Deleted);
         }
         result
     }

@@ -6,7 +6,7 @@ use super::Wal;
 use super::block::Block;
 use super::index::{one, reader};
 use crate::engine::{Error, Result};
-use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_RECOVER_LOCK};
+use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_RECOVER_LOCK, WAL_WRITE_LOCK};
 use crate::format::wal_header::WAL_FORMAT_VERSION;
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
 use crate::format::{
@@ -41,6 +41,21 @@ impl Wal<'_> {
         let recovered = self.recover_locked();
         self.unlock(locks, LockMode::Exclusive);
         recovered
+    }
+
+    /// Builds the wal-index anew although its header may be valid. Readers of the same generation go
+    /// on: words that do not change are not written, and marks that are held stay. Every frame
+    /// counts as not copied afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody writes, checkpoints or recovers, or what the storage reports.
+    pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
+        assert!(self.read_slot.is_none(), "an index is rebuilt outside of transactions");
+        self.lock_exclusive(one(WAL_WRITE_LOCK))?;
+        self.write_lock = true;
+        let rebuilt = self.map_block(0).and_then(|_| self.recover());
+        self.end_write();
+        rebuilt.map(|()| self.header)
     }
 
     fn recover_locked(&mut self) -> Result<()> {

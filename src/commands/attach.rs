@@ -1,0 +1,219 @@
+//! How live-safe commands come to a database and leave it: what is there, whether attaching would
+//! destroy evidence, how long they wait, what they leave behind.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::analysis::{Examination, Verdict};
+use crate::commands::{Context, Failure};
+use crate::engine;
+use crate::engine::connection::{Connection, Paths};
+use crate::engine::wal::{Busy, Options};
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::lock_bytes::DEAD_MAN_SWITCH;
+use crate::format::{DatabaseHeader, PageSize};
+use crate::scan::Watch;
+use crate::storage::{File, LockMode, OpenMode, Vfs};
+
+use super::files::Files;
+use super::live::{self, Reading};
+
+/// A database in WAL mode that a command is about to attach to.
+pub struct Target {
+    /// The database.
+    pub database: PathBuf,
+    /// Its log and journal.
+    pub paths: Paths,
+    /// All its files.
+    pub files: Files,
+    /// Page size by the header of the database file.
+    pub page_size: PageSize,
+    /// The wal-index was there before.
+    pub had_index: bool,
+}
+
+impl Target {
+    /// What `files` are; `None` for a database without a log, or not in WAL mode.
+    ///
+    /// # Errors
+    /// When there is no database, or SQLite would delete its log.
+    pub fn of(files: Files, context: &Context) -> Result<Option<Self>> {
+        let database = files.database.clone().unwrap_or_else(|| files.wal.clone());
+        let missing =
+            |found: &str| Failure::NotALog { path: database.clone(), found: found.into() };
+        let Some(file) = files.open_database(context.vfs)? else {
+            return Err(missing("no database is there").into());
+        };
+        if !context.vfs.exists(&files.wal)? {
+            return Ok(None);
+        }
+        if file.size()? <= 1 {
+            let why = "the database has no page, and SQLite would delete its log";
+            let hint = "walsmith replay --base none writes what the log holds to a new file";
+            return Err(Failure::refused(&database, why, hint).into());
+        }
+        let mut bytes = [0; DATABASE_HEADER_BYTES];
+        let whole = file.read_at(&mut bytes, 0)? == bytes.len();
+        let header = DatabaseHeader::decode(&bytes);
+        let Some(page_size) = header.page_size().filter(|_| whole && header.validate().is_ok())
+        else {
+            return Err(missing("this is not a database").into());
+        };
+        let had_index = match &files.shm {
+            Some(shm) => context.vfs.exists(shm)?,
+            None => false,
+        };
+        let paths = Paths::beside(&database);
+        Ok(Some(Self { database, paths, files, page_size, had_index }))
+    }
+
+    /// Whether the first transaction would rebuild the wal-index from the log: nobody is attached
+    /// who keeps it right, or its header is invalid. Asks only.
+    ///
+    /// # Errors
+    /// When the wal-index cannot be read or asked.
+    pub fn would_recover(&self, context: &Context) -> Result<bool> {
+        let Some(shm) = self.files.open_shm(context.vfs)? else { return Ok(true) };
+        let switch = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
+        if shm.lock_holder(switch, LockMode::Exclusive)?.is_none() {
+            return Ok(true);
+        }
+        Ok(super::blockers::read_index(&self.files, context)?.is_none())
+    }
+
+    /// Examines the log, and refuses to go on where SQLite's rules would drop committed transactions
+    /// of it, unless that is accepted.
+    ///
+    /// # Errors
+    /// The refusal, or what reading the log reports.
+    pub fn protect_evidence(
+        &self,
+        accept_loss: bool,
+        context: &Context,
+    ) -> Result<Option<Examination>> {
+        let Some(Reading { examination, .. }) = live::read_log(&self.files, context)? else {
+            return Ok(None);
+        };
+        let lossy = matches!(examination.verdict, Verdict::Damaged | Verdict::BadHeader);
+        if lossy && !accept_loss {
+            let why = format!(
+                "the log is {}: attaching would drop committed transactions for good",
+                examination.verdict.word()
+            );
+            let hint = format!(
+                "walsmith verify-checksums {} says which; --accept-loss goes on all the same",
+                self.files.wal.display()
+            );
+            return Err(Failure::refused(&self.files.wal, why, hint).into());
+        }
+        Ok(Some(examination))
+    }
+
+    /// Opens the database for writing.
+    ///
+    /// # Errors
+    /// When permission is lacking.
+    pub fn open(&self, context: &Context) -> Result<Box<dyn File>> {
+        Ok(context.vfs.open(&self.database, OpenMode::ReadWrite)?)
+    }
+
+    /// Attaches; `None` while somebody is in the way longer than `patience`.
+    ///
+    /// # Errors
+    /// When a rollback journal is hot, or what the engine reports.
+    pub fn attach<'a>(
+        &'a self,
+        file: &'a dyn File,
+        patience: &mut Patience<'a>,
+    ) -> Result<Option<Connection<'a>>> {
+        loop {
+            match Connection::attach(patience.vfs, file, &self.paths, Options::default()) {
+                Ok(Some(connection)) => return Ok(Some(connection)),
+                Ok(None) => {
+                    let found = "its log has gone".to_owned();
+                    return Err(Failure::NotALog { path: self.database.clone(), found }.into());
+                }
+                Err(engine::Error::Busy) if patience.wait() => {}
+                Err(engine::Error::Busy) => return Ok(None),
+                Err(engine::Error::HotJournal) => {
+                    let why =
+                        format!("the rollback journal {} is hot", self.paths.journal.display());
+                    let hint = "let SQLite roll it back, on a copy of all files first";
+                    return Err(Failure::refused(&self.database, why, hint).into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// How long a command waits for locks: pauses grow as in SQLite's own busy handler
+/// (main.c sqliteDefaultBusyCallback).
+pub struct Patience<'w> {
+    vfs: &'w dyn Vfs,
+    watch: &'w dyn Watch,
+    left: Duration,
+    waits: usize,
+}
+
+const PAUSES_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+
+impl<'w> Patience<'w> {
+    /// Waits `timeout` in all.
+    #[must_use]
+    pub fn new(timeout: Duration, vfs: &'w dyn Vfs, watch: &'w dyn Watch) -> Self {
+        Self { vfs, watch, left: timeout, waits: 0 }
+    }
+
+    /// Waits a little; false when the time is over or the user has interrupted.
+    pub fn wait(&mut self) -> bool {
+        let pause = PAUSES_MS.get(self.waits).or(PAUSES_MS.last()).copied().unwrap_or_default();
+        let pause = Duration::from_millis(pause).min(self.left);
+        if pause.is_zero() || self.watch.is_interrupted() {
+            return false;
+        }
+        self.vfs.sleep(pause);
+        self.left -= pause;
+        self.waits += 1;
+        true
+    }
+
+    /// The same as an answer to the engine.
+    pub fn answer(&mut self) -> Busy {
+        if self.wait() { Busy::Retry } else { Busy::GiveUp }
+    }
+}
+
+/// A duration on the command line: `5s`, `250ms`, `1min 30s`, or `0`.
+///
+/// # Errors
+/// When it is none.
+pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    if text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Nobody;
+    use crate::storage::memory::MemoryVfs;
+
+    #[test]
+    fn patience_ends_with_its_timeout() {
+        let vfs = MemoryVfs::default();
+        let mut none = Patience::new(Duration::ZERO, &vfs, &Nobody);
+        assert!(!none.wait());
+        let mut some = Patience::new(Duration::from_millis(40), &vfs, &Nobody);
+        let waits = std::iter::from_fn(|| some.wait().then_some(())).count();
+        assert_eq!((waits, vfs.now()), (6, Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn durations_are_read() {
+        assert_eq!(duration("0").unwrap(), Duration::ZERO);
+        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
+        assert!(duration("5").is_err());
+    }
+}

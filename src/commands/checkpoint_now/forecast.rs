@@ -1,0 +1,124 @@
+//! What a checkpoint would do at this moment, by asking only.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::analysis::index_file::{IndexBlock, IndexFile};
+use crate::analysis::snapshot::{self, snapshot};
+use crate::commands::Context;
+use crate::commands::attach::Target;
+use crate::commands::live::{self, Reading};
+use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
+use crate::format::wal_index::block_of;
+use crate::format::{FrameNo, Pgno};
+use crate::storage::{File, LockMode};
+
+use super::{CheckpointReport, Mode};
+use crate::commands::blockers;
+
+/// Fills the numbers of `report`.
+pub(super) fn fill(
+    report: &mut CheckpointReport,
+    target: &Target,
+    accept_loss: bool,
+    context: &Context,
+) -> Result<()> {
+    let recovers = target.would_recover(context)?;
+    match target.files.open_shm(context.vfs)? {
+        Some(shm) if !recovers => from_index(report, shm.as_ref())?,
+        Some(_) | None => from_log(report, target, accept_loss, context)?,
+    }
+    if !report.kept_its_promise() {
+        let own = |blocked| report.mode.minds(blocked);
+        let mut rows = blockers::find(&target.files, context)?.1;
+        rows.retain(|row| row.blocks.iter().any(|&blocked| own(blocked)));
+        report.blocked_by = rows;
+    }
+    Ok(())
+}
+
+/// Nobody is attached: the log is recovered, and all of it is copied.
+fn from_log(
+    report: &mut CheckpointReport,
+    target: &Target,
+    accept_loss: bool,
+    context: &Context,
+) -> Result<()> {
+    target.protect_evidence(accept_loss, context)?;
+    let Some(Reading { file, examination }) = live::read_log(&target.files, context)? else {
+        return Ok(());
+    };
+    let pages = match &examination.shape {
+        Some(shape) => {
+            let last = snapshot::Target::Last;
+            snapshot(file.as_ref(), shape, &examination.prefix, last, context.watch)?.pages.len()
+        }
+        None => 0,
+    };
+    let frames = examination.prefix.mx_frame;
+    let copies = report.mode > Mode::Noop;
+    report.log_frames = Some(if report.mode == Mode::Truncate { 0 } else { frames });
+    report.checkpointed_frames =
+        Some(if copies && report.mode != Mode::Truncate { frames } else { 0 });
+    report.copied_pages = Some(if copies { u32::try_from(pages)? } else { 0 });
+    Ok(())
+}
+
+/// Somebody keeps the wal-index right: it tells what is copied, and its locks what may be.
+fn from_index(report: &mut CheckpointReport, shm: &dyn File) -> Result<()> {
+    let Some(index) = IndexFile::read(shm)? else { return Ok(()) };
+    let held = |byte: u64, wanted| shm.lock_holder(byte..byte + 1, wanted);
+    let index = index.info;
+    let mode = report.mode;
+    report.log_frames = Some(index.mx_frame);
+    report.checkpointed_frames = Some(index.backfill);
+    report.copied_pages = Some(0);
+    if mode == Mode::Noop {
+        return Ok(());
+    }
+    if held(WAL_CKPT_LOCK, LockMode::Exclusive)?.is_some() {
+        report.busy = true;
+        (report.log_frames, report.checkpointed_frames, report.copied_pages) = (None, None, None);
+        return Ok(());
+    }
+    let mut safe = index.mx_frame;
+    let mut log_is_read = false;
+    for (byte, mark) in (WAL_READ_LOCK_0 + 1..).zip(index.read_marks.iter().skip(1)) {
+        if held(byte, LockMode::Exclusive)?.is_some() {
+            log_is_read = true;
+            safe = safe.min(mark.unwrap_or(u32::MAX));
+        }
+    }
+    if index.backfill < safe && held(WAL_READ_LOCK_0, LockMode::Exclusive)?.is_none() {
+        report.copied_pages = Some(pages_between(shm, &index, safe)?);
+        report.checkpointed_frames = Some(safe);
+    }
+    let complete = report.is_complete();
+    report.busy = match mode {
+        Mode::Noop | Mode::Passive => false,
+        Mode::Full | Mode::Restart | Mode::Truncate => {
+            let writer = held(WAL_WRITE_LOCK, LockMode::Exclusive)?.is_some();
+            writer || !complete || (mode > Mode::Full && log_is_read)
+        }
+    };
+    if mode == Mode::Truncate && !report.busy {
+        (report.log_frames, report.checkpointed_frames) = (Some(0), Some(0));
+    }
+    Ok(())
+}
+
+/// Pages whose newest frame lies behind what is copied and up to `safe`.
+fn pages_between(shm: &dyn File, index: &crate::format::WalIndexHeader, safe: u32) -> Result<u32> {
+    let mut newest: BTreeMap<Pgno, FrameNo> = BTreeMap::new();
+    let first = index.backfill.saturating_add(1);
+    for number in block_of(first)..=block_of(index.mx_frame) {
+        let Some(block) = IndexBlock::read(shm, number)? else { break };
+        let frames = first.max(*block.frames().start())..=index.mx_frame.min(*block.frames().end());
+        newest.extend(frames.map(|frame| (block.page_of(frame), FrameNo(frame))));
+    }
+    let copied = newest
+        .iter()
+        .filter(|(page, frame)| page.0 != 0 && page.0 <= index.db_size_pages && frame.0 <= safe);
+    Ok(u32::try_from(copied.count())?)
+}

@@ -1,0 +1,101 @@
+//! The human view of a checkpoint.
+
+use std::io::{self, Write};
+
+use crate::commands::blockers;
+use crate::output::quantity::{bytes, counted, grouped};
+use crate::output::{Paint, Report, Tone};
+
+use super::{CheckpointReport, Mode, frame_words};
+
+impl Report for CheckpointReport {
+    const COMMAND: &'static str = "checkpoint-now";
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
+        writeln!(to, "{}: {}", self.database, self.outcome(paint))?;
+        if let Some(log) = self.log_bytes() {
+            writeln!(to, "  {log}")?;
+        }
+        if let Some(rot) = &self.rot {
+            writeln!(
+                to,
+                "  {} is not what was committed: nothing behind frame {} was copied.",
+                paint.tone(Tone::Bad, &frame_words(rot)),
+                rot.last_good_commit
+            )?;
+            writeln!(to, "  Next: walsmith verify-checksums {}", self.database)?;
+        }
+        if self.backfill_repaired {
+            writeln!(
+                to,
+                "  More frames were marked as copied than the log has (SQLite before 3.51.3 does \
+                 that); they were copied again."
+            )?;
+        }
+        if !self.blocked_by.is_empty() {
+            writeln!(to, "In the way:")?;
+            writeln!(to, "{}", blockers::rows_table(&self.blocked_by, width))?;
+        }
+        Ok(())
+    }
+}
+
+impl CheckpointReport {
+    fn outcome(&self, paint: &Paint) -> String {
+        if self.wal_bytes_before.is_none() {
+            return "there is no log; nothing to do.".to_owned();
+        }
+        let mode = self.mode.word();
+        let (Some(log), Some(done)) = (self.log_frames, self.checkpointed_frames) else {
+            let busy = paint.tone(Tone::Notice, "did not run");
+            return format!("the {mode} checkpoint {busy}: somebody is in the way.");
+        };
+        let tense = if self.dry_run { "would be" } else { "are" };
+        let pages = counted(self.copied_pages.unwrap_or_default().into(), "page");
+        let copied = match (self.mode, self.dry_run) {
+            (Mode::Noop, _) => String::new(),
+            (_, true) => format!(" ({pages} to copy)"),
+            (_, false) => format!(" ({pages} copied)"),
+        };
+        let tone = if self.kept_its_promise() { Tone::Good } else { Tone::Notice };
+        let state = match (log, self.mode) {
+            (0, Mode::Truncate) if self.dry_run => "the log would be empty".to_owned(),
+            (0, Mode::Truncate) => "the log is empty".to_owned(),
+            (0, _) => "the log holds no frame".to_owned(),
+            (log, _) => format!(
+                "{} of {} {tense} in the database",
+                grouped(done.into()),
+                counted(log.into(), "frame")
+            ),
+        };
+        let state = paint.tone(tone, &state);
+        let unkept = match self.mode {
+            Mode::Full if self.busy && self.is_complete() => "; a writer was in the way",
+            Mode::Restart | Mode::Truncate if self.busy && self.is_complete() => {
+                "; the log cannot begin anew yet"
+            }
+            _ => "",
+        };
+        format!("{mode} checkpoint: {state}{copied}{unkept}.")
+    }
+
+    fn log_bytes(&self) -> Option<String> {
+        let before = self.wal_bytes_before?;
+        Some(match self.wal_bytes_after {
+            None if self.removed_files => {
+                format!("The log had {}; it and the wal-index are deleted.", bytes(before))
+            }
+            None => format!("The log had {}; it has gone.", bytes(before)),
+            Some(after) if after == before => {
+                let next = match (self.is_complete() && !self.busy, self.mode, self.dry_run) {
+                    (true, Mode::Passive | Mode::Full | Mode::Restart, false) => {
+                        ", and the next writer begins it anew"
+                    }
+                    _ => "",
+                };
+                format!("The log has {}{next}.", bytes(after))
+            }
+            Some(after) => format!("The log had {}; now {}.", bytes(before), bytes(after)),
+        })
+    }
+}

@@ -1,0 +1,468 @@
+//! `index-dump`: what a wal-index says, and whether that is what the log says.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::analysis::index_file::{EntryFault, IndexBlock, IndexFile};
+use crate::analysis::{Examination, LogShape};
+use crate::format::lock_bytes::WAL_READ_LOCK_0;
+use crate::format::wal_index::{READER_SLOTS, block_of};
+use crate::format::{FrameNo, IndexHeader, Pgno};
+use crate::output::quantity::{counted, grouped};
+
+use crate::output::{Paint, Report, Tone, key_values, table, write_report};
+use crate::storage::{File, LockMode};
+
+use super::Context;
+use super::failure::{Exit, Failure};
+use super::files::{FileArgs, Files};
+use super::live::{self, Reading};
+
+/// Most wrong entries that are listed.
+const LISTED_ENTRIES: usize = 20;
+
+/// Show a wal-index, and compare it with the log
+///
+/// Both copies of the header, the checkpoint information, the read marks and the blocks. Then an
+/// index is built from the log and compared: the same, older than the log, or wrong and where.
+/// Reads only: nothing is mapped, created or locked. Exits with 1 when the index is wrong.
+#[derive(Args, Clone, Debug)]
+pub struct IndexDump {
+    /// A wal-index (-shm), its database or its log (-wal)
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Overrides of the files that PATH means.
+    #[command(flatten)]
+    pub files: FileArgs,
+}
+
+/// How an index stands to its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Comparison {
+    /// It says what an index built from the log would say.
+    Same,
+    /// It is right as far as it goes, and the log has more commits.
+    Older,
+    /// It says something else.
+    Wrong,
+    /// Its header is not valid: whoever attaches next rebuilds it.
+    Invalid,
+    /// There is no log to compare it with.
+    Alone,
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct IndexReport {
+    /// The wal-index.
+    pub shm: String,
+    /// Its size.
+    pub file_bytes: u64,
+    /// Both copies of the header.
+    pub headers: [HeaderReport; 2],
+    /// Why the header is not valid; `None` when it is.
+    pub header_fault: Option<&'static str>,
+    /// Frames that are in the database.
+    pub backfill_frames: u32,
+    /// Frames that a checkpoint has begun to copy.
+    pub backfill_attempted_frames: u32,
+    /// The read marks.
+    pub read_marks: Vec<MarkReport>,
+    /// The blocks that the header implies.
+    pub blocks: Vec<BlockReport>,
+    /// How it stands to the log.
+    pub comparison: Comparison,
+    /// What an index built from the log would say.
+    pub log: Option<LogReport>,
+    /// What is wrong, in sentences.
+    pub differences: Vec<String>,
+    /// Wrong entries, at most 20.
+    pub wrong_entries: Vec<WrongEntry>,
+}
+
+/// One copy of the header.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HeaderReport {
+    /// 3007000.
+    pub version: u32,
+    /// Counts commits.
+    pub change: u32,
+    /// 1 when it is valid.
+    pub is_init: u8,
+    /// Byte order of the checksums, by the low bit of the magic.
+    pub big_endian_checksum: u8,
+    /// Page size; `None` before the first commit.
+    pub page_size_bytes: Option<u32>,
+    /// Last committed frame.
+    pub mx_frame: u32,
+    /// Size of the database at that frame.
+    pub db_size_pages: u32,
+    /// Checksum of that frame.
+    pub frame_checksum1: u32,
+    /// Second word.
+    pub frame_checksum2: u32,
+    /// Salts of the log.
+    pub salt1: u32,
+    /// Second word.
+    pub salt2: u32,
+    /// Checksum of the header.
+    pub checksum1: u32,
+    /// Second word.
+    pub checksum2: u32,
+    /// Whether that is right.
+    pub checksum_is_right: bool,
+}
+
+/// A read mark.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MarkReport {
+    /// Its slot.
+    pub slot: usize,
+    /// Its frame; `None` when not in use.
+    pub read_mark_frame: Option<u32>,
+    /// Whether somebody holds the lock of the slot.
+    pub held: bool,
+}
+
+/// A block.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BlockReport {
+    /// The block, from 0.
+    pub block: u32,
+    /// First frame that it can hold.
+    pub first_frame: u32,
+    /// Last frame that it can hold.
+    pub last_frame: u32,
+    /// Frames of it up to `mx_frame`.
+    pub committed_frames: u32,
+    /// Hash slots in use, of 8192.
+    pub used_slots: usize,
+    /// Whether it is in the file.
+    pub present: bool,
+}
+
+/// What the log says.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LogReport {
+    /// Last committed frame.
+    pub mx_frame: u32,
+    /// Size of the database at that frame.
+    pub db_size_pages: Option<u32>,
+    /// Salts; `None` without a header.
+    pub salt1: Option<u32>,
+    /// Second word.
+    pub salt2: Option<u32>,
+}
+
+/// An entry that does not lead to its frame.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WrongEntry {
+    /// The frame.
+    pub frame: u32,
+    /// Its page by the log.
+    pub page: u32,
+    /// Its page by the index.
+    pub index_page: u32,
+    /// What is wrong.
+    pub what: EntryFault,
+}
+
+impl IndexDump {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When there is no wal-index, or a file cannot be read.
+    pub fn run(&self, context: &mut Context) -> Result<Exit> {
+        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let Some(shm) = files.open_shm(context.vfs)? else {
+            let found = "no wal-index is there; the next one who attaches builds it".to_owned();
+            let path = files.shm.clone().unwrap_or_else(|| self.path.clone());
+            return Err(Failure::NotALog { path, found }.into());
+        };
+        let Some(index) = IndexFile::read(shm.as_ref())? else {
+            let found = format!("{} bytes hold no wal-index header", shm.size()?);
+            return Err(Failure::NotALog { path: shm.path().to_owned(), found }.into());
+        };
+        let mut report = IndexReport::of(shm.as_ref(), &index)?;
+        if report.header_fault.is_none() {
+            match live::read_log(&files, context)? {
+                Some(reading) => {
+                    report.compare(shm.as_ref(), &index.copies[0], &reading, context)?
+                }
+                None => report.comparison = Comparison::Alone,
+            }
+        }
+        write_report(&mut context.output, &report)?;
+        Ok(if report.comparison == Comparison::Wrong { Exit::Found } else { Exit::Done })
+    }
+}
+
+impl HeaderReport {
+    fn of(header: &IndexHeader) -> Self {
+        Self {
+            version: header.version,
+            change: header.change,
+            is_init: header.is_init,
+            big_endian_checksum: header.big_endian_checksum,
+            page_size_bytes: header.page_size().map(|size| size.bytes()),
+            mx_frame: header.mx_frame,
+            db_size_pages: header.db_size_pages,
+            frame_checksum1: header.frame_checksum.a,
+            frame_checksum2: header.frame_checksum.b,
+            salt1: header.salts.salt1,
+            salt2: header.salts.salt2,
+            checksum1: header.checksum.a,
+            checksum2: header.checksum.b,
+            checksum_is_right: header.checksum == header.computed_checksum(),
+        }
+    }
+}
+
+impl IndexReport {
+    fn of(shm: &dyn File, index: &IndexFile) -> Result<Self> {
+        let info = &index.info;
+        let header_fault = info.validate().err().map(|fault| fault.words());
+        let mut read_marks = Vec::new();
+        for (slot, &mark) in info.read_marks.iter().enumerate().take(READER_SLOTS) {
+            let byte = WAL_READ_LOCK_0 + slot as u64;
+            let held = shm.lock_holder(byte..byte + 1, LockMode::Exclusive)?.is_some();
+            read_marks.push(MarkReport { slot, read_mark_frame: mark, held });
+        }
+        let mut report = Self {
+            shm: shm.path().display().to_string(),
+            file_bytes: index.file_bytes,
+            headers: index.copies.map(|copy| HeaderReport::of(&copy)),
+            header_fault,
+            backfill_frames: info.backfill,
+            backfill_attempted_frames: info.backfill_attempted,
+            read_marks,
+            blocks: Vec::new(),
+            comparison: Comparison::Invalid,
+            log: None,
+            differences: Vec::new(),
+            wrong_entries: Vec::new(),
+        };
+        if header_fault.is_none() {
+            report.list_blocks(shm, index)?;
+        }
+        Ok(report)
+    }
+
+    fn list_blocks(&mut self, shm: &dyn File, index: &IndexFile) -> Result<()> {
+        let mx_frame = index.info.mx_frame;
+        // A header may promise more blocks than the file has; the first that is missing tells it.
+        for block in 0..=block_of(mx_frame).min(index.blocks()) {
+            let read = IndexBlock::read(shm, block)?;
+            let first_frame = crate::format::wal_index::frame_before_block(block) + 1;
+            let last_frame = crate::format::wal_index::frame_before_block(block + 1);
+            self.blocks.push(BlockReport {
+                block,
+                first_frame,
+                last_frame,
+                committed_frames: mx_frame.min(last_frame).saturating_sub(first_frame - 1),
+                used_slots: read.as_ref().map_or(0, IndexBlock::used_slots),
+                present: read.is_some(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Compares with what recovery of the log would build.
+    fn compare(
+        &mut self,
+        shm: &dyn File,
+        header: &IndexHeader,
+        reading: &Reading,
+        context: &Context,
+    ) -> Result<()> {
+        let Reading { file, examination } = reading;
+        let prefix = &examination.prefix;
+        let salts = examination.header.map(|header| header.salts);
+        self.log = Some(LogReport {
+            mx_frame: prefix.mx_frame,
+            db_size_pages: prefix.db_size_pages,
+            salt1: salts.map(|salts| salts.salt1),
+            salt2: salts.map(|salts| salts.salt2),
+        });
+        if self.backfill_frames > header.mx_frame {
+            self.differences.push(format!(
+                "{} frames are marked as copied of a log with {}",
+                self.backfill_frames, header.mx_frame
+            ));
+        }
+        let shape = match &examination.shape {
+            // A log that was reset has the new salts in the index first.
+            Some(shape) if header.mx_frame > 0 => shape,
+            Some(_) | None => {
+                self.settle(header, examination);
+                return Ok(());
+            }
+        };
+        if salts != Some(header.salts) {
+            self.differences.push("the salts are not those of the log".to_owned());
+        } else {
+            let frames = header.mx_frame.min(prefix.mx_frame);
+            self.compare_entries(shm, file.as_ref(), shape, frames, context)?;
+        }
+        self.settle(header, examination);
+        Ok(())
+    }
+
+    fn settle(&mut self, header: &IndexHeader, examination: &Examination) {
+        let log = &examination.prefix;
+        if header.mx_frame > log.mx_frame {
+            self.differences.push(format!(
+                "it knows {}, recovery of the log finds {}",
+                counted(header.mx_frame.into(), "frame"),
+                grouped(log.mx_frame.into())
+            ));
+        } else if header.mx_frame == log.mx_frame
+            && log.mx_frame > 0
+            && Some(header.db_size_pages) != log.db_size_pages
+        {
+            self.differences.push("the size of the database is not that of the log".to_owned());
+        }
+        self.comparison = match () {
+            () if !self.differences.is_empty() || !self.wrong_entries.is_empty() => {
+                Comparison::Wrong
+            }
+            // After a reset the index is ahead of the file: the log still holds the old generation.
+            () if header.mx_frame == 0 && log.mx_frame > 0 => match examination.header {
+                Some(found) if found.salts == header.salts => Comparison::Older,
+                Some(_) | None => Comparison::Same,
+            },
+            () if header.mx_frame < log.mx_frame => Comparison::Older,
+            () => Comparison::Same,
+        };
+    }
+
+    fn compare_entries(
+        &mut self,
+        shm: &dyn File,
+        log: &dyn File,
+        shape: &LogShape,
+        frames: u32,
+        context: &Context,
+    ) -> Result<()> {
+        let mut block: Option<IndexBlock> = None;
+        for facts in shape.facts(log, FrameNo::FIRST..FrameNo(frames).next(), context.watch) {
+            let facts = facts?;
+            let (frame, page) = (facts.frame.0, facts.header.page);
+            let number = block_of(frame);
+            if block.as_ref().is_none_or(|block| block.number != number) {
+                block = IndexBlock::read(shm, number)?;
+            }
+            let Some(block) = &block else {
+                self.differences.push(format!("block {number} is missing"));
+                return Ok(());
+            };
+            if let Err(what) = block.check(frame, page) {
+                if self.wrong_entries.is_empty() {
+                    self.differences
+                        .push(format!("block {number}: the entry of frame {frame} is wrong"));
+                }
+                let Pgno(index_page) = block.page_of(frame);
+                let wrong = WrongEntry { frame, page: page.0, index_page, what };
+                self.wrong_entries.push(wrong);
+                if self.wrong_entries.len() == LISTED_ENTRIES {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn words(&self) -> (Tone, &'static str) {
+        match self.comparison {
+            Comparison::Same => (Tone::Good, "the same as an index built from the log"),
+            Comparison::Older => (Tone::Notice, "older than the log: it will be built anew"),
+            Comparison::Wrong => (Tone::Bad, "wrong"),
+            Comparison::Invalid => {
+                (Tone::Notice, "not valid: the next one who attaches builds it anew")
+            }
+            Comparison::Alone => (Tone::Notice, "there is no log beside it"),
+        }
+    }
+}
+
+impl Report for IndexReport {
+    const COMMAND: &'static str = "index-dump";
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
+        let mut head = table(&["header", "first copy", "second copy"], width);
+        let [one, two] = &self.headers;
+        for (name, value) in HEADER_ROWS {
+            head.add_row([(*name).to_owned(), value(one), value(two)]);
+        }
+        writeln!(to, "{head}\n")?;
+        let facts = [
+            ("file", self.shm.clone()),
+            ("size", grouped(self.file_bytes) + " bytes"),
+            ("header", self.header_fault.unwrap_or("valid").to_owned()),
+            ("copied", counted(self.backfill_frames.into(), "frame")),
+            ("copy begun", counted(self.backfill_attempted_frames.into(), "frame")),
+        ];
+        writeln!(to, "{}", key_values(&facts))?;
+        let mut marks = table(&["reader slot", "mark", "held"], width);
+        for mark in &self.read_marks {
+            let frame = mark.read_mark_frame.map_or("-".to_owned(), |mark| grouped(mark.into()));
+            let held = if mark.held { "yes" } else { "no" };
+            marks.add_row([mark.slot.to_string(), frame, held.to_owned()]);
+        }
+        writeln!(to, "{marks}\n")?;
+        if !self.blocks.is_empty() {
+            let mut blocks = table(&["block", "frames", "committed", "hash slots used"], width);
+            for block in &self.blocks {
+                let slots =
+                    if block.present { grouped(block.used_slots as u64) } else { "missing".into() };
+                blocks.add_row([
+                    block.block.to_string(),
+                    format!("{}..{}", block.first_frame, block.last_frame),
+                    grouped(block.committed_frames.into()),
+                    slots,
+                ]);
+            }
+            writeln!(to, "{blocks}\n")?;
+        }
+        let (tone, words) = self.words();
+        writeln!(to, "Compared with the log: {}.", paint.tone(tone, words))?;
+        for difference in &self.differences {
+            writeln!(to, "  {difference}")?;
+        }
+        for wrong in &self.wrong_entries {
+            let what = match wrong.what {
+                EntryFault::Page => format!("the index says page {}", wrong.index_page),
+                EntryFault::Hash => "its hash entry is missing".to_owned(),
+            };
+            writeln!(to, "  frame {}: page {} by the log, {what}", wrong.frame, wrong.page)?;
+        }
+        if self.comparison == Comparison::Wrong {
+            writeln!(to, "Next: walsmith verify-checksums, then index-rebuild")?;
+        }
+        Ok(())
+    }
+}
+
+type HeaderRow = (&'static str, fn(&HeaderReport) -> String);
+
+const HEADER_ROWS: &[HeaderRow] = &[
+    ("version", |header| header.version.to_string()),
+    ("change", |header| header.change.to_string()),
+    ("valid", |header| header.is_init.to_string()),
+    ("page size", |header| header.page_size_bytes.map_or("-".to_owned(), |size| size.to_string())),
+    ("mx_frame", |header| header.mx_frame.to_string()),
+    ("db size", |header| counted(header.db_size_pages.into(), "page")),
+    ("frame checksum", |header| {
+        format!("{:08x} {:08x}", header.frame_checksum1, header.frame_checksum2)
+    }),
+    ("salts", |header| format!("{:08x} {:08x}", header.salt1, header.salt2)),
+    ("checksum", |header| {
+        let verdict = if header.checksum_is_right { "right" } else { "wrong" };
+        format!("{:08x} {:08x} {verdict}", header.checksum1, header.checksum2)
+    }),
+];
