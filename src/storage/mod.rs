@@ -11,6 +11,7 @@ use std::time::Duration;
 
 mod database_lock;
 mod error;
+pub mod fault;
 mod lock;
 pub mod lock_list;
 pub mod memory;

@@ -38,11 +38,15 @@ impl Stamps {
         let mut places = BTreeMap::new();
         for page in (1..=pages).map(Pgno) {
             let image = read(page);
-            for (at, window) in image.windows(24).enumerate() {
-                if window.starts_with(MARKER) {
-                    let id = u64::from_be_bytes(window[8..16].try_into().unwrap());
-                    places.insert(id, Place { page, offset: at + 16 });
-                }
+            for cell in leaf_cells(page, &image) {
+                // A blob stands a few bytes into its cell, behind varints.
+                let head = image[cell..].windows(MARKER.len()).take(16);
+                let Some(at) = head.enumerate().find(|(_, window)| window == MARKER) else {
+                    continue;
+                };
+                let at = cell + at.0;
+                let id = u64::from_be_bytes(image[at + 8..at + 16].try_into().unwrap());
+                places.insert(id, Place { page, offset: at + 16 });
             }
         }
         assert!(places.keys().copied().eq(0..places.len() as u64), "rows from 0, without a gap");
@@ -115,6 +119,14 @@ fn load<'i>(
             Ok(free.insert(image))
         }
     }
+}
+
+/// Offsets of the cells of a table leaf; free space holds old copies of cells, too.
+fn leaf_cells(page: Pgno, image: &[u8]) -> Vec<usize> {
+    let head = if page == Pgno::FIRST { 100 } else { 0 };
+    let word = |at: usize| usize::from(u16::from_be_bytes([image[at], image[at + 1]]));
+    let cells = if image[head] == 13 { word(head + 3) } else { 0 };
+    (0..cells).map(|cell| word(head + 8 + 2 * cell)).collect()
 }
 
 fn stamp_at(image: &[u8], offset: usize) -> u64 {

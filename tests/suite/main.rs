@@ -5,6 +5,7 @@
 
 mod blockers;
 mod commands;
+mod crash;
 mod dump;
 mod fixtures;
 mod forecast;
@@ -12,4 +13,6 @@ mod live;
 mod mutate;
 mod oracle_agreement;
 mod replay;
+#[path = "../stamps/mod.rs"]
+mod stamps;
 mod support;
