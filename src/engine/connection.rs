@@ -312,14 +312,11 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// As there.
     pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
-        match self.begin_read() {
-            Ok(_) => self.end_read()?,
-            Err(Error::Busy | Error::BusyRecovery) => {
-                return Ok(Checkpoint { busy: true, ..Checkpoint::default() });
-            }
-            Err(error) => return Err(error),
+        match self.wal.attach_index() {
+            Ok(()) => self.wal.checkpoint(request),
+            Err(Error::Busy) => Ok(Checkpoint { busy: true, ..Checkpoint::default() }),
+            Err(error) => Err(error),
         }
-        self.wal.checkpoint(request)
     }
 
     /// Builds the wal-index anew; see [`Wal::rebuild_index`]. If the first transaction has to build it
@@ -328,8 +325,7 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// As there.
     pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
-        self.begin_read()?;
-        self.wal.end_read();
+        self.wal.attach_index()?;
         self.wal.rebuild_index()
     }
 

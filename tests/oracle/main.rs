@@ -9,6 +9,7 @@
 )]
 
 mod generate;
+mod race;
 mod see;
 mod work;
 
@@ -30,6 +31,19 @@ fn main() {
         }
         ["append", database, writer, seconds] => {
             work::append(Path::new(database), writer.parse().unwrap(), seconds.parse().unwrap());
+        }
+        ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
+        ["long-log", database, frames] => {
+            work::long_log(Path::new(database), frames.parse().unwrap());
+        }
+        ["race", database] => race::schedule(Path::new(database)),
+        ["race-setup", database] => race::setup(Path::new(database)),
+        ["race-checkpoint", database] => race::checkpoint(Path::new(database)),
+        ["race-reset", database] => race::reset(Path::new(database)),
+        ["race-finish", database] => race::finish(Path::new(database)),
+        ["crowd", database, connections, seconds] => {
+            let (connections, seconds) = (connections.parse().unwrap(), seconds.parse().unwrap());
+            work::crowd(Path::new(database), connections, seconds);
         }
         ["observe", database, seconds] => {
             work::observe(Path::new(database), seconds.parse().unwrap());

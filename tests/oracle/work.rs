@@ -18,6 +18,32 @@ pub fn hold(path: &Path, begin: &str) {
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
+/// Works in exclusive mode, says "ready" and stays until stdin closes.
+pub fn hold_exclusive(path: &Path) {
+    let connection = open(path);
+    let sql = "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; COMMIT";
+    connection.execute_batch(sql).unwrap();
+    println!("ready");
+    io::stdout().flush().unwrap();
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Writes until the log has more than `frames` frames, and leaves it.
+pub fn long_log(path: &Path, frames: i64) {
+    let connection = open(path);
+    connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0").unwrap();
+    loop {
+        for _ in 0..200 {
+            let sql = "INSERT INTO t(writer, seq, pad) VALUES(1, random(), randomblob(700))";
+            connection.execute_batch(sql).unwrap();
+        }
+        let log = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
+        if connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], log).unwrap() > frames {
+            return;
+        }
+    }
+}
+
 /// Runs a checkpoint and prints its three columns.
 pub fn checkpoint(path: &Path, mode: &str) {
     let connection = open(path);
@@ -134,6 +160,35 @@ pub fn append(path: &Path, writer: u32, seconds: u64) {
         committed += 1;
     }
     println!("{committed}");
+}
+
+/// Many connections of one process: every second one writes, the others read. Prints how many rows
+/// were committed.
+pub fn crowd(path: &Path, connections: u32, seconds: u64) {
+    let committed = std::sync::atomic::AtomicU64::new(0);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    std::thread::scope(|scope| {
+        for number in 0..connections {
+            let committed = &committed;
+            scope.spawn(move || {
+                let connection = open(path);
+                connection.busy_timeout(Duration::from_secs(120)).unwrap();
+                connection.execute_batch("PRAGMA synchronous=OFF").unwrap();
+                while Instant::now() < end {
+                    if number % 2 == 0 {
+                        let sql = "INSERT INTO t(writer, seq, pad) VALUES(?, 0, randomblob(100))";
+                        connection.execute(sql, [number]).unwrap();
+                        committed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    } else {
+                        let sql = "SELECT count(*) FROM ours";
+                        connection.query_row(sql, [], |_| Ok(())).unwrap();
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+    });
+    println!("{}", committed.into_inner());
 }
 
 /// Holds snapshots and looks at each twice; prints how many.

@@ -1,26 +1,16 @@
 //! `blockers` beside SQLite processes that hold locks.
 
 use std::path::Path;
-use std::process::{Child, Command};
 
 use serde_json::Value;
 
-use crate::support::{copy, hold, oracle_program, rows};
-
-fn release(mut holder: Child) {
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-}
+use crate::support::{
+    copy, hold, hold_with, oracle, release, rows, text, walsmith, worker_program,
+};
 
 fn blockers(args: &[&str], database: &Path) -> (Vec<Value>, i32) {
-    let output = Command::new(env!("CARGO_BIN_EXE_walsmith"))
-        .args(["blockers", "--json"])
-        .args(args)
-        .arg(database)
-        .output()
-        .unwrap();
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    (document["blockers"].as_array().unwrap().clone(), output.status.code().unwrap())
+    let (document, exit) = walsmith(&[&["blockers", text(database)], args].concat());
+    (document["blockers"].as_array().unwrap().clone(), exit)
 }
 
 fn blocking(rows: &[Value], what: &str) -> Vec<(String, u64)> {
@@ -54,10 +44,7 @@ fn a_reader_that_pins_frames_and_a_writer_are_named() {
     assert_eq!(exit, 1);
     assert_eq!(blockers(&["--max-pinned-frames", "3"], &database).1, 0);
     // SQLite agrees: a checkpoint gets no further than the reader's mark.
-    let checkpoint =
-        Command::new(oracle_program()).arg("checkpoint").arg(&database).arg("PASSIVE").output();
-    let checkpoint = String::from_utf8(checkpoint.unwrap().stdout).unwrap();
-    assert_eq!(checkpoint.trim(), "0 23 20");
+    assert_eq!(oracle(&["checkpoint", text(&database), "PASSIVE"]).trim(), "0 23 20");
     release(writer);
     release(reader);
 }
@@ -70,4 +57,25 @@ fn a_mark_without_a_lock_is_stale_and_blocks_nothing() {
     assert_eq!(exit, 0);
     assert!(rows.iter().all(|row| row["held"] == "none" && row["blocks"] == serde_json::json!([])));
     assert!(rows.iter().any(|row| !row["read_mark_frame"].is_null()), "{rows:#?}");
+}
+
+#[test]
+fn several_readers_are_told_apart_ours_among_them() {
+    let (_folder, database) = copy("twenty-rows");
+    let sqlite = hold("hold-read", &database);
+    rows(&database, "INSERT INTO t(b) VALUES('later') RETURNING a");
+    let ours = hold_with(&worker_program(), "hold-read", &database);
+    rows(&database, "INSERT INTO t(b) VALUES('later') RETURNING a");
+    let (rows, _) = blockers(&[], &database);
+    let pinned = |pid: u32| {
+        let row = rows
+            .iter()
+            .find(|row| row["pid"] == pid && row["lock"].as_str().unwrap().starts_with("read-"));
+        row.unwrap()["pinned_frames"].as_u64().unwrap()
+    };
+    assert_eq!((pinned(sqlite.id()), pinned(ours.id())), (2, 1), "{rows:#?}");
+    let command = rows.iter().find(|row| row["pid"] == ours.id()).unwrap()["command"].clone();
+    assert!(command.as_str().unwrap().contains("worker hold-read"));
+    release(sqlite);
+    release(ours);
 }

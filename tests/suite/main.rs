@@ -3,15 +3,20 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 #![allow(clippy::print_stdout, reason = "counts of a long run, shown with --nocapture")]
 
+mod beside;
 mod blockers;
+mod checkpoint_now;
 mod commands;
 mod crash;
 mod dump;
 mod fixtures;
 mod forecast;
+mod index;
+mod kill;
 mod live;
 mod mutate;
 mod oracle_agreement;
+mod race;
 mod replay;
 #[path = "../stamps/mod.rs"]
 mod stamps;

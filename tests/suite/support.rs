@@ -50,23 +50,73 @@ pub fn beside(database: &Path, suffix: &str) -> PathBuf {
 
 /// The oracle program, which `cargo test` builds as an example.
 pub fn oracle_program() -> PathBuf {
+    example("oracle")
+}
+
+/// Our engine in a process of its own.
+pub fn worker_program() -> PathBuf {
+    example("worker")
+}
+
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.parent().unwrap().parent().unwrap().join("examples/oracle");
-    assert!(program.exists(), "{}: cargo build --example oracle", program.display());
+    let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(program.exists(), "{}: cargo build --example {name}", program.display());
     program
 }
 
-/// Rows of a query, a JSON list a line.
-pub fn rows(database: &Path, sql: &str) -> String {
-    let output =
-        Command::new(oracle_program()).arg("rows").arg(database).arg(sql).output().unwrap();
+/// Runs the oracle to its end and returns what it printed.
+pub fn oracle(args: &[&str]) -> String {
+    finished(Command::new(oracle_program()).args(args))
+}
+
+/// Runs our engine to its end and returns what it printed.
+pub fn worker(args: &[&str]) -> String {
+    finished(Command::new(worker_program()).args(args))
+}
+
+fn finished(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs walsmith with --json; its document and exit code.
+pub fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_walsmith")).arg("--json").args(args).output().unwrap();
+    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr))
+    });
+    (document, output.status.code().unwrap())
+}
+
+/// A database in WAL mode without a log, with `rows` rows for our engine to stamp.
+pub fn prepared(rows: u32, page_bytes: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    oracle(&["prepare", text(&database), &rows.to_string(), &page_bytes.to_string()]);
+    (folder, database)
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Rows of a query, a JSON list a line.
+pub fn rows(database: &Path, sql: &str) -> String {
+    oracle(&["rows", text(database), sql])
+}
+
 /// A SQLite process that holds a transaction (`hold-read`, `hold-write`) until its stdin closes.
 pub fn hold(action: &str, database: &Path) -> Child {
-    let mut holder = Command::new(oracle_program())
+    hold_with(&oracle_program(), action, database)
+}
+
+/// A process of ours or SQLite's that holds a transaction until its stdin closes.
+pub fn hold_with(program: &Path, action: &str, database: &Path) -> Child {
+    let mut holder = Command::new(program)
         .arg(action)
         .arg(database)
         .stdin(Stdio::piped())
@@ -76,6 +126,12 @@ pub fn hold(action: &str, database: &Path) -> Child {
     let mut ready = [0; 6];
     holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     holder
+}
+
+/// Lets a holder go, and waits for its end.
+pub fn release(mut holder: Child) {
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
 }
 
 /// An error of SQLite.

@@ -156,6 +156,9 @@ impl Wal<'_> {
             request.busy = None;
         }
         while self.load_header(cache)? == super::read::Attempt::Retry {}
+        if request.watch.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
         let mut done = Checkpoint::default();
         if self.header.mx_frame > 0 {
             self.agree_on_page_size(request.page_size)?;
@@ -194,17 +197,16 @@ impl Wal<'_> {
     }
 
     /// More frames marked as copied than the log has is the trace of the WAL-reset bug: the pages of
-    /// the frames below the mark are not all in the database. W must be held to know, because a
-    /// reset publishes its header first.
+    /// the frames below the mark are not all in the database. Whether the mark was wrong, and is set
+    /// to 0 now. C is held; W is needed to know, because a reset publishes its header first.
     ///
     /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset.
-    fn repair_backfill(&mut self) -> Result<bool> {
+    fn repair_backfill(&self) -> Result<bool> {
         if self.live()?.backfill() <= self.header.mx_frame {
             return Ok(false);
         }
         let held = self.write_lock;
         if !held && self.lock(one(WAL_WRITE_LOCK), LockMode::Exclusive)? == Locked::Busy {
-            // A reset in progress looks like this, too.
             return Ok(false);
         }
         let live = self.live()?;
@@ -216,6 +218,19 @@ impl Wal<'_> {
             self.unlock(one(WAL_WRITE_LOCK), LockMode::Exclusive);
         }
         Ok(wrong)
+    }
+
+    /// The same for a reader, who would not find a single frame of such a log. Does nothing while
+    /// somebody checkpoints or writes.
+    pub(super) fn rescue_backfill(&self) -> Result<()> {
+        if self.is_read_only()
+            || self.lock(one(WAL_CKPT_LOCK), LockMode::Exclusive)? == Locked::Busy
+        {
+            return Ok(());
+        }
+        let repaired = self.repair_backfill();
+        self.unlock(one(WAL_CKPT_LOCK), LockMode::Exclusive);
+        repaired.map(drop)
     }
 
     /// The copy phase: as far as readers allow.

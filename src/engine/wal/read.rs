@@ -150,7 +150,8 @@ impl Wal<'_> {
         let backfill = self.live()?.backfill();
         if backfill > self.header.mx_frame {
             // DIFFERS: SQLite goes on and would not find a single frame. It is a reset in progress,
-            // or damage that the next checkpoint of ours sets right.
+            // or damage.
+            self.rescue_backfill()?;
             return Ok(Some(Attempt::Retry));
         }
         let nameable = self.snapshot != SnapshotRequest::Newest && self.header.mx_frame != 0;
@@ -211,6 +212,26 @@ impl Wal<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Attaches to the wal-index without beginning a transaction. It is rebuilt if need be.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while somebody recovers, or what the storage reports.
+    pub fn attach_index(&mut self) -> Result<()> {
+        let mut cache = Cache::Current;
+        let loaded = loop {
+            match self.load_header(&mut cache) {
+                Ok(Attempt::Retry) => {}
+                Ok(Attempt::Begun) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if cache == Cache::Stale {
+            // The next read transaction must say so.
+            self.header = IndexHeader::ZERO;
+        }
+        loaded
     }
 
     /// Loads the header, and rebuilds the wal-index when it is invalid (walIndexReadHdr).
