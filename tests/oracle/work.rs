@@ -191,6 +191,15 @@ pub fn crowd(path: &Path, connections: u32, seconds: u64) {
     println!("{}", committed.into_inner());
 }
 
+/// All readers rest at the same time now and then, so that the log can begin anew.
+fn rest() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let slice = now.as_millis() % 400;
+    if slice > 250 {
+        std::thread::sleep(Duration::from_millis(u64::try_from(400 - slice).unwrap()));
+    }
+}
+
 /// Holds snapshots and looks at each twice; prints how many.
 pub fn observe(path: &Path, seconds: u64) {
     let connection = open(path);
@@ -206,6 +215,7 @@ pub fn observe(path: &Path, seconds: u64) {
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut snapshots, mut rows) = (0_u64, 0);
     while Instant::now() < end {
+        rest();
         connection.execute_batch("BEGIN").unwrap();
         let before = sight();
         std::thread::sleep(Duration::from_millis(snapshots % 20));

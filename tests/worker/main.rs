@@ -58,6 +58,14 @@ fn synchronous(name: &str) -> Synchronous {
     }
 }
 
+/// All readers rest at the same time now and then, so that the log can begin anew.
+fn rest() {
+    let slice = OsVfs.now().as_millis() % 400;
+    if slice > 250 {
+        sleep(Duration::from_millis(u64::try_from(400 - slice).unwrap()));
+    }
+}
+
 struct Worker<'a> {
     connection: Connection<'a>,
 }
@@ -190,6 +198,7 @@ impl<'a> Worker<'a> {
         let end = Instant::now() + Duration::from_secs(seconds);
         let (mut snapshots, mut counted) = (0_u64, 0);
         while Instant::now() < end {
+            rest();
             self.begin_read();
             let before = stamps.read_all(&mut self.connection).unwrap();
             sleep(Duration::from_millis(snapshots % 20));
