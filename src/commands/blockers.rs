@@ -15,7 +15,7 @@ use crate::format::{PageSize, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::{Paint, Report, Tone, table, write_report};
 use crate::storage::lock_list::{HeldLock, Holder, held_locks};
-use crate::storage::process::{command_of, user_of};
+use crate::storage::process::{command_of, holders_of_deleted, user_of};
 use crate::storage::{File, LockMode};
 
 use super::Context;
@@ -49,6 +49,22 @@ pub struct BlockerReport {
     pub mx_frame: Option<u32>,
     /// One row a holder, and one a mark without holder.
     pub blockers: Vec<Blocker>,
+    /// Processes that still use a log or wal-index that was deleted under them: what they write is
+    /// lost, and their locks keep nobody else out.
+    pub deleted_files: Vec<DeletedFile>,
+}
+
+/// A deleted file that somebody still has open.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeletedFile {
+    /// The name that it had.
+    pub file: String,
+    /// The process.
+    pub pid: i32,
+    /// Its command line.
+    pub command: Option<String>,
+    /// Its user.
+    pub user: Option<String>,
 }
 
 /// A lock with its holder, or a mark without one.
@@ -127,10 +143,24 @@ impl Blockers {
             database: files.database.as_deref().map(|path| path.display().to_string()),
             mx_frame: index.map(|index| index.mx_frame),
             blockers,
+            deleted_files: deleted_files(&files),
         };
         write_report(&mut context.output, &report)?;
         Ok(exit)
     }
+}
+
+fn deleted_files(files: &Files) -> Vec<DeletedFile> {
+    let names = [Some(files.wal.as_path()), files.shm.as_deref()];
+    let holders = names.into_iter().flatten().flat_map(|file| {
+        holders_of_deleted(file).into_iter().map(|pid| DeletedFile {
+            file: file.display().to_string(),
+            pid,
+            command: command_of(pid),
+            user: user_of(pid),
+        })
+    });
+    holders.collect()
 }
 
 /// The wal-index header, if it is valid, and everybody who holds a lock.
@@ -318,6 +348,16 @@ impl Report for BlockerReport {
         attached.sort_unstable();
         attached.dedup();
         let who = counted(attached.len() as u64, "process");
+        for deleted in &self.deleted_files {
+            writeln!(
+                to,
+                "{} process {} ({}) still has the deleted {} open: what it writes there is lost.",
+                paint.tone(Tone::Bad, "danger:"),
+                deleted.pid,
+                deleted.command.as_deref().unwrap_or("unknown"),
+                deleted.file
+            )?;
+        }
         let in_the_way = self.blockers.iter().any(|row| !row.blocks.is_empty());
         let said = if in_the_way {
             paint.tone(Tone::Notice, "somebody is in the way")

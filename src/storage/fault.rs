@@ -122,8 +122,8 @@ impl State {
             return failed(io::ErrorKind::Other);
         }
         let Some(fault) = self.fault.get() else { return Ok(Fate::Works) };
-        let due = self.calls.get() == fault.call;
-        if !due && !(fault.persistent && self.calls.get() > fault.call) {
+        let behind = fault.persistent && self.calls.get() > fault.call;
+        if self.calls.get() != fault.call && !behind {
             return Ok(Fate::Works);
         }
         let takes_space = matches!(verb, Verb::Write | Verb::Truncate | Verb::ShmMap);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::{
-    copy, hold, hold_with, oracle, release, rows, text, walsmith, worker_program,
+    beside, copy, hold, hold_with, oracle, release, rows, text, walsmith, worker_program,
 };
 
 fn blockers(args: &[&str], database: &Path) -> (Vec<Value>, i32) {
@@ -78,4 +78,19 @@ fn several_readers_are_told_apart_ours_among_them() {
     assert!(command.as_str().unwrap().contains("worker hold-read"));
     release(sqlite);
     release(ours);
+}
+
+#[test]
+fn a_process_that_holds_a_deleted_log_is_named() {
+    let (_folder, database) = copy("twenty-rows");
+    let reader = hold("hold-read", &database);
+    std::fs::remove_file(beside(&database, "-wal")).unwrap();
+    std::fs::remove_file(beside(&database, "-shm")).unwrap();
+    let (found, exit) = walsmith(&["blockers", text(&database)]);
+    let deleted = found["deleted_files"].as_array().unwrap();
+    let files: Vec<&str> = deleted.iter().map(|row| row["file"].as_str().unwrap()).collect();
+    assert!(files[0].ends_with("x.db-wal") && files[1].ends_with("x.db-shm"), "{found:#}");
+    assert!(deleted.iter().all(|row| row["pid"] == reader.id()));
+    assert_eq!(exit, 0);
+    release(reader);
 }
