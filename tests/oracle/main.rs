@@ -32,6 +32,8 @@ fn main() {
         ["append", database, writer, seconds] => {
             work::append(Path::new(database), writer.parse().unwrap(), seconds.parse().unwrap());
         }
+        ["hold-sight", database] => work::hold_sight(Path::new(database)),
+        ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {
             work::long_log(Path::new(database), frames.parse().unwrap());

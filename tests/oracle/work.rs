@@ -18,6 +18,38 @@ pub fn hold(path: &Path, begin: &str) {
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
+/// Opens a read transaction, says "ready", waits until stdin closes, and prints what it saw before
+/// and what it sees after.
+pub fn hold_sight(path: &Path) {
+    let connection = open(path);
+    connection.execute_batch("BEGIN").unwrap();
+    let sight = || -> (i64, String) {
+        let sql = "SELECT (SELECT count(*) FROM t), (SELECT group_concat(hex(v)) FROM ours)";
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let before = sight();
+    println!("ready");
+    io::stdout().flush().unwrap();
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    println!("{}", before == sight());
+}
+
+/// Makes a database of more than 1 GiB, most of it a hole, whose log writes on both sides of the
+/// lock-byte page.
+pub fn sparse(path: &Path) {
+    let connection = open(path);
+    let setup = "PRAGMA page_size=65536; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+                 PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
+    connection.execute_batch(setup).unwrap();
+    // Overflow pages of zeros: 17,000 pages of 64 KiB.
+    let chunk = 60_000_000;
+    for _ in 0..18 {
+        connection.execute("INSERT INTO t(b) VALUES(zeroblob(?))", [chunk]).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    }
+    connection.execute_batch("INSERT INTO t(b) VALUES(randomblob(300000))").unwrap();
+}
+
 /// Works in exclusive mode, says "ready" and stays until stdin closes.
 pub fn hold_exclusive(path: &Path) {
     let connection = open(path);

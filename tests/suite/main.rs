@@ -9,6 +9,7 @@ mod checkpoint_now;
 mod commands;
 mod crash;
 mod dump;
+mod engine;
 mod fixtures;
 mod forecast;
 mod index;
