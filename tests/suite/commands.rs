@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -15,6 +15,12 @@ use crate::support::{beside, copy, names, rows};
 const WALSMITH: &str = env!("CARGO_BIN_EXE_walsmith");
 
 /// Every command that only looks, with the arguments that make it look at most.
+/// Whether a command could do its job; that of index-dump needs an index.
+fn has_done(args: &[&str], database: &Path, status: ExitStatus) -> bool {
+    let no_index = args == ["index-dump"] && !beside(database, "-shm").exists();
+    matches!(status.code(), Some(0 | 1)) || (no_index && status.code() == Some(3))
+}
+
 const INSPECTING: &[&[&str]] = &[
     &["info"],
     &["verify-checksums"],
@@ -22,6 +28,8 @@ const INSPECTING: &[&[&str]] = &[
     &["txn-list"],
     &["dump"],
     &["blockers"],
+    &["index-dump"],
+    &["checkpoint-now", "--dry-run", "--accept-loss"],
     &["dump", "--page", "1"],
     &["replay", "--dry-run", "--accept-loss"],
 ];
@@ -228,7 +236,7 @@ fn inspecting_changes_nothing_for_a_user_who_may_not_write() {
             }
             let output = command.output().unwrap();
             let stderr = String::from_utf8_lossy(&output.stderr);
-            assert!(matches!(output.status.code(), Some(0 | 1)), "{name} {args:?}: {stderr}");
+            assert!(has_done(args, &database, output.status), "{name} {args:?}: {stderr}");
         }
         mode(folder.path(), 0o755);
         assert_eq!(state_of(folder.path()), before, "{name}");
@@ -260,7 +268,7 @@ fn inspecting_opens_nothing_for_writing_and_sets_no_lock() {
                 .stdout(Stdio::null())
                 .status()
                 .expect("strace is needed: apt-get install strace");
-            assert!(matches!(status.code(), Some(0 | 1)));
+            assert!(has_done(args, &database, status));
             let trace = fs::read_to_string(trace).unwrap();
             assert!(trace.contains("x.db"), "the trace shows the reading");
             for line in trace.lines() {
