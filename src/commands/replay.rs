@@ -121,7 +121,7 @@ impl Replay {
         if offline.is_none() && self.target() != Target::Last {
             rails::past_state_is_stable(&files, context)?;
         }
-        let plan = self.plan(&files, base.as_deref(), offline.as_ref(), context)?;
+        let plan = self.plan(&files, base.as_deref(), context)?;
         let (plan, undo) = match (&offline, &self.output) {
             _ if self.dry_run => (plan, None),
             (Some(offline), _) => {
@@ -164,13 +164,7 @@ impl Replay {
     }
 
     /// Reads the log and passes every safety rail.
-    fn plan(
-        &self,
-        files: &Files,
-        base: Option<&Path>,
-        offline: Option<&Offline>,
-        context: &Context,
-    ) -> Result<Plan> {
+    fn plan(&self, files: &Files, base: Option<&Path>, context: &Context) -> Result<Plan> {
         let base_file = open_if_there(context.vfs, base)?;
         let reading = live::read_log(files, context)?;
         if base_file.is_none() && reading.is_none() {
@@ -178,7 +172,7 @@ impl Replay {
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
         if self.base.is_none() {
-            rails::journal_is_cold(files, offline, context)?;
+            rails::journal_is_cold(files, context)?;
         }
         let Some(Reading { file, examination }) = reading else {
             return self.base_alone(files, false);
@@ -266,7 +260,7 @@ impl Replay {
             if let Some(base) = open_if_there(context.vfs, base)? {
                 replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
             }
-            let plan = self.plan(files, base, None, context)?;
+            let plan = self.plan(files, base, context)?;
             if plan.salts != before.salts {
                 before = plan;
                 continue;

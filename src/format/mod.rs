@@ -12,6 +12,7 @@ pub mod lock_bytes;
 pub mod page_kind;
 pub mod page_size;
 pub mod record;
+pub mod rollback_journal;
 pub mod varint;
 pub mod wal_header;
 pub mod wal_index;

@@ -33,6 +33,9 @@ fn main() {
             work::append(Path::new(database), writer.parse().unwrap(), seconds.parse().unwrap());
         }
         ["hold-sight", database] => work::hold_sight(Path::new(database)),
+        ["hot-journal", database, page_bytes, sync] => {
+            work::hot_journal(Path::new(database), page_bytes.parse().unwrap(), sync);
+        }
         ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {

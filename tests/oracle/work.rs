@@ -34,6 +34,25 @@ pub fn hold_sight(path: &Path) {
     println!("{}", before == sight());
 }
 
+/// Dies in a rollback-journal transaction that has written into the database file already.
+pub fn hot_journal(path: &Path, page_bytes: u32, sync: &str) {
+    let connection = open(path);
+    let setup = format!(
+        "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=DELETE; PRAGMA synchronous={sync};
+         CREATE TABLE t(a INTEGER PRIMARY KEY, b); PRAGMA cache_size=5;"
+    );
+    connection.execute_batch(&setup).unwrap();
+    let row = format!("INSERT INTO t(b) VALUES(randomblob({}))", page_bytes / 3);
+    connection.execute_batch("BEGIN").unwrap();
+    (0..120).for_each(|_| connection.execute_batch(&row).unwrap());
+    connection.execute_batch("COMMIT; BEGIN").unwrap();
+    for a in 0..120 {
+        connection.execute("UPDATE t SET b = randomblob(length(b)) WHERE a = ?", [a]).unwrap();
+        connection.execute_batch(&row).unwrap();
+    }
+    std::process::abort();
+}
+
 /// Makes a database of more than 1 GiB, most of it a hole, whose log writes on both sides of the
 /// lock-byte page.
 pub fn sparse(path: &Path) {

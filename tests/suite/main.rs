@@ -13,6 +13,7 @@ mod engine;
 mod fixtures;
 mod forecast;
 mod index;
+mod journal;
 mod kill;
 mod live;
 mod mutate;

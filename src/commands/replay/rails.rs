@@ -7,14 +7,15 @@ use anyhow::Result;
 
 use crate::analysis::snapshot::Snapshot;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
-use crate::commands::files::{Files, open_if_there, with_suffix};
+use crate::commands::files::{Files, with_suffix};
 use crate::commands::{Context, Failure};
+use crate::engine::connection::has_hot_journal;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::lock_bytes::{RESERVED_BYTE, SHARED_BYTES};
+use crate::format::lock_bytes::SHARED_BYTES;
 use crate::format::{
     Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno, WalHeaderFault, WalIndexHeader,
 };
-use crate::repair::offline::{Offline, shm_holder};
+use crate::repair::offline::shm_holder;
 use crate::storage::new_file::is_same_file;
 use crate::storage::{File, LockMode};
 
@@ -73,24 +74,15 @@ pub(super) fn past_state_is_stable(files: &Files, context: &Context) -> Result<(
 }
 
 /// SQLite would roll a hot journal back before it looks at the log.
-/// Who is `offline` knows that no writer owns it.
-pub(super) fn journal_is_cold(
-    files: &Files,
-    offline: Option<&Offline>,
-    context: &Context,
-) -> Result<()> {
-    let Some(journal) = open_if_there(context.vfs, files.journal.as_deref())? else {
+pub(super) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
+    let (Some(journal), Some(database)) = (&files.journal, files.open_database(context.vfs)?)
+    else {
         return Ok(());
     };
-    let mut first = [0];
-    let read = journal.read_at(&mut first, 0)?;
-    let Some(database) = files.open_database(context.vfs)? else { return Ok(()) };
-    let reserved = RESERVED_BYTE..RESERVED_BYTE + 1;
-    let owned = offline.is_none() && database.lock_holder(reserved, LockMode::Exclusive)?.is_some();
-    if read == 0 || first == [0] || owned || database.size()? <= 1 {
+    if !has_hot_journal(context.vfs, database.as_ref(), journal)? {
         return Ok(());
     }
-    let why = format!("the rollback journal {} is hot", journal.path().display());
+    let why = format!("the rollback journal {} is hot", journal.display());
     let hint = "repair will roll it back in a later version; until then let SQLite do it, on a copy \
                 of all files";
     Err(Failure::refused(database.path(), why, hint).into())

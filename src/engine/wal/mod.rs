@@ -24,6 +24,7 @@ use crate::storage::{
 
 pub use checkpoint::{Busy, Checkpoint, CheckpointMode, Request, Rot, Verify};
 pub use read::Cache;
+pub(super) use snapshot::zeroed;
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use write::{Page, Savepoint, WriteKind};
 

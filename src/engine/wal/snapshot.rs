@@ -168,7 +168,7 @@ impl Wal<'_> {
 }
 
 /// A buffer of `len` zeros.
-pub(super) fn zeroed(len: usize) -> Result<Vec<u8>> {
+pub(in crate::engine) fn zeroed(len: usize) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(len)?;
     buffer.resize(len, 0);
