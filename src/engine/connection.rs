@@ -14,6 +14,7 @@ use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::RESERVED_BYTE;
 use crate::format::{DatabaseHeader, IndexHeader, PageSize, Pgno};
+use crate::scan::Nobody;
 use crate::storage::{self, DeleteShm, File, LockLevel, LockMode, Locked, OpenMode, Vfs};
 
 /// Frames in the log from which SQLite checkpoints by itself (`PRAGMA wal_autocheckpoint`).
@@ -339,7 +340,7 @@ impl<'a> Connection<'a> {
         self.wal.end_read();
         let closing = match self.page_size() {
             Ok(page_size) if !self.database.has_moved()? => {
-                Closing::Checkpoint { page_size, sync: self.sync }
+                Closing::Checkpoint { page_size, sync: self.sync, watch: &Nobody }
             }
             Ok(_) | Err(_) => Closing::Leave(DeleteShm::No),
         };
@@ -356,7 +357,7 @@ impl<'a> Connection<'a> {
         self.leave(Closing::Leave(delete)).map(drop)
     }
 
-    fn leave(self, closing: Closing) -> Result<Closed> {
+    fn leave(self, closing: Closing<'_>) -> Result<Closed> {
         let Self { database, wal, .. } = self;
         let closed = match wal.close(closing) {
             Err(Error::Busy) => Ok(Closed::Left),

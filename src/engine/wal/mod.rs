@@ -18,6 +18,7 @@ use std::path::Path;
 
 use super::{Error, Result};
 use crate::format::{IndexHeader, PageSize};
+use crate::scan::Watch;
 use crate::storage::{
     Access, DeleteShm, File, LockLevel, Locked, OpenMode, Region, SyncDirectory, SyncKind, Vfs,
 };
@@ -101,8 +102,8 @@ impl Default for Options {
 }
 
 /// What the last close does before it leaves.
-#[derive(Clone, Copy, Debug)]
-pub enum Closing {
+#[derive(Clone, Copy)]
+pub enum Closing<'w> {
     /// Leaves the log as it is, and the wal-index, too, unless it is to be deleted and EXCLUSIVE on
     /// the database shows that nobody else is attached.
     Leave(DeleteShm),
@@ -112,6 +113,8 @@ pub enum Closing {
         page_size: PageSize,
         /// Syncs of the checkpoint.
         sync: SyncFlags,
+        /// May stop it between pages.
+        watch: &'w dyn Watch,
     },
 }
 
@@ -159,6 +162,8 @@ pub struct Wal<'a> {
     checkpoint_seq: u32,
     /// Frames in the log after the last commit of this connection (`iCallback`).
     committed_frames: Option<u32>,
+    /// Frames that the last recovery found.
+    recovered_frames: Option<u32>,
     snapshot: SnapshotRequest,
 }
 
@@ -199,6 +204,7 @@ impl<'a> Wal<'a> {
             rechecksum_from: None,
             checkpoint_seq: 0,
             committed_frames: None,
+            recovered_frames: None,
             snapshot: SnapshotRequest::Newest,
         })
     }
@@ -238,6 +244,12 @@ impl<'a> Wal<'a> {
         self.committed_frames.take()
     }
 
+    /// Committed frames that a recovery by this connection has found, once a recovery; `None` when
+    /// there were none (`SQLITE_NOTICE_RECOVER_WAL`).
+    pub fn take_recovered_frames(&mut self) -> Option<u32> {
+        self.recovered_frames.take()
+    }
+
     /// Whether the log or its wal-index may only be read.
     fn is_read_only(&self) -> bool {
         self.shm_read_only || self.log.access() == Access::ReadOnly
@@ -250,7 +262,7 @@ impl<'a> Wal<'a> {
     /// # Errors
     /// [`Error::Busy`] when others are attached, or what kept the checkpoint from its work. The log
     /// is left either way, and both files stay.
-    pub fn close(mut self, closing: Closing) -> Result<Closed> {
+    pub fn close(mut self, closing: Closing<'_>) -> Result<Closed> {
         let mut delete = DeleteShm::No;
         let mut result = Ok(Closed::Left);
         match closing {
@@ -260,8 +272,9 @@ impl<'a> Wal<'a> {
                     delete = DeleteShm::Yes;
                 }
             }
-            Closing::Checkpoint { page_size, sync } => {
-                result = self.last_checkpoint(page_size, sync);
+            Closing::Checkpoint { page_size, sync, watch } => {
+                let request = Request { watch, ..Request::passive(page_size, sync) };
+                result = self.last_checkpoint(request);
                 if matches!(result, Ok(Closed::Deleted)) {
                     delete = DeleteShm::Yes;
                 }
@@ -277,14 +290,14 @@ impl<'a> Wal<'a> {
         result
     }
 
-    fn last_checkpoint(&mut self, page_size: PageSize, sync: SyncFlags) -> Result<Closed> {
+    fn last_checkpoint(&mut self, mut request: Request<'_>) -> Result<Closed> {
         if self.database.lock(LockLevel::Exclusive)? == Locked::Busy {
             return Err(Error::Busy);
         }
         if self.locking == Locking::Normal {
             self.locking = Locking::Exclusive;
         }
-        let copied = self.checkpoint(&mut Request::passive(page_size, sync))?;
+        let copied = self.checkpoint(&mut request)?;
         if copied.busy {
             return Err(Error::Busy);
         }

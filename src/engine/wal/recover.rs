@@ -67,7 +67,9 @@ impl Wal<'_> {
         };
         self.header.frame_checksum = last_sum;
         self.publish_header()?;
-        self.renew_checkpoint_info()
+        self.renew_checkpoint_info()?;
+        self.recovered_frames = Some(self.header.mx_frame).filter(|&frames| frames > 0);
+        Ok(())
     }
 
     /// Adopts page size, salts and sequence of a header that can be parsed, even when its checksum
