@@ -69,7 +69,8 @@ int ws_shm_lock(sqlite3_file *pFd, int iSlot, int n, int bLock, int bExclusive){
 void ws_shm_barrier(sqlite3_file *pFd){ sqlite3OsShmBarrier(pFd); }
 int ws_shm_unmap(sqlite3_file *pFd, int bDelete){ return sqlite3OsShmUnmap(pFd, bDelete); }
 
-/* The rest. */
+/* The rest. SQLite's tests step in at the places that wal.c numbers. */
+int ws_fault_sim(int iTest){ return sqlite3FaultSim(iTest); }
 void ws_randomness(int n, void *p){ sqlite3_randomness(n, p); }
 void ws_log_recovery(unsigned nFrame, const char *zWal){
   sqlite3_log(SQLITE_NOTICE_RECOVER_WAL, "recovered %d frames from WAL file %s", (int)nFrame, zWal);

@@ -124,6 +124,40 @@ fn every_fixture_reads_page_by_page_as_sqlite_reads_it() {
 }
 
 #[test]
+fn sqlite_reads_what_we_append_to_logs_of_every_shape() {
+    // Page sizes of 512 to 65536, big-endian sums, commits that shrink, leftovers of all kinds.
+    for name in names() {
+        let (_folder, database) = copy(&name);
+        let before = Oracle::start().see(&copy(&name).1);
+        let opened = Opened::at(&OsVfs, &database);
+        let mut connection = opened.attach(&OsVfs);
+        connection.begin_read().unwrap();
+        let (size, mx_frame) =
+            (connection.db_size_pages().unwrap(), connection.wal().header().mx_frame);
+        connection.begin_write().unwrap();
+        // The same pages again: once spilled, twice rewritten in place, then committed.
+        let page_len = connection.page_size().unwrap().in_memory();
+        let mut images: Vec<(Pgno, Vec<u8>)> = Vec::new();
+        for number in (1..=size).rev().take(3) {
+            let mut image = vec![0; page_len];
+            connection.read_page(Pgno(number), &mut image).unwrap();
+            images.push((Pgno(number), image));
+        }
+        let list: Vec<Page<'_>> =
+            images.iter().map(|(pgno, image)| Page { pgno: *pgno, image }).collect();
+        connection.spill(&list).unwrap();
+        connection.spill(&list).unwrap();
+        connection.commit(&list, size).unwrap();
+        assert!(connection.wal().header().mx_frame > mx_frame, "{name}");
+        connection.end_read().unwrap();
+        connection.detach(DeleteShm::Yes).unwrap();
+        let after = Oracle::start().see(&database);
+        assert_eq!((after.error, after.pages), (before.error, before.pages), "{name}");
+        assert_eq!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n", "{name}");
+    }
+}
+
+#[test]
 fn a_sqlite_reader_keeps_its_snapshot_across_our_commits_checkpoint_and_reset() {
     let (_folder, database) = prepared(41, 4096);
     let opened = Opened::at(&OsVfs, &database);

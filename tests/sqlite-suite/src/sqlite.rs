@@ -71,6 +71,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub fn ws_shm_barrier(file: *mut SqliteFile);
     pub fn ws_shm_unmap(file: *mut SqliteFile, delete: c_int) -> c_int;
+    pub fn ws_fault_sim(number: c_int) -> c_int;
     pub fn ws_randomness(bytes: c_int, to: *mut c_void);
     pub fn ws_log_recovery(frames: u32, wal: *const c_char);
     pub fn ws_is_interrupted(database: *mut Database) -> c_int;

@@ -259,13 +259,17 @@ impl File for ForeignFile {
     }
 
     fn shm_map(&self, region: u32, extend: Extend) -> Result<ShmMap> {
-        let region = c_int::try_from(region).map_err(|_| failed(Verb::ShmMap, ERROR))?;
+        let index = c_int::try_from(region).map_err(|_| failed(Verb::ShmMap, ERROR))?;
         let mut at: *mut c_void = ptr::null_mut();
         let extend = c_int::from(extend == Extend::Yes);
-        let code = unsafe { ws_shm_map(self.file, region, extend, &mut at) };
+        let code = unsafe { ws_shm_map(self.file, index, extend, &mut at) };
         // A region of SQLite's VFS is valid until xShmUnmap; the engine drops all of them before it
         // calls that.
         let region = NonNull::new(at.cast()).map(|at| unsafe { Region::foreign(at) });
+        // A test may say here that memory is exhausted, as in wal.c.
+        if code == OK && index > 0 && unsafe { ws_fault_sim(600) } != 0 {
+            return Err(failed(Verb::ShmMap, NOMEM));
+        }
         Ok(match (code, region) {
             (OK, Some(region)) => ShmMap::Mapped(region, Access::ReadWrite),
             (OK, None) => ShmMap::Absent(Access::ReadWrite),
