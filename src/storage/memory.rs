@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::database_lock::DatabaseLock;
+use super::handle_locks::HandleLocks;
 use super::lock::RangeLocks;
 use super::region::Cells;
-use super::shm::{MapError, Shm, ShmFile};
+use super::shm::{Shm, ShmFile};
 use super::{
     Access, DeleteShm, Error, Extend, File, LockHolder, LockLevel, LockMode, Locked, OpenMode,
     REGION_BYTES, Region, Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
@@ -54,9 +54,8 @@ pub struct MemoryFile {
     path: Arc<Path>,
     content: Rc<Content>,
     owner: u64,
-    lock: DatabaseLock,
+    locks: HandleLocks,
     files: Files,
-    shm: RefCell<Option<Shm>>,
 }
 
 impl std::fmt::Debug for MemoryVfs {
@@ -81,8 +80,7 @@ impl MemoryFile {
     fn new(path: &Path, content: Rc<Content>, files: Files) -> Self {
         let owner = content.owners.get() + 1;
         content.owners.set(owner);
-        let lock = DatabaseLock::default();
-        Self { path: path.into(), content, owner, lock, files, shm: RefCell::new(None) }
+        Self { path: path.into(), content, owner, locks: HandleLocks::default(), files }
     }
 
     /// A file that belongs to no file system, holding `bytes`.
@@ -330,19 +328,11 @@ impl File for MemoryFile {
     }
 
     fn lock(&self, level: LockLevel) -> Result<Locked> {
-        let failed = self.failed(Verb::Lock);
-        if level >= LockLevel::Reserved && level > self.lock.held() {
-            let shm = self.shm.borrow();
-            let shared = shm.as_ref().map_or(Ok(false), Shm::is_shared_with_others);
-            if shared.map_err(&failed)? {
-                return Ok(Locked::Busy);
-            }
-        }
-        self.lock.raise(self, level).map_err(failed)
+        self.locks.raise(self, level).map_err(self.failed(Verb::Lock))
     }
 
     fn unlock(&self, level: LockLevel) -> Result<()> {
-        self.lock.lower(self, level).map_err(self.failed(Verb::Lock))
+        self.locks.lower(self, level).map_err(self.failed(Verb::Lock))
     }
 
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>> {
@@ -354,38 +344,25 @@ impl File for MemoryFile {
     }
 
     fn shm_map(&self, region: u32, extend: Extend) -> Result<ShmMap> {
-        let mut attached = self.shm.borrow_mut();
-        let shm = attached.get_or_insert_with(|| {
+        let open = || {
             let path = self.shm_path();
             let content = Rc::clone(self.files.borrow_mut().entry(path.clone()).or_default());
-            Shm::new(Box::new(Self::new(&path, content, Rc::clone(&self.files))))
-        });
-        let mapped = shm.map(region, extend).map_err(|error| match error {
-            MapError::Lock(source)
-            | MapError::Open(source)
-            | MapError::Size(source)
-            | MapError::Map(source) => self.failed(Verb::ShmMap)(source),
-        });
-        if !matches!(mapped, Ok(ShmMap::Mapped(..) | ShmMap::Absent(_))) {
-            *attached = None;
-        }
-        mapped
+            Ok(Shm::new(Box::new(Self::new(&path, content, Rc::clone(&self.files)))))
+        };
+        let failed = |verb, source| self.failed(verb)(source);
+        self.locks.map(open, (region, extend), failed)
     }
 
     fn shm_lock(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
-        let shm = self.shm.borrow();
-        let attached = shm.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into());
-        attached.and_then(|shm| shm.lock(&bytes, mode)).map_err(self.failed(Verb::ShmLock))
+        self.locks.lock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
     fn shm_unlock(&self, bytes: Range<u64>, mode: LockMode) -> Result<()> {
-        let shm = self.shm.borrow();
-        let attached = shm.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into());
-        attached.and_then(|shm| shm.unlock(&bytes, mode)).map_err(self.failed(Verb::ShmLock))
+        self.locks.unlock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
     fn shm_unmap(&self, delete: DeleteShm) -> Result<()> {
-        if self.shm.take().is_some() && delete == DeleteShm::Yes {
+        if self.locks.leave_shm().is_some() && delete == DeleteShm::Yes {
             self.files.borrow_mut().remove(&self.shm_path());
         }
         Ok(())

@@ -12,6 +12,7 @@ use std::time::Duration;
 mod database_lock;
 mod error;
 pub mod fault;
+mod handle_locks;
 mod lock;
 pub mod lock_list;
 pub mod memory;

@@ -1,6 +1,6 @@
 //! Real files.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use memmap2::MmapOptions;
 use nix::libc;
 
-use super::database_lock::DatabaseLock;
+use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
 use super::new_file::sync_directory;
-use super::shm::{MapError, Shm, ShmFile};
+use super::shm::{Shm, ShmFile};
 use super::{
     Access, DeleteShm, Error, Extend, File, LockLevel, OpenMode, REGION_BYTES, Region, Result,
     ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
@@ -32,8 +32,7 @@ pub struct OsFile {
     path: Arc<Path>,
     file: fs::File,
     access: Access,
-    lock: DatabaseLock,
-    shm: RefCell<Option<Shm>>,
+    locks: HandleLocks,
     /// The name of a file that was created is made durable with its first sync.
     name_is_new: Cell<bool>,
 }
@@ -57,8 +56,7 @@ impl Vfs for OsVfs {
             path: path.into(),
             file,
             access,
-            lock: DatabaseLock::default(),
-            shm: RefCell::new(None),
+            locks: HandleLocks::default(),
             name_is_new: Cell::new(created && access == Access::ReadWrite),
         }))
     }
@@ -178,12 +176,6 @@ impl OsFile {
         give_to_owner_of(&file, &database);
         Ok(Shm::new(Box::new(OsShm { file, access })))
     }
-
-    fn with_shm<T>(&self, call: impl FnOnce(&Shm) -> io::Result<T>) -> Result<T> {
-        let shm = self.shm.borrow();
-        let attached = shm.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into());
-        attached.and_then(call).map_err(self.failed(Verb::ShmLock))
-    }
 }
 
 /// The `-shm` of the machine.
@@ -291,21 +283,11 @@ impl File for OsFile {
     }
 
     fn lock(&self, level: LockLevel) -> Result<Locked> {
-        let failed = self.failed(Verb::Lock);
-        if level >= LockLevel::Reserved && level > self.lock.held() {
-            // Whoever is attached holds SHARED on the database too. Where that lock is lost
-            // (another part of the process closed the file), the dead-man switch still tells.
-            let shm = self.shm.borrow();
-            let shared = shm.as_ref().map_or(Ok(false), Shm::is_shared_with_others);
-            if shared.map_err(&failed)? {
-                return Ok(Locked::Busy);
-            }
-        }
-        self.lock.raise(&self.file, level).map_err(failed)
+        self.locks.raise(&self.file, level).map_err(self.failed(Verb::Lock))
     }
 
     fn unlock(&self, level: LockLevel) -> Result<()> {
-        self.lock.lower(&self.file, level).map_err(self.failed(Verb::Lock))
+        self.locks.lower(&self.file, level).map_err(self.failed(Verb::Lock))
     }
 
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>> {
@@ -323,40 +305,20 @@ impl File for OsFile {
     }
 
     fn shm_map(&self, region: u32, extend: Extend) -> Result<ShmMap> {
-        let mut attached = self.shm.borrow_mut();
-        let first = attached.is_none();
-        let shm = match &mut *attached {
-            Some(shm) => shm,
-            empty => empty.insert(self.open_shm()?),
-        };
-        let mapped = shm.map(region, extend).map_err(|error| match error {
-            MapError::Lock(source) => self.failed(Verb::ShmLock)(source),
-            MapError::Open(source) => self.failed(Verb::ShmOpen)(source),
-            MapError::Size(source) => self.failed(Verb::ShmSize)(source),
-            MapError::Map(source) => self.failed(Verb::ShmMap)(source),
-        });
-        if first
-            && !matches!(
-                mapped,
-                Ok(ShmMap::Mapped(..) | ShmMap::Absent(_) | ShmMap::CannotInitialize)
-            )
-        {
-            // Nothing is kept of an attachment that failed: the next call begins anew.
-            *attached = None;
-        }
-        mapped
+        let failed = |verb, source| self.failed(verb)(source);
+        self.locks.map(|| self.open_shm(), (region, extend), failed)
     }
 
     fn shm_lock(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
-        self.with_shm(|shm| shm.lock(&bytes, mode))
+        self.locks.lock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
     fn shm_unlock(&self, bytes: Range<u64>, mode: LockMode) -> Result<()> {
-        self.with_shm(|shm| shm.unlock(&bytes, mode))
+        self.locks.unlock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
     fn shm_unmap(&self, delete: DeleteShm) -> Result<()> {
-        let Some(shm) = self.shm.take() else { return Ok(()) };
+        let Some(shm) = self.locks.leave_shm() else { return Ok(()) };
         let deleted = match delete {
             DeleteShm::Yes => fs::remove_file(self.shm_path()),
             DeleteShm::No => Ok(()),
