@@ -46,8 +46,11 @@ pub struct CheckpointNow {
     /// How far writes must be on the disk before they count
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub sync: Sync,
+    /// Verify frames before they are copied (the default)
+    #[arg(long, overrides_with = "no_verify")]
+    pub verify: bool,
     /// Copy frames without verifying them, as SQLite does
-    #[arg(long)]
+    #[arg(long, overrides_with = "verify")]
     pub no_verify: bool,
     /// Say what would be copied, and touch nothing
     #[arg(short = 'n', long)]
