@@ -76,7 +76,7 @@ fn ten_thousand_random_files_through_each_command() {
     let mut database = [0; 100];
     database[..16].copy_from_slice(b"SQLite format 3\0");
     database[16..24].copy_from_slice(&[2, 0, 2, 2, 0, 64, 32, 32]);
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 9] = [
         &["info"],
         &["verify-checksums"],
         &["frame-list", "--all", "--digest"],
@@ -84,6 +84,8 @@ fn ten_thousand_random_files_through_each_command() {
         &["dump"],
         &["dump", "--frame", "1"],
         &["replay", "--dry-run", "--accept-loss"],
+        &["repair"],
+        &["index-dump"],
     ];
     for round in 0..COMMANDED {
         let vfs = MemoryVfs::default();

@@ -31,6 +31,21 @@ pub struct Correction {
     pub delta: u32,
 }
 
+impl Correction {
+    /// Corrects the word in a page image, if it lies there.
+    pub fn apply(&self, image: &mut [u8], order: ByteOrder) {
+        let Word::Image(index) = self.word else { return };
+        let words = image.as_chunks_mut::<4>().0;
+        if let Some(word) = words.get_mut(index as usize) {
+            let right = order.word(*word).wrapping_add(self.delta);
+            *word = match order {
+                ByteOrder::Little => right.to_le_bytes(),
+                ByteOrder::Big => right.to_be_bytes(),
+            };
+        }
+    }
+}
+
 /// What the successor says of the stored sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredSum {
@@ -48,7 +63,10 @@ pub enum Corrections {
     /// Exactly one does.
     Unique(Correction),
     /// Several do; the true one is among them if one word was damaged.
-    Several,
+    Several {
+        /// One of them changes the page number or the commit size.
+        touches_header: bool,
+    },
 }
 
 /// Finds the corrections of `facts`, whose sum should be `computed`.
@@ -59,7 +77,7 @@ pub fn corrections(
     stored: StoredSum,
     joiner: &Joiner,
 ) -> Corrections {
-    let mut found = None;
+    let (mut found, mut several, mut touches_header) = (None, false, false);
     for candidate in candidates(facts.header.checksum.minus(computed), joiner.pairs()) {
         let plausible = match candidate.word {
             Word::StoredA | Word::StoredB => stored == StoredSum::Unknown,
@@ -67,13 +85,17 @@ pub fn corrections(
             // A frame that names page 0 is wrong in that word, whatever else is.
             Word::CommitSize | Word::Image(_) => facts.header.page.0 != 0,
         };
-        match (plausible, found) {
-            (false, _) => {}
-            (true, None) => found = Some(candidate),
-            (true, Some(_)) => return Corrections::Several,
+        if plausible {
+            several |= found.is_some();
+            touches_header |= matches!(candidate.word, Word::PageNumber | Word::CommitSize);
+            found = Some(candidate);
         }
     }
-    found.map_or(Corrections::None, Corrections::Unique)
+    match found {
+        None => Corrections::None,
+        Some(_) if several => Corrections::Several { touches_header },
+        Some(only) => Corrections::Unique(only),
+    }
 }
 
 /// The header of `facts` with `correction` applied, if that touches the header.

@@ -8,7 +8,7 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::link::{Fault, Link};
+use super::link::Link;
 use super::state::{Slot, State, StateFold};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
@@ -137,7 +137,7 @@ impl<'a> Loss<'a> {
             if is_commit {
                 self.final_size_pages = header.commit_size_pages;
             }
-        } else if let Some(page) = self.named_page(slot) {
+        } else if let Some(page) = slot.judged.page_without_image() {
             self.missing.insert(page);
         } else {
             self.nameless_frames += 1;
@@ -145,13 +145,6 @@ impl<'a> Loss<'a> {
         let of_this_generation = slot.judged.link != Link::Foreign;
         self.damaged_commits +=
             u32::from(slot.state == State::Damaged && of_this_generation && is_commit);
-    }
-
-    /// The page that a frame which cannot be had was to write, if its header is proven: salts right
-    /// and the stored sum confirmed by the successor.
-    fn named_page(&self, slot: &Slot) -> Option<Pgno> {
-        let confirmed = matches!(slot.judged.link, Link::Broken { fault: Fault::Content, .. });
-        Some(slot.judged.facts.header.page).filter(|page| confirmed && page.0 != 0)
     }
 
     fn finish(self, prefix: &Prefix) -> Forecast {

@@ -4,7 +4,7 @@
 //! frame that is really damaged as long as the right sum can still be told: from the stored field,
 //! from the bytes, or from the successor.
 
-use crate::format::{Checksum, FrameHeader, Salts};
+use crate::format::{Checksum, FrameHeader, Pgno, Salts};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::correction::{self, Corrections, StoredSum, Word};
@@ -175,7 +175,7 @@ impl Linker {
                     (Fault::Content, Seed::Trusted(stored))
                 }
             },
-            (StoredSum::Unknown, Corrections::None | Corrections::Several) => {
+            (StoredSum::Unknown, Corrections::None | Corrections::Several { .. }) => {
                 (Fault::Unknown, Seed::Lost)
             }
         };
@@ -183,7 +183,7 @@ impl Linker {
             Corrections::Unique(only) => {
                 correction::corrected_header(facts, only, self.joiner.order())
             }
-            Corrections::None | Corrections::Several => facts.header,
+            Corrections::None | Corrections::Several { .. } => facts.header,
         };
         (broken(fault, found), header, seed)
     }
@@ -194,12 +194,27 @@ fn broken(fault: Fault, corrections: Corrections) -> Link {
 }
 
 impl Judged {
+    /// The page that a frame was to write whose image cannot be had: its salts and sum are right, and
+    /// no one-word fault of its header explains the sums. `None` where that cannot be told.
+    #[must_use]
+    pub fn page_without_image(&self) -> Option<Pgno> {
+        let Link::Broken { fault: Fault::Content, corrections } = self.link else { return None };
+        let sure = match corrections {
+            Corrections::None | Corrections::Several { touches_header: false } => true,
+            Corrections::Several { touches_header: true } | Corrections::Unique(_) => false,
+        };
+        Some(self.facts.header.page).filter(|page| sure && page.0 != 0)
+    }
+
     /// Whether the frame itself tells that it was damaged or torn, rather than left over: sums or
     /// a single word explain it, or it says that it was to commit.
     #[must_use]
     pub fn shows_damage(&self) -> bool {
         match self.link {
-            Link::Broken { corrections: Corrections::Unique(_) | Corrections::Several, .. } => true,
+            Link::Broken {
+                corrections: Corrections::Unique(_) | Corrections::Several { .. },
+                ..
+            } => true,
             Link::Broken { .. } => self.is_proven() || self.header.commit_size_pages != 0,
             Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => false,
         }

@@ -12,6 +12,7 @@ pub mod index_file;
 pub mod link;
 mod other_image;
 pub mod page_dump;
+pub mod plan;
 mod prefix;
 mod shape;
 pub mod snapshot;

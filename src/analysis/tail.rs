@@ -141,7 +141,7 @@ impl TailFold {
             _ if self.tail.inside_transaction => Certainty::Likely,
             // DIFFERS from the plain rule "directly behind a commit means possible": a seam between
             // two histories has a one-word explanation by chance once in four million times.
-            Link::Broken { corrections: Corrections::Several, .. } => Certainty::Likely,
+            Link::Broken { corrections: Corrections::Several { .. }, .. } => Certainty::Likely,
             Link::Linked | Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => {
                 Certainty::Possible
             }
@@ -153,7 +153,10 @@ impl TailFold {
         let more_behind = self.tail.last_current > Some(self.tail.stop);
         match at_stop.link {
             Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
-            Link::Broken { corrections: Corrections::Unique(_) | Corrections::Several, .. } => true,
+            Link::Broken {
+                corrections: Corrections::Unique(_) | Corrections::Several { .. },
+                ..
+            } => true,
             Link::Broken { .. } | Link::Unproven => {
                 self.tail.inside_transaction || at_stop.header.commit_size_pages != 0
             }

@@ -11,6 +11,7 @@ use crate::commands::frame_list::FrameList;
 use crate::commands::index_dump::IndexDump;
 use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
+use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::txn_list::TxnList;
 use crate::commands::undo::Undo;
@@ -100,6 +101,7 @@ pub enum Command {
     IndexDump(IndexDump),
     IndexRebuild(IndexRebuild),
     Replay(Replay),
+    Repair(Repair),
     Undo(Undo),
     Completions(Completions),
 }
@@ -121,6 +123,7 @@ impl Command {
             Self::IndexDump(command) => command.run(context),
             Self::IndexRebuild(command) => command.run(context),
             Self::Replay(command) => command.run(context),
+            Self::Repair(command) => command.run(context),
             Self::Undo(command) => command.run(context),
             Self::Completions(command) => command.run(&mut Cli::command(), context),
         }
@@ -140,6 +143,7 @@ impl Command {
             Self::IndexDump(_) => "index-dump",
             Self::IndexRebuild(_) => "index-rebuild",
             Self::Replay(_) => "replay",
+            Self::Repair(_) => "repair",
             Self::Undo(_) => "undo",
             Self::Completions(_) => "completions",
         }

@@ -68,7 +68,7 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
 }
 
 /// Whether anybody has the database open, by the locks that every connection holds. Asks only.
-fn is_attached(files: &Files, context: &Context) -> Result<bool> {
+pub(super) fn is_attached(files: &Files, context: &Context) -> Result<bool> {
     if shm_holder(context.vfs, files.shm.as_deref())?.is_some() {
         return Ok(true);
     }

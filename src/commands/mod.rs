@@ -14,6 +14,7 @@ pub mod index_dump;
 pub mod index_rebuild;
 pub mod info;
 pub mod live;
+pub mod repair;
 pub mod replay;
 pub mod txn_list;
 pub mod undo;

@@ -23,7 +23,7 @@ use super::failure::{Exit, Failure};
 use super::files::{FileArgs, Files, open_if_there};
 use super::live::{self, Reading};
 
-mod rails;
+pub(super) mod rails;
 
 /// Apply a log to a database, in a new file or in place
 ///
@@ -237,7 +237,7 @@ impl Replay {
             true => Log::Keep,
             false => Log::SetAside { shm: files.shm.as_deref() },
         };
-        let replay = replay::Replay { log: log.as_ref(), shape, snapshot: &plan.snapshot };
+        let replay = replay::Replay::plain(log.as_ref(), shape, &plan.snapshot);
         replay::in_place(&replay, offline, fate)?;
         Ok(Some(undo::directory(offline.database.path()).display().to_string()))
     }
@@ -268,8 +268,7 @@ impl Replay {
             match &plan.log {
                 None => file.publish(existing, base)?,
                 Some((log, shape)) => {
-                    let replay =
-                        replay::Replay { log: log.as_ref(), shape, snapshot: &plan.snapshot };
+                    let replay = replay::Replay::plain(log.as_ref(), shape, &plan.snapshot);
                     replay::finish_new_file(&replay, file, existing, base, context.watch)?;
                 }
             }

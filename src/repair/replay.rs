@@ -1,8 +1,10 @@
 //! Applies a snapshot of a log to a database, as SQLite's checkpoint would (wal.c walCheckpoint).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::analysis::LogShape;
+use crate::analysis::plan::Fix;
 use crate::analysis::snapshot::Snapshot;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
 use crate::scan::Watch;
@@ -24,7 +26,12 @@ pub struct Replay<'a> {
     pub shape: &'a LogShape,
     /// The pages and the size of the result.
     pub snapshot: &'a Snapshot,
+    /// What is changed in the images of some frames.
+    pub fixes: &'a BTreeMap<FrameNo, Fix>,
 }
+
+/// Nothing is changed.
+static NO_FIXES: BTreeMap<FrameNo, Fix> = BTreeMap::new();
 
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +65,13 @@ pub enum Error {
     },
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    /// A replay of frames as they are.
+    #[must_use]
+    pub fn plain(log: &'a dyn File, shape: &'a LogShape, snapshot: &'a Snapshot) -> Self {
+        Self { log, shape, snapshot, fixes: &NO_FIXES }
+    }
+
     /// Size of the result in bytes; `None` when the snapshot is the base alone.
     #[must_use]
     pub fn size_bytes(&self) -> Option<u64> {
@@ -81,13 +94,30 @@ impl Replay<'_> {
             {
                 return Err(Error::Interrupted);
             }
+            if self.fixes.get(&frame) == Some(&Fix::Database) {
+                // The base has the right page already.
+                continue;
+            }
             self.image(frame, &mut image)?;
             write(page, &image, page.offset_bytes(page_size))?;
         }
         Ok(())
     }
 
+    /// The image of `frame` as it is to be written.
     fn image(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
+        match self.fixes.get(&frame) {
+            None | Some(Fix::Database) => self.read_image(frame, image),
+            Some(&Fix::Frame(other)) => self.read_image(other, image),
+            Some(Fix::Word(correction)) => {
+                self.read_image(frame, image)?;
+                correction.apply(image, self.shape.order);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_image(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
         let slot = frame.offset_bytes(self.shape.page_size());
         let read = self.log.read_at(image, slot + FRAME_HEADER_BYTES as u64)?;
         if read < image.len() {

@@ -36,6 +36,11 @@ fn main() {
         ["hot-journal", database, page_bytes, sync] => {
             work::hot_journal(Path::new(database), page_bytes.parse().unwrap(), sync);
         }
+        ["workload", database, page_bytes, transactions] => {
+            let (page_bytes, transactions) =
+                (page_bytes.parse().unwrap(), transactions.parse().unwrap());
+            work::workload(Path::new(database), page_bytes, transactions);
+        }
         ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {

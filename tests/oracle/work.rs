@@ -53,6 +53,24 @@ pub fn hot_journal(path: &Path, page_bytes: u32, sync: &str) {
     std::process::abort();
 }
 
+/// Inserts rows in transactions of one to eight, with an index, and leaves all of it in the log.
+pub fn workload(path: &Path, page_bytes: u32, transactions: u32) {
+    let connection = open(path);
+    let setup = format!(
+        "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c BLOB); CREATE INDEX t_by_b ON t(b);"
+    );
+    connection.execute_batch(&setup).unwrap();
+    for number in 0..transactions {
+        connection.execute_batch("BEGIN").unwrap();
+        for _ in 0..1 + number * 7 % 8 {
+            let sql = "INSERT INTO t(b, c) VALUES(hex(randomblob(12)), randomblob(150))";
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.execute_batch("COMMIT").unwrap();
+    }
+}
+
 /// Makes a database of more than 1 GiB, most of it a hole, whose log writes on both sides of the
 /// lock-byte page.
 pub fn sparse(path: &Path) {

@@ -32,6 +32,7 @@ const INSPECTING: &[&[&str]] = &[
     &["checkpoint-now", "--dry-run", "--accept-loss"],
     &["dump", "--page", "1"],
     &["replay", "--dry-run", "--accept-loss"],
+    &["repair"],
 ];
 
 fn walsmith(args: &[&str], path: &Path) -> Output {

@@ -19,6 +19,7 @@ mod live;
 mod mutate;
 mod oracle_agreement;
 mod race;
+mod repair;
 mod replay;
 #[path = "../stamps/mod.rs"]
 mod stamps;

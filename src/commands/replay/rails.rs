@@ -20,7 +20,7 @@ use crate::storage::new_file::is_same_file;
 use crate::storage::{File, LockMode};
 
 /// What the rails of a log with commits look at.
-pub(super) struct Rails<'a> {
+pub(in crate::commands) struct Rails<'a> {
     pub files: &'a Files,
     pub log: &'a dyn File,
     pub shape: &'a LogShape,
@@ -30,7 +30,7 @@ pub(super) struct Rails<'a> {
 
 /// The output is no input, no sidecar of one, has no sidecars of its own, and does not exist
 /// unless `force` replaces it.
-pub(super) fn output_is_free(
+pub(in crate::commands) fn output_is_free(
     output: &Path,
     files: &Files,
     base: Option<&Path>,
@@ -60,7 +60,7 @@ pub(super) fn output_is_free(
 }
 
 /// A past state of a database that somebody has open may be checkpointed away while it is read.
-pub(super) fn past_state_is_stable(files: &Files, context: &Context) -> Result<()> {
+pub(in crate::commands) fn past_state_is_stable(files: &Files, context: &Context) -> Result<()> {
     let attached = match files.open_database(context.vfs)? {
         Some(database) => database.lock_holder(SHARED_BYTES, LockMode::Exclusive)?.is_some(),
         None => false,
@@ -74,7 +74,7 @@ pub(super) fn past_state_is_stable(files: &Files, context: &Context) -> Result<(
 }
 
 /// SQLite would roll a hot journal back before it looks at the log.
-pub(super) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
+pub(in crate::commands) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
     let (Some(journal), Some(database)) = (&files.journal, files.open_database(context.vfs)?)
     else {
         return Ok(());
@@ -83,14 +83,14 @@ pub(super) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
         return Ok(());
     }
     let why = format!("the rollback journal {} is hot", journal.display());
-    let hint = "repair will roll it back in a later version; until then let SQLite do it, on a copy \
+    let hint = "let SQLite roll it back, on a copy \
                 of all files";
     Err(Failure::refused(database.path(), why, hint).into())
 }
 
 /// A damaged log is replayed only when the loss is accepted; under a wrong version SQLite sees
 /// nothing at all. Returns whether something is left out.
-pub(super) fn loss_is_accepted(
+pub(in crate::commands) fn loss_is_accepted(
     files: &Files,
     examination: &Examination,
     accepted: bool,
@@ -117,7 +117,7 @@ pub(super) fn loss_is_accepted(
 
 /// In place the log must be the database's own: another one would leave that beside pages that it
 /// does not fit.
-pub(super) fn log_is_its_own(files: &Files) -> Result<()> {
+pub(in crate::commands) fn log_is_its_own(files: &Files) -> Result<()> {
     let Some(database) = &files.database else {
         let why = "no database belongs to it; --database names one";
         return Err(Failure::unsupported(&files.wal, why).into());
@@ -132,7 +132,7 @@ pub(super) fn log_is_its_own(files: &Files) -> Result<()> {
 }
 
 /// Pages of a database file by its own header; `None` without one.
-pub(super) fn pages_of(database: Option<&dyn File>) -> Result<Option<u32>> {
+pub(in crate::commands) fn pages_of(database: Option<&dyn File>) -> Result<Option<u32>> {
     let Some(file) = database else { return Ok(None) };
     let Some(page_size) = header_of(file)?.and_then(|header| header.page_size()) else {
         return Ok(None);
@@ -148,7 +148,7 @@ fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
 
 impl Rails<'_> {
     /// The log's page size is that of page 1 as SQLite reads it, and there is a base to write on.
-    pub(super) fn base_fits(&self, base_was_chosen: bool) -> Result<()> {
+    pub(in crate::commands) fn base_fits(&self, base_was_chosen: bool) -> Result<()> {
         let log_size = self.shape.page_size();
         let in_base = match self.base {
             Some(base) => header_of(base)?,
@@ -219,7 +219,7 @@ impl Rails<'_> {
 
     /// SQLite's own test before a checkpoint (wal.c walCheckpoint): a database does not grow by
     /// more than the log can hold.
-    pub(super) fn growth_is_plausible(&self) -> Result<()> {
+    pub(in crate::commands) fn growth_is_plausible(&self) -> Result<()> {
         let page_bytes = self.shape.page_size().bytes_u64();
         let Some(pages) = self.snapshot.db_size_pages else { return Ok(()) };
         let need = u64::from(pages) * page_bytes;
@@ -241,7 +241,7 @@ impl Rails<'_> {
 
     /// The point-in-time trap: what a checkpoint has copied into the base cannot be taken out. Only
     /// pages that the snapshot takes from the base matter.
-    pub(super) fn past_was_not_overwritten(
+    pub(in crate::commands) fn past_was_not_overwritten(
         &self,
         examination: &Examination,
         base_is_own: bool,

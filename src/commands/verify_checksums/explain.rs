@@ -117,6 +117,10 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         let warning = "Do not open this database with SQLite before copying the log:";
         story.push(paint.tone(Tone::Bad, warning));
         story.push(format!("  {}", copy_command(file)));
+        if file.lost.as_ref().is_some_and(|lost| lost.recoverable != Recoverable::None) {
+            let path = file.database.as_deref().unwrap_or(&file.wal);
+            story.push(format!("What can be got back: walsmith repair {path}"));
+        }
     }
     story
 }

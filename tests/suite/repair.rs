@@ -1,0 +1,242 @@
+//! `repair` against damages of known kinds: no row that SQLite alone would keep is lost or altered,
+//! and every claim of a lossless repair equals the undamaged database byte for byte.
+//!
+//! A few hundred damages here; 2,000, as the README says:
+//! `WALSMITH_DAMAGES=2000 cargo test --release repair -- --nocapture`. `WALSMITH_SEED` chooses others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+
+use crate::support::{beside, copy, hold, oracle, release, rows, text, walsmith};
+
+type Damage = fn(&mut Vec<u8>, &mut Rng, usize);
+
+/// A whole frame of the log, its slot length given.
+fn slot(wal: &[u8], rng: &mut Rng, slot_len: usize) -> usize {
+    32 + rng.usize(0..(wal.len() - 32) / slot_len) * slot_len
+}
+
+/// Kinds of damage. All of them hit committed frames of a log that was never checkpointed.
+const KINDS: &[(&str, Damage)] = &[
+    ("one bit", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 24 + rng.usize(0..len - 24);
+        wal[at] ^= 1 << rng.u8(0..8);
+    }),
+    ("one byte", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 24 + rng.usize(0..len - 24);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("one word", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 24 + 4 * rng.usize(0..(len - 24) / 4);
+        wal[at..at + 4].copy_from_slice(&rng.u32(..).to_ne_bytes());
+    }),
+    ("sector zeroed", |wal, rng, len| {
+        let at = slot(wal, rng, len) + rng.usize(0..len);
+        let start = at / 512 * 512;
+        let end = (start + 512).min(wal.len());
+        wal[start.max(32)..end].fill(0);
+    }),
+    ("header damaged", |wal, rng, _| {
+        let at = rng.usize(0..32);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("header zeroed", |wal, _, _| wal[..32].fill(0)),
+    ("salt field", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 8 + rng.usize(0..8);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("checksum field", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 16 + rng.usize(0..8);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("page number", |wal, rng, len| {
+        let at = slot(wal, rng, len) + rng.usize(0..4);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("commit field", |wal, rng, len| {
+        let at = slot(wal, rng, len) + 4 + rng.usize(0..4);
+        wal[at] ^= rng.u8(1..=255);
+    }),
+    ("frames swapped", |wal, rng, len| {
+        let (one, two) = (slot(wal, rng, len), slot(wal, rng, len));
+        for at in 0..len {
+            wal.swap(one + at, two + at);
+        }
+    }),
+    ("tail torn", |wal, rng, len| {
+        let cut = wal.len() - rng.usize(1..len);
+        wal.truncate(cut);
+    }),
+    ("two frames hit", |wal, rng, len| {
+        for _ in 0..2 {
+            let at = slot(wal, rng, len) + 24 + rng.usize(0..len - 24 - 64);
+            (0..64).for_each(|byte| wal[at + byte] ^= rng.u8(1..=255));
+        }
+    }),
+];
+
+/// A database whose content stands in its log, and what it is when nothing is damaged.
+struct Whole {
+    database: Vec<u8>,
+    wal: Vec<u8>,
+    slot_len: usize,
+    restored: Vec<u8>,
+    rows: BTreeSet<String>,
+}
+
+const ROWS: &str = "SELECT a, b, c FROM t";
+
+/// Rows by content; none where SQLite cannot read the table.
+fn rows_of(database: &Path) -> BTreeSet<String> {
+    let output = std::process::Command::new(crate::support::oracle_program())
+        .args(["rows", text(database), ROWS])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+impl Whole {
+    fn new(page_bytes: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        oracle(&["workload", text(&database), &page_bytes.to_string(), "60"]);
+        let restored = folder.path().join("whole.db");
+        let (_, exit) = walsmith(&["replay", text(&database), "--output", text(&restored)]);
+        assert_eq!(exit, 0);
+        let whole = Self {
+            database: fs::read(&database).unwrap(),
+            wal: fs::read(beside(&database, "-wal")).unwrap(),
+            slot_len: page_bytes + 24,
+            restored: fs::read(&restored).unwrap(),
+            rows: rows_of(&restored),
+        };
+        assert!(whole.rows.len() > 200);
+        whole
+    }
+
+    fn put(&self, folder: &Path, wal: &[u8]) -> PathBuf {
+        let database = folder.join("x.db");
+        fs::write(&database, &self.database).unwrap();
+        fs::write(beside(&database, "-wal"), wal).unwrap();
+        database
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    damages: usize,
+    lossless: usize,
+    rows: usize,
+    by_sqlite: usize,
+    by_lossless: usize,
+    by_any: usize,
+}
+
+#[test]
+fn no_lossless_claim_is_false_and_no_row_of_sqlite_is_lost() {
+    let number =
+        |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (damages, seed) = (number("WALSMITH_DAMAGES", 130), number("WALSMITH_SEED", 77));
+    let mut rng = Rng::with_seed(seed as u64);
+    let whole = [Whole::new(1024), Whole::new(4096)];
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+    for index in 0..damages {
+        let (kind, damage) = KINDS[index % KINDS.len()];
+        let whole = &whole[index / KINDS.len() % 2];
+        let mut wal = whole.wal.clone();
+        damage(&mut wal, &mut rng, whole.slot_len);
+        let tally = tallies.entry(kind).or_default();
+        one(whole, &wal, tally, &format!("{kind}, damage {index} of seed {seed}"));
+    }
+    let mut all = Tally::default();
+    println!(
+        "| damage | cases | lossless | rows SQLite keeps | repair, lossless | with --accept-loss |"
+    );
+    for (kind, tally) in &tallies {
+        let share = |rows: usize| format!("{:.1} %", 100.0 * rows as f64 / tally.rows as f64);
+        println!(
+            "| {kind} | {} | {} | {} | {} | {} |",
+            tally.damages,
+            tally.lossless,
+            share(tally.by_sqlite),
+            share(tally.by_lossless),
+            share(tally.by_any)
+        );
+        all.damages += tally.damages;
+        all.lossless += tally.lossless;
+        all.rows += tally.rows;
+        all.by_sqlite += tally.by_sqlite;
+        all.by_any += tally.by_any;
+    }
+    println!(
+        "{} damages, {} lossless; rows: SQLite {:.1} %, repair {:.1} %",
+        all.damages,
+        all.lossless,
+        100.0 * all.by_sqlite as f64 / all.rows as f64,
+        100.0 * all.by_any as f64 / all.rows as f64
+    );
+    assert!(all.lossless * 2 > all.damages && all.by_any > all.by_sqlite);
+}
+
+fn one(whole: &Whole, wal: &[u8], tally: &mut Tally, what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = whole.put(folder.path(), wal);
+    let output = folder.path().join("new.db");
+    let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+    let (report, exit) = walsmith(&apply);
+    tally.damages += 1;
+    tally.rows += whole.rows.len();
+    let lossless = report["lossless"].as_bool().unwrap_or(false);
+    assert_eq!(lossless, exit == 0, "{what}: {report:#}");
+    if lossless {
+        assert!(fs::read(&output).unwrap() == whole.restored, "{what}: a false claim: {report:#}");
+        tally.lossless += 1;
+        tally.by_lossless += whole.rows.len();
+    } else {
+        assert_eq!(exit, 6, "{what}: {report:#}");
+        assert!(!output.exists() && report["applied"] == false);
+        let (_, exit) = walsmith(&[&apply[..], &["--accept-loss"]].concat());
+        assert_eq!(exit, 1, "{what}");
+    }
+    assert_eq!(fs::read(beside(&database, "-wal")).unwrap(), wal, "the evidence is untouched");
+    assert_eq!(rows(&output, "PRAGMA integrity_check"), "[\"ok\"]\n", "{what}");
+    let ours = rows_of(&output);
+    // Last: SQLite may delete the log.
+    let theirs = rows_of(&database);
+    assert!(theirs.is_subset(&ours), "{what}: rows of SQLite are gone");
+    assert!(ours.is_subset(&whole.rows), "{what}: rows that never were");
+    tally.by_any += ours.len();
+    tally.by_sqlite += theirs.len();
+}
+
+#[test]
+fn an_abandoned_history_is_not_taken_and_not_called_lossless() {
+    let (_folder, database) = copy("abandoned-history");
+    let output = database.with_extension("new");
+    let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+    let (report, exit) = walsmith(&apply);
+    assert_eq!((report["lossless"].as_bool(), exit), (Some(false), 6), "{report:#}");
+    let (report, exit) = walsmith(&[&apply[..], &["--accept-loss"]].concat());
+    assert_eq!((report["applied"].as_bool(), exit), (Some(true), 1));
+    // What SQLite sees, and nothing of the other history.
+    let ours = rows(&output, "SELECT * FROM t");
+    assert_eq!(ours, rows(&database, "SELECT * FROM t"));
+}
+
+#[test]
+fn a_database_in_use_is_refused_and_its_user_is_named() {
+    let (_folder, database) = copy("twenty-rows");
+    let reader = hold("hold-read", &database);
+    let output = database.with_extension("new");
+    let (report, exit) =
+        walsmith(&["repair", text(&database), "--apply", "--output", text(&output)]);
+    let message = report["error"]["message"].as_str().unwrap();
+    assert!(exit == 6 && message.contains(&reader.id().to_string()), "{report:#}");
+    assert!(!output.exists());
+    release(reader);
+    // A plan may be asked for at any time.
+    assert_eq!(walsmith(&["repair", text(&database)]).1, 0);
+}
