@@ -2,6 +2,7 @@
 //! pager_playback_one_page, pager_delsuper).
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -10,16 +11,19 @@ use super::wal::zeroed;
 use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::rollback_journal::{
-    JOURNAL_HEADER_BYTES, JournalHeader, SUPER_TRAILER_BYTES, is_super_journal_name,
-    record_checksum, super_journal_trailer,
+    JOURNAL_HEADER_BYTES, JournalHeader, SUPER_TRAILER_BYTES, record_checksum,
+    super_journal_children, super_journal_name, super_journal_trailer,
 };
 use crate::format::{DatabaseHeader, PageSize, Pgno};
-use crate::storage::{File, LockLevel, Locked, OpenMode, SyncDirectory, SyncKind, Vfs};
+use crate::storage::{Access, File, LockLevel, Locked, OpenMode, SyncDirectory, SyncKind, Vfs};
 
 /// What a rollback came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolledBack {
     /// The journal was not hot: nothing was touched.
+    ///
+    /// DIFFERS: SQLite deletes a journal beside an empty database. It may be the only copy left of
+    /// the pages in it.
     Cold,
     /// The transaction had been committed: its super-journal has gone. Only the journal was deleted.
     Committed,
@@ -36,8 +40,10 @@ pub enum RolledBack {
 struct Journal<'a> {
     file: &'a dyn File,
     bytes: u64,
+    /// Of the first header; until then what SQLite assumes where a write spoils no other bytes.
     sector_bytes: u64,
-    page_size: Option<PageSize>,
+    /// Of the first header; until then that of the database.
+    page_size: PageSize,
     /// Where the next header or record begins.
     offset: u64,
 }
@@ -46,24 +52,34 @@ struct Journal<'a> {
 /// straight from there, without RESERVED, so that others keep seeing the journal as hot, and SHARED is
 /// held again afterwards.
 ///
+/// `journal` is the absolute path that SQLite would use: a super-journal is deleted only if it lists
+/// the journal under this very name.
+///
 /// # Errors
-/// [`Error::Busy`] while others read, or what the storage reports. The journal is still hot then, and
-/// playing it back again ends well.
+/// [`Error::Busy`] while others read, [`Error::ReadOnly`] if the database may only be read, or what
+/// the storage reports. As long as the journal is there, it is still hot, and playing it back again
+/// ends well; once it has gone, the database is right, and a super-journal may be left behind.
 pub fn roll_back(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {
     if !has_hot_journal(vfs, database, journal)? {
         return Ok(RolledBack::Cold);
+    }
+    if database.access() == Access::ReadOnly {
+        return Err(Error::ReadOnly);
     }
     if database.lock(LockLevel::Exclusive)? == Locked::Busy {
         return Err(Error::Busy);
     }
     let done = roll_back_locked(vfs, database, journal);
-    database.unlock(LockLevel::Shared)?;
-    done
+    let unlocked = database.unlock(LockLevel::Shared);
+    let done = done?;
+    unlocked?;
+    Ok(done)
 }
 
 fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {
-    // Somebody else may have rolled it back before EXCLUSIVE was ours.
-    if !vfs.exists(journal)? {
+    // Somebody else may have rolled it back before EXCLUSIVE was ours. SQLite asks only whether it is
+    // still there, and would delete one that was finished with zeros meanwhile.
+    if !has_hot_journal(vfs, database, journal)? {
         return Ok(RolledBack::Cold);
     }
     let file = vfs.open(journal, OpenMode::ReadWrite)?;
@@ -71,29 +87,52 @@ fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Resul
     file.sync(SyncKind::Normal)?;
     let super_journal = super_journal_of(file.as_ref())?;
     let committed = match &super_journal {
-        Some(name) => !vfs.exists(name)?,
+        Some(name) => is_missing(vfs, name)?,
         None => false,
     };
-    let played = if committed {
+    let done = if committed {
         RolledBack::Committed
     } else {
-        let played = Journal::of(file.as_ref(), database)?.play(database)?;
-        database.sync(SyncKind::Normal)?;
-        played
+        Journal::of(file.as_ref(), database)?.play(database)?
     };
+    // Before the journal goes, also where nothing was played: a commit with synchronous=OFF leaves
+    // it to whoever comes next.
+    database.sync(SyncKind::Normal)?;
     drop(file);
     vfs.delete(journal, SyncDirectory::Yes)?;
     if let Some(name) = super_journal.filter(|_| !committed) {
-        delete_super_journal(vfs, &name)?;
+        delete_super_journal(vfs, &name, journal)?;
     }
-    Ok(played)
+    Ok(done)
+}
+
+/// Whether a super-journal has gone. An empty one counts as gone, one that cannot be opened as there
+/// (os_unix.c unixAccess).
+///
+/// DIFFERS: SQLite also takes one as gone in a folder that it may not search, and thereby keeps half
+/// a transaction.
+fn is_missing(vfs: &dyn Vfs, super_journal: &Path) -> Result<bool> {
+    match vfs.exists(super_journal) {
+        Ok(true) => {}
+        Ok(false) => return Ok(true),
+        Err(error) => {
+            let kind = error.source.kind();
+            let impossible = [io::ErrorKind::NotADirectory, io::ErrorKind::InvalidFilename];
+            return if impossible.contains(&kind) { Ok(true) } else { Err(error.into()) };
+        }
+    }
+    match vfs.open(super_journal, OpenMode::ReadOnly) {
+        Ok(file) => Ok(file.size()? == 0),
+        Err(error) => Ok(error.is_not_found()),
+    }
 }
 
 impl<'a> Journal<'a> {
     fn of(file: &'a dyn File, database: &dyn File) -> Result<Self> {
+        // What the file does not have stays zero (btree.c sqlite3BtreeOpen).
         let mut header = [0; DATABASE_HEADER_BYTES];
-        let whole = database.read_at(&mut header, 0)? == header.len();
-        let page_size = DatabaseHeader::decode(&header).page_size().filter(|_| whole);
+        database.read_at(&mut header, 0)?;
+        let page_size = DatabaseHeader::decode(&header).page_size().unwrap_or(PageSize::DEFAULT);
         Ok(Self { file, bytes: file.size()?, sector_bytes: 512, page_size, offset: 0 })
     }
 
@@ -114,16 +153,16 @@ impl<'a> Journal<'a> {
                 return Ok(None);
             };
             self.sector_bytes = sector_bytes;
-            self.page_size = Some(page_size);
+            self.page_size = page_size;
         }
         self.offset += self.sector_bytes;
         Ok(Some(header))
     }
 
     fn play(mut self, database: &dyn File) -> Result<RolledBack> {
-        let (mut restored, mut db_size_pages) = (0, None);
+        let (mut restored, mut db_size_pages) = (0_u32, None);
         while let Some(header) = self.next_header()? {
-            let Some(page_size) = self.page_size else { break };
+            let page_size = self.page_size;
             let size_pages = match db_size_pages {
                 Some(size_pages) => size_pages,
                 None => {
@@ -140,7 +179,7 @@ impl<'a> Journal<'a> {
                 match self.next_record(&mut image, header.nonce, (page_size, size_pages))? {
                     Record::Page(page) => {
                         database.write_at(&image, page.offset_bytes(page_size))?;
-                        restored += 1;
+                        restored = restored.saturating_add(1);
                     }
                     Record::Skipped => {}
                     Record::End => {
@@ -222,39 +261,49 @@ fn super_journal_of(journal: &dyn File) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let Some((len, sum)) = super_journal_trailer(&trailer, bytes) else { return Ok(None) };
-    // A path; a longer one is none.
-    let Some(len) = usize::try_from(len).ok().filter(|&len| len <= 4096) else { return Ok(None) };
     let mut name = zeroed(len)?;
     if journal.read_at(&mut name, trailer_at - len as u64)? < len {
         return Ok(None);
     }
-    let valid = is_super_journal_name(&name, sum);
-    Ok(valid.then(|| PathBuf::from(OsString::from_vec(name))))
+    Ok(super_journal_name(&name, sum).map(path_of))
 }
 
-/// Deletes a super-journal once no journal that it lists names it any more.
-fn delete_super_journal(vfs: &dyn Vfs, super_journal: &Path) -> Result<()> {
+fn path_of(name: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(name.to_vec()))
+}
+
+/// Deletes a super-journal that lists `own`, once no other journal in it names it any more
+/// (pager.c pager_delsuper).
+fn delete_super_journal(vfs: &dyn Vfs, super_journal: &Path, own: &Path) -> Result<()> {
     let file = match vfs.open(super_journal, OpenMode::ReadOnly) {
         Ok(file) => file,
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    // A list of paths; what is longer than a megabyte is no such list, and stays.
+    // DIFFERS: a list of more than a megabyte of paths stays; SQLite reads up to 2 GiB.
     let Some(len) = usize::try_from(file.size()?).ok().filter(|&len| len <= 1 << 20) else {
         return Ok(());
     };
     let mut list = zeroed(len)?;
     let read = file.read_at(&mut list, 0)?;
     list.truncate(read);
-    for child in list.split(|&byte| byte == 0).filter(|child| !child.is_empty()) {
-        let child = PathBuf::from(OsString::from_vec(child.to_vec()));
-        if vfs.exists(&child)? {
+    let mut lists_own = false;
+    for child in super_journal_children(&list).map(path_of) {
+        // Names are compared byte by byte: `Path` would take a//b for a/b.
+        if child.as_os_str() == own.as_os_str() {
+            lists_own = true;
+        } else if vfs.exists(&child)? {
             let child = vfs.open(&child, OpenMode::ReadOnly)?;
-            if super_journal_of(child.as_ref())?.as_deref() == Some(super_journal) {
+            let named = super_journal_of(child.as_ref())?;
+            if named.is_some_and(|named| named.as_os_str() == super_journal.as_os_str()) {
                 return Ok(());
             }
         }
     }
     drop(file);
-    Ok(vfs.delete(super_journal, SyncDirectory::No)?)
+    // A journal that was made by hand could name any file: what does not list it is not deleted.
+    if lists_own {
+        vfs.delete(super_journal, SyncDirectory::No)?;
+    }
+    Ok(())
 }

@@ -21,6 +21,9 @@ impl PageSize {
         Self(65536),
     ];
 
+    /// What SQLite assumes where nothing tells (`SQLITE_DEFAULT_PAGE_SIZE`).
+    pub const DEFAULT: Self = Self(4096);
+
     /// Accepts a plain byte count, as the WAL header stores it; `None` when it is not a page size.
     ///
     /// The WAL header does not use the "1 means 65536" encoding (wal.c walIndexRecover).

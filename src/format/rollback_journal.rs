@@ -10,6 +10,8 @@ pub const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0x
 pub const JOURNAL_HEADER_BYTES: usize = 28;
 /// Bytes behind the name of a super-journal: its length, its sum, the magic.
 pub const SUPER_TRAILER_BYTES: usize = 16;
+/// The longest name of a super-journal that SQLite accepts (os_unix.c MAX_PATHNAME).
+pub const SUPER_NAME_MAX_BYTES: usize = 512;
 
 /// The header of a segment as found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +44,10 @@ impl JournalHeader {
     /// Sector and page size of a first header; `None` when one of them is none. `database` is the
     /// page size where the header names none.
     #[must_use]
-    pub fn sizes(&self, database: Option<PageSize>) -> Option<(u64, PageSize)> {
+    pub fn sizes(&self, database: PageSize) -> Option<(u64, PageSize)> {
         let sector = self.sector_bytes;
         let page_size = match self.page_size_bytes {
-            0 => database,
+            0 => Some(database),
             bytes => PageSize::from_bytes(bytes),
         };
         let valid = (32..=65_536).contains(&sector) && sector.is_power_of_two();
@@ -70,30 +72,34 @@ pub fn record_checksum(nonce: u32, image: &[u8]) -> u32 {
 pub fn super_journal_trailer(
     trailer: &[u8; SUPER_TRAILER_BYTES],
     journal_bytes: u64,
-) -> Option<(u32, u32)> {
+) -> Option<(usize, u32)> {
     let (len, sum) = (field_u32::<0, 16>(trailer), field_u32::<4, 16>(trailer));
     let fits = len > 0 && u64::from(len) <= journal_bytes.saturating_sub(16);
-    (trailer.ends_with(&JOURNAL_MAGIC) && fits).then_some((len, sum))
+    let len = usize::try_from(len).ok().filter(|&len| fits && len <= SUPER_NAME_MAX_BYTES)?;
+    trailer.ends_with(&JOURNAL_MAGIC).then_some((len, sum))
 }
 
-/// Whether `name` has that sum and looks like a name that SQLite gives to a super-journal: its last
-/// 12 characters are `-mj`, six hexadecimal digits, `9` and two more.
+/// The name in `field`, the bytes before the trailer; `None` unless they have that sum and the name
+/// looks like one that SQLite gives to a super-journal: its last 12 characters are `-mj`, six
+/// hexadecimal digits, `9` and two more. A zero ends it, as everywhere in C, but the sum goes on.
 #[must_use]
-pub fn is_super_journal_name(name: &[u8], sum: u32) -> bool {
+pub fn super_journal_name(field: &[u8], sum: u32) -> Option<&[u8]> {
     // The bytes are summed as signed characters.
     let signed = |&byte: &u8| {
         let low = u32::from(byte);
         if byte < 128 { low } else { low.wrapping_sub(256) }
     };
-    let right = name.iter().map(signed).fold(0, u32::wrapping_add) == sum;
-    let pattern = name.len().checked_sub(12).and_then(|start| name.get(start..));
-    right
-        && pattern.is_some_and(|end| match end {
-            [b'-', b'm', b'j', six @ .., b'9', a, b] => {
-                six.iter().chain([a, b]).all(u8::is_ascii_hexdigit)
-            }
-            _ => false,
-        })
+    let right = field.iter().map(signed).fold(0, u32::wrapping_add) == sum;
+    let name = field.split(|&byte| byte == 0).next()?;
+    let (_, end) = name.split_last_chunk::<12>()?;
+    let [b'-', b'm', b'j', six @ .., b'9', a, b] = end else { return None };
+    let hexadecimal = six.iter().chain([a, b]).all(u8::is_ascii_hexdigit);
+    (right && hexadecimal).then_some(name)
+}
+
+/// Names of the journals that a super-journal with this content lists, each ended by a zero.
+pub fn super_journal_children(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split(|&byte| byte == 0).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -118,27 +124,69 @@ mod tests {
         bytes[22..24].copy_from_slice(&[2, 0]);
         let header = JournalHeader::decode(&bytes).unwrap();
         assert_eq!((header.records, header.sector_bytes), (None, 512));
-        assert_eq!(header.sizes(None), None);
-        assert_eq!(header.sizes(Some(PageSize::ALL[3])), Some((512, PageSize::ALL[3])));
-        let odd = JournalHeader { page_size_bytes: 1000, ..header };
-        assert_eq!(odd.sizes(Some(PageSize::ALL[3])), None);
-        assert_eq!(
-            JournalHeader { sector_bytes: 16, ..header }.sizes(Some(PageSize::ALL[3])),
-            None
-        );
+        // Without a page size it is that of the database.
+        assert_eq!(header.sizes(PageSize::ALL[7]), Some((512, PageSize::ALL[7])));
+        let own = JournalHeader { page_size_bytes: 512, sector_bytes: 32, ..header };
+        assert_eq!(own.sizes(PageSize::DEFAULT), Some((32, PageSize::ALL[0])));
+    }
+
+    #[test]
+    fn sizes_that_are_none_end_the_journal() {
+        let header = JournalHeader {
+            records: None,
+            nonce: 0,
+            db_size_pages: 1,
+            sector_bytes: 512,
+            page_size_bytes: 4096,
+        };
+        for sector_bytes in [0, 16, 33, 131_072, u32::MAX] {
+            assert_eq!(JournalHeader { sector_bytes, ..header }.sizes(PageSize::DEFAULT), None);
+        }
+        for page_size_bytes in [1, 256, 1000, 131_072, u32::MAX] {
+            assert_eq!(JournalHeader { page_size_bytes, ..header }.sizes(PageSize::DEFAULT), None);
+        }
     }
 
     #[test]
     fn super_journals_are_known_by_sum_and_pattern() {
-        let name = b"/tmp/x.db-mj0A1B2C9FF";
-        let sum = name.iter().map(|&byte| u32::from(byte)).sum();
-        assert!(is_super_journal_name(name, sum));
-        assert!(!is_super_journal_name(name, sum + 1));
-        assert!(!is_super_journal_name(b"-mj", 264));
+        let sum = |name: &[u8]| name.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+        let named = |name| super_journal_name(name, sum(name));
+        let name: &[u8] = b"/tmp/x.db-mj0A1B2C9FF";
+        assert_eq!(named(name), Some(name));
+        assert_eq!(super_journal_name(name, sum(name) + 1), None);
+        assert_eq!(named(b"-mj"), None);
+        assert_eq!(named(b"/tmp/x.db-mj0A1B2C8FF"), None);
+        assert_eq!(named(b"/tmp/x.db-mj0A1B2G9FF"), None);
+        assert_eq!(named(b"/tmp/x.db-wj0A1B2C9FF"), None);
+        assert_eq!(named(b"/tmp/x.db-mj0A1B2C9FF\0tail"), Some(name));
+        assert_eq!(named(b"tail\0/tmp/x.db-mj0A1B2C9FF"), None);
+        // 0xc3 and 0xa9 count as -61 and -87.
+        let signed = sum(b"-mj0A1B2C9FF").wrapping_sub(148);
+        let umlaut: &[u8] = b"\xc3\xa9-mj0A1B2C9FF";
+        assert_eq!(super_journal_name(umlaut, signed), Some(umlaut));
+    }
+
+    #[test]
+    fn a_trailer_must_fit_into_the_journal_and_its_name_into_a_path() {
         let mut trailer = [0; 16];
         trailer[3] = 21;
+        trailer[7] = 9;
+        assert_eq!(super_journal_trailer(&trailer, 1000), None);
         trailer[8..].copy_from_slice(&JOURNAL_MAGIC);
-        assert_eq!(super_journal_trailer(&trailer, 1000), Some((21, 0)));
-        assert_eq!(super_journal_trailer(&trailer, 30), None);
+        assert_eq!(super_journal_trailer(&trailer, 37), Some((21, 9)));
+        assert_eq!(super_journal_trailer(&trailer, 36), None);
+        trailer[2..4].copy_from_slice(&[2, 0]);
+        assert_eq!(super_journal_trailer(&trailer, 1000), Some((512, 9)));
+        trailer[3] = 1;
+        assert_eq!(super_journal_trailer(&trailer, 1000), None);
+        trailer[2..4].copy_from_slice(&[0, 0]);
+        assert_eq!(super_journal_trailer(&trailer, 1000), None);
+    }
+
+    #[test]
+    fn a_super_journal_lists_names_that_end_with_a_zero() {
+        let listed: Vec<&[u8]> = super_journal_children(b"/a-journal\0\0/b-journal\0").collect();
+        assert_eq!(listed, [b"/a-journal", b"/b-journal"]);
+        assert_eq!(super_journal_children(b"").count(), 0);
     }
 }
