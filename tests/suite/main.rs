@@ -14,6 +14,7 @@ mod fixtures;
 mod forecast;
 mod index;
 mod journal;
+mod journal_by_hand;
 mod kill;
 mod live;
 mod mutate;
