@@ -48,19 +48,14 @@ impl Checksum {
     #[must_use]
     pub fn update(self, order: ByteOrder, input: &[u8]) -> Self {
         assert!(input.len().is_multiple_of(8), "checksum input is a whole number of word pairs");
-        match order {
-            ByteOrder::Little => self.fold(input, u32::from_le_bytes),
-            ByteOrder::Big => self.fold(input, u32::from_be_bytes),
-        }
-    }
-
-    fn fold(self, input: &[u8], word: impl Fn([u8; 4]) -> u32) -> Self {
-        let Self { mut a, mut b } = self;
-        for &[x0, x1, x2, x3, y0, y1, y2, y3] in input.as_chunks::<8>().0 {
-            a = a.wrapping_add(word([x0, x1, x2, x3])).wrapping_add(b);
-            b = b.wrapping_add(word([y0, y1, y2, y3])).wrapping_add(a);
-        }
-        Self { a, b }
+        let blocks = input.as_chunks::<4>().0.chunks(super::dot::MOST_WORDS);
+        blocks.fold(self, |sum, words| {
+            if order == ByteOrder::NATIVE {
+                super::dot::sum::<false>(sum, words)
+            } else {
+                super::dot::sum::<true>(sum, words)
+            }
+        })
     }
 
     /// Component-wise sum modulo 2^32.
@@ -146,6 +141,33 @@ mod tests {
         let little = Checksum::ZERO.update(ByteOrder::Little, &pair);
         assert_eq!((big.a, big.b), (1, 3));
         assert_eq!((little.a, little.b), (0x0100_0000, 0x0300_0000));
+    }
+
+    /// The loop of wal.c, word by word.
+    fn by_the_book(start: Checksum, order: ByteOrder, input: &[u8]) -> Checksum {
+        let mut sum = start;
+        for pair in input.chunks_exact(8) {
+            let word = |at: usize| order.word(pair[at..at + 4].try_into().unwrap());
+            sum.a = sum.a.wrapping_add(word(0)).wrapping_add(sum.b);
+            sum.b = sum.b.wrapping_add(word(4)).wrapping_add(sum.a);
+        }
+        sum
+    }
+
+    #[test]
+    fn vector_code_sums_what_the_loop_of_sqlite_sums() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut input = vec![0; 2 * 65_536 + 24];
+        random.fill(&mut input);
+        let lengths = (0..=4112).step_by(8).chain([8192, 16_384, 32_768, 65_536, 65_544, 131_096]);
+        for len in lengths {
+            for order in [ByteOrder::Little, ByteOrder::Big] {
+                for start in [Checksum::ZERO, Checksum { a: random.u32(..), b: random.u32(..) }] {
+                    let wanted = by_the_book(start, order, &input[..len]);
+                    assert_eq!(start.update(order, &input[..len]), wanted, "{len} {order:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod btree;
 mod bytes;
 pub mod checksum;
 pub mod database_header;
+mod dot;
 pub mod frame;
 pub mod lock_bytes;
 pub mod page_kind;

@@ -100,6 +100,9 @@ pub struct Rot {
     pub last_good_commit: u32,
 }
 
+/// Most bytes of neighbouring pages that one write takes to the database, at least one page.
+const RUN_BYTES: usize = 1 << 18;
+
 /// A page, and its newest frame.
 type Pair = (Pgno, FrameNo);
 
@@ -351,6 +354,7 @@ impl Wal<'_> {
         Ok(())
     }
 
+    /// Copies pages in ascending order; neighbours go to the database in one write.
     fn copy_pages(
         &self,
         request: &Request<'_>,
@@ -359,8 +363,10 @@ impl Wal<'_> {
         safe: u32,
     ) -> Result<u32> {
         let page_size = request.page_size;
+        let page_len = page_size.in_memory();
         let total_bytes = pairs.len() as u64 * page_size.bytes_u64();
-        let mut image = zeroed(page_size.in_memory())?;
+        let mut run = zeroed((RUN_BYTES / page_len).max(1) * page_len)?;
+        let (mut first, mut pages) = (Pgno(0), 0_u32);
         let mut copied = 0;
         for (done, &(page, frame)) in (0_u64..).zip(pairs) {
             if request.watch.scanned(done * page_size.bytes_u64(), total_bytes).is_break() {
@@ -369,14 +375,32 @@ impl Wal<'_> {
             if frame.0 <= backfill || frame.0 > safe || page.0 > self.header.db_size_pages {
                 continue;
             }
+            let full = pages as usize * page_len == run.len();
+            if pages > 0 && (full || page.0 != first.0 + pages) {
+                self.write_run(&run, first, pages, page_size)?;
+                pages = 0;
+            }
+            if pages == 0 {
+                first = page;
+            }
+            let start = pages as usize * page_len;
+            let image = run.get_mut(start..start + page_len).unwrap_or_default();
             let offset_bytes = image_offset(frame, page_size);
-            if self.log.read_at(&mut image, offset_bytes)? < image.len() {
+            if self.log.read_at(image, offset_bytes)? < page_len {
                 return Err(Error::ShortRead { frame, offset_bytes });
             }
-            self.database.write_at(&image, page.offset_bytes(page_size))?;
+            pages += 1;
             copied += 1;
         }
+        if pages > 0 {
+            self.write_run(&run, first, pages, page_size)?;
+        }
         Ok(copied)
+    }
+
+    fn write_run(&self, run: &[u8], first: Pgno, pages: u32, page_size: PageSize) -> Result<()> {
+        let bytes = run.get(..pages as usize * page_size.in_memory()).unwrap_or(run);
+        Ok(self.database.write_at(bytes, first.offset_bytes(page_size))?)
     }
 
     /// The first frame behind `backfill`, up to `safe`, that does not have the salts, the page and
