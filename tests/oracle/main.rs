@@ -21,7 +21,10 @@ fn main() {
     match args.as_slice() {
         ["see"] => see::see(),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
-        ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode),
+        ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
+        ["checkpoint", database, mode, sync] => {
+            work::checkpoint(Path::new(database), mode, sync);
+        }
         ["generate", directory] => generate::all(Path::new(directory)),
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),

@@ -114,8 +114,9 @@ pub fn long_log(path: &Path, frames: i64) {
 }
 
 /// Runs a checkpoint and prints its three columns.
-pub fn checkpoint(path: &Path, mode: &str) {
+pub fn checkpoint(path: &Path, mode: &str, sync: &str) {
     let connection = open(path);
+    connection.execute_batch(&format!("PRAGMA synchronous={sync}")).unwrap();
     connection
         .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             let (busy, log, done): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
