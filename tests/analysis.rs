@@ -11,9 +11,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use log_builder::{Log, P, SLOT};
+use walsmith::analysis::cure::{Cure, ImageSource};
 use walsmith::analysis::state::{Slot, State, StateFold};
 use walsmith::analysis::{
-    Certainty, Examination, ImageSource, Recoverable, Verdict, What, examine, examine_beside,
+    Certainty, Examination, Recoverable, Verdict, What, examine, examine_beside,
 };
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
@@ -186,7 +187,40 @@ fn another_image_of_the_page_proves_what_the_right_bytes_are() {
     let found = examine_beside(&log, Some(&database), &Nobody).unwrap();
     let lost = found.lost.unwrap();
     assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
-    assert_eq!(found.tail.stop_image, Some(ImageSource::Database));
+    let cure = found.tail.cures.get(&FrameNo(2)).unwrap().cure;
+    assert!(matches!(cure, Cure::Image { source: ImageSource::Database, .. }), "{cure:?}");
+}
+
+#[test]
+fn frames_that_changed_places_are_found_again() {
+    for (one, two) in [(2, 3), (2, 7), (4, 8)] {
+        let mut log = twenty();
+        let slot = |frame: u32| 32 + (frame as usize - 1) * SLOT;
+        for at in 0..SLOT {
+            log.bytes.swap(slot(one) + at, slot(two) + at);
+        }
+        let found = examined(&log.bytes);
+        let lost = found.lost.unwrap();
+        assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
+        let cures: Vec<_> = found.tail.cures.iter().map(|(at, cured)| (at.0, cured.cure)).collect();
+        let moved = |frame: u32| Cure::Moved(FrameNo(frame));
+        assert_eq!(cures, [(one, moved(two)), (two, moved(one))]);
+    }
+}
+
+#[test]
+fn a_header_that_is_gone_is_solved_from_what_stands_around_it() {
+    // The frame behind shows what the sum must be, and one behind that one, that it is current.
+    for frame in 1..=18_u32 {
+        let mut log = twenty();
+        let at = 32 + (frame as usize - 1) * SLOT;
+        let header = log.bytes[at..at + 24].to_vec();
+        log.bytes[at..at + 24].fill(0);
+        let found = examined(&log.bytes);
+        let cured = found.tail.cures.get(&FrameNo(frame)).unwrap();
+        assert_eq!((cured.cure, cured.header.encode().to_vec()), (Cure::Header, header));
+        assert_eq!(found.lost.unwrap().recoverable, Recoverable::All);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The verdict of a log.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::format::{
@@ -8,10 +10,10 @@ use crate::format::{
 use crate::scan::{self, Watch};
 use crate::storage::{self, File};
 
+use super::cure::{Cures, Search};
 use super::forecast::{self, Forecast};
 use super::guess;
 use super::link::{Linker, Seed};
-use super::other_image;
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::tail::{Break, Tail, TailFold};
 use super::{DamagedFrame, LogShape, Lost};
@@ -150,7 +152,7 @@ pub fn examine_beside(
         return Ok(empty(header, file_bytes));
     };
     if let Err(fault) = parsed.validate() {
-        return bad_header(file, &parsed, fault, file_bytes, watch);
+        return bad_header(file, database, &parsed, fault, file_bytes, watch);
     }
     let shape = LogShape::of(&parsed, file_bytes).ok_or_else(|| Error::TooLong {
         path: file.path().display().to_string(),
@@ -162,8 +164,7 @@ pub fn examine_beside(
         fold.push(&facts?);
     }
     let prefix = fold.finish(&shape);
-    let mut tail = read_tail(file, &shape, &prefix, watch)?;
-    other_image::sharpen(&mut tail, file, database, &shape, &prefix, watch)?;
+    let tail = cured_tail(file, database, &shape, &prefix, watch)?;
     let Forecast { damaged, lost } = match tail.broken {
         Break::None => Forecast::default(),
         Break::Torn | Break::Losing(_) => forecast::forecast(file, &shape, &prefix, &tail, watch)?,
@@ -212,7 +213,7 @@ fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
         file_bytes,
         shape,
         prefix,
-        tail: TailFold::new(&prefix, salts).finish(None),
+        tail: TailFold::new(&prefix, salts, Cures::default()).finish(None),
         damaged: Vec::new(),
         lost: None,
     }
@@ -220,6 +221,7 @@ fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
 
 fn bad_header(
     file: &dyn File,
+    database: Option<&dyn File>,
     header: &WalHeader,
     fault: WalHeaderFault,
     file_bytes: u64,
@@ -228,10 +230,10 @@ fn bad_header(
     let guess = guess::guess(file, header, file_bytes)?;
     let start = guess.map_or(header.checksum, |guess| guess.shape.start);
     let prefix = Prefix::none(start, StopReason::Header);
-    let mut tail = TailFold::new(&prefix, header.salts).finish(None);
+    let mut tail = TailFold::new(&prefix, header.salts, Cures::default()).finish(None);
     let mut forecast = Forecast::default();
     if let Some(guess) = guess {
-        tail = read_tail(file, &guess.shape, &prefix, watch)?;
+        tail = cured_tail(file, database, &guess.shape, &prefix, watch)?;
         if tail.last_lost_commit.is_some() {
             tail.broken = Break::Losing(guess.certainty);
         }
@@ -250,15 +252,30 @@ fn bad_header(
     })
 }
 
-fn read_tail(
-    file: &dyn File,
+/// The tail, with every cure that can be found where the log is broken.
+fn cured_tail(
+    log: &dyn File,
+    database: Option<&dyn File>,
     shape: &LogShape,
     prefix: &Prefix,
     watch: &dyn Watch,
 ) -> Result<Tail, Error> {
+    let read = |cures: &Cures| read_tail(log, shape, prefix, cures, watch);
+    let tail = read(&Cures::default())?;
+    Ok(Search { log, database, shape, prefix, watch }.run(tail, read)?)
+}
+
+fn read_tail(
+    file: &dyn File,
+    shape: &LogShape,
+    prefix: &Prefix,
+    cures: &Cures,
+    watch: &dyn Watch,
+) -> Result<Tail, scan::Error> {
     let stop = prefix.stop.frame;
-    let mut linker = Linker::new(shape.joiner(), shape.salts, Seed::Trusted(prefix.end_sum));
-    let mut fold = TailFold::new(prefix, shape.salts);
+    let seed = Seed::Trusted(prefix.end_sum);
+    let mut linker = Linker::new(shape.joiner(), shape.salts, seed, Arc::clone(cures));
+    let mut fold = TailFold::new(prefix, shape.salts, Arc::clone(cures));
     let mut first = None;
     for facts in shape.facts(file, stop..shape.extent.end(), watch) {
         let facts = facts?;
@@ -280,7 +297,7 @@ fn read_tail(
 }
 
 /// The salts of the partial slot at the end, if it is long enough to show them.
-fn partial_salts(file: &dyn File, shape: &LogShape) -> Result<Option<Salts>, Error> {
+fn partial_salts(file: &dyn File, shape: &LogShape) -> Result<Option<Salts>, scan::Error> {
     if shape.extent.trailing_bytes < 16 {
         return Ok(None);
     }

@@ -131,7 +131,7 @@ impl<'a> Loss<'a> {
         }
         let header = &slot.judged.header;
         let is_commit = header.commit_size_pages != 0;
-        if self.tail.proves(&slot.judged) {
+        if slot.judged.is_proven() {
             self.intact_frames += 1;
             self.missing.remove(&header.page);
             if is_commit {

@@ -8,6 +8,7 @@ use crate::format::{Checksum, FrameHeader, Pgno, Salts};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::correction::{self, Corrections, StoredSum, Word};
+use super::cure::{Cured, Cures};
 
 /// What is known of the sum before a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +55,18 @@ pub enum Link {
 }
 
 /// A frame with its link, and its header as it should be where that is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judged {
     /// The frame as found.
     pub facts: FrameFacts,
+    /// What is known of the sum before it.
+    pub before: Seed,
     /// How it stands to its predecessor.
     pub link: Link,
     /// The header after a proven correction; as found otherwise.
     pub header: FrameHeader,
+    /// How its right bytes are had, if they stand elsewhere.
+    pub cured: Option<Cured>,
 }
 
 impl Judged {
@@ -69,6 +74,7 @@ impl Judged {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         match self.link {
+            _ if self.cured.is_some() => true,
             Link::Linked => true,
             Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
             Link::Broken { corrections: Corrections::Unique(_), .. } => true,
@@ -84,13 +90,14 @@ pub struct Linker {
     salts: Salts,
     seed: Seed,
     waiting: Option<FrameFacts>,
+    cures: Cures,
 }
 
 impl Linker {
     /// Starts behind a sum of which `seed` is known, in the generation of `salts`.
     #[must_use]
-    pub fn new(joiner: Joiner, salts: Salts, seed: Seed) -> Self {
-        Self { joiner, salts, seed, waiting: None }
+    pub fn new(joiner: Joiner, salts: Salts, seed: Seed, cures: Cures) -> Self {
+        Self { joiner, salts, seed, waiting: None, cures }
     }
 
     /// Takes the next frame; returns the judgement of the one before it.
@@ -106,9 +113,16 @@ impl Linker {
     }
 
     fn judge(&mut self, facts: FrameFacts, successor: Option<&FrameFacts>) -> Judged {
-        let (link, header, seed) = self.link(&facts, successor);
+        let before = self.seed;
+        let cured = self.cures.get(&facts.frame).copied();
+        let (link, header, seed) = match cured {
+            Some(Cured { header, .. }) => {
+                (broken(Fault::Content, Corrections::None), header, Seed::Trusted(header.checksum))
+            }
+            None => self.link(&facts, successor),
+        };
         self.seed = seed;
-        Judged { facts, link, header }
+        Judged { facts, before, link, header, cured }
     }
 
     fn link(

@@ -5,12 +5,12 @@
 
 pub mod copied;
 pub mod correction;
+pub mod cure;
 mod examine;
 mod forecast;
 mod guess;
 pub mod index_file;
 pub mod link;
-mod other_image;
 pub mod page_dump;
 pub mod plan;
 mod prefix;
@@ -22,7 +22,6 @@ pub mod transactions;
 
 pub use examine::{Error, Examination, HeaderStatus, Verdict, examine, examine_beside};
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};
-pub use other_image::ImageSource;
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
 pub use tail::{Certainty, Tail};

@@ -13,8 +13,8 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::correction::{Correction, Corrections, Word};
+use super::cure::{Cure, Cured, ImageSource};
 use super::link::{Fault, Link};
-use super::other_image::ImageSource;
 use super::snapshot::{self, Snapshot, Target, snapshot};
 use super::state::{Slot, StateFold};
 use super::tail::{Break, Certainty};
@@ -32,8 +32,12 @@ pub enum Action {
     RestoreChecksum,
     /// Changes the one word that explains the sums.
     CorrectWord,
-    /// Takes another image of the page, which gives the stored sum.
+    /// Takes another image of the page, or a part of it, which gives the stored sum.
     TakeImage,
+    /// Takes the frame from the slot in which it stands.
+    TakeFrame,
+    /// Gives a frame the only header that fits between its neighbours.
+    SolveHeader,
     /// Leaves a frame out whose page is written again later.
     DropFrame,
     /// Gives up everything behind the last complete state.
@@ -76,10 +80,8 @@ pub struct Step {
 pub enum Fix {
     /// One word is changed.
     Word(Correction),
-    /// The image of another frame.
-    Frame(FrameNo),
-    /// The page as the database file has it.
-    Database,
+    /// The right bytes stand elsewhere.
+    Cure(Cure),
 }
 
 /// A state of the database, as frames of the log and what is to be changed in them.
@@ -147,6 +149,8 @@ struct Planner<'a> {
     /// A frame of which nobody knows the page, and so nothing behind it is complete.
     nameless: Option<FrameNo>,
     corrected_words: u32,
+    /// How likely it is that some cure fits by chance.
+    chance: f64,
     transactions_before: u32,
     /// Frames of this generation behind the last commit that do not follow.
     torn_tail: bool,
@@ -166,6 +170,7 @@ impl<'a> Planner<'a> {
             missing: BTreeSet::new(),
             nameless: None,
             corrected_words: 0,
+            chance: 0.0,
             transactions_before,
             torn_tail: examination.verdict == Verdict::TornTail,
         }
@@ -225,7 +230,7 @@ impl<'a> Planner<'a> {
     fn take(&mut self, slot: &Slot) {
         let judged = &slot.judged;
         let (frame, header) = (judged.facts.frame, &judged.header);
-        if self.examination.tail.proves(judged) {
+        if judged.is_proven() {
             self.repair(slot);
             self.missing.remove(&header.page);
             self.open.push((header.page, frame));
@@ -255,6 +260,7 @@ impl<'a> Planner<'a> {
         let judged = &slot.judged;
         let (frame, page) = (judged.facts.frame, judged.header.page);
         let (action, reason) = match judged.link {
+            _ if judged.cured.is_some() => return self.cure(slot),
             Link::Broken { fault: Fault::Salt, .. } => {
                 (Action::RestoreSalt, "its salts are wrong; its sum proves the rest")
             }
@@ -276,25 +282,11 @@ impl<'a> Planner<'a> {
             Link::Broken { fault: Fault::ChecksumField, .. } => {
                 (Action::RestoreChecksum, "its stored sum is wrong; the next frame proves it")
             }
-            Link::Broken { .. } => {
-                let fix = match self.examination.tail.stop_image {
-                    Some(ImageSource::Frame(other)) => Fix::Frame(other),
-                    Some(ImageSource::Database) | None => Fix::Database,
-                };
-                self.current.fixes.insert(frame, fix);
-                (Action::TakeImage, "its image is damaged")
+            Link::Broken { .. } | Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => {
+                return;
             }
-            Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => return,
         };
-        let gains = match (action, self.examination.tail.stop_image) {
-            (Action::TakeImage, Some(ImageSource::Frame(other))) => {
-                format!("frame {other} holds the image that gives its sum")
-            }
-            (Action::TakeImage, _) => {
-                "the database file holds the image that gives its sum".to_owned()
-            }
-            (_, _) => "the frame is as it was written".to_owned(),
-        };
+        let gains = "the frame is as it was written".to_owned();
         self.steps.push(Step {
             action,
             frame: Some(frame),
@@ -302,6 +294,48 @@ impl<'a> Planner<'a> {
             lossless: true,
             proof: Some(Proof::Checksum),
             reason: reason.to_owned(),
+            gains,
+        });
+    }
+
+    /// The step that takes a frame's right bytes from elsewhere.
+    fn cure(&mut self, slot: &Slot) {
+        let Some(Cured { cure, header, chance }) = slot.judged.cured else { return };
+        let frame = slot.judged.facts.frame;
+        self.current.fixes.insert(frame, Fix::Cure(cure));
+        self.chance += chance;
+        let (action, proof, reason, gains) = match cure {
+            Cure::Image { source, first_byte, end_byte } => {
+                let reason = "its image is damaged".to_owned();
+                let from = match source {
+                    ImageSource::Frame(other) => format!("those of frame {other}"),
+                    ImageSource::Database => "those of the database file".to_owned(),
+                };
+                let gains = format!("with {from}, bytes {first_byte} to {end_byte} give its sum");
+                (Action::TakeImage, Proof::Checksum, reason, gains)
+            }
+            Cure::Moved(other) => {
+                let reason =
+                    format!("another frame stands in its slot; its own is in slot {other}");
+                let gains = "the frame follows from the one before it".to_owned();
+                (Action::TakeFrame, Proof::Checksum, reason, gains)
+            }
+            Cure::Header => {
+                let gains = format!(
+                    "its image, the frame before and the one behind leave one header: page {}, \
+                     commit size {}",
+                    header.page, header.commit_size_pages
+                );
+                (Action::SolveHeader, Proof::Checksum, "its header is lost".to_owned(), gains)
+            }
+        };
+        self.steps.push(Step {
+            action,
+            frame: Some(frame),
+            pages: vec![header.page],
+            lossless: true,
+            proof: Some(proof),
+            reason,
             gains,
         });
     }
@@ -332,7 +366,7 @@ impl<'a> Planner<'a> {
             self.steps.push(self.cut_tail(last));
         }
         let words = f64::from(self.shape.page_size().bytes() / 4 + 4);
-        let error_bound = f64::from(self.corrected_words) * words / 4_294_967_296.0;
+        let error_bound = f64::from(self.corrected_words) * words / 4_294_967_296.0 + self.chance;
         Plan {
             steps: self.steps,
             restored: self.complete,

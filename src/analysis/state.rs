@@ -1,5 +1,7 @@
 //! The one state of every slot, and the streaming pass that gives it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::format::Salts;
@@ -66,7 +68,7 @@ impl State {
 }
 
 /// A frame with its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
     /// The frame and its link.
     pub judged: Judged,
@@ -151,8 +153,8 @@ impl StateFold {
     fn starting(shape: &LogShape, prefix: &Prefix, tail: &Tail, seed: Seed) -> Self {
         Self {
             prefix: *prefix,
-            tail: *tail,
-            linker: Linker::new(shape.joiner(), shape.salts, seed),
+            tail: tail.clone(),
+            linker: Linker::new(shape.joiner(), shape.salts, seed, Arc::clone(&tail.cures)),
             generations: Generations::new(shape.salts),
             commits: 0,
             follows_commit: false,
@@ -210,7 +212,7 @@ impl Tail {
             Link::Linked => State::Residue,
             Link::Broken { fault: Fault::Salt, .. } => State::Damaged,
             Link::Broken { .. } if frame == self.stop => match self.broken {
-                _ if self.stop_image.is_some() => State::Damaged,
+                _ if judged.cured.is_some() => State::Damaged,
                 Break::None => State::Residue,
                 Break::Torn if !self.inside_transaction && !judged.shows_damage() => State::Residue,
                 Break::Torn | Break::Losing(_) => State::Damaged,

@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::format::{FrameNo, Salts};
 
 use super::correction::Corrections;
+use super::cure::Cures;
 use super::link::{Fault, Judged, Link};
-use super::other_image::ImageSource;
+
 use super::prefix::Prefix;
 
 /// How sure it is that the frames behind a break belong to the history before it.
@@ -35,7 +36,7 @@ pub enum Break {
 }
 
 /// The facts of a log behind its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tail {
     /// Whether and how the log is broken.
     pub broken: Break,
@@ -53,16 +54,8 @@ pub struct Tail {
     pub inside_transaction: bool,
     /// How the frame at the stop stands to its predecessor; `None` without a whole slot there.
     pub stop_link: Option<Link>,
-    /// Where the right image of the frame at the stop stands, if it is not in that frame.
-    pub stop_image: Option<ImageSource>,
-}
-
-impl Tail {
-    /// Whether the right bytes of a frame are known.
-    #[must_use]
-    pub fn proves(&self, judged: &Judged) -> bool {
-        judged.is_proven() || (judged.facts.frame == self.stop && self.stop_image.is_some())
-    }
+    /// Frames whose right bytes stand elsewhere.
+    pub cures: Cures,
 }
 
 /// Folds judged frames from the stop on into a [`Tail`].
@@ -76,7 +69,7 @@ pub struct TailFold {
 impl TailFold {
     /// Starts at the stop of `prefix`.
     #[must_use]
-    pub fn new(prefix: &Prefix, salts: Salts) -> Self {
+    pub fn new(prefix: &Prefix, salts: Salts, cures: Cures) -> Self {
         let tail = Tail {
             broken: Break::None,
             intact_commits: 0,
@@ -86,7 +79,7 @@ impl TailFold {
             stop: prefix.stop.frame,
             inside_transaction: prefix.valid_frames > prefix.mx_frame,
             stop_link: None,
-            stop_image: None,
+            cures,
         };
         Self { tail, salts, at_stop: None }
     }
@@ -120,16 +113,15 @@ impl TailFold {
     /// The tail; `partial_salts` are those of a partial slot at the end of the file.
     #[must_use]
     pub fn finish(self, partial_salts: Option<Salts>) -> Tail {
-        let mut tail = self.tail;
         let partial_is_current = partial_salts == Some(self.salts);
-        tail.broken = if tail.last_lost_commit.is_some() {
+        let broken = if self.tail.last_lost_commit.is_some() {
             Break::Losing(self.certainty())
         } else if partial_is_current || self.is_torn() {
             Break::Torn
         } else {
             Break::None
         };
-        tail
+        Tail { broken, ..self.tail }
     }
 
     fn certainty(&self) -> Certainty {

@@ -190,6 +190,7 @@ impl Repair {
                     shape,
                     snapshot: &restored.snapshot,
                     fixes: &restored.fixes,
+                    base: base_file.as_deref(),
                 };
                 replay::finish_new_file(&replay, file, existing, base, context.watch)?;
             }
@@ -206,6 +207,8 @@ impl Action {
             Self::RestoreChecksum => "restore the checksum",
             Self::CorrectWord => "correct one word",
             Self::TakeImage => "take another image of the page",
+            Self::TakeFrame => "take the frame from where it stands",
+            Self::SolveHeader => "solve for the header",
             Self::DropFrame => "leave the frame out",
             Self::DropBehind => "give up what lies behind",
             Self::CutTail => "leave the tail out",

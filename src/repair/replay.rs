@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::analysis::LogShape;
+use crate::analysis::cure::{Cure, ImageSource};
 use crate::analysis::plan::Fix;
 use crate::analysis::snapshot::Snapshot;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
@@ -28,6 +29,8 @@ pub struct Replay<'a> {
     pub snapshot: &'a Snapshot,
     /// What is changed in the images of some frames.
     pub fixes: &'a BTreeMap<FrameNo, Fix>,
+    /// The database file, where fixes take bytes from it.
+    pub base: Option<&'a dyn File>,
 }
 
 /// Nothing is changed.
@@ -69,7 +72,7 @@ impl<'a> Replay<'a> {
     /// A replay of frames as they are.
     #[must_use]
     pub fn plain(log: &'a dyn File, shape: &'a LogShape, snapshot: &'a Snapshot) -> Self {
-        Self { log, shape, snapshot, fixes: &NO_FIXES }
+        Self { log, shape, snapshot, fixes: &NO_FIXES, base: None }
     }
 
     /// Size of the result in bytes; `None` when the snapshot is the base alone.
@@ -94,24 +97,38 @@ impl<'a> Replay<'a> {
             {
                 return Err(Error::Interrupted);
             }
-            if self.fixes.get(&frame) == Some(&Fix::Database) {
-                // The base has the right page already.
-                continue;
-            }
-            self.image(frame, &mut image)?;
+            self.image(page, frame, &mut image)?;
             write(page, &image, page.offset_bytes(page_size))?;
         }
         Ok(())
     }
 
-    /// The image of `frame` as it is to be written.
-    fn image(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
+    /// The image of `page` in `frame` as it is to be written.
+    fn image(&self, page: Pgno, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
         match self.fixes.get(&frame) {
-            None | Some(Fix::Database) => self.read_image(frame, image),
-            Some(&Fix::Frame(other)) => self.read_image(other, image),
+            None | Some(Fix::Cure(Cure::Header)) => self.read_image(frame, image),
+            Some(Fix::Cure(Cure::Moved(other))) => self.read_image(*other, image),
             Some(Fix::Word(correction)) => {
                 self.read_image(frame, image)?;
                 correction.apply(image, self.shape.order);
+                Ok(())
+            }
+            Some(&Fix::Cure(Cure::Image { source, first_byte, end_byte })) => {
+                let mut other = vec![0; image.len()];
+                match (source, self.base) {
+                    (ImageSource::Frame(other_frame), _) => {
+                        self.read_image(other_frame, &mut other)?;
+                    }
+                    (ImageSource::Database, Some(base)) => {
+                        base.read_at(&mut other, page.offset_bytes(self.shape.page_size()))?;
+                    }
+                    (ImageSource::Database, None) => {}
+                }
+                self.read_image(frame, image)?;
+                let part = first_byte as usize..end_byte as usize;
+                if let (Some(to), Some(from)) = (image.get_mut(part.clone()), other.get(part)) {
+                    to.copy_from_slice(from);
+                }
                 Ok(())
             }
         }

@@ -1,0 +1,344 @@
+//! Right bytes of a damaged frame that the frame itself does not hold: in another image of its page,
+//! in another slot, or as the only header that fits between its neighbours.
+//!
+//! A cure makes the frame's sum right, and with it the frames behind it can be judged from a sum that
+//! is known again; so the search goes on until a round finds nothing more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::format::checksum::Advance;
+use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
+use crate::scan::{Error, FrameFacts, Watch};
+use crate::storage::File;
+
+use super::link::{Judged, Link, Linker, Seed};
+use super::tail::{Break, Tail};
+use super::{LogShape, Prefix};
+
+/// Damaged frames that one round looks at.
+const MOST_HOLES: usize = 256;
+/// Other images that are tried in the place of a damaged one: the nearest.
+const MOST_IMAGES: usize = 64;
+/// Rounds of the search.
+const MOST_ROUNDS: usize = 64;
+
+/// Where another image of a page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// In another frame of the log.
+    Frame(FrameNo),
+    /// In the database file.
+    Database,
+}
+
+/// How the right bytes of a frame are had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// A part of its image, or all of it, is taken from another image of the same page; the stored
+    /// sum results.
+    Image {
+        /// The other image.
+        source: ImageSource,
+        /// First byte of the part.
+        first_byte: u32,
+        /// End of the part.
+        end_byte: u32,
+    },
+    /// The frame that belongs here stands in another slot: it alone follows from the sum before.
+    Moved(FrameNo),
+    /// Only one header fits between the frame before, the image and the frame behind.
+    Header,
+}
+
+/// A cure, and the header that the frame has with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cured {
+    /// How.
+    pub cure: Cure,
+    /// The right header.
+    pub header: FrameHeader,
+    /// How likely it is that something fits by chance.
+    pub chance: f64,
+}
+
+/// The cures of a log, by frame.
+pub type Cures = Arc<BTreeMap<FrameNo, Cured>>;
+
+/// A frame that is to be cured.
+struct Hole {
+    facts: FrameFacts,
+    /// The right sum before it.
+    before: Checksum,
+    /// The frame behind it.
+    successor: Option<FrameFacts>,
+    /// Other frames that name the same page.
+    images: Vec<FrameNo>,
+}
+
+/// What a search reads.
+pub(super) struct Search<'a> {
+    pub log: &'a dyn File,
+    pub database: Option<&'a dyn File>,
+    pub shape: &'a LogShape,
+    pub prefix: &'a Prefix,
+    pub watch: &'a dyn Watch,
+}
+
+impl Search<'_> {
+    /// Cures for the damaged frames of a log with that tail, and new ones that they make possible.
+    /// Each round's tail is read by `read_tail`.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn run(
+        &self,
+        mut tail: Tail,
+        read_tail: impl Fn(&Cures) -> Result<Tail, Error>,
+    ) -> Result<Tail, Error> {
+        for _ in 0..MOST_ROUNDS {
+            if tail.broken == Break::None {
+                break;
+            }
+            let (mut holes, committed_pages) = self.holes(&tail)?;
+            if holes.is_empty() {
+                break;
+            }
+            let most_pages = self.most_pages(committed_pages)?;
+            let mut found = self.look_through_log(&mut holes)?;
+            for hole in &holes {
+                let frame = hole.facts.frame;
+                if !found.contains_key(&frame)
+                    && let Some(cured) =
+                        self.other_image(hole)?.or_else(|| self.header(hole, most_pages))
+                {
+                    found.insert(frame, cured);
+                }
+            }
+            if found.is_empty() {
+                break;
+            }
+            found.extend(tail.cures.iter().map(|(frame, cured)| (*frame, *cured)));
+            let broken = tail.broken;
+            tail = read_tail(&Arc::new(found))?;
+            // What was broken is not whole because it can be cured.
+            if tail.broken == Break::None {
+                tail.broken = broken;
+            }
+        }
+        Ok(tail)
+    }
+
+    /// Frames up to the last one of this generation that are not proven, though the sum before them
+    /// is known; and the largest size that an intact frame commits.
+    fn holes(&self, tail: &Tail) -> Result<(Vec<Hole>, u32), Error> {
+        let mut linker = Linker::new(
+            self.shape.joiner(),
+            self.shape.salts,
+            Seed::Trusted(self.prefix.end_sum),
+            Arc::clone(&tail.cures),
+        );
+        let mut holes: Vec<Hole> = Vec::new();
+        let mut committed_pages = self.prefix.db_size_pages.unwrap_or(0);
+        let mut take = |judged: Judged, successor: Option<FrameFacts>| {
+            if judged.link == Link::Linked {
+                committed_pages = committed_pages.max(judged.header.commit_size_pages);
+            }
+            let Seed::Trusted(before) = judged.before else { return };
+            let last = tail.last_current.max(Some(tail.stop));
+            let wanted = !judged.is_proven() && Some(judged.facts.frame) <= last;
+            let residue = judged.link == Link::Foreign && judged.facts.is_in_progress();
+            if wanted && !residue && holes.len() < MOST_HOLES {
+                holes.push(Hole { facts: judged.facts, before, successor, images: Vec::new() });
+            }
+        };
+        let frames = self.prefix.stop.frame..self.shape.extent.end();
+        for facts in self.shape.facts(self.log, frames, self.watch) {
+            let facts = facts?;
+            if let Some(judged) = linker.push(facts) {
+                take(judged, Some(facts));
+            }
+        }
+        if let Some(judged) = linker.finish() {
+            take(judged, None);
+        }
+        Ok((holes, committed_pages))
+    }
+
+    /// Collects other images of the holes' pages, and finds frames that stand in a wrong slot.
+    fn look_through_log(&self, holes: &mut [Hole]) -> Result<BTreeMap<FrameNo, Cured>, Error> {
+        let joiner = self.shape.joiner();
+        let mut found = BTreeMap::new();
+        for facts in self.shape.facts(self.log, FrameNo::FIRST..self.shape.extent.end(), self.watch)
+        {
+            let facts = facts?;
+            let ours = facts.header.salts == self.shape.salts && facts.header.page.0 != 0;
+            for hole in holes.iter_mut().filter(|hole| hole.facts.frame != facts.frame) {
+                if hole.facts.header.page == facts.header.page && !facts.blank {
+                    hole.images.push(facts.frame);
+                }
+                if ours && joiner.follows(&facts, hole.before) {
+                    let (cure, header) = (Cure::Moved(facts.frame), facts.header);
+                    found.insert(hole.facts.frame, Cured { cure, header, chance: 0.0 });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn other_image(&self, hole: &Hole) -> Result<Option<Cured>, Error> {
+        let facts = &hole.facts;
+        if facts.blank || facts.header.page.0 == 0 {
+            return Ok(None);
+        }
+        let joiner = self.shape.joiner();
+        let difference = facts.header.checksum.minus(joiner.sum(facts, hole.before));
+        let page_size = self.shape.page_size();
+        let mut damaged = vec![0; page_size.in_memory()];
+        let mut other = damaged.clone();
+        if !self.read_image(facts.frame, &mut damaged)? {
+            return Ok(None);
+        }
+        let pairs = f64::from(page_size.bytes() / 8);
+        let chance = pairs * pairs / 2.0 / 2_f64.powi(64);
+        let frame = facts.frame.0;
+        let mut nearest = hole.images.clone();
+        nearest.sort_by_key(|other| other.0.abs_diff(frame));
+        let frames = nearest.into_iter().take(MOST_IMAGES).map(ImageSource::Frame);
+        for source in std::iter::once(ImageSource::Database).chain(frames) {
+            let whole = match (source, self.database) {
+                (ImageSource::Frame(frame), _) => self.read_image(frame, &mut other)?,
+                (ImageSource::Database, Some(database)) => {
+                    let offset = facts.header.page.offset_bytes(page_size);
+                    database.read_at(&mut other, offset)? == other.len()
+                }
+                (ImageSource::Database, None) => false,
+            };
+            if !whole {
+                continue;
+            }
+            if let Some([first_byte, end_byte]) =
+                run_that_explains(&damaged, &other, difference, self.shape.order)
+            {
+                let cure = Cure::Image { source, first_byte, end_byte };
+                return Ok(Some(Cured { cure, header: facts.header, chance }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_image(&self, frame: FrameNo, image: &mut [u8]) -> Result<bool, Error> {
+        let slot = frame.offset_bytes(self.shape.page_size());
+        Ok(self.log.read_at(image, slot + FRAME_HEADER_BYTES as u64)? == image.len())
+    }
+
+    /// Solves for the first two words of the header. Any image and any successor have a solution; that
+    /// its page number and commit size are possible is what proves it.
+    fn header(&self, hole: &Hole, most_pages: u32) -> Option<Cured> {
+        let successor = hole.successor.filter(|next| next.header.salts == self.shape.salts)?;
+        if successor.header.page.0 == 0 || hole.facts.header.salts == self.shape.salts {
+            return None;
+        }
+        let joiner = self.shape.joiner();
+        let checksum = joiner.sum_before(&successor);
+        let image_pairs = self.shape.page_size().bytes() / 8;
+        let head = Advance::back_over_pairs(image_pairs)
+            .apply(checksum.minus(joiner.image_sum(&hole.facts)));
+        let first = head.a.wrapping_sub(hole.before.a).wrapping_sub(hole.before.b);
+        let second = head.b.wrapping_sub(hole.before.b).wrapping_sub(head.a);
+        let field = |word: u32| match self.shape.order {
+            ByteOrder::Big => word,
+            ByteOrder::Little => word.swap_bytes(),
+        };
+        let (page, commit_size_pages) = (Pgno(field(first)), field(second));
+        let possible = (1..=most_pages).contains(&page.0)
+            && (commit_size_pages == 0 || (page.0..=most_pages).contains(&commit_size_pages))
+            && page != self.shape.page_size().lock_byte_page();
+        let salts = self.shape.salts;
+        let header = FrameHeader { page, commit_size_pages, salts, checksum };
+        let most = f64::from(most_pages);
+        let chance = most * (most + 1.0) / 2_f64.powi(64);
+        possible.then_some(Cured { cure: Cure::Header, header, chance })
+    }
+
+    /// At least as many pages as any state that this log commits: the database file, what intact
+    /// frames commit, and a page for each slot.
+    fn most_pages(&self, committed_pages: u32) -> Result<u32, Error> {
+        let page_bytes = self.shape.page_size().bytes_u64();
+        let in_file = match self.database {
+            Some(database) => database.size()? / page_bytes,
+            None => 0,
+        };
+        let most = in_file.max(committed_pages.into()) + u64::from(self.shape.extent.slot_frames);
+        Ok(u32::try_from(most).unwrap_or(u32::MAX))
+    }
+}
+
+/// The bytes of `damaged` that, replaced by those of `other`, change its sum by `difference`; whole
+/// word pairs. Looks at every run with the sums of its two ends.
+fn run_that_explains(
+    damaged: &[u8],
+    other: &[u8],
+    difference: Checksum,
+    order: ByteOrder,
+) -> Option<[u32; 2]> {
+    let (damaged, other) = (damaged.as_chunks::<8>().0, other.as_chunks::<8>().0);
+    let words =
+        |[a, b, c, d, e, f, g, h]: [u8; 8]| [order.word([a, b, c, d]), order.word([e, f, g, h])];
+    // Effects of the two words of a pair on the sum behind the image.
+    let mut effects = [Checksum { a: 1, b: 1 }, Checksum { a: 0, b: 1 }];
+    let over_pair = Advance::over_pairs(1);
+    let mut behind = Checksum::ZERO;
+    let mut ends: HashMap<Checksum, usize> = HashMap::from([(behind, damaged.len())]);
+    for (index, (from, to)) in damaged.iter().zip(other).enumerate().rev() {
+        if from != to {
+            let changes =
+                words(*to).into_iter().zip(words(*from)).map(|(to, from)| to.wrapping_sub(from));
+            for (effect, change) in effects.into_iter().zip(changes) {
+                let change =
+                    Checksum { a: effect.a.wrapping_mul(change), b: effect.b.wrapping_mul(change) };
+                behind = behind.plus(change);
+            }
+            if let Some(&end) = ends.get(&behind.minus(difference)) {
+                let bytes = |pair: usize| u32::try_from(pair * 8).ok();
+                return Some([bytes(index)?, bytes(end)?]);
+            }
+            ends.entry(behind).or_insert(index);
+        }
+        effects = effects.map(|effect| over_pair.apply(effect));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastrand::Rng;
+
+    #[test]
+    fn the_run_that_was_damaged_is_found_among_other_differences() {
+        let mut random = Rng::with_seed(3);
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            for len in [512, 4096, 65_536] {
+                let mut right = vec![0; len];
+                random.fill(&mut right);
+                let mut damaged = right.clone();
+                damaged[128..320].fill(0);
+                // The other image differs elsewhere too, before and behind.
+                let mut other = right.clone();
+                other[..64].fill(7);
+                other[400..440].fill(9);
+                let sum = |bytes: &[u8]| Checksum::ZERO.update(order, bytes);
+                let difference = sum(&right).minus(sum(&damaged));
+                let [first, end] =
+                    run_that_explains(&damaged, &other, difference, order).expect("a run");
+                let run = first as usize..end as usize;
+                damaged[run.clone()].copy_from_slice(&other[run]);
+                assert!(damaged == right, "{order:?} {len}");
+                // An image that lacks the right bytes explains nothing.
+                other[200] ^= 1;
+                assert_eq!(run_that_explains(&right, &other, difference, order), None);
+            }
+        }
+    }
+}
