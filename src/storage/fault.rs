@@ -422,6 +422,10 @@ impl File for FaultFile {
         self.inner.sector_bytes()
     }
 
+    fn most_write_bytes(&self) -> usize {
+        self.inner.most_write_bytes()
+    }
+
     fn device_characteristics(&self) -> DeviceCharacteristics {
         self.inner.device_characteristics()
     }

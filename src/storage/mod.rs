@@ -228,6 +228,12 @@ pub trait File: std::fmt::Debug {
         4096
     }
 
+    /// Most bytes of neighbouring pages that one write should have; a page is always written whole.
+    /// SQLite's own VFSes may count on writes of one page, as its checksum VFS does.
+    fn most_write_bytes(&self) -> usize {
+        1 << 18
+    }
+
     /// What the device promises.
     fn device_characteristics(&self) -> DeviceCharacteristics {
         DeviceCharacteristics { powersafe_overwrite: true, sequential: false }

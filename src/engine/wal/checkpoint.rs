@@ -100,9 +100,6 @@ pub struct Rot {
     pub last_good_commit: u32,
 }
 
-/// Most bytes of neighbouring pages that one write takes to the database, at least one page.
-const RUN_BYTES: usize = 1 << 18;
-
 /// A page, and its newest frame.
 type Pair = (Pgno, FrameNo);
 
@@ -365,7 +362,7 @@ impl Wal<'_> {
         let page_size = request.page_size;
         let page_len = page_size.in_memory();
         let total_bytes = pairs.len() as u64 * page_size.bytes_u64();
-        let mut run = zeroed((RUN_BYTES / page_len).max(1) * page_len)?;
+        let mut run = zeroed((self.database.most_write_bytes() / page_len).max(1) * page_len)?;
         let (mut first, mut pages) = (Pgno(0), 0_u32);
         let mut copied = 0;
         for (done, &(page, frame)) in (0_u64..).zip(pairs) {

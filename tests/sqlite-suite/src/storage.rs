@@ -231,6 +231,11 @@ impl File for ForeignFile {
         self.access
     }
 
+    /// One page: a VFS of SQLite's sees each page written by itself, and the tests count on it.
+    fn most_write_bytes(&self) -> usize {
+        0
+    }
+
     fn sector_bytes(&self) -> u32 {
         u32::try_from(unsafe { ws_sector_bytes(self.file) }).unwrap_or(512)
     }
