@@ -11,7 +11,7 @@ use crate::format::{Checksum, FrameNo, PageSize, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::{self, File};
 
-use super::link::Link;
+use super::link::{Judged, Link};
 use super::state::StateFold;
 use super::{Examination, LogShape};
 
@@ -35,6 +35,93 @@ struct Page {
     before_stop: Option<Checksum>,
     newest: Checksum,
     any_equals_database: bool,
+}
+
+/// The last commit behind the stop up to which the database file has all that the log holds: the log
+/// was copied that far before it was damaged, and no frame up to there is needed. `None` where the
+/// comparison does not show that.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn copied_to(
+    log: &dyn File,
+    database: &dyn File,
+    examination: &Examination,
+    watch: &dyn Watch,
+) -> Result<Option<FrameNo>, scan::Error> {
+    let (Some(shape), Some(last)) = (examination.shape, examination.tail.last_lost_commit) else {
+        return Ok(None);
+    };
+    let mut copied = Copied {
+        database,
+        shape,
+        stop: examination.tail.stop,
+        pages: HashMap::new(),
+        open: Vec::new(),
+        to: None,
+    };
+    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
+    for facts in shape.facts(log, FrameNo::FIRST..shape.extent.end(), watch) {
+        let facts = facts?;
+        if let Some(slot) = fold.push(facts) {
+            copied.push(&slot.judged)?;
+        }
+        if facts.frame > last {
+            return Ok(copied.to);
+        }
+    }
+    if let Some(slot) = fold.finish() {
+        copied.push(&slot.judged)?;
+    }
+    Ok(copied.to)
+}
+
+/// Walks over a log and asks at each commit whether the database file has that state.
+struct Copied<'a> {
+    database: &'a dyn File,
+    shape: LogShape,
+    stop: FrameNo,
+    /// What the file has of each page, and whether that is its newest intact frame, and whether that
+    /// frame lies behind the stop.
+    pages: HashMap<Pgno, (Option<Checksum>, bool, bool)>,
+    /// Pages and sums of the transaction that is being read.
+    open: Vec<(Pgno, Option<Checksum>, bool)>,
+    to: Option<FrameNo>,
+}
+
+impl Copied<'_> {
+    fn push(&mut self, judged: &Judged) -> Result<(), storage::Error> {
+        let (facts, header) = (&judged.facts, &judged.header);
+        let behind = facts.frame >= self.stop;
+        if judged.link == Link::Linked {
+            let sum = self.shape.joiner().image_sum(facts);
+            self.open.push((header.page, Some(sum), behind));
+        } else if judged.is_proven() || judged.page_without_image().is_some() {
+            // What this page should hold is not at hand without its correction.
+            self.open.push((header.page, None, behind));
+        }
+        if !judged.is_proven() || header.commit_size_pages == 0 {
+            return Ok(());
+        }
+        for (page, sum, behind) in std::mem::take(&mut self.open) {
+            let Some(sum) = sum else {
+                self.pages.remove(&page);
+                continue;
+            };
+            let in_file = match self.pages.get(&page) {
+                Some((in_file, ..)) => *in_file,
+                None => page_sum(self.database, page, self.shape.page_size(), &self.shape)?,
+            };
+            self.pages.insert(page, (in_file, in_file == Some(sum), behind));
+        }
+        self.pages.retain(|page, _| page.0 <= header.commit_size_pages);
+        let all_there = self.pages.values().all(|(_, same, _)| *same);
+        if facts.frame >= self.stop && all_there && self.pages.values().any(|(.., behind)| *behind)
+        {
+            self.to = Some(facts.frame);
+        }
+        Ok(())
+    }
 }
 
 /// Compares the pages behind the stop of a damaged log with those in `database`.

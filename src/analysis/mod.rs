@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod state;
 mod tail;
 pub mod transactions;
+pub mod view;
 
 pub use examine::{Error, Examination, HeaderStatus, Verdict, examine, examine_beside};
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};

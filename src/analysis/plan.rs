@@ -12,6 +12,7 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
+use super::copied;
 use super::correction::{Correction, Corrections, Word};
 use super::cure::{Cure, Cured, ImageSource};
 use super::link::{Fault, Link};
@@ -24,6 +25,12 @@ use super::{Examination, LogShape, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// Puts the pages back that a hot rollback journal holds.
+    RollBackJournal,
+    /// Sets a journal aside whose transaction had committed.
+    SetJournalAside,
+    /// Leaves out what the database file has already.
+    SkipCopied,
     /// Takes page size, byte order, salts and sums from the frames.
     RestoreHeader,
     /// Puts the salts of the generation into a frame.
@@ -120,6 +127,7 @@ impl Plan {
     pub fn of(
         log: &dyn File,
         examination: &Examination,
+        database: Option<&dyn File>,
         watch: &dyn Watch,
     ) -> Result<Self, snapshot::Error> {
         let Some(shape) = &examination.shape else { return Ok(Self::default()) };
@@ -129,7 +137,11 @@ impl Plan {
         } else {
             snapshot(log, shape, prefix, Target::Last, watch)?
         };
-        let mut planner = Planner::new(seen, shape, examination);
+        let copied_to = match database {
+            Some(database) => copied::copied_to(log, database, examination, watch)?,
+            None => None,
+        };
+        let mut planner = Planner::new(seen, shape, examination, copied_to);
         planner.read(log, watch)?;
         Ok(planner.finish())
     }
@@ -152,12 +164,19 @@ struct Planner<'a> {
     /// How likely it is that some cure fits by chance.
     chance: f64,
     transactions_before: u32,
+    /// The database file has everything up to this commit.
+    copied_to: Option<FrameNo>,
     /// Frames of this generation behind the last commit that do not follow.
     torn_tail: bool,
 }
 
 impl<'a> Planner<'a> {
-    fn new(seen: Snapshot, shape: &'a LogShape, examination: &'a Examination) -> Self {
+    fn new(
+        seen: Snapshot,
+        shape: &'a LogShape,
+        examination: &'a Examination,
+        copied_to: Option<FrameNo>,
+    ) -> Self {
         let transactions_before = seen.to_txn;
         let current = Restored { snapshot: seen, fixes: BTreeMap::new() };
         Self {
@@ -172,6 +191,7 @@ impl<'a> Planner<'a> {
             corrected_words: 0,
             chance: 0.0,
             transactions_before,
+            copied_to,
             torn_tail: examination.verdict == Verdict::TornTail,
         }
     }
@@ -347,10 +367,35 @@ impl<'a> Planner<'a> {
         snapshot.to_frame = frame.0;
         snapshot.to_txn += 1;
         snapshot.db_size_pages = Some(size_pages);
+        if self.copied_to == Some(frame) {
+            self.skip_copied(frame);
+        }
         self.missing.retain(|page| page.0 <= size_pages);
         if self.missing.is_empty() && self.nameless.is_none() {
             self.complete = self.current.clone();
         }
+    }
+
+    /// Nothing up to here is needed from the log, damaged or not.
+    fn skip_copied(&mut self, frame: FrameNo) {
+        self.current.snapshot.pages.clear();
+        self.current.fixes.clear();
+        self.missing.clear();
+        self.nameless = None;
+        (self.corrected_words, self.chance) = (0, 0.0);
+        self.steps.retain(|step| step.action == Action::RestoreHeader);
+        self.steps.push(Step {
+            action: Action::SkipCopied,
+            frame: Some(frame),
+            pages: Vec::new(),
+            lossless: true,
+            proof: Some(Proof::Evidence),
+            reason:
+                "the database file has every page as of this frame: the log was copied before it \
+                     was damaged"
+                    .to_owned(),
+            gains: "no frame up to here is needed".to_owned(),
+        });
     }
 
     fn finish(mut self) -> Plan {

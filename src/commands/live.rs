@@ -35,6 +35,18 @@ pub struct Reading {
 /// # Errors
 /// When reading fails, or the log keeps changing.
 pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
+    read_log_beside(files, None, context)
+}
+
+/// As [`read_log`], with `database` instead of the file beside the log as the witness.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn read_log_beside(
+    files: &Files,
+    database: Option<&dyn File>,
+    context: &Context,
+) -> Result<Option<Reading>> {
     let mut before: Option<Examination> = None;
     for restart in 0..MAX_RESTARTS {
         if restart > 0 {
@@ -42,8 +54,9 @@ pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
         }
         let attached = is_attached(files, context)?;
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
-        let database = files.open_database(context.vfs)?;
-        let examination = match examine_beside(file.as_ref(), database.as_deref(), context.watch) {
+        let beside = files.open_database(context.vfs)?;
+        let witness = database.or(beside.as_deref());
+        let examination = match examine_beside(file.as_ref(), witness, context.watch) {
             Ok(examination) => examination,
             Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
             Err(error) => return Err(error.into()),

@@ -1,45 +1,57 @@
 //! `repair`: a plan of what can be got back of a damaged log, and the database that it gives.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::analysis::Verdict;
 use crate::analysis::plan::{Action, Plan, Proof, Step};
-use crate::analysis::{LogShape, Verdict};
+use crate::analysis::view::View;
+use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
 use crate::output::{Paint, Report, Tone, write_report};
-use crate::repair::replay;
-use crate::storage::File;
+use crate::repair::offline::{self, Offline};
+use crate::repair::replay::{self, SetAside};
+use crate::repair::undo;
 use crate::storage::new_file::{Existing, NewFile};
 
 use super::Context;
 use super::blockers;
 use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files, open_if_there};
+use super::files::{FileArgs, Files};
 use super::live::{self, Reading};
 use super::replay::rails;
+
+use base::Base;
+
+mod base;
 
 /// Get back what SQLite would drop of a damaged log
 ///
 /// Prints a plan: which frames are damaged, what proves their right bytes, what is left out because a
-/// later frame writes the page again, and whether the result equals what was written (lossless).
-/// With --apply the result is written to a new database (--output); the damaged files stay as they
-/// are. A plan that loses something is carried out with --accept-loss only, and gives the newest
-/// state that is complete.
+/// later frame writes the page again, and whether the result equals what was written (lossless). A
+/// hot rollback journal is part of it. With --apply the result is written: to a new database
+/// (--output; the damaged files stay as they are), or into the database itself (--in-place; what is
+/// overwritten goes into an undo set first, and the log goes there afterwards). A plan that loses
+/// something is carried out with --accept-loss only.
 #[derive(Args, Clone, Debug)]
 pub struct Repair {
     /// A database, its log (-wal) or its wal-index (-shm)
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// Carry the plan out
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "target")]
     pub apply: bool,
     /// Write the result to this new file
-    #[arg(short, long, value_name = "NEW", requires = "apply")]
+    #[arg(short, long, value_name = "NEW", requires = "apply", group = "target")]
     pub output: Option<PathBuf>,
+    /// Write the result into the database itself, undo set first
+    #[arg(long, requires = "apply", group = "target")]
+    pub in_place: bool,
     /// Replace an existing output
     #[arg(long, requires = "output")]
     pub force: bool,
@@ -73,8 +85,17 @@ pub struct RepairReport {
     pub transactions_after: u32,
     /// The result was written.
     pub applied: bool,
-    /// Where.
+    /// Where, or where it would be.
     pub output: Option<String>,
+    /// The undo set; `None` when nothing was overwritten.
+    pub undo: Option<String>,
+}
+
+/// What the plan is made from, and what it is.
+struct Prepared {
+    base: Option<Base>,
+    reading: Option<Reading>,
+    plan: Plan,
 }
 
 impl Repair {
@@ -84,27 +105,16 @@ impl Repair {
     /// When a safety rail refuses, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let base = files.database.as_deref();
-        if let Some(output) = &self.output {
-            rails::output_is_free(output, &files, base, self.force, context)?;
-            self.nobody_is_attached(&files, context)?;
-        }
-        rails::journal_is_cold(&files, context)?;
-        let reading = live::read_log(&files, context)?;
-        let base_file = open_if_there(context.vfs, base)?;
-        if base_file.is_none() && reading.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
-        }
-        let plan = match &reading {
-            Some(Reading { file, examination }) => {
-                Plan::of(file.as_ref(), examination, context.watch)
-                    .with_context(|| files.wal.display().to_string())?
-            }
-            None => Plan::default(),
+        let offline = self.pass_rails(&files, context)?;
+        let prepared = self.prepare(&files, context)?;
+        let Prepared { reading, plan, .. } = &prepared;
+        let target = match (&self.output, self.in_place) {
+            (Some(output), _) => Some(output.as_path()),
+            (None, true) => files.database.as_deref(),
+            (None, false) => None,
         };
         let mut report = RepairReport {
-            database: base.map(|path| path.display().to_string()),
+            database: files.database.as_deref().map(|path| path.display().to_string()),
             wal: reading.as_ref().map(|_| files.wal.display().to_string()),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
             lossless: plan.is_lossless(),
@@ -113,32 +123,80 @@ impl Repair {
             transactions_after: plan.restored.snapshot.to_txn,
             plan: plan.steps.clone(),
             applied: false,
-            output: self.output.as_deref().map(|path| path.display().to_string()),
+            output: target.map(|path| path.display().to_string()),
+            undo: None,
         };
-        let exit = self.carry_out(&mut report, &plan, reading.as_ref(), &files, context)?;
+        let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
         write_report(&mut context.output, &report)?;
         Ok(exit)
+    }
+
+    fn pass_rails(&self, files: &Files, context: &Context) -> Result<Option<Offline>> {
+        if let Some(output) = &self.output {
+            rails::output_is_free(output, files, files.database.as_deref(), self.force, context)?;
+            self.nobody_is_attached(files, context)?;
+        }
+        if !self.in_place {
+            rails::no_change_was_cut_off(files, context)?;
+            return Ok(None);
+        }
+        rails::log_is_its_own(files)?;
+        let database = files.database.as_deref().unwrap_or(&self.path);
+        let offline = offline::prove(context.vfs, database, files.shm.as_deref())
+            .with_context(|| format!("{}: in place needs it alone", database.display()))?;
+        undo::make_way(context.vfs, offline.database.as_ref())?;
+        Ok(Some(offline))
+    }
+
+    fn prepare(&self, files: &Files, context: &Context) -> Result<Prepared> {
+        let base = Base::open(files, context)?;
+        let witness = base.as_ref().map(Base::file);
+        let reading = live::read_log_beside(files, witness, context)?;
+        if base.is_none() && reading.is_none() {
+            let found = "no such file".to_owned();
+            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+        }
+        let mut plan = match &reading {
+            Some(Reading { file, examination }) => {
+                Plan::of(file.as_ref(), examination, witness, context.watch)
+                    .with_context(|| files.wal.display().to_string())?
+            }
+            None => Plan::default(),
+        };
+        if let Some(step) = base.as_ref().and_then(Base::step) {
+            plan.steps.insert(0, step);
+        }
+        Ok(Prepared { base, reading, plan })
     }
 
     fn carry_out(
         &self,
         report: &mut RepairReport,
-        plan: &Plan,
-        reading: Option<&Reading>,
+        prepared: &Prepared,
+        offline: Option<&Offline>,
         files: &Files,
         context: &Context,
     ) -> Result<Exit> {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
+        let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {
-            return Ok(if damaged { Exit::Found } else { Exit::Done });
+            return Ok(if damaged || hot { Exit::Found } else { Exit::Done });
         }
         if !report.lossless && !self.accept_loss {
             return Ok(Exit::Refused);
         }
-        let shape = reading.and_then(|reading| reading.examination.shape);
-        let log = reading.map(|reading| reading.file.as_ref());
-        self.write(plan, log.zip(shape.as_ref()), files, context)?;
-        report.applied = true;
+        match (&self.output, offline) {
+            (Some(output), _) => {
+                self.write_new(prepared, output, files, context)?;
+                report.applied = true;
+            }
+            (None, Some(offline)) if !report.plan.is_empty() => {
+                self.write_in_place(prepared, offline, files, context)?;
+                report.undo = Some(undo::path_of(offline.database.path()).display().to_string());
+                report.applied = true;
+            }
+            (None, _) => {}
+        }
         Ok(if report.lossless { Exit::Done } else { Exit::Found })
     }
 
@@ -157,51 +215,84 @@ impl Repair {
         Err(Failure::refused(database, why, "stop it, or repair a copy of all files").into())
     }
 
-    fn write(
+    /// The result, if something differs from the base; passes the last rails.
+    fn view<'a>(
         &self,
-        plan: &Plan,
-        log: Option<(&dyn File, &LogShape)>,
+        prepared: &'a Prepared,
+        pages: &'a BTreeSet<Pgno>,
+        files: &'a Files,
+    ) -> Result<Option<View<'a>>> {
+        let base = prepared.base.as_ref();
+        let base_file = base.map(Base::file);
+        let restored = &prepared.plan.restored;
+        let shape = prepared.reading.as_ref().and_then(|read| read.examination.shape.as_ref());
+        let log = prepared.reading.as_ref().map(|read| read.file.as_ref()).zip(shape);
+        let page_size = match (shape, base) {
+            (Some(shape), _) => shape.page_size(),
+            (None, Some(base)) => base.page_size,
+            (None, None) => return Ok(None),
+        };
+        if let Some((log, shape)) = log.filter(|_| restored.snapshot.to_frame > 0) {
+            let snapshot = &restored.snapshot;
+            let rails = rails::Rails { files, log, shape, snapshot, base: base_file };
+            rails.base_fits(false)?;
+            rails.growth_is_plausible()?;
+        }
+        Ok(Some(View {
+            page_size,
+            log,
+            snapshot: &restored.snapshot,
+            fixes: &restored.fixes,
+            base: base_file,
+            base_pages: pages,
+        }))
+    }
+
+    fn write_new(
+        &self,
+        prepared: &Prepared,
+        output: &Path,
         files: &Files,
         context: &Context,
     ) -> Result<()> {
-        let Some(output) = &self.output else { return Ok(()) };
         let base = files.database.as_deref();
-        let base_file = open_if_there(context.vfs, base)?;
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let file = NewFile::beside(output)?;
-        if let Some(base) = &base_file {
-            replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
+        if let Some(base) = &prepared.base {
+            // With what a journal puts back: no page of it needs to be written again.
+            replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
         }
-        let restored = &plan.restored;
-        match log.filter(|_| restored.snapshot.to_frame > 0) {
+        match self.view(prepared, &BTreeSet::new(), files)? {
+            Some(view) => replay::finish_new_file(&view, file, existing, base, context.watch)?,
             None => file.publish(existing, base)?,
-            Some((log, shape)) => {
-                let rails = rails::Rails {
-                    files,
-                    log,
-                    shape,
-                    snapshot: &restored.snapshot,
-                    base: base_file.as_deref(),
-                };
-                rails.base_fits(false)?;
-                rails.growth_is_plausible()?;
-                let replay = replay::Replay {
-                    log,
-                    shape,
-                    snapshot: &restored.snapshot,
-                    fixes: &restored.fixes,
-                    base: base_file.as_deref(),
-                };
-                replay::finish_new_file(&replay, file, existing, base, context.watch)?;
-            }
         }
         Ok(())
+    }
+
+    fn write_in_place(
+        &self,
+        prepared: &Prepared,
+        offline: &Offline,
+        files: &Files,
+        context: &Context,
+    ) -> Result<()> {
+        let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
+        let Some(view) = self.view(prepared, &pages, files)? else { return Ok(()) };
+        let sidecars = SetAside {
+            wal: Some(&files.wal),
+            journal: prepared.base.as_ref().and_then(|base| base.journal.as_deref()),
+            shm: files.shm.as_deref(),
+        };
+        Ok(replay::in_place(context.vfs, &view, offline, sidecars)?)
     }
 }
 
 impl Action {
     fn words(self) -> &'static str {
         match self {
+            Self::RollBackJournal => "roll the journal back",
+            Self::SetJournalAside => "set the journal aside",
+            Self::SkipCopied => "start from the database file",
             Self::RestoreHeader => "restore the header",
             Self::RestoreSalt => "restore the salts",
             Self::RestoreChecksum => "restore the checksum",
@@ -244,16 +335,23 @@ impl Report for RepairReport {
             )?;
         }
         match (&self.output, self.applied) {
-            (Some(output), true) if self.lossless => writeln!(to, "Wrote {output}, without loss."),
-            (Some(output), true) => writeln!(to, "Wrote {output}, with the loss named above."),
+            (Some(output), true) if self.lossless => writeln!(to, "Wrote {output}, without loss.")?,
+            (Some(output), true) => writeln!(to, "Wrote {output}, with the loss named above.")?,
+            (Some(_), false) if self.plan.is_empty() => writeln!(to, "Nothing was written.")?,
             (Some(_), false) => {
-                writeln!(to, "Nothing was written: the plan loses something (--accept-loss).")
+                writeln!(to, "Nothing was written: the plan loses something (--accept-loss).")?;
             }
-            (None, _) if self.plan.is_empty() => Ok(()),
+            (None, _) if self.plan.is_empty() => {}
             (None, _) => {
                 let database = self.database.as_deref().unwrap_or(name);
-                writeln!(to, "Next: walsmith repair {database} --apply --output NEW")
+                writeln!(to, "Next: walsmith repair {database} --apply --output NEW")?;
             }
         }
+        if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
+            writeln!(to, "The old state is kept in {undo}.")?;
+            writeln!(to, "Back: walsmith undo {database}")?;
+            writeln!(to, "Forget it: walsmith undo --discard {database}")?;
+        }
+        Ok(())
     }
 }

@@ -8,12 +8,13 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::analysis::snapshot::{Snapshot, Target, snapshot};
+use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, Salts};
 use crate::output::quantity::{counted, grouped};
 use crate::output::{Paint, Report, write_report};
 use crate::repair::offline::{self, Offline};
-use crate::repair::replay::{self, Log};
+use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
@@ -121,11 +122,15 @@ impl Replay {
         if offline.is_none() && self.target() != Target::Last {
             rails::past_state_is_stable(&files, context)?;
         }
+        match &offline {
+            Some(offline) => undo::make_way(context.vfs, offline.database.as_ref())?,
+            None => rails::no_change_was_cut_off(&files, context)?,
+        }
         let plan = self.plan(&files, base.as_deref(), context)?;
         let (plan, undo) = match (&offline, &self.output) {
             _ if self.dry_run => (plan, None),
             (Some(offline), _) => {
-                let undo = self.write_in_place(&plan, offline, &files)?;
+                let undo = self.write_in_place(&plan, offline, &files, context)?;
                 (plan, undo)
             }
             (None, Some(output)) => {
@@ -231,15 +236,17 @@ impl Replay {
         plan: &Plan,
         offline: &Offline,
         files: &Files,
+        context: &Context,
     ) -> Result<Option<String>> {
         let Some((log, shape)) = &plan.log else { return Ok(None) };
-        let fate = match self.keep_wal {
-            true => Log::Keep,
-            false => Log::SetAside { shm: files.shm.as_deref() },
+        let view =
+            View::plain(log.as_ref(), shape, &plan.snapshot, Some(offline.database.as_ref()));
+        let sidecars = match self.keep_wal {
+            true => SetAside::default(),
+            false => SetAside { wal: Some(&files.wal), shm: files.shm.as_deref(), journal: None },
         };
-        let replay = replay::Replay::plain(log.as_ref(), shape, &plan.snapshot);
-        replay::in_place(&replay, offline, fate)?;
-        Ok(Some(undo::directory(offline.database.path()).display().to_string()))
+        replay::in_place(context.vfs, &view, offline, sidecars)?;
+        Ok(Some(undo::path_of(offline.database.path()).display().to_string()))
     }
 
     /// Copies the base first and reads the log after it: the other order would miss what a running
@@ -257,7 +264,8 @@ impl Replay {
         let mut before = first;
         for _ in 0..MAX_RESTARTS {
             let file = NewFile::beside(output)?;
-            if let Some(base) = open_if_there(context.vfs, base)? {
+            let base_file = open_if_there(context.vfs, base)?;
+            if let Some(base) = &base_file {
                 replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
             }
             let plan = self.plan(files, base, context)?;
@@ -268,8 +276,9 @@ impl Replay {
             match &plan.log {
                 None => file.publish(existing, base)?,
                 Some((log, shape)) => {
-                    let replay = replay::Replay::plain(log.as_ref(), shape, &plan.snapshot);
-                    replay::finish_new_file(&replay, file, existing, base, context.watch)?;
+                    let base_file = base_file.as_deref();
+                    let view = View::plain(log.as_ref(), shape, &plan.snapshot, base_file);
+                    replay::finish_new_file(&view, file, existing, base, context.watch)?;
                 }
             }
             return Ok(plan);

@@ -1,15 +1,16 @@
 //! `undo`: puts back what an in-place command has overwritten.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::output::quantity::counted;
+use crate::output::quantity::{bytes, counted};
 use crate::output::{Paint, Report, write_report};
-use crate::repair::{offline, undo};
+use crate::repair::offline;
+use crate::repair::undo::{self, Set, Stage, Trust};
 
 use super::Context;
 use super::failure::{Exit, Failure};
@@ -17,63 +18,129 @@ use super::files::{FileArgs, Files, with_suffix};
 
 /// Put back what an in-place command has overwritten
 ///
-/// `replay --in-place` keeps the old bytes and the log in the directory DATABASE-walsmith-undo. This
-/// puts them back, bit for bit, and removes the directory. Nobody else may have the database open.
+/// `replay --in-place` and `repair --apply --in-place` keep the old bytes in the file
+/// DATABASE-walsmith-undo, and the log and the rollback journal beside it. This puts them back, bit
+/// for bit, and removes the set. Nobody else may have the database open, and it must not have been
+/// written since.
 #[derive(Args, Clone, Debug)]
 pub struct Undo {
     /// The database
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Forget the old state instead: remove the undo set and keep the database as it is
+    /// Show what the undo set holds, and change nothing
     #[arg(long)]
+    pub list: bool,
+    /// Forget the old state instead: remove the undo set and keep the database as it is
+    #[arg(long, conflicts_with = "list")]
     pub discard: bool,
+    /// Put the old bytes back although the database was written since
+    #[arg(long, conflicts_with_all = ["list", "discard"])]
+    pub force: bool,
 }
 
-/// What was done.
+/// What was done, and with what.
 #[derive(Debug, Serialize)]
 pub struct Undone {
     /// The database.
     pub database: String,
-    /// Ranges written back; `None` when the set was discarded.
+    /// Ranges written back; `None` when nothing was put back.
     pub restored_records: Option<u64>,
     /// The set was removed without using it.
     pub discarded: bool,
+    /// The set as it was found.
+    pub set: SetReport,
+}
+
+/// An undo set.
+#[derive(Debug, Serialize)]
+pub struct SetReport {
+    /// Its file.
+    pub path: String,
+    /// How far the change that it belongs to has come; `None` where its bytes do not tell.
+    pub stage: Option<Stage>,
+    /// Ranges of the database that it holds.
+    pub records: Option<u64>,
+    /// Size of the database before the change.
+    pub size_before_bytes: Option<u64>,
+    /// Size of the database after the change.
+    pub size_after_bytes: Option<u64>,
+    /// The log that it keeps; `None` without one.
+    pub wal: Option<String>,
+    /// The rollback journal that it keeps; `None` without one.
+    pub journal: Option<String>,
 }
 
 impl Undo {
     /// Runs the command.
     ///
     /// # Errors
-    /// When there is no undo set, it is damaged, or somebody has the database open.
+    /// When there is no undo set, it is damaged, the database was written since, or somebody has it
+    /// open.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
         let database = files.database.clone().unwrap_or_else(|| self.path.clone());
-        if !context.vfs.exists(&undo::directory(&database))? {
+        let vfs = context.vfs;
+        let kept = [undo::path_of(&database), undo::kept_wal(&database)];
+        let is_there = kept.iter().map(|path| vfs.exists(path)).collect::<Result<Vec<_>, _>>()?;
+        if !is_there.contains(&true) {
             return Err(Failure::unsupported(&database, "there is no undo set beside it").into());
         }
-        let mut restored_records = None;
-        if self.discard {
-            undo::discard(context.vfs, &database)?;
-        } else {
-            let offline = offline::prove(context.vfs, &database, files.shm.as_deref())
-                .with_context(|| format!("{}: undo needs it alone", database.display()))?;
-            let wal = with_suffix(&database, "-wal");
-            let kept = context.vfs.exists(&undo::kept_wal(&database))?;
-            if kept && context.vfs.exists(&wal)? {
-                let why = "a new log stands beside it, and the old one would replace it";
-                let hint = format!("move {} away first", wal.display());
-                return Err(Failure::refused(&database, why, hint).into());
-            }
-            let records = undo::restore(context.vfs, offline.database.as_ref(), &wal)?;
-            restored_records = Some(records);
-        }
-        let report = Undone {
+        let mut report = Undone {
             database: database.display().to_string(),
-            restored_records,
+            restored_records: None,
             discarded: self.discard,
+            set: self.set_report(&database, context)?,
         };
+        if self.discard {
+            // Under the same proof: it could be in use by an in-place command at this moment.
+            let _offline = self.prove(&database, &files, context)?;
+            undo::discard(vfs, &database)?;
+        } else if !self.list {
+            let offline = self.prove(&database, &files, context)?;
+            for (kept, suffix) in
+                [(undo::kept_wal(&database), "-wal"), (undo::kept_journal(&database), "-journal")]
+            {
+                let own = with_suffix(&database, suffix);
+                if vfs.exists(&kept)? && vfs.exists(&own)? {
+                    let why = format!("a new {} stands beside it", own.display());
+                    let hint = "the old one would replace it: move it away first";
+                    return Err(Failure::refused(&database, why, hint).into());
+                }
+            }
+            let trust = if self.force { Trust::Anything } else { Trust::Unchanged };
+            let restored = match Set::open(vfs, &database)? {
+                Some(set) => set.restore(vfs, offline.database.as_ref(), trust)?,
+                None => 0,
+            };
+            report.restored_records = Some(restored);
+        }
         write_report(&mut context.output, &report)?;
         Ok(Exit::Done)
+    }
+
+    fn prove(&self, database: &Path, files: &Files, context: &Context) -> Result<offline::Offline> {
+        offline::prove(context.vfs, database, files.shm.as_deref())
+            .with_context(|| format!("{}: undo needs it alone", database.display()))
+    }
+
+    fn set_report(&self, database: &Path, context: &Context) -> Result<SetReport> {
+        let set = match Set::look(context.vfs, database) {
+            // A damaged set can still be discarded.
+            Err(undo::Error::Damaged { .. }) if self.discard => None,
+            set => set?,
+        };
+        let kept = |path: PathBuf| -> Result<Option<String>> {
+            Ok(context.vfs.exists(&path)?.then(|| path.display().to_string()))
+        };
+        Ok(SetReport {
+            path: undo::path_of(database).display().to_string(),
+            stage: set.as_ref().map(|set| set.stage),
+            records: set.as_ref().map(Set::records),
+            size_before_bytes: set.as_ref().map(Set::size_before_bytes),
+            size_after_bytes: set.as_ref().map(Set::size_after_bytes),
+            wal: kept(undo::kept_wal(database))?,
+            journal: kept(undo::kept_journal(database))?,
+        })
     }
 }
 
@@ -81,12 +148,35 @@ impl Report for Undone {
     const COMMAND: &'static str = "undo";
 
     fn human(&self, to: &mut dyn Write, _paint: &Paint, _width: Option<u16>) -> io::Result<()> {
-        match self.restored_records {
-            Some(records) => {
-                let records = counted(records, "range");
-                writeln!(to, "{}: {records} and the size are as they were.", self.database)
-            }
-            None => writeln!(to, "{}: the undo set is gone.", self.database),
+        if let Some(records) = self.restored_records {
+            let records = counted(records, "range");
+            return writeln!(to, "{}: {records} and the size are as they were.", self.database);
         }
+        if self.discarded {
+            return writeln!(to, "{}: the undo set is gone.", self.database);
+        }
+        let set = &self.set;
+        let stage = match set.stage {
+            Some(Stage::Writing) => "of a change that was cut off: the database is half written",
+            Some(Stage::Done) => "of a complete change",
+            Some(Stage::Restored) => "the old bytes are back already; undo again to finish",
+            None => "of a change that never began",
+        };
+        writeln!(to, "{}: {stage}", set.path)?;
+        if let (Some(records), Some(before), Some(after)) =
+            (set.records, set.size_before_bytes, set.size_after_bytes)
+        {
+            let records = counted(records, "range");
+            writeln!(
+                to,
+                "  {records} of the database, {} before, {} after",
+                bytes(before),
+                bytes(after)
+            )?;
+        }
+        for kept in [&set.wal, &set.journal].into_iter().flatten() {
+            writeln!(to, "  {kept}")?;
+        }
+        writeln!(to, "Back: walsmith undo {}", self.database)
     }
 }

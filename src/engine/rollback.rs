@@ -76,6 +76,30 @@ pub fn roll_back(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<R
     Ok(done)
 }
 
+/// Plays the transaction of `journal` back into `target`, a copy or an overlay of `database`, if the
+/// journal is hot; neither journal nor database is touched. The caller holds SHARED on `database`, or
+/// knows that nobody writes it.
+///
+/// # Errors
+/// What the storage reports.
+pub fn preview(
+    vfs: &dyn Vfs,
+    database: &dyn File,
+    journal: &Path,
+    target: &dyn File,
+) -> Result<RolledBack> {
+    if !has_hot_journal(vfs, database, journal)? {
+        return Ok(RolledBack::Cold);
+    }
+    let file = vfs.open(journal, OpenMode::ReadOnly)?;
+    if let Some(name) = super_journal_of(file.as_ref())?
+        && is_missing(vfs, &name)?
+    {
+        return Ok(RolledBack::Committed);
+    }
+    Journal::of(file.as_ref(), database)?.play(target)
+}
+
 fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {
     // Somebody else may have rolled it back before EXCLUSIVE was ours. SQLite asks only whether it is
     // still there, and would delete one that was finished with zeros meanwhile.

@@ -1,40 +1,19 @@
-//! Applies a snapshot of a log to a database, as SQLite's checkpoint would (wal.c walCheckpoint).
+//! Writes a view of a database into a new file or into the database itself, as SQLite's checkpoint
+//! would (wal.c walCheckpoint).
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::analysis::LogShape;
-use crate::analysis::cure::{Cure, ImageSource};
-use crate::analysis::plan::Fix;
-use crate::analysis::snapshot::Snapshot;
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
-use crate::scan::Watch;
-use crate::storage::new_file::{self, Existing, NewFile};
-use crate::storage::{self, File, SyncKind};
+use crate::analysis::view::{self, View};
+use crate::format::Pgno;
+use crate::scan::{Nobody, Watch};
+use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::{self, File, SyncDirectory, SyncKind, Vfs};
 
 use super::offline::Offline;
-use super::undo::{self, Overwritten};
+use super::undo::{self, Set, Stage, Trust};
 
 /// Bytes of the base that one read copies.
 const COPY_BYTES: u64 = 1 << 20;
-
-/// What to write: a snapshot, from the frames of a log.
-#[derive(Clone, Copy, Debug)]
-pub struct Replay<'a> {
-    /// The log.
-    pub log: &'a dyn File,
-    /// Its shape.
-    pub shape: &'a LogShape,
-    /// The pages and the size of the result.
-    pub snapshot: &'a Snapshot,
-    /// What is changed in the images of some frames.
-    pub fixes: &'a BTreeMap<FrameNo, Fix>,
-    /// The database file, where fixes take bytes from it.
-    pub base: Option<&'a dyn File>,
-}
-
-/// Nothing is changed.
-static NO_FIXES: BTreeMap<FrameNo, Fix> = BTreeMap::new();
 
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,24 +21,17 @@ pub enum Error {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    /// A page could not be had.
+    #[error(transparent)]
+    View(#[from] view::Error),
     /// The undo set could not be made.
     #[error(transparent)]
     Undo(#[from] undo::Error),
     /// The watcher asked to stop; nothing was changed.
     #[error("interrupted")]
     Interrupted,
-    /// A frame could not be read whole: the log was cut meanwhile.
-    #[error("{path}: frame {frame} at offset {offset_bytes}: the log was cut meanwhile")]
-    Shrunk {
-        /// The log.
-        path: String,
-        /// The frame.
-        frame: FrameNo,
-        /// Its offset.
-        offset_bytes: u64,
-    },
     /// A page did not read back as it was written.
-    #[error("{path}: page {page} does not read back as it was written; undo set kept")]
+    #[error("{path}: page {page} does not read back as it was written")]
     Check {
         /// The database.
         path: String,
@@ -68,81 +40,23 @@ pub enum Error {
     },
 }
 
-impl<'a> Replay<'a> {
-    /// A replay of frames as they are.
-    #[must_use]
-    pub fn plain(log: &'a dyn File, shape: &'a LogShape, snapshot: &'a Snapshot) -> Self {
-        Self { log, shape, snapshot, fixes: &NO_FIXES, base: None }
-    }
+/// Takes a page, its image and its offset in the database.
+type WritePage<'a> = dyn FnMut(Pgno, &[u8], u64) -> Result<(), Error> + 'a;
 
-    /// Size of the result in bytes; `None` when the snapshot is the base alone.
-    #[must_use]
-    pub fn size_bytes(&self) -> Option<u64> {
-        let page_bytes = self.shape.page_size().bytes_u64();
-        self.snapshot.db_size_pages.map(|pages| u64::from(pages) * page_bytes)
-    }
-
-    /// Writes every page of the snapshot through `write`, ascending.
-    fn pages(
-        &self,
-        watch: &dyn Watch,
-        mut write: impl FnMut(Pgno, &[u8], u64) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let page_size = self.shape.page_size();
-        let mut image = vec![0; page_size.in_memory()];
-        let total = self.snapshot.pages.len() as u64 * page_size.bytes_u64();
-        for (done, (&page, &frame)) in self.snapshot.pages.iter().enumerate() {
-            if done % 256 == 0
-                && watch.scanned(done as u64 * page_size.bytes_u64(), total).is_break()
-            {
-                return Err(Error::Interrupted);
-            }
-            self.image(page, frame, &mut image)?;
-            write(page, &image, page.offset_bytes(page_size))?;
+/// Gives every page of `view` that differs from the database file to `write`, ascending.
+fn changed_pages(view: &View, watch: &dyn Watch, write: &mut WritePage<'_>) -> Result<(), Error> {
+    let page_bytes = view.page_size.bytes_u64();
+    let mut image = vec![0; view.page_size.in_memory()];
+    let pages = view.changed_pages();
+    let total = pages.len() as u64 * page_bytes;
+    for (done, page) in (0_u64..).zip(pages) {
+        if done % 256 == 0 && watch.scanned(done * page_bytes, total).is_break() {
+            return Err(Error::Interrupted);
         }
-        Ok(())
+        view.read(page, &mut image)?;
+        write(page, &image, page.offset_bytes(view.page_size))?;
     }
-
-    /// The image of `page` in `frame` as it is to be written.
-    fn image(&self, page: Pgno, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
-        match self.fixes.get(&frame) {
-            None | Some(Fix::Cure(Cure::Header)) => self.read_image(frame, image),
-            Some(Fix::Cure(Cure::Moved(other))) => self.read_image(*other, image),
-            Some(Fix::Word(correction)) => {
-                self.read_image(frame, image)?;
-                correction.apply(image, self.shape.order);
-                Ok(())
-            }
-            Some(&Fix::Cure(Cure::Image { source, first_byte, end_byte })) => {
-                let mut other = vec![0; image.len()];
-                match (source, self.base) {
-                    (ImageSource::Frame(other_frame), _) => {
-                        self.read_image(other_frame, &mut other)?;
-                    }
-                    (ImageSource::Database, Some(base)) => {
-                        base.read_at(&mut other, page.offset_bytes(self.shape.page_size()))?;
-                    }
-                    (ImageSource::Database, None) => {}
-                }
-                self.read_image(frame, image)?;
-                let part = first_byte as usize..end_byte as usize;
-                if let (Some(to), Some(from)) = (image.get_mut(part.clone()), other.get(part)) {
-                    to.copy_from_slice(from);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn read_image(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
-        let slot = frame.offset_bytes(self.shape.page_size());
-        let read = self.log.read_at(image, slot + FRAME_HEADER_BYTES as u64)?;
-        if read < image.len() {
-            let path = self.log.path().display().to_string();
-            return Err(Error::Shrunk { path, frame, offset_bytes: slot });
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Copies the base into a new file, up to `limit_bytes`.
@@ -173,81 +87,90 @@ pub fn copy_base(
     Ok(())
 }
 
-/// Writes the pages of the snapshot over a copy of the base and publishes it.
+/// Writes the view over a copy of its base and publishes it.
 ///
 /// # Errors
 /// When a file fails or the watcher stops it; nothing appears at the target then.
 pub fn finish_new_file(
-    replay: &Replay,
+    view: &View,
     file: NewFile,
     existing: Existing,
     like: Option<&Path>,
     watch: &dyn Watch,
 ) -> Result<(), Error> {
-    replay.pages(watch, |_, image, offset| Ok(file.write_at(image, offset)?))?;
-    if let Some(size_bytes) = replay.size_bytes() {
-        file.truncate(size_bytes)?;
-    }
+    changed_pages(view, watch, &mut |_, image, offset| Ok(file.write_at(image, offset)?))?;
+    file.truncate(view.size_bytes()?)?;
     Ok(file.publish(existing, like)?)
 }
 
-/// What happens to the log after a replay in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log<'a> {
-    /// It stays where it is.
-    Keep,
-    /// It goes into the undo set, and a leftover wal-index goes away.
-    SetAside {
-        /// The wal-index.
-        shm: Option<&'a Path>,
-    },
+/// The sidecars that a change in place makes superfluous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAside<'a> {
+    /// The log goes into the undo set.
+    pub wal: Option<&'a Path>,
+    /// The rollback journal goes there, too.
+    pub journal: Option<&'a Path>,
+    /// The wal-index is deleted: the next opener rebuilds it.
+    pub shm: Option<&'a Path>,
 }
 
-/// Writes the snapshot into the database itself: undo set, pages, size, check, log.
+/// Writes the view into the database itself: undo set, pages, size, check, sidecars.
+/// [`undo::make_way`] has passed.
 ///
 /// # Errors
-/// Before the undo set is complete nothing was changed; after that `undo` puts everything back.
-pub fn in_place(replay: &Replay, offline: &Offline, log: Log) -> Result<(), Error> {
+/// When a step fails. The old state has been put back then, unless that failed, too: the undo set is
+/// still there in that case.
+pub fn in_place(
+    vfs: &dyn Vfs,
+    view: &View,
+    offline: &Offline,
+    sidecars: SetAside,
+) -> Result<(), Error> {
     let database = offline.database.as_ref();
-    undo::save(database, &overwritten(replay, database.size()?))?;
     // From here on an interrupt would only leave work for `undo`.
-    let nobody = &crate::scan::Nobody;
-    replay.pages(nobody, |_, image, offset| Ok(database.write_at(image, offset)?))?;
-    if let Some(size_bytes) = replay.size_bytes() {
-        database.truncate(size_bytes)?;
+    let mut set = Set::create::<Error>(vfs, database, view.size_bytes()?, &mut |write| {
+        changed_pages(view, &Nobody, &mut |_, image, offset| write(image, offset))
+    })?;
+    match write_in_place(vfs, view, database, sidecars, &mut set) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // It is still there if this fails, and says so to the next command.
+            let _ = set.restore(vfs, database, Trust::Anything);
+            Err(error)
+        }
     }
+}
+
+fn write_in_place(
+    vfs: &dyn Vfs,
+    view: &View,
+    database: &dyn File,
+    sidecars: SetAside,
+    set: &mut Set,
+) -> Result<(), Error> {
+    changed_pages(view, &Nobody, &mut |_, image, offset| Ok(database.write_at(image, offset)?))?;
+    database.truncate(view.size_bytes()?)?;
     database.sync(SyncKind::Full)?;
-    let mut written = vec![0; replay.shape.page_size().in_memory()];
-    replay.pages(nobody, |page, image, offset| {
-        let read = database.read_at(&mut written, offset)?;
-        if read < written.len() || written != image {
+    let mut written = vec![0; view.page_size.in_memory()];
+    changed_pages(view, &Nobody, &mut |page, image, offset| {
+        if database.read_at(&mut written, offset)? < written.len() || written != image {
             return Err(Error::Check { path: database.path().display().to_string(), page });
         }
         Ok(())
     })?;
-    match log {
-        Log::Keep => Ok(()),
-        Log::SetAside { shm } => {
-            new_file::rename(replay.log.path(), &undo::kept_wal(database.path()))?;
-            if let Some(shm) = shm.filter(|shm| shm.exists()) {
-                std::fs::remove_file(shm)
-                    .map_err(|source| storage::Error::new(storage::Verb::Delete, shm, source))?;
-            }
-            Ok(())
+    let path = database.path();
+    let kept = [(sidecars.wal, undo::kept_wal(path)), (sidecars.journal, undo::kept_journal(path))];
+    for (sidecar, kept) in kept {
+        if let Some(sidecar) = sidecar
+            && vfs.exists(sidecar)?
+        {
+            set.take(vfs, sidecar, &kept)?;
         }
     }
-}
-
-/// The ranges of the database that the replay overwrites or cuts off.
-fn overwritten(replay: &Replay, size_bytes: u64) -> Vec<Overwritten> {
-    let page_size = replay.shape.page_size();
-    let page = |page: &Pgno| Overwritten {
-        offset_bytes: page.offset_bytes(page_size),
-        length_bytes: page_size.bytes_u64(),
-    };
-    let mut ranges: Vec<Overwritten> = replay.snapshot.pages.keys().map(page).collect();
-    if let Some(end) = replay.size_bytes().filter(|&end| end < size_bytes) {
-        ranges.push(Overwritten { offset_bytes: end, length_bytes: size_bytes - end });
+    if let Some(shm) = sidecars.shm
+        && vfs.exists(shm)?
+    {
+        vfs.delete(shm, SyncDirectory::Yes)?;
     }
-    ranges
+    Ok(set.mark(Stage::Done)?)
 }

@@ -1,31 +1,41 @@
 //! The undo set: what an in-place change is about to overwrite, kept until somebody discards it.
 //!
-//! It is the directory `<database>-walsmith-undo`. The file `records` in it holds, little-endian:
+//! The file `<database>-walsmith-undo` holds, little-endian:
 //!
-//! | bytes | field |
-//! |---|---|
-//! | 16 | magic `walsmith-undo/1` and a zero |
-//! | 8 | size of the database before the change, in bytes |
-//! | 8 | number of records |
-//! | 4 | CRC-32 of the 32 bytes before |
-//! | each record: 8 | offset in the database |
-//! | 4 | length in bytes |
-//! | 4 | CRC-32 of offset, length and the old bytes |
-//! | length | the old bytes |
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 16 | magic `walsmith-undo/2` and a zero |
+//! | 16 | 8 | size of the database before the change, in bytes |
+//! | 24 | 8 | its size after the change |
+//! | 32 | 8 | number of records |
+//! | 40 | 4 | CRC-32 of the 40 bytes before |
+//! | 512 | 4 | stage: 0 writing, 1 done, 2 restored |
+//! | 516 | 4 | CRC-32 of the header's CRC-32 and the stage; zero with stage 0 |
+//! | 1024 | | the records |
+//! | each record: 0 | 8 | offset in the database |
+//! | 8 | 4 | length in bytes |
+//! | 12 | 4 | CRC-32 of what the change writes there |
+//! | 16 | 4 | CRC-32 of the 16 bytes before and the old bytes |
+//! | 20 | length | the old bytes |
 //!
-//! `records` appears whole or not at all, before the first byte of the database is changed. A log
-//! that the change makes superfluous is renamed to `wal` in the set, not copied.
+//! The header is written last, when the records are durable: without it nothing was changed yet. A log
+//! or journal that the change makes superfluous is renamed to `<database>-walsmith-undo-wal` or
+//! `-journal`, not copied. Each stage is durable before the step that needs it begins, so a run that
+//! was cut off anywhere is either finished by the next one or put back.
 
 use std::path::{Path, PathBuf};
 
-use crate::storage::new_file::{self, Existing, NewFile};
+use serde::Serialize;
+
 use crate::storage::{self, File, OpenMode, SyncDirectory, SyncKind, Vfs};
 
-const MAGIC: &[u8; 16] = b"walsmith-undo/1\0";
-const HEADER_BYTES: usize = 36;
-const RECORD_HEADER_BYTES: usize = 16;
-/// Longest record; a cut tail of the database is kept in pieces.
-const MAX_RECORD_BYTES: u64 = 1 << 20;
+const MAGIC: &[u8; 16] = b"walsmith-undo/2\0";
+const HEADER_BYTES: usize = 44;
+const STAGE_AT: u64 = 512;
+const RECORDS_AT: u64 = 1024;
+const RECORD_HEADER_BYTES: usize = 20;
+/// Longest record: the largest page, or a piece of a cut tail.
+const MAX_RECORD_BYTES: u64 = 1 << 16;
 
 /// Why an undo set could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +43,23 @@ pub enum Error {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A set is there already.
+    /// A set of a finished change is there already.
     #[error("{}: an undo set is there already", .0.display())]
     Exists(PathBuf),
     /// The set is damaged, or is none.
     #[error("{}: offset {offset_bytes}: {why}", path.display())]
     Damaged {
-        /// The file of records.
+        /// The set.
+        path: PathBuf,
+        /// Where in it.
+        offset_bytes: u64,
+        /// What was found.
+        why: &'static str,
+    },
+    /// The database was written since the change.
+    #[error("{}: offset {offset_bytes}: {why}", path.display())]
+    Changed {
+        /// The database.
         path: PathBuf,
         /// Where in it.
         offset_bytes: u64,
@@ -48,19 +68,52 @@ pub enum Error {
     },
 }
 
-/// A range of the database that will be overwritten or cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overwritten {
-    /// Where it begins.
-    pub offset_bytes: u64,
-    /// How long it is.
-    pub length_bytes: u64,
+/// How far the change that a set belongs to has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It was cut off; the database is neither as before nor as after.
+    Writing,
+    /// It is complete.
+    Done,
+    /// The old bytes are back in the database; log and journal may still be in the set.
+    Restored,
 }
 
-/// The directory of the undo set of `database`.
+/// The old state of a database.
+#[derive(Debug)]
+pub struct Set {
+    file: Box<dyn File>,
+    database: PathBuf,
+    header: [u8; HEADER_BYTES],
+    /// How far the change has come.
+    pub stage: Stage,
+}
+
+/// What stands at the place of a set.
+enum Found {
+    Nothing,
+    /// The records are not complete: the change has not begun.
+    Begun,
+    Set(Set),
+}
+
+/// The file of the undo set of `database`.
 #[must_use]
-pub fn directory(database: &Path) -> PathBuf {
+pub fn path_of(database: &Path) -> PathBuf {
     suffixed(database, "-walsmith-undo")
+}
+
+/// Where the set keeps the log.
+#[must_use]
+pub fn kept_wal(database: &Path) -> PathBuf {
+    suffixed(database, "-walsmith-undo-wal")
+}
+
+/// Where the set keeps the rollback journal.
+#[must_use]
+pub fn kept_journal(database: &Path) -> PathBuf {
+    suffixed(database, "-walsmith-undo-journal")
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {
@@ -69,163 +122,358 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn records(database: &Path) -> PathBuf {
-    directory(database).join("records")
-}
-
-/// Where the set keeps the log.
-#[must_use]
-pub fn kept_wal(database: &Path) -> PathBuf {
-    directory(database).join("wal")
-}
-
-/// Saves what stands in `ranges` of the database; durable when it returns.
+/// Makes way for a new change: an earlier one that was cut off is put back first.
 ///
 /// # Errors
-/// [`Error::Exists`] when a set is there already; a storage error leaves no set behind.
-pub fn save(database: &dyn File, ranges: &[Overwritten]) -> Result<(), Error> {
-    let path = database.path().to_owned();
-    let set = directory(&path);
-    if let Err(error) = new_file::create_directory(&set) {
-        return Err(match error.source.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::Exists(set),
-            _ => error.into(),
-        });
+/// [`Error::Exists`] when the earlier change is complete, [`Error::Damaged`], or what the storage
+/// reports.
+pub fn make_way(vfs: &dyn Vfs, database: &dyn File) -> Result<(), Error> {
+    match Set::open(vfs, database.path())? {
+        None => Ok(()),
+        Some(set) if set.stage == Stage::Done => Err(Error::Exists(path_of(database.path()))),
+        Some(set) => set.restore(vfs, database, Trust::Anything).map(|_| ()),
     }
-    let saved = write_records(database, ranges, &records(&path));
-    if saved.is_err() {
-        // Only what this call made: the directory is empty.
-        let _ = std::fs::remove_dir(&set);
-    }
-    saved
 }
 
-fn write_records(database: &dyn File, ranges: &[Overwritten], to: &Path) -> Result<(), Error> {
-    let size_bytes = database.size()?;
-    let file = NewFile::beside(to)?;
-    let mut at = HEADER_BYTES as u64;
-    let mut count = 0_u64;
-    for range in ranges {
-        let end = (range.offset_bytes + range.length_bytes).min(size_bytes);
-        let mut offset = range.offset_bytes;
-        while offset < end {
-            let length = (end - offset).min(MAX_RECORD_BYTES);
-            let mut old = vec![0; usize::try_from(length).unwrap_or_default()];
-            let read = database.read_at(&mut old, offset)?;
-            old.truncate(read);
-            let record = record(offset, &old);
-            file.write_at(&record, at)?;
-            at += record.len() as u64;
-            offset += length;
-            count += 1;
-        }
+/// Whether the database must still be as the change left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It must.
+    Unchanged,
+    /// It may have been written since.
+    Anything,
+}
+
+/// Writes records behind each other.
+struct Records<'a> {
+    to: &'a dyn File,
+    at: u64,
+    count: u64,
+}
+
+impl Records<'_> {
+    fn push(&mut self, offset: u64, old: &[u8], new: &[u8]) -> Result<(), Error> {
+        let length = u32::try_from(old.len()).unwrap_or_default();
+        let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + old.len());
+        record.extend(offset.to_le_bytes());
+        record.extend(length.to_le_bytes());
+        record.extend(crc32fast::hash(new).to_le_bytes());
+        record.extend(record_sum(&record, old).to_le_bytes());
+        record.extend(old);
+        self.to.write_at(&record, self.at)?;
+        self.at += record.len() as u64;
+        self.count += 1;
+        Ok(())
     }
-    let mut header = MAGIC.to_vec();
-    header.extend(size_bytes.to_le_bytes());
-    header.extend(count.to_le_bytes());
-    header.extend(crc32fast::hash(&header).to_le_bytes());
-    file.write_at(&header, 0)?;
-    Ok(file.publish(Existing::Keep, Some(database.path()))?)
 }
 
-fn record(offset: u64, old: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(old.len()).unwrap_or_default().to_le_bytes();
-    let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + old.len());
-    record.extend(offset.to_le_bytes());
-    record.extend(length);
-    record.extend(record_sum(offset, length, old).to_le_bytes());
-    record.extend(old);
-    record
-}
-
-fn record_sum(offset: u64, length: [u8; 4], old: &[u8]) -> u32 {
+fn record_sum(head: &[u8], old: &[u8]) -> u32 {
     let mut sum = crc32fast::Hasher::new();
-    sum.update(&offset.to_le_bytes());
-    sum.update(&length);
+    sum.update(head);
     sum.update(old);
     sum.finalize()
 }
 
-/// Puts everything back: bytes, size and the log. Every record is checked before the first is
-/// written, and a run that was cut off can be repeated.
-///
-/// # Errors
-/// [`Error::Damaged`] when a record or the header does not have its sum; nothing was written then.
-pub fn restore(vfs: &dyn Vfs, database: &dyn File, wal: &Path) -> Result<u64, Error> {
-    let path = database.path().to_owned();
-    let set = vfs.open(&records(&path), OpenMode::ReadOnly)?;
-    let (size_bytes, count) = header(set.as_ref())?;
-    each_record(set.as_ref(), count, |_, _| Ok(()))?;
-    each_record(set.as_ref(), count, |offset, old| Ok(database.write_at(old, offset)?))?;
-    database.truncate(size_bytes)?;
-    database.sync(SyncKind::Full)?;
-    let kept = kept_wal(&path);
-    if vfs.exists(&kept)? {
-        new_file::rename(&kept, wal)?;
+/// Gives each write of a change, by offset and bytes, to the function it gets.
+pub type Writes<'a, E> =
+    dyn FnMut(&mut dyn FnMut(&[u8], u64) -> Result<(), E>) -> Result<(), E> + 'a;
+
+impl Set {
+    /// Saves what stands where `writes` will write, and what a smaller `size_bytes` would cut off;
+    /// durable when it returns.
+    ///
+    /// # Errors
+    /// What the storage or `writes` reports; no set is left behind then.
+    pub fn create<E: From<Error>>(
+        vfs: &dyn Vfs,
+        database: &dyn File,
+        size_bytes: u64,
+        writes: &mut Writes<'_, E>,
+    ) -> Result<Self, E> {
+        let path = path_of(database.path());
+        let file =
+            vfs.open(&path, OpenMode::CreateNew).map_err(|error| E::from(Error::Storage(error)))?;
+        let filled = fill(file.as_ref(), database, size_bytes, writes);
+        match filled {
+            Ok(header) => {
+                let database = database.path().to_owned();
+                Ok(Self { file, database, header, stage: Stage::Writing })
+            }
+            Err(error) => {
+                drop(file);
+                // Nothing was changed; what cannot be deleted has no header and says so itself.
+                let _ = vfs.delete(&path, SyncDirectory::Yes);
+                Err(error)
+            }
+        }
     }
-    discard(vfs, &path)?;
-    Ok(count)
+
+    /// Opens the set of `database`; `None` without one. A set that was never completed belongs to a
+    /// change that has not begun, and is deleted.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or what the storage reports.
+    pub fn open(vfs: &dyn Vfs, database: &Path) -> Result<Option<Self>, Error> {
+        match Self::read(vfs, database, OpenMode::ReadWrite)? {
+            Found::Nothing => Ok(None),
+            Found::Begun => {
+                vfs.delete(&path_of(database), SyncDirectory::Yes)?;
+                Ok(None)
+            }
+            Found::Set(set) => Ok(Some(set)),
+        }
+    }
+
+    /// The stage of the set of `database`, without touching anything; `None` without a set, and for
+    /// a change that has not begun.
+    ///
+    /// # Errors
+    /// As [`Set::open`].
+    pub fn peek(vfs: &dyn Vfs, database: &Path) -> Result<Option<Stage>, Error> {
+        Ok(Self::look(vfs, database)?.map(|set| set.stage))
+    }
+
+    /// The set of `database` for reading only.
+    ///
+    /// # Errors
+    /// As [`Set::open`].
+    pub fn look(vfs: &dyn Vfs, database: &Path) -> Result<Option<Self>, Error> {
+        match Self::read(vfs, database, OpenMode::ReadOnly)? {
+            Found::Nothing | Found::Begun => Ok(None),
+            Found::Set(set) => Ok(Some(set)),
+        }
+    }
+
+    fn read(vfs: &dyn Vfs, database: &Path, mode: OpenMode) -> Result<Found, Error> {
+        let path = path_of(database);
+        let file = match vfs.open(&path, mode) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+            Err(error) => return Err(error.into()),
+        };
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_at(&mut header, 0)?;
+        if header == [0; HEADER_BYTES] || read < HEADER_BYTES {
+            return Ok(Found::Begun);
+        }
+        let damaged = |offset_bytes, why| Error::Damaged { path: path.clone(), offset_bytes, why };
+        let Some((fields, sum)) = header.split_last_chunk::<4>() else {
+            return Err(damaged(0, "the header is cut"));
+        };
+        if !fields.starts_with(MAGIC) {
+            return Err(damaged(0, "this is no undo set"));
+        }
+        if *sum != crc32fast::hash(fields).to_le_bytes() {
+            return Err(damaged(0, "the header does not have its checksum"));
+        }
+        let mut bytes = [0; 8];
+        file.read_at(&mut bytes, STAGE_AT)?;
+        let stage = [Stage::Writing, Stage::Done, Stage::Restored]
+            .into_iter()
+            .find(|&stage| stage_bytes(stage, &header) == bytes)
+            .ok_or_else(|| damaged(STAGE_AT, "the stage does not have its checksum"))?;
+        Ok(Found::Set(Self { file, database: database.to_owned(), header, stage }))
+    }
+
+    /// Size of the database before the change, in bytes.
+    #[must_use]
+    pub fn size_before_bytes(&self) -> u64 {
+        self.word(16)
+    }
+
+    /// Size of the database after the change, in bytes.
+    #[must_use]
+    pub fn size_after_bytes(&self) -> u64 {
+        self.word(24)
+    }
+
+    /// Records that it holds.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.word(32)
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        let field = self.header.get(at..at + 8).and_then(|field| field.try_into().ok());
+        u64::from_le_bytes(field.unwrap_or_default())
+    }
+
+    /// Moves `path`, a log or journal, into the set as `kept`; durable when it returns.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    pub fn take(&self, vfs: &dyn Vfs, path: &Path, kept: &Path) -> Result<(), Error> {
+        Ok(vfs.rename(path, kept)?)
+    }
+
+    /// Notes how far the change has come; durable when it returns.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    pub fn mark(&mut self, stage: Stage) -> Result<(), Error> {
+        self.file.write_at(&stage_bytes(stage, &self.header), STAGE_AT)?;
+        self.file.sync(SyncKind::Full)?;
+        self.stage = stage;
+        Ok(())
+    }
+
+    /// Puts everything back: bytes, size, log and journal, and removes the set. Every record is
+    /// checked before the first is written, and a run that was cut off can be repeated. Returns the
+    /// number of records.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when a record does not have its sum, [`Error::Changed`] when the database is
+    /// not to be trusted and is not as the change left it; nothing was written then.
+    pub fn restore(
+        mut self,
+        vfs: &dyn Vfs,
+        database: &dyn File,
+        trust: Trust,
+    ) -> Result<u64, Error> {
+        if self.stage != Stage::Restored {
+            self.each_record(|_, _, _| Ok(()))?;
+            if self.stage == Stage::Done {
+                if trust == Trust::Unchanged {
+                    self.check_unchanged(database)?;
+                }
+                self.mark(Stage::Writing)?;
+            }
+            self.each_record(|offset, _, old| Ok(database.write_at(old, offset)?))?;
+            database.truncate(self.size_before_bytes())?;
+            database.sync(SyncKind::Full)?;
+            self.mark(Stage::Restored)?;
+        }
+        let records = self.records();
+        for (kept, suffix) in
+            [(kept_wal(&self.database), "-wal"), (kept_journal(&self.database), "-journal")]
+        {
+            if vfs.exists(&kept)? {
+                vfs.rename(&kept, &suffixed(&self.database, suffix))?;
+            }
+        }
+        drop(self.file);
+        vfs.delete(&path_of(&self.database), SyncDirectory::Yes)?;
+        Ok(records)
+    }
+
+    /// Every range is as the change wrote it, or as it was before.
+    fn check_unchanged(&self, database: &dyn File) -> Result<(), Error> {
+        let changed =
+            |offset_bytes, why| Error::Changed { path: self.database.clone(), offset_bytes, why };
+        let size = self.size_after_bytes();
+        if database.size()? != size {
+            return Err(changed(size, "the file has another size than the change gave it"));
+        }
+        self.each_record(|offset, new_sum, old| {
+            if offset >= size {
+                return Ok(());
+            }
+            let mut now = vec![0; old.len()];
+            let read = database.read_at(&mut now, offset)?;
+            now.truncate(read);
+            match crc32fast::hash(&now) == new_sum || now == old {
+                true => Ok(()),
+                false => Err(changed(offset, "the database was written since the change")),
+            }
+        })
+    }
+
+    fn each_record(
+        &self,
+        mut visit: impl FnMut(u64, u32, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut at = RECORDS_AT;
+        for _ in 0..self.records() {
+            let damaged =
+                |why| Error::Damaged { path: path_of(&self.database), offset_bytes: at, why };
+            let mut head = [0; RECORD_HEADER_BYTES];
+            let read = self.file.read_at(&mut head, at)?;
+            let Some((fields, sum)) = head.split_last_chunk::<4>() else {
+                return Err(damaged("the record is cut"));
+            };
+            let Some((offset, rest)) = fields.split_first_chunk::<8>() else {
+                return Err(damaged("the record is cut"));
+            };
+            let Some((length, new_sum)) = rest.split_first_chunk::<4>() else {
+                return Err(damaged("the record is cut"));
+            };
+            let length_bytes = u64::from(u32::from_le_bytes(*length));
+            if read < head.len() || length_bytes > MAX_RECORD_BYTES {
+                return Err(damaged("the record is cut or its length is impossible"));
+            }
+            let mut old = vec![0; usize::try_from(length_bytes).unwrap_or_default()];
+            let read = self.file.read_at(&mut old, at + RECORD_HEADER_BYTES as u64)?;
+            if read < old.len() || u32::from_le_bytes(*sum) != record_sum(fields, &old) {
+                return Err(damaged("the record does not have its checksum"));
+            }
+            let new_sum = new_sum.try_into().map(u32::from_le_bytes).unwrap_or_default();
+            visit(u64::from_le_bytes(*offset), new_sum, &old)?;
+            at += RECORD_HEADER_BYTES as u64 + length_bytes;
+        }
+        Ok(())
+    }
 }
 
-/// Removes the set.
+fn stage_bytes(stage: Stage, header: &[u8; HEADER_BYTES]) -> [u8; 8] {
+    let word: u32 = match stage {
+        Stage::Writing => return [0; 8],
+        Stage::Done => 1,
+        Stage::Restored => 2,
+    };
+    let word = word.to_le_bytes();
+    let own = header.last_chunk::<4>().copied().unwrap_or_default();
+    let [a, b, c, d] = crc32fast::hash(&[own, word].concat()).to_le_bytes();
+    let [e, f, g, h] = word;
+    [e, f, g, h, a, b, c, d]
+}
+
+/// Writes records and then the header.
+fn fill<E: From<Error>>(
+    to: &dyn File,
+    database: &dyn File,
+    size_bytes: u64,
+    writes: &mut Writes<'_, E>,
+) -> Result<[u8; HEADER_BYTES], E> {
+    let old_bytes = database.size().map_err(Error::from)?;
+    let mut records = Records { to, at: RECORDS_AT, count: 0 };
+    writes(&mut |new, offset| {
+        let mut old = vec![0; new.len()];
+        let read = database.read_at(&mut old, offset).map_err(Error::from)?;
+        old.truncate(read);
+        // What lies behind the end is cut off again.
+        if old.is_empty() { Ok(()) } else { Ok(records.push(offset, &old, new)?) }
+    })?;
+    let mut offset = size_bytes;
+    while offset < old_bytes {
+        let length = (old_bytes - offset).min(MAX_RECORD_BYTES);
+        let mut old = vec![0; usize::try_from(length).unwrap_or_default()];
+        database.read_at(&mut old, offset).map_err(Error::from)?;
+        records.push(offset, &old, &[])?;
+        offset += length;
+    }
+    let mut header = [0; HEADER_BYTES];
+    let mut fields = MAGIC.to_vec();
+    fields.extend(old_bytes.to_le_bytes());
+    fields.extend(size_bytes.to_le_bytes());
+    fields.extend(records.count.to_le_bytes());
+    fields.extend(crc32fast::hash(&fields).to_le_bytes());
+    header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+    to.sync(SyncKind::Full).map_err(Error::from)?;
+    to.write_at(&header, 0).map_err(Error::from)?;
+    to.sync(SyncKind::Full).map_err(Error::from)?;
+    Ok(header)
+}
+
+/// Removes the set and what it keeps.
 ///
 /// # Errors
-/// When the system reports one.
+/// What the storage reports.
 pub fn discard(vfs: &dyn Vfs, database: &Path) -> Result<(), Error> {
-    for path in [records(database), kept_wal(database)] {
+    // The records last: as long as they are there, the set can be told from leftovers.
+    for path in [kept_wal(database), kept_journal(database), path_of(database)] {
         if vfs.exists(&path)? {
             vfs.delete(&path, SyncDirectory::Yes)?;
         }
-    }
-    let set = directory(database);
-    std::fs::remove_dir(&set)
-        .map_err(|source| storage::Error::new(storage::Verb::Delete, set.as_path(), source))?;
-    Ok(new_file::sync_directory(&set)?)
-}
-
-fn header(set: &dyn File) -> Result<(u64, u64), Error> {
-    let mut bytes = [0; HEADER_BYTES];
-    set.read_at(&mut bytes, 0)?;
-    let (fields, sum) = bytes.split_at(32);
-    let damaged = |why| Error::Damaged { path: set.path().to_owned(), offset_bytes: 0, why };
-    if !fields.starts_with(MAGIC) {
-        return Err(damaged("this is no undo set"));
-    }
-    if sum != crc32fast::hash(fields).to_le_bytes() {
-        return Err(damaged("the header does not have its checksum"));
-    }
-    let word = |at: usize| {
-        let field = fields.get(at..at + 8).and_then(|field| field.try_into().ok());
-        u64::from_le_bytes(field.unwrap_or_default())
-    };
-    Ok((word(16), word(24)))
-}
-
-fn each_record(
-    set: &dyn File,
-    count: u64,
-    mut visit: impl FnMut(u64, &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut at = HEADER_BYTES as u64;
-    for _ in 0..count {
-        let damaged = |why| Error::Damaged { path: set.path().to_owned(), offset_bytes: at, why };
-        let mut head = [0; RECORD_HEADER_BYTES];
-        let read = set.read_at(&mut head, at)?;
-        let [o0, o1, o2, o3, o4, o5, o6, o7, l0, l1, l2, l3, c0, c1, c2, c3] = head;
-        let offset = u64::from_le_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
-        let length = [l0, l1, l2, l3];
-        let length_bytes = u64::from(u32::from_le_bytes(length));
-        if read < head.len() || length_bytes > MAX_RECORD_BYTES {
-            return Err(damaged("the record is cut or its length is impossible"));
-        }
-        let mut old = vec![0; usize::try_from(length_bytes).unwrap_or_default()];
-        let read = set.read_at(&mut old, at + RECORD_HEADER_BYTES as u64)?;
-        let sum = u32::from_le_bytes([c0, c1, c2, c3]);
-        if read < old.len() || sum != record_sum(offset, length, &old) {
-            return Err(damaged("the record does not have its checksum"));
-        }
-        visit(offset, &old)?;
-        at += RECORD_HEADER_BYTES as u64 + length_bytes;
     }
     Ok(())
 }
@@ -233,49 +481,75 @@ fn each_record(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::os::OsVfs;
+    use crate::storage::memory::MemoryVfs;
 
-    fn database(bytes: &[u8]) -> (tempfile::TempDir, Box<dyn File>) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.db");
-        std::fs::write(&path, bytes).unwrap();
-        let file = OsVfs.open(&path, OpenMode::ReadWrite).unwrap();
-        (folder, file)
+    const DATABASE: &str = "x.db";
+
+    fn database(bytes: &[u8]) -> (MemoryVfs, Box<dyn File>) {
+        let vfs = MemoryVfs::default();
+        let file = vfs.open(Path::new(DATABASE), OpenMode::Create).unwrap();
+        file.write_at(bytes, 0).unwrap();
+        (vfs, file)
+    }
+
+    fn all(file: &dyn File) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(file.size().unwrap()).unwrap()];
+        file.read_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn save(vfs: &MemoryVfs, file: &dyn File, size: u64, at: &[u64]) -> Set {
+        Set::create::<Error>(vfs, file, size, &mut |write| {
+            at.iter().try_for_each(|&at| write(&[9; 512], at))
+        })
+        .unwrap()
     }
 
     #[test]
     fn what_was_overwritten_cut_and_set_aside_comes_back() {
         let before: Vec<u8> = (0..5000_u32).map(|i| (i % 251) as u8).collect();
-        let (_folder, file) = database(&before);
-        let wal = suffixed(file.path(), "-wal");
-        std::fs::write(&wal, b"log").unwrap();
-        let ranges = [
-            Overwritten { offset_bytes: 512, length_bytes: 512 },
-            Overwritten { offset_bytes: 4096, length_bytes: 4096 },
-        ];
-        save(file.as_ref(), &ranges).unwrap();
-        assert!(matches!(save(file.as_ref(), &ranges), Err(Error::Exists(_))));
+        let (vfs, file) = database(&before);
+        let wal = Path::new("x.db-wal");
+        vfs.open(wal, OpenMode::Create).unwrap().write_at(b"log", 0).unwrap();
+        let mut set = save(&vfs, file.as_ref(), 4096, &[512, 4000]);
         file.write_at(&[9; 512], 512).unwrap();
+        file.write_at(&[9; 512], 4000).unwrap();
         file.truncate(4096).unwrap();
-        new_file::rename(&wal, &kept_wal(file.path())).unwrap();
-        assert_eq!(restore(&OsVfs, file.as_ref(), &wal).unwrap(), 2);
-        assert_eq!(std::fs::read(file.path()).unwrap(), before);
-        assert_eq!(std::fs::read(&wal).unwrap(), b"log");
-        assert!(!directory(file.path()).exists());
+        set.take(&vfs, wal, &kept_wal(Path::new(DATABASE))).unwrap();
+        set.mark(Stage::Done).unwrap();
+        assert!(matches!(make_way(&vfs, file.as_ref()), Err(Error::Exists(_))));
+        let set = Set::open(&vfs, Path::new(DATABASE)).unwrap().unwrap();
+        assert_eq!((set.stage, set.records()), (Stage::Done, 3));
+        assert_eq!(set.restore(&vfs, file.as_ref(), Trust::Anything).unwrap(), 3);
+        assert_eq!(all(file.as_ref()), before);
+        assert_eq!(all(vfs.open(wal, OpenMode::ReadOnly).unwrap().as_ref()), b"log");
+        assert!(Set::open(&vfs, Path::new(DATABASE)).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_database_that_was_written_since_is_not_put_back() {
+        let (vfs, file) = database(&[1; 2048]);
+        let mut set = save(&vfs, file.as_ref(), 2048, &[0, 1024]);
+        file.write_at(&[9; 512], 0).unwrap();
+        file.write_at(&[9; 512], 1024).unwrap();
+        set.mark(Stage::Done).unwrap();
+        file.write_at(&[5], 1100).unwrap();
+        let set = Set::open(&vfs, Path::new(DATABASE)).unwrap().unwrap();
+        let error = set.restore(&vfs, file.as_ref(), Trust::Unchanged).unwrap_err();
+        assert!(matches!(error, Error::Changed { offset_bytes: 1024, .. }), "{error}");
     }
 
     #[test]
     fn a_damaged_record_is_found_before_anything_is_written() {
-        let (_folder, file) = database(&[1; 2048]);
-        save(file.as_ref(), &[Overwritten { offset_bytes: 0, length_bytes: 2048 }]).unwrap();
-        let path = records(file.path());
-        let mut bytes = std::fs::read(&path).unwrap();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        let (vfs, file) = database(&[1; 2048]);
+        save(&vfs, file.as_ref(), 2048, &[0, 512]);
+        let path = path_of(Path::new(DATABASE));
+        let records = vfs.open(&path, OpenMode::ReadWrite).unwrap();
+        let last = records.size().unwrap() - 1;
+        records.write_at(&[7], last).unwrap();
         file.write_at(&[7; 2048], 0).unwrap();
-        let error = restore(&OsVfs, file.as_ref(), Path::new("/nowhere")).unwrap_err();
-        assert!(matches!(error, Error::Damaged { offset_bytes: 36, .. }));
-        assert_eq!(std::fs::read(file.path()).unwrap(), [7; 2048]);
+        let error = make_way(&vfs, file.as_ref()).unwrap_err();
+        assert!(matches!(error, Error::Damaged { offset_bytes: 1556, .. }), "{error}");
+        assert_eq!(all(file.as_ref()), [7; 2048]);
     }
 }

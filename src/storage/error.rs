@@ -15,6 +15,8 @@ pub enum Verb {
     Open,
     /// [`super::Vfs::delete`].
     Delete,
+    /// [`super::Vfs::rename`].
+    Rename,
     /// [`super::Vfs::exists`] and [`super::Vfs::full_path`].
     Access,
     /// [`super::Vfs::randomness`].
@@ -50,6 +52,7 @@ impl fmt::Display for Verb {
         f.write_str(match self {
             Self::Open => "open",
             Self::Delete => "delete",
+            Self::Rename => "rename",
             Self::Access => "access",
             Self::Randomness => "random bytes",
             Self::Read => "read",

@@ -145,6 +145,19 @@ impl State {
         }
     }
 
+    /// A file that was there before any call: all of it is on the disk.
+    fn adopt(&self, path: &Path, file: &dyn File) -> Result<()> {
+        let mut disks = self.disks.borrow_mut();
+        let disk = disks.entry(path.to_owned()).or_default();
+        if !disk.named && disk.durable.is_empty() && disk.pending.is_empty() {
+            disk.named = true;
+            disk.durable = vec![0; usize::try_from(file.size()?).unwrap_or(0)];
+            let read = file.read_at(&mut disk.durable, 0)?;
+            disk.durable.truncate(read);
+        }
+        Ok(())
+    }
+
     fn change(&self, path: &Path, change: Change) {
         self.disks.borrow_mut().entry(path.to_owned()).or_default().pending.push(change);
     }
@@ -292,17 +305,10 @@ impl<V: Vfs> Vfs for FaultVfs<V> {
         self.state.call(Verb::Open, path)?;
         let existed = self.inner.exists(path)?;
         let inner = self.inner.open(path, mode)?;
-        let mut disks = self.state.disks.borrow_mut();
-        let disk = disks.entry(path.to_owned()).or_default();
-        if disk.deleted && !existed {
-            *disk = Disk::default();
-        }
-        if existed && !disk.named && disk.durable.is_empty() && disk.pending.is_empty() {
-            // It was there before: all of it is on the disk.
-            disk.named = true;
-            disk.durable = vec![0; usize::try_from(inner.size()?).unwrap_or(0)];
-            let read = inner.read_at(&mut disk.durable, 0)?;
-            disk.durable.truncate(read);
+        if existed {
+            self.state.adopt(path, inner.as_ref())?;
+        } else {
+            self.state.disks.borrow_mut().insert(path.to_owned(), Disk::default());
         }
         Ok(Box::new(FaultFile { inner, path: path.into(), state: Rc::clone(&self.state) }))
     }
@@ -320,6 +326,18 @@ impl<V: Vfs> Vfs for FaultVfs<V> {
                     disk.deleted = true;
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.state.call(Verb::Rename, from)?;
+        let file = self.inner.open(from, OpenMode::ReadOnly)?;
+        self.state.adopt(from, file.as_ref())?;
+        self.inner.rename(from, to)?;
+        let mut disks = self.state.disks.borrow_mut();
+        if let Some(disk) = disks.remove(from) {
+            disks.insert(to.to_owned(), Disk { named: true, ..disk });
         }
         Ok(())
     }

@@ -146,6 +146,15 @@ impl Vfs for MemoryVfs {
         }
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut files = self.files.borrow_mut();
+        let Some(content) = files.remove(from) else {
+            return Err(Error::new(Verb::Rename, from, io::ErrorKind::NotFound.into()));
+        };
+        files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
     fn exists(&self, path: &Path) -> Result<bool> {
         Ok(self.files.borrow().contains_key(path))
     }

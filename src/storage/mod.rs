@@ -18,6 +18,7 @@ pub mod lock_list;
 pub mod memory;
 pub mod new_file;
 pub mod os;
+pub mod overlay;
 pub mod process;
 mod region;
 mod shm;
@@ -136,6 +137,15 @@ pub trait Vfs: std::fmt::Debug {
     /// # Errors
     /// When it does not exist or cannot be unlinked, or the directory cannot be synced.
     fn delete(&self, path: &Path, sync: SyncDirectory) -> Result<()>;
+
+    /// Gives a file another name in the same directory, in place of whatever has it; durable when
+    /// it returns. Not among SQLite's own verbs.
+    ///
+    /// # Errors
+    /// When `from` does not exist, or the file system cannot rename.
+    fn rename(&self, from: &Path, _to: &Path) -> Result<()> {
+        Err(Error::new(Verb::Rename, from, std::io::ErrorKind::Unsupported.into()))
+    }
 
     /// Whether something exists at `path`.
     ///

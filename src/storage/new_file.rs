@@ -1,7 +1,6 @@
 //! A file that appears whole or not at all: written beside its target, synced, renamed.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -96,16 +95,6 @@ pub fn sync_directory(path: &Path) -> Result<()> {
     fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all()).map_err(failed)
 }
 
-/// Renames a file and makes that durable.
-///
-/// # Errors
-/// When the system reports one.
-pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|source| Error::new(Verb::Open, from, source))?;
-    sync_directory(to)?;
-    sync_directory(from)
-}
-
 /// Whether both paths lead to the same file, or would.
 #[must_use]
 pub fn is_same_file(one: &Path, two: &Path) -> bool {
@@ -125,13 +114,4 @@ fn directory_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
     }
-}
-
-/// Creates a directory and makes its name durable.
-///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`] when it is there already, or whatever the system reports.
-pub fn create_directory(path: &Path) -> Result<()> {
-    fs::create_dir(path).map_err(|source: io::Error| Error::new(Verb::Open, path, source))?;
-    sync_directory(path)
 }

@@ -70,6 +70,11 @@ impl Vfs for OsVfs {
         }
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(|source| Error::new(Verb::Rename, from, source))?;
+        sync_directory(to)
+    }
+
     fn exists(&self, path: &Path) -> Result<bool> {
         path.try_exists().map_err(|source| Error::new(Verb::Access, path, source))
     }
@@ -98,7 +103,7 @@ impl Vfs for OsVfs {
     }
 }
 
-/// Opens a real file. A log or journal that is created gets the permissions of its database, and its
+/// Opens a real file. A log, journal or undo set that is created gets the permissions of its database, and its
 /// owner where root creates it (os_unix.c findCreateFileMode).
 fn open(path: &Path, mode: OpenMode) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
@@ -125,10 +130,11 @@ fn open(path: &Path, mode: OpenMode) -> Result<fs::File> {
     Ok(file)
 }
 
-/// The database whose log or journal `path` is by its name.
+/// The database whose log, journal or undo set `path` is by its name.
 fn database_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
-    let name = name.strip_suffix("-wal").or_else(|| name.strip_suffix("-journal"))?;
+    let suffixes = ["-wal", "-journal", "-walsmith-undo"];
+    let name = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix))?;
     Some(path.with_file_name(name))
 }
 

@@ -16,6 +16,7 @@ use crate::format::{
     Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno, WalHeaderFault, WalIndexHeader,
 };
 use crate::repair::offline::shm_holder;
+use crate::repair::undo::{Set, Stage};
 use crate::storage::new_file::is_same_file;
 use crate::storage::{File, LockMode};
 
@@ -73,7 +74,20 @@ pub(in crate::commands) fn past_state_is_stable(files: &Files, context: &Context
     Ok(())
 }
 
-/// SQLite would roll a hot journal back before it looks at the log.
+/// A database that an in-place command has half written is neither its old nor its new self.
+pub(in crate::commands) fn no_change_was_cut_off(files: &Files, context: &Context) -> Result<()> {
+    let Some(database) = &files.database else { return Ok(()) };
+    match Set::peek(context.vfs, database)? {
+        Some(Stage::Writing | Stage::Restored) => {
+            let why = "an in-place command was cut off here, and the database is half written";
+            let hint = format!("walsmith undo {} puts the old state back", database.display());
+            Err(Failure::refused(database, why, hint).into())
+        }
+        Some(Stage::Done) | None => Ok(()),
+    }
+}
+
+/// SQLite would roll a hot journal back before it looks at the log; so does `repair`.
 pub(in crate::commands) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
     let (Some(journal), Some(database)) = (&files.journal, files.open_database(context.vfs)?)
     else {
@@ -83,8 +97,7 @@ pub(in crate::commands) fn journal_is_cold(files: &Files, context: &Context) -> 
         return Ok(());
     }
     let why = format!("the rollback journal {} is hot", journal.display());
-    let hint = "let SQLite roll it back, on a copy \
-                of all files";
+    let hint = format!("walsmith repair {} rolls it back", database.path().display());
     Err(Failure::refused(database.path(), why, hint).into())
 }
 

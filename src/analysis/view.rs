@@ -1,0 +1,160 @@
+//! A database as a log makes it: pages of frames over those of the database file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::storage::{self, File};
+
+use super::LogShape;
+use super::cure::{Cure, ImageSource};
+use super::plan::Fix;
+use super::snapshot::Snapshot;
+
+/// Nothing is changed.
+static NO_FIXES: BTreeMap<FrameNo, Fix> = BTreeMap::new();
+/// The file's own pages are right.
+static NO_PAGES: BTreeSet<Pgno> = BTreeSet::new();
+
+/// Why a page of a view could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A frame could not be read whole: the log was cut meanwhile.
+    #[error("{path}: frame {frame} at offset {offset_bytes}: the log was cut meanwhile")]
+    Shrunk {
+        /// The log.
+        path: String,
+        /// The frame.
+        frame: FrameNo,
+        /// Its offset.
+        offset_bytes: u64,
+    },
+}
+
+/// A database as it is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Its page size.
+    pub page_size: PageSize,
+    /// The log and its shape; `None` where no frame is taken.
+    pub log: Option<(&'a dyn File, &'a LogShape)>,
+    /// Which frame holds each page, and the size.
+    pub snapshot: &'a Snapshot,
+    /// What is changed in the images of some frames.
+    pub fixes: &'a BTreeMap<FrameNo, Fix>,
+    /// Where all other pages come from.
+    pub base: Option<&'a dyn File>,
+    /// Pages of `base` that the database file itself does not have so: a hot journal puts them back.
+    pub base_pages: &'a BTreeSet<Pgno>,
+}
+
+impl<'a> View<'a> {
+    /// Frames as they are, over `base`.
+    #[must_use]
+    pub fn plain(
+        log: &'a dyn File,
+        shape: &'a LogShape,
+        snapshot: &'a Snapshot,
+        base: Option<&'a dyn File>,
+    ) -> Self {
+        Self {
+            page_size: shape.page_size(),
+            log: Some((log, shape)),
+            snapshot,
+            fixes: &NO_FIXES,
+            base,
+            base_pages: &NO_PAGES,
+        }
+    }
+
+    /// Size in bytes: what the snapshot commits, or that of the base.
+    ///
+    /// # Errors
+    /// When the base cannot be asked.
+    pub fn size_bytes(&self) -> storage::Result<u64> {
+        let page_bytes = self.page_size.bytes_u64();
+        match (self.snapshot.db_size_pages, self.base) {
+            (Some(pages), _) => Ok(u64::from(pages) * page_bytes),
+            (None, Some(base)) => base.size(),
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// Pages that differ from the database file, ascending.
+    #[must_use]
+    pub fn changed_pages(&self) -> BTreeSet<Pgno> {
+        let size = self.snapshot.db_size_pages.unwrap_or(u32::MAX);
+        let from_base = self.base_pages.iter().copied().filter(|page| page.0 <= size);
+        from_base.chain(self.snapshot.pages.keys().copied()).collect()
+    }
+
+    /// Reads `page` into `image`, a whole page long. What the base does not have is zero.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the log was cut.
+    pub fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        match (self.snapshot.pages.get(&page), self.log) {
+            (Some(&frame), Some((log, shape))) => self.read_frame(log, shape, page, frame, image),
+            (_, _) => self.read_base(page, image),
+        }
+    }
+
+    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        let read = match self.base {
+            Some(base) => base.read_at(image, page.offset_bytes(self.page_size))?,
+            None => 0,
+        };
+        image.iter_mut().skip(read).for_each(|byte| *byte = 0);
+        Ok(())
+    }
+
+    fn read_frame(
+        &self,
+        log: &dyn File,
+        shape: &LogShape,
+        page: Pgno,
+        frame: FrameNo,
+        image: &mut [u8],
+    ) -> Result<(), Error> {
+        let fix = self.fixes.get(&frame);
+        let slot = match fix {
+            Some(Fix::Cure(Cure::Moved(other))) => *other,
+            Some(Fix::Cure(Cure::Header | Cure::Image { .. }) | Fix::Word(_)) | None => frame,
+        };
+        read_image(log, shape, slot, image)?;
+        match fix {
+            Some(Fix::Word(correction)) => correction.apply(image, shape.order),
+            Some(&Fix::Cure(Cure::Image { source, first_byte, end_byte })) => {
+                let mut other = vec![0; image.len()];
+                match source {
+                    ImageSource::Frame(other_frame) => {
+                        read_image(log, shape, other_frame, &mut other)?;
+                    }
+                    ImageSource::Database => self.read_base(page, &mut other)?,
+                }
+                let part = first_byte as usize..end_byte as usize;
+                if let (Some(to), Some(from)) = (image.get_mut(part.clone()), other.get(part)) {
+                    to.copy_from_slice(from);
+                }
+            }
+            Some(Fix::Cure(Cure::Moved(_) | Cure::Header)) | None => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_image(
+    log: &dyn File,
+    shape: &LogShape,
+    frame: FrameNo,
+    image: &mut [u8],
+) -> Result<(), Error> {
+    let slot = frame.offset_bytes(shape.page_size());
+    if log.read_at(image, slot + FRAME_HEADER_BYTES as u64)? < image.len() {
+        let path = log.path().display().to_string();
+        return Err(Error::Shrunk { path, frame, offset_bytes: slot });
+    }
+    Ok(())
+}
