@@ -1,7 +1,8 @@
 //! Facts about a log, whatever its damage. Read-only; a corrupt log is an ordinary answer here.
 //!
 //! [`examine`] gives a log its verdict; [`state`] gives every slot its state in a second, streaming
-//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database.
+//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database;
+//! [`structure`] checks a whole database image as SQLite's integrity_check does.
 
 pub mod copied;
 pub mod correction;
@@ -17,6 +18,7 @@ mod prefix;
 mod shape;
 pub mod snapshot;
 pub mod state;
+pub mod structure;
 mod tail;
 pub mod transactions;
 pub mod view;

@@ -25,8 +25,24 @@ pub struct DatabaseHeader {
     pub change_counter: u32,
     /// Offset 28: pages of the database, if `version_valid_for` equals the change counter.
     pub page_count_field: u32,
+    /// Offset 32: first trunk page of the freelist; 0 without one.
+    pub first_trunk: u32,
+    /// Offset 36: pages on the freelist, trunks included.
+    pub freelist_pages: u32,
+    /// Offset 40: schema cookie, one more with each change of the schema.
+    pub schema_cookie: u32,
+    /// Offset 44: schema format, 1 to 4; 0 in a database without a schema.
+    pub schema_format: u32,
+    /// Offset 52: largest root page in an auto-vacuum database; 0 in others.
+    pub largest_root: u32,
     /// Offset 56: 1 UTF-8, 2 UTF-16LE, 3 UTF-16BE.
     pub text_encoding: u32,
+    /// Offset 60: `PRAGMA user_version`.
+    pub user_version: u32,
+    /// Offset 64: not 0 for incremental vacuum.
+    pub incremental_vacuum: u32,
+    /// Offset 68: `PRAGMA application_id`.
+    pub application_id: u32,
     /// Offset 92: change counter at the last write of page 1.
     pub version_valid_for: u32,
 }
@@ -62,7 +78,15 @@ impl DatabaseHeader {
             payload_fractions: [f0, f1, f2],
             change_counter: field_u32::<24, 100>(bytes),
             page_count_field: field_u32::<28, 100>(bytes),
+            first_trunk: field_u32::<32, 100>(bytes),
+            freelist_pages: field_u32::<36, 100>(bytes),
+            schema_cookie: field_u32::<40, 100>(bytes),
+            schema_format: field_u32::<44, 100>(bytes),
+            largest_root: field_u32::<52, 100>(bytes),
             text_encoding: field_u32::<56, 100>(bytes),
+            user_version: field_u32::<60, 100>(bytes),
+            incremental_vacuum: field_u32::<64, 100>(bytes),
+            application_id: field_u32::<68, 100>(bytes),
             version_valid_for: field_u32::<92, 100>(bytes),
         }
     }

@@ -46,13 +46,14 @@ pub fn values(local: &[u8]) -> Vec<Value<'_>> {
         let here = usize::try_from(size).unwrap_or(usize::MAX).min(body.len());
         let (bytes, rest) = body.split_at(here);
         body = rest;
-        values.push(value(serial_type, bytes, size));
+        values.push(value(serial_type, bytes));
     }
     values
 }
 
 /// Bytes of the body that a value of `serial_type` takes.
-fn size_bytes(serial_type: u64) -> u64 {
+#[must_use]
+pub fn size_bytes(serial_type: u64) -> u64 {
     match serial_type {
         0 | 8..=11 => 0,
         1..=4 => serial_type,
@@ -62,7 +63,10 @@ fn size_bytes(serial_type: u64) -> u64 {
     }
 }
 
-fn value(serial_type: u64, bytes: &[u8], length_bytes: u64) -> Value<'_> {
+/// The value of `serial_type` whose body begins with `bytes`, or is they.
+#[must_use]
+pub fn value(serial_type: u64, bytes: &[u8]) -> Value<'_> {
+    let length_bytes = size_bytes(serial_type);
     let whole = bytes.len() as u64 == length_bytes;
     match serial_type {
         0 => Value::Null,

@@ -12,6 +12,7 @@ mod generate;
 mod race;
 mod see;
 mod work;
+mod zoo;
 
 use std::path::Path;
 
@@ -20,6 +21,8 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["see"] => see::see(),
+        ["check"] => see::check(),
+        ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {

@@ -29,6 +29,24 @@ pub fn open(path: &Path) -> Connection {
     connection
 }
 
+/// Reads paths of private copies from stdin, one a line; answers each with the rows of
+/// `PRAGMA integrity_check`, or with the error instead, in a JSON list.
+pub fn check() {
+    let mut answers = io::stdout().lock();
+    for path in io::stdin().lock().lines() {
+        let found = integrity(&open(Path::new(&path.unwrap())));
+        let found = found.unwrap_or_else(|error| vec![format!("error: {error}")]);
+        writeln!(answers, "{}", Value::from(found)).unwrap();
+        answers.flush().unwrap();
+    }
+}
+
+fn integrity(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("PRAGMA integrity_check")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    rows.collect()
+}
+
 fn answer(path: &Path) -> Value {
     let connection = open(path);
     let pages = pages(&connection);

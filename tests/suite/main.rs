@@ -24,4 +24,5 @@ mod repair;
 mod replay;
 #[path = "../stamps/mod.rs"]
 mod stamps;
+mod structure;
 mod support;

@@ -160,8 +160,17 @@ pub struct Oracle {
 
 impl Oracle {
     pub fn start() -> Self {
+        Self::with("see")
+    }
+
+    /// One that answers [`Self::integrity`].
+    pub fn checking() -> Self {
+        Self::with("check")
+    }
+
+    fn with(action: &str) -> Self {
         let mut child = Command::new(oracle_program())
-            .arg("see")
+            .arg(action)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -173,12 +182,25 @@ impl Oracle {
 
     /// Opens the database at `path`, which must be a private copy.
     pub fn see(&mut self, path: &Path) -> Sight {
+        let line = self.answer(path);
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// What `PRAGMA integrity_check` says of the database at `path`, a private copy; empty when it
+    /// says "ok".
+    pub fn integrity(&mut self, path: &Path) -> Vec<String> {
+        let line = self.answer(path);
+        let found: Vec<String> = serde_json::from_str(&line).unwrap();
+        if found == ["ok"] { Vec::new() } else { found }
+    }
+
+    fn answer(&mut self, path: &Path) -> String {
         let ask = self.ask.as_mut().unwrap();
         writeln!(ask, "{}", path.display()).unwrap();
         ask.flush().unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        line
     }
 
     /// What SQLite sees of these bytes.

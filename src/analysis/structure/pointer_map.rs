@@ -1,0 +1,84 @@
+//! The pointer map of auto-vacuum databases (fileformat2.html section 1.8, btree.c ptrmapGet).
+
+use crate::format::{PageSize, Pgno};
+
+use super::{Error, Pages};
+
+/// Where the entries stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Entries on a page of the map.
+    entries: u32,
+    lock_byte_page: Pgno,
+}
+
+impl Layout {
+    pub fn new(page_size: PageSize, usable: usize) -> Self {
+        let entries = u32::try_from(usable / 5).unwrap_or(u32::MAX);
+        Self { entries, lock_byte_page: page_size.lock_byte_page() }
+    }
+
+    /// The page of the map that has the entry of `page`; 0 for page 1 (btree.c ptrmapPageno).
+    pub fn map_page_of(self, page: Pgno) -> Pgno {
+        let Some(behind) = page.0.checked_sub(2) else { return Pgno(0) };
+        let group = self.entries + 1;
+        let map_page = behind / group * group + 2;
+        if map_page == self.lock_byte_page.0 { Pgno(map_page + 1) } else { Pgno(map_page) }
+    }
+}
+
+/// What a page is, by its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// 1: root of a b-tree; no parent.
+    Root,
+    /// 2: on the freelist; no parent.
+    Free,
+    /// 3: first of an overflow chain; the parent has the cell.
+    Overflow1,
+    /// 4: later in an overflow chain; the parent is the page before.
+    Overflow2,
+    /// 5: below the root of a b-tree.
+    Btree,
+}
+
+impl Use {
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Root => 1,
+            Self::Free => 2,
+            Self::Overflow1 => 3,
+            Self::Overflow2 => 4,
+            Self::Btree => 5,
+        }
+    }
+}
+
+/// Reads entries; neighbouring ones cost one read.
+#[derive(Debug)]
+pub(super) struct PointerMap {
+    layout: Layout,
+    loaded: Pgno,
+    image: Vec<u8>,
+}
+
+impl PointerMap {
+    pub fn new(layout: Layout, page_size: PageSize) -> Self {
+        Self { layout, loaded: Pgno(0), image: vec![0; page_size.in_memory()] }
+    }
+
+    /// Kind and parent in the entry of `page`; `None` where there is no entry.
+    pub fn entry(&mut self, pages: &dyn Pages, page: Pgno) -> Result<Option<(u8, Pgno)>, Error> {
+        let map_page = self.layout.map_page_of(page);
+        let Some(index) = page.0.checked_sub(map_page.0 + 1).filter(|_| map_page.0 != 0) else {
+            return Ok(None);
+        };
+        if self.loaded != map_page {
+            pages.read(map_page, &mut self.image)?;
+            self.loaded = map_page;
+        }
+        let offset = 5 * usize::try_from(index).unwrap_or(usize::MAX / 8);
+        let entry = self.image.get(offset..offset + 5).and_then(|entry| entry.first_chunk::<5>());
+        Ok(entry.map(|&[kind, a, b, c, d]| (kind, Pgno(u32::from_be_bytes([a, b, c, d])))))
+    }
+}

@@ -1,0 +1,261 @@
+//! The rows of one b-tree in key order, as far as they can be read.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::format::btree::{BtreeHeader, Cell};
+use crate::format::{PageKind, Pgno};
+
+use super::page::Layout;
+use super::tree::MAX_LEVELS;
+use super::{Error, Pages};
+
+/// A row of a table, or an entry of an index or WITHOUT ROWID table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its row id; `None` in a b-tree of the index kind.
+    pub row_id: Option<i64>,
+    /// A hash of its record, equal for equal bytes wherever they stand. Only to be compared within
+    /// one run of the program.
+    pub digest: u64,
+    /// Its overflow chain could be followed to the end.
+    pub whole: bool,
+}
+
+/// Iterates over the rows of the b-tree at a root page, in key order. Pages that are no pages of such
+/// a b-tree, or that it has met already, are passed over and counted.
+pub struct Rows<'a> {
+    pages: &'a dyn Pages,
+    layout: Layout,
+    table: Option<bool>,
+    levels: Vec<Level>,
+    seen: HashSet<Pgno>,
+    pending: Option<Pgno>,
+    skipped_pages: u32,
+    images: Vec<Vec<u8>>,
+}
+
+/// A page on the way down to the current row.
+struct Level {
+    image: Vec<u8>,
+    header: BtreeHeader,
+    offsets: Vec<usize>,
+    next: usize,
+    /// The child left of the next cell was visited.
+    descended: bool,
+}
+
+/// A row as found.
+pub(super) struct Found {
+    pub row_id: Option<i64>,
+    local: Vec<u8>,
+    cell: Cell,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows below `root`.
+    ///
+    /// # Errors
+    /// When page 1 cannot be read.
+    pub fn new(pages: &'a dyn Pages, root: Pgno) -> Result<Self, Error> {
+        let page_size = pages.page_size();
+        let reserved_bytes = usize::from(super::header(pages)?.reserved_bytes);
+        let layout = Layout { page_size, usable: page_size.in_memory() - reserved_bytes };
+        Ok(Self {
+            pages,
+            layout,
+            table: None,
+            levels: Vec::new(),
+            seen: HashSet::new(),
+            pending: Some(root),
+            skipped_pages: 0,
+            images: Vec::new(),
+        })
+    }
+
+    /// Pages passed over so far: rows below them are missing.
+    #[must_use]
+    pub fn skipped_pages(&self) -> u32 {
+        self.skipped_pages
+    }
+
+    /// The next row in key order.
+    pub(super) fn find(&mut self) -> Result<Option<Found>, Error> {
+        loop {
+            if let Some(page) = self.pending.take() {
+                self.descend(page)?;
+            }
+            let Some(level) = self.levels.last_mut() else { return Ok(None) };
+            let Some(&offset) = level.offsets.get(level.next) else {
+                let right = level.header.right_child.filter(|_| !level.descended);
+                level.descended = true;
+                self.pending = right;
+                if right.is_none() {
+                    self.images.extend(self.levels.pop().map(|level| level.image));
+                }
+                continue;
+            };
+            let Some(cell) = level.header.cell(&level.image, offset, self.layout.usable) else {
+                level.next += 1;
+                level.descended = false;
+                continue;
+            };
+            if let Some(child) = cell.left_child.filter(|_| !level.descended) {
+                level.descended = true;
+                self.pending = Some(child);
+                continue;
+            }
+            level.next += 1;
+            level.descended = false;
+            if level.header.kind == PageKind::TableInterior {
+                continue;
+            }
+            let local = level.image.get(cell.local.clone()).unwrap_or_default().to_vec();
+            return Ok(Some(Found { row_id: cell.row_id, local, cell }));
+        }
+    }
+
+    fn descend(&mut self, page: Pgno) -> Result<(), Error> {
+        let in_range = page.0 != 0 && page.0 <= self.pages.size_pages();
+        let level = u32::try_from(self.levels.len()).unwrap_or(u32::MAX);
+        if !in_range || level >= MAX_LEVELS || !self.seen.insert(page) {
+            self.skipped_pages += 1;
+            return Ok(());
+        }
+        let mut image = self.images.pop().unwrap_or_default();
+        image.resize(self.layout.page_size.in_memory(), 0);
+        self.pages.read(page, &mut image)?;
+        let header = BtreeHeader::decode(page, self.layout.page_size, &image);
+        let is_table = |header: &BtreeHeader| {
+            matches!(header.kind, PageKind::TableLeaf | PageKind::TableInterior)
+        };
+        let header =
+            header.filter(|header| self.table.is_none_or(|table| table == is_table(header)));
+        let Some(header) = header else {
+            self.skipped_pages += 1;
+            self.images.push(image);
+            return Ok(());
+        };
+        self.table = Some(is_table(&header));
+        let mut offsets = header.cell_offsets(&image);
+        // A page that names one cell thousands of times would multiply its rows.
+        offsets.truncate((image.len() - 8) / 6);
+        self.levels.push(Level { image, header, offsets, next: 0, descended: false });
+        Ok(())
+    }
+
+    /// Passes the payload of `found` to `take`, part by part, up to `limit_bytes`; returns whether it
+    /// was all there.
+    pub(super) fn payload(
+        &mut self,
+        found: &Found,
+        limit_bytes: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<bool, Error> {
+        take(&found.local);
+        let mut done_bytes = found.local.len() as u64;
+        let wanted_bytes = found.cell.payload_bytes;
+        let room = self.layout.usable - 4;
+        let mut next = found.cell.overflow.unwrap_or(Pgno(0));
+        let mut image = self.images.pop().unwrap_or_default();
+        image.resize(self.layout.page_size.in_memory(), 0);
+        // A chain that goes round ends at the length of the payload, or after all pages.
+        let mut pages = 0;
+        while done_bytes < wanted_bytes.min(limit_bytes) && pages < self.pages.size_pages() {
+            if next.0 == 0 || next.0 > self.pages.size_pages() {
+                break;
+            }
+            self.pages.read(next, &mut image)?;
+            let (link, content) = image.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+            let rest = usize::try_from(wanted_bytes - done_bytes).unwrap_or(usize::MAX);
+            let here = content.get(..rest.min(room)).unwrap_or_default();
+            take(here);
+            done_bytes += here.len() as u64;
+            next = Pgno(u32::from_be_bytes(*link));
+            pages += 1;
+        }
+        self.images.push(image);
+        Ok(done_bytes == wanted_bytes)
+    }
+
+    fn row(&mut self) -> Result<Option<Row>, Error> {
+        let Some(found) = self.find()? else { return Ok(None) };
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(found.cell.payload_bytes);
+        let whole = self.payload(&found, u64::MAX, |bytes| hasher.write(bytes))?;
+        Ok(Some(Row { row_id: found.row_id, digest: hasher.finish(), whole }))
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.row().transpose()
+    }
+}
+
+/// How the rows of one state of a table differ from those of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowChanges {
+    /// In both, and equal.
+    pub kept: u64,
+    /// In both by row id, with other values.
+    pub altered: u64,
+    /// Only in the first.
+    pub missing: u64,
+    /// Only in the second.
+    pub added: u64,
+    /// Pages of either that could not be read as pages of this table.
+    pub skipped_pages: u32,
+}
+
+/// Compares two states of one table, each read once. Tables with row ids are merged in their order,
+/// in constant memory; of tables without, the digests of the first are held.
+///
+/// # Errors
+/// When a page cannot be read.
+pub fn row_changes(mut before: Rows, mut after: Rows) -> Result<RowChanges, Error> {
+    let mut changes = RowChanges::default();
+    let (mut ours, mut theirs) = (before.row()?, after.row()?);
+    let mut digests: HashSet<u64> = HashSet::new();
+    loop {
+        let (our, their) = match (&ours, &theirs) {
+            (None, None) => break,
+            (our, their) => (our.as_ref(), their.as_ref()),
+        };
+        let our_id = our.map(|row| row.row_id);
+        let their_id = their.map(|row| row.row_id);
+        match (our_id, their_id) {
+            (Some(Some(one)), Some(Some(other))) if one == other => {
+                let equal = our.map(|row| row.digest) == their.map(|row| row.digest);
+                *(if equal { &mut changes.kept } else { &mut changes.altered }) += 1;
+                (ours, theirs) = (before.row()?, after.row()?);
+            }
+            (Some(Some(one)), other) if other.flatten().is_none_or(|other| one < other) => {
+                changes.missing += 1;
+                ours = before.row()?;
+            }
+            (_, Some(Some(_))) => {
+                changes.added += 1;
+                theirs = after.row()?;
+            }
+            (Some(None), _) => {
+                digests.extend(our.map(|row| row.digest));
+                ours = before.row()?;
+            }
+            (Some(Some(_)), _) => {
+                changes.missing += 1;
+                ours = before.row()?;
+            }
+            (None, _) => {
+                let kept = their.is_some_and(|row| digests.remove(&row.digest));
+                *(if kept { &mut changes.kept } else { &mut changes.added }) += 1;
+                theirs = after.row()?;
+            }
+        }
+    }
+    changes.missing += digests.len() as u64;
+    changes.skipped_pages = before.skipped_pages() + after.skipped_pages();
+    Ok(changes)
+}

@@ -1,0 +1,170 @@
+//! The schema: which b-trees there are (fileformat2.html section 2.6, prepare.c sqlite3InitCallback).
+
+use crate::format::Pgno;
+use crate::format::record::{self, Value};
+
+use super::rows::Rows;
+use super::sql::{self, Sql};
+use super::{Error, Pages, TreeKind};
+
+/// Bytes of a schema row that are read. Root page and kind stand at its beginning.
+const MAX_ROW_BYTES: u64 = 8 << 20;
+
+/// The rows of `sqlite_schema`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// Those that could be understood, by row id.
+    pub entries: Vec<Entry>,
+    /// Row ids of the others.
+    pub unclear: Vec<i64>,
+}
+
+/// What a row of the schema defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A table with row ids.
+    Table,
+    /// A table without.
+    WithoutRowid,
+    /// An index.
+    Index,
+    /// A view, a trigger or a virtual table: no b-tree.
+    Other,
+}
+
+impl EntryKind {
+    /// The b-tree that it has.
+    #[must_use]
+    pub fn tree(self) -> Option<TreeKind> {
+        match self {
+            Self::Table => Some(TreeKind::Table),
+            Self::WithoutRowid => Some(TreeKind::WithoutRowid),
+            Self::Index => Some(TreeKind::Index),
+            Self::Other => None,
+        }
+    }
+
+    pub(super) fn is_table(self) -> bool {
+        self.tree().is_some_and(TreeKind::is_table)
+    }
+}
+
+/// Whether a b-tree has something for every row of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Statement {
+    Whole,
+    /// A partial index.
+    Partial,
+}
+
+/// A row of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it defines.
+    pub kind: EntryKind,
+    /// Its name.
+    pub name: String,
+    /// The table that it is about.
+    pub table: String,
+    /// Its root page; 0 without one.
+    pub root: i64,
+    /// Its statement; empty for an index that a constraint needs.
+    pub sql: String,
+    /// Its keys are columns in BINARY order, as far as its own statement tells.
+    pub(super) plain_order: bool,
+    pub(super) statement: Statement,
+}
+
+impl Schema {
+    /// Reads the schema, as far as it can be.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn read(pages: &dyn Pages) -> Result<Self, Error> {
+        let encoding = super::header(pages)?.text_encoding & 3;
+        let mut rows = Rows::new(pages, Pgno::FIRST)?;
+        let mut schema = Self::default();
+        let mut bytes = Vec::new();
+        while let Some(found) = rows.find()? {
+            let Some(row_id) = found.row_id else { break };
+            bytes.clear();
+            rows.payload(&found, MAX_ROW_BYTES, |part| bytes.extend_from_slice(part))?;
+            match entry(&bytes, encoding) {
+                Some(entry) => schema.entries.push(entry),
+                None => schema.unclear.push(row_id),
+            }
+        }
+        Ok(schema)
+    }
+}
+
+fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
+    let values = record::values(row);
+    let text = |place: usize| match values.get(place) {
+        Some(Value::Text { bytes, .. }) => Some(decoded(bytes, encoding)),
+        Some(Value::Null | Value::Int(_) | Value::Float(_) | Value::Blob { .. })
+        | Some(Value::Unknown { .. })
+        | None => None,
+    };
+    let cut = matches!(values.get(4), Some(Value::Text { bytes, length_bytes }) if (bytes.len() as u64) < *length_bytes);
+    let &Value::Int(root) = values.get(3)? else { return None };
+    let (name, table) = (text(1)?, text(2)?);
+    let sql = match values.get(4)? {
+        Value::Null => String::new(),
+        _ => text(4)?,
+    };
+    if sql.is_empty() {
+        let own = name.get(..17).is_some_and(|name| name.eq_ignore_ascii_case("sqlite_autoindex_"));
+        return own.then_some(Entry {
+            kind: EntryKind::Index,
+            name,
+            table,
+            root,
+            sql,
+            plain_order: true,
+            statement: Statement::Whole,
+        });
+    }
+    let parsed = sql::read(&sql)?;
+    let mut entry = Entry {
+        kind: EntryKind::Other,
+        name,
+        table,
+        root,
+        sql: String::new(),
+        plain_order: false,
+        statement: Statement::Whole,
+    };
+    match parsed {
+        Sql::Table { name, without_rowid, plain_order } => {
+            let kind = if without_rowid { EntryKind::WithoutRowid } else { EntryKind::Table };
+            entry.table.clone_from(&name);
+            (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
+        }
+        Sql::Index { name, table, partial, plain_order } => {
+            entry.kind = EntryKind::Index;
+            (entry.name, entry.table, entry.plain_order) = (name, table, plain_order);
+            entry.statement = if partial { Statement::Partial } else { Statement::Whole };
+        }
+        Sql::Other => {}
+    }
+    // The end of a statement that was cut says whether it is WITHOUT ROWID or partial.
+    if cut {
+        return None;
+    }
+    entry.sql = sql;
+    Some(entry)
+}
+
+/// Text in the encoding of the database; what is no text of it becomes replacement characters.
+fn decoded(bytes: &[u8], encoding: u32) -> String {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|&two| unit(two)).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match encoding {
+        2 => units(u16::from_le_bytes),
+        3 => units(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}

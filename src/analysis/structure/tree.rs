@@ -1,0 +1,224 @@
+//! A walk through one b-tree in key order (btree.c checkTreePage).
+
+use std::cmp::Ordering;
+
+use crate::format::btree::Cell;
+use crate::format::{PageKind, Pgno};
+
+use super::chain::Tail;
+use super::checker::Checker;
+use super::key_order::{self, Key};
+use super::owners::Owner;
+use super::page::{self, Checked};
+use super::pointer_map::Use;
+use super::problem::Fault;
+use super::{Error, TreeKind};
+
+/// Most levels of a b-tree (`BTCURSOR_MAX_DEPTH`).
+pub(super) const MAX_LEVELS: u32 = 20;
+
+/// What a walk counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub pages: u32,
+    /// Rows or entries.
+    pub rows: u64,
+    /// A sum over the row ids in any order, of a table's rows or of an index's entries; `None` when
+    /// one could not be read.
+    pub row_ids: Option<u64>,
+}
+
+/// The row id before, in key order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    None,
+    /// Of a row: the next row's is greater, the next key of an interior page is not smaller.
+    Row(i64),
+    /// Of an interior page: whatever follows is greater.
+    Divider(i64),
+}
+
+pub(super) struct Walk<'c, 'a> {
+    checker: &'c mut Checker<'a>,
+    root: Pgno,
+    kind: TreeKind,
+    ordered: bool,
+    before: Before,
+    key: Option<Key>,
+    facts: Facts,
+}
+
+impl<'c, 'a> Walk<'c, 'a> {
+    pub fn new(checker: &'c mut Checker<'a>, root: Pgno, kind: TreeKind, ordered: bool) -> Self {
+        let facts = Facts { row_ids: Some(0), ..Facts::default() };
+        Self { checker, root, kind, ordered, before: Before::None, key: None, facts }
+    }
+
+    pub fn run(mut self) -> Result<Facts, Error> {
+        self.page(self.root, self.root, 1)?;
+        Ok(self.facts)
+    }
+
+    /// Checks `page`, to which `from` refers, and everything below; returns its height, leaves being
+    /// 0, if that can be told.
+    fn page(&mut self, from: Pgno, page: Pgno, level: u32) -> Result<Option<u32>, Error> {
+        if !self.checker.claim(from, page, Owner::Btree(self.root)) {
+            return Ok(None);
+        }
+        self.facts.pages += 1;
+        if level > MAX_LEVELS {
+            self.checker.fault(Some(page), Fault::TooDeep);
+            return Ok(None);
+        }
+        let mut image = self.checker.take_image();
+        self.checker.read(page, &mut image)?;
+        let checked = page::check(page, self.checker.layout, &image);
+        let height = match checked {
+            Ok(checked) => self.checked(page, &checked, &image, level)?,
+            Err(fault) => {
+                self.checker.fault(Some(page), fault);
+                None
+            }
+        };
+        self.checker.put_image(image);
+        Ok(height)
+    }
+
+    fn checked(
+        &mut self,
+        page: Pgno,
+        checked: &Checked,
+        image: &[u8],
+        level: u32,
+    ) -> Result<Option<u32>, Error> {
+        let header = &checked.header;
+        if !self.is_of_this_tree(header.kind) {
+            let wanted = match self.kind {
+                TreeKind::Table => "table b-tree",
+                TreeKind::WithoutRowid | TreeKind::Index => "index b-tree",
+            };
+            let fault = Fault::Kind { found: header.kind, wanted };
+            self.checker.fault(Some(page), fault);
+        }
+        if header.cell_count == 0 && page != self.root {
+            self.checker.fault(Some(page), Fault::Empty);
+        }
+        for fault in &checked.faults {
+            self.checker.fault(Some(page), fault.clone());
+        }
+        if header.kind != PageKind::TableInterior {
+            self.facts.rows += u64::from(header.cell_count);
+            if checked.cells.len() < usize::from(header.cell_count) {
+                self.facts.row_ids = None;
+            }
+        }
+        let mut height = Height::default();
+        for (index, cell) in &checked.cells {
+            if let Some(child) = cell.left_child {
+                self.child(page, child, level, &mut height)?;
+            }
+            self.cell(page, header.kind, (*index, cell), image)?;
+        }
+        match header.right_child {
+            Some(child) => {
+                self.child(page, child, level, &mut height)?;
+                Ok(height.0.map(|below| below + 1))
+            }
+            None => Ok(Some(0)),
+        }
+    }
+
+    fn is_of_this_tree(&self, kind: PageKind) -> bool {
+        match kind {
+            PageKind::TableLeaf | PageKind::TableInterior => self.kind == TreeKind::Table,
+            PageKind::IndexLeaf | PageKind::IndexInterior => self.kind != TreeKind::Table,
+            PageKind::LockByte | PageKind::Other => false,
+        }
+    }
+
+    fn child(
+        &mut self,
+        page: Pgno,
+        child: Pgno,
+        level: u32,
+        height: &mut Height,
+    ) -> Result<(), Error> {
+        self.checker.pointer_map(child, Use::Btree, page)?;
+        let Some(found) = self.page(page, child, level + 1)? else { return Ok(()) };
+        if height.0.is_some_and(|height| height != found) {
+            self.checker.fault(Some(page), Fault::Height { child });
+        }
+        height.0 = Some(found);
+        Ok(())
+    }
+
+    fn cell(
+        &mut self,
+        page: Pgno,
+        kind: PageKind,
+        (index, cell): (usize, &Cell),
+        image: &[u8],
+    ) -> Result<(), Error> {
+        let local = image.get(cell.local.clone()).unwrap_or_default();
+        let tail = self.checker.overflow(self.root, page, (index, cell), local)?;
+        let row_id = match cell.row_id {
+            Some(row_id) => {
+                if !self.row_id_fits(kind, row_id) {
+                    self.checker.fault(Some(page), Fault::RowIdOrder { cell: index, row_id });
+                }
+                (kind == PageKind::TableLeaf).then_some(row_id)
+            }
+            None => {
+                self.key(page, index, cell, local);
+                let end = match (cell.overflow, &tail) {
+                    (None, _) => Some(local),
+                    (Some(_), tail) => tail.as_ref().map(Tail::bytes),
+                };
+                let row_id = end.and_then(|end| key_order::last_integer(local, end));
+                if row_id.is_none() {
+                    self.facts.row_ids = None;
+                }
+                row_id
+            }
+        };
+        if let (Some(row_id), Some(sum)) = (row_id, &mut self.facts.row_ids) {
+            *sum = sum.wrapping_add(mixed(row_id));
+        }
+        Ok(())
+    }
+
+    fn row_id_fits(&mut self, kind: PageKind, row_id: i64) -> bool {
+        let divider = kind == PageKind::TableInterior;
+        let fits = match self.before {
+            Before::None => true,
+            Before::Row(before) if divider => row_id >= before,
+            Before::Row(before) | Before::Divider(before) => row_id > before,
+        };
+        self.before = if divider { Before::Divider(row_id) } else { Before::Row(row_id) };
+        fits
+    }
+
+    fn key(&mut self, page: Pgno, index: usize, cell: &Cell, local: &[u8]) {
+        if !self.ordered {
+            return;
+        }
+        let key = Key::new(local, cell.payload_bytes);
+        let order = self.key.as_ref().and_then(|before| before.compare(&key));
+        if matches!(order, Some(Ordering::Greater | Ordering::Equal)) {
+            self.checker.fault(Some(page), Fault::KeyOrder { cell: index });
+        }
+        self.key = Some(key);
+    }
+}
+
+/// Height of the children that a page has shown so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Height(Option<u32>);
+
+/// Spreads a row id over 64 bits (the finalizer of splitmix64), so that sums of different sets differ.
+fn mixed(row_id: i64) -> u64 {
+    let mut value = row_id.cast_unsigned().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
