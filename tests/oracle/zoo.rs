@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use fastrand::Rng;
+use rusqlite::{Connection, ToSql};
 
 /// Name and settings of each.
 const KINDS: &[(&str, &str)] = &[
@@ -37,8 +38,6 @@ const TABLES: &str = "
     CREATE VIRTUAL TABLE words USING fts5(text);
 ";
 
-const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?1) ";
-
 /// Writes one database of each kind into `directory`.
 pub fn all(directory: &Path) {
     for (name, settings) in KINDS {
@@ -53,27 +52,49 @@ pub fn all(directory: &Path) {
     }
 }
 
+/// The same content every time.
 fn fill(connection: &Connection, scale: u32) {
-    let run = |rows: u32, sql: &str| {
-        connection.execute(&format!("{NUMBERS}{sql}"), [rows * scale]).unwrap();
+    let mut random = Rng::with_seed(1);
+    let mut noise = |bytes: u32| -> Vec<u8> { (0..bytes).map(|_| random.u8(..)).collect() };
+    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+    connection.execute_batch("BEGIN").unwrap();
+    let run = |sql: &str, values: &[&dyn ToSql]| {
+        connection.prepare_cached(sql).unwrap().execute(values).unwrap();
     };
-    run(
-        220,
-        "INSERT INTO t(b, c, d) SELECT
-            CASE i % 5 WHEN 0 THEN NULL WHEN 1 THEN printf('%03d', i * 37 % 200) ELSE hex(randomblob(i % 40)) END,
-            randomblob(CASE i % 50 WHEN 7 THEN 3000 WHEN 8 THEN 900 ELSE i % 30 END),
-            CASE i % 4 WHEN 0 THEN i / 8.0 WHEN 1 THEN i WHEN 2 THEN 'word' || i ELSE -i END FROM n",
-    );
-    run(60, "INSERT INTO \"quoted \"\" name\" SELECT 'key ' || i, randomblob(i * 9), i FROM n");
-    run(120, "INSERT INTO keyed SELECT hex(randomblob(i % 9)), i, randomblob(i * 5 % 700) FROM n");
-    run(80, "INSERT INTO down SELECT i * 7, randomblob(20) FROM n");
-    run(90, "INSERT INTO counted(v) SELECT printf('value %d', i) FROM n");
-    run(20, "INSERT INTO words SELECT 'some words ' || i FROM n");
-    connection.execute_batch("ANALYZE").unwrap();
+    for i in 1..=220 * scale {
+        let b = match i % 5 {
+            0 => None,
+            1 => Some(format!("{:03}", i * 37 % 200)),
+            _ => Some(hex(noise(i % 40))),
+        };
+        let c = noise(match i % 50 {
+            7 => 3000,
+            8 => 900,
+            _ => i % 30,
+        });
+        let d: Box<dyn ToSql> = match i % 4 {
+            0 => Box::new(f64::from(i) / 8.0),
+            1 => Box::new(i),
+            2 => Box::new(format!("word{i}")),
+            _ => Box::new(-i64::from(i)),
+        };
+        run("INSERT INTO t(b, c, d) VALUES(?, ?, ?)", &[&b, &c, &d]);
+    }
+    for i in 1..=120 * scale {
+        let key = format!("key {i}");
+        run("INSERT INTO \"quoted \"\" name\" VALUES(?, ?, ?)", &[&key, &noise(i * 9), &i]);
+        let value = noise(i * 5 % 700);
+        run("INSERT INTO keyed VALUES(?, ?, ?)", &[&hex(noise(i % 9)), &i, &value]);
+        run("INSERT INTO down VALUES(?, ?)", &[&(i * 7), &noise(20)]);
+        run("INSERT INTO counted(v) VALUES(?)", &[&format!("value {i}")]);
+        if i % 6 == 0 {
+            run("INSERT INTO words VALUES(?)", &[&format!("some words {i}")]);
+        }
+    }
     // Leaves free blocks, fragments, and a freelist where there is no full auto-vacuum.
-    let shrink =
-        "DELETE FROM t WHERE a % 7 = 3 OR a BETWEEN 60 AND 110; DELETE FROM keyed WHERE n % 5 = 1;
+    let shrink = "COMMIT; ANALYZE;
+                  DELETE FROM t WHERE a % 7 = 3 OR a BETWEEN 60 AND 110; DELETE FROM keyed WHERE n % 5 = 1;
                   UPDATE counted SET v = substr(v, 1, i % 8); DELETE FROM counted WHERE i > 70;
-                  DELETE FROM \"quoted \"\" name\" WHERE d % 4 = 0;";
+                  DELETE FROM \"quoted \"\" name\" WHERE d % 4 = 0 OR d > 60;";
     connection.execute_batch(shrink).unwrap();
 }

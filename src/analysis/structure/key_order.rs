@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_overflow_pages_decide_is_not_judged() {
-        let long = |bytes: &[u8]| Key::new(&[&[2, 0x81, 0x0d][..], bytes].concat(), 200);
+        let long = |bytes: &[u8]| Key::new(&[&[3, 0x81, 0x0d][..], bytes].concat(), 200);
         assert_eq!(long(b"aaa").compare(&long(b"aaa")), None);
         assert_eq!(long(b"aaa").compare(&long(b"aab")), Some(Ordering::Less));
     }

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn tables_are_told_by_what_stands_behind_their_columns() {
         assert_eq!(read("CREATE TABLE t(a, b)"), table("t", false, true));
-        let sql = "create table \"a \"\"b\"\" (\"(c(\", d /* ) */) STRICT, without rowid";
+        let sql = "create table \"a \"\"b\" (\"(c(\", d /* ) */) STRICT, without rowid";
         assert_eq!(read(sql), table("a \"b", true, true));
         let sql = "CREATE TABLE [x y](a DEFAULT 'it''s WITHOUT ROWID)', b TEXT COLLATE NOCASE)";
         assert_eq!(read(sql), table("x y", false, false));
