@@ -78,24 +78,33 @@ pub fn corrections(
     joiner: &Joiner,
 ) -> Corrections {
     let (mut found, mut several, mut touches_header) = (None, false, false);
-    for candidate in candidates(facts.header.checksum.minus(computed), joiner.pairs()) {
-        let plausible = match candidate.word {
-            Word::StoredA | Word::StoredB => stored == StoredSum::Unknown,
-            Word::PageNumber => corrected_header(facts, candidate, joiner.order()).page.0 != 0,
-            // A frame that names page 0 is wrong in that word, whatever else is.
-            Word::CommitSize | Word::Image(_) => facts.header.page.0 != 0,
-        };
-        if plausible {
-            several |= found.is_some();
-            touches_header |= matches!(candidate.word, Word::PageNumber | Word::CommitSize);
-            found = Some(candidate);
-        }
+    for candidate in plausible(facts, computed, stored, joiner) {
+        several |= found.is_some();
+        touches_header |= matches!(candidate.word, Word::PageNumber | Word::CommitSize);
+        found = Some(candidate);
     }
     match found {
         None => Corrections::None,
         Some(_) if several => Corrections::Several { touches_header },
         Some(only) => Corrections::Unique(only),
     }
+}
+
+/// Every correction of `facts` that no rule excludes.
+pub fn plausible(
+    facts: &FrameFacts,
+    computed: Checksum,
+    stored: StoredSum,
+    joiner: &Joiner,
+) -> impl Iterator<Item = Correction> {
+    let (facts, order) = (*facts, joiner.order());
+    let all = candidates(facts.header.checksum.minus(computed), joiner.pairs());
+    all.filter(move |candidate| match candidate.word {
+        Word::StoredA | Word::StoredB => stored == StoredSum::Unknown,
+        Word::PageNumber => corrected_header(&facts, *candidate, order).page.0 != 0,
+        // A frame that names page 0 is wrong in that word, whatever else is.
+        Word::CommitSize | Word::Image(_) => facts.header.page.0 != 0,
+    })
 }
 
 /// The header of `facts` with `correction` applied, if that touches the header.
@@ -124,7 +133,7 @@ pub fn corrected_header(
 }
 
 /// `difference` is stored minus computed; `pairs` word pairs are summed, the header's first.
-fn candidates(difference: Checksum, pairs: u32) -> impl Iterator<Item = Correction> {
+fn candidates(difference: Checksum, pairs: u32) -> impl Iterator<Item = Correction> + use<> {
     let in_sums =
         [(Word::StoredA, difference.a, difference.b), (Word::StoredB, difference.b, difference.a)];
     let in_sums = in_sums.into_iter().filter(|&(_, wrong, other)| wrong != 0 && other == 0);

@@ -3,35 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::scan::Error;
 use crate::storage::{self, File};
 
 use super::LogShape;
 use super::cure::{Cure, ImageSource};
 use super::plan::Fix;
 use super::snapshot::Snapshot;
+use super::structure;
 
 /// Nothing is changed.
 static NO_FIXES: BTreeMap<FrameNo, Fix> = BTreeMap::new();
 /// The file's own pages are right.
 static NO_PAGES: BTreeSet<Pgno> = BTreeSet::new();
-
-/// Why a page of a view could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    /// A frame could not be read whole: the log was cut meanwhile.
-    #[error("{path}: frame {frame} at offset {offset_bytes}: the log was cut meanwhile")]
-    Shrunk {
-        /// The log.
-        path: String,
-        /// The frame.
-        frame: FrameNo,
-        /// Its offset.
-        offset_bytes: u64,
-    },
-}
 
 /// A database as it is to be.
 #[derive(Clone, Copy, Debug)]
@@ -157,4 +141,19 @@ fn read_image(
         return Err(Error::Shrunk { path, frame, offset_bytes: slot });
     }
     Ok(())
+}
+
+impl structure::Pages for View<'_> {
+    fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    fn size_pages(&self) -> u32 {
+        let bytes = self.size_bytes().unwrap_or_default();
+        u32::try_from(bytes.div_ceil(self.page_size.bytes_u64())).unwrap_or(u32::MAX)
+    }
+
+    fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        Self::read(self, page, image)
+    }
 }

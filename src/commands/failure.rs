@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::view;
 use crate::analysis::{self, snapshot};
 use crate::output::{self, ErrorReport};
 use crate::repair::offline::Attached;
@@ -178,9 +177,6 @@ fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport)
     if let Some(error) = cause.downcast_ref::<replay::Error>() {
         return classify_replay(error, report);
     }
-    if let Some(error) = cause.downcast_ref::<view::Error>() {
-        return classify_view(error, report);
-    }
     if let Some(error) = cause.downcast_ref::<undo::Error>() {
         return classify_undo(error, report);
     }
@@ -283,24 +279,11 @@ fn classify_replay(error: &replay::Error, report: &mut ErrorReport) -> Option<Ex
             report.kind = "interrupted";
             Some(Exit::Interrupted)
         }
-        replay::Error::View(error) => classify_view(error, report),
+        replay::Error::Scan(error) => Some(classify_scan(error, report)),
         replay::Error::Check { path, .. } => {
             report.kind = "check";
             report.file = Some(path.clone());
             Some(Exit::CouldNot)
-        }
-    }
-}
-
-fn classify_view(error: &view::Error, report: &mut ErrorReport) -> Option<Exit> {
-    match error {
-        view::Error::Storage(error) => classify(error, report),
-        view::Error::Shrunk { path, frame, offset_bytes } => {
-            report.kind = "changed";
-            report.file = Some(path.clone());
-            report.frame = Some(frame.0);
-            report.offset_bytes = Some(*offset_bytes);
-            Some(Exit::Busy)
         }
     }
 }

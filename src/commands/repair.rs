@@ -9,7 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::analysis::Verdict;
-use crate::analysis::plan::{Action, Plan, Proof, Step};
+use crate::analysis::plan::choice::{self, Choice, TableLoss};
+use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Restored, Step};
+use crate::analysis::structure::{self, Health};
 use crate::analysis::view::View;
 use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
@@ -58,6 +60,9 @@ pub struct Repair {
     /// Carry out a plan that loses something
     #[arg(long, requires = "apply")]
     pub accept_loss: bool,
+    /// With a plan that loses something: give this state instead, by its number in the plan
+    #[arg(long, value_name = "N")]
+    pub choose: Option<usize>,
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
@@ -79,6 +84,12 @@ pub struct RepairReport {
     pub lossless: bool,
     /// Chance that a one-word correction of this plan fits without being true.
     pub lossless_error_bound: f64,
+    /// States that a plan with loss could give, the newest first; one of them is chosen.
+    pub candidates: Vec<Choice>,
+    /// What is lost in the chosen state; `None` without loss.
+    pub lost: Option<Loss>,
+    /// What the structure check says of the result.
+    pub health: Option<HealthReport>,
     /// Transactions of the log that SQLite sees without a repair.
     pub transactions_before: u32,
     /// Transactions of the log that the result has.
@@ -91,11 +102,73 @@ pub struct RepairReport {
     pub undo: Option<String>,
 }
 
+/// What a plan with loss gives up.
+#[derive(Debug, Serialize)]
+pub struct Loss {
+    /// Rows by table that can be read behind the damage, and are given up.
+    pub rows_lost_by_table: Vec<TableLoss>,
+    /// Pages of which an older copy is taken, and whose they are.
+    pub pages: Vec<PageLoss>,
+}
+
+/// A page of which the newest image cannot be had.
+#[derive(Debug, Serialize)]
+pub struct PageLoss {
+    /// The page.
+    pub page: Pgno,
+    /// The table or index that it belongs to; `None` where that cannot be told.
+    pub owner: Option<String>,
+}
+
+/// The result of a structure check.
+#[derive(Debug, Serialize)]
+pub struct HealthReport {
+    /// Nothing is wrong.
+    pub sound: bool,
+    /// How many problems there are.
+    pub problems: u64,
+    /// The first of them, in words.
+    pub first_problems: Vec<String>,
+}
+
 /// What the plan is made from, and what it is.
 struct Prepared {
     base: Option<Base>,
     reading: Option<Reading>,
     plan: Plan,
+    candidates: Vec<Choice>,
+}
+
+impl Prepared {
+    fn chosen(&self) -> Option<&Choice> {
+        self.candidates.iter().find(|choice| choice.chosen)
+    }
+
+    /// The state that is given.
+    fn restored(&self) -> &Restored {
+        let number = self.chosen().map_or(0, |choice| choice.number);
+        let candidate = number.checked_sub(1).and_then(|index| self.plan.candidates.get(index));
+        candidate.map_or(&self.plan.restored, |candidate| &candidate.restored)
+    }
+
+    /// The database that `restored` is; `None` without a database and a log. `pages` are those that
+    /// a journal puts back.
+    fn view<'a>(&'a self, restored: &'a Restored, pages: &'a BTreeSet<Pgno>) -> Option<View<'a>> {
+        let shape = self.reading.as_ref().and_then(|read| read.examination.shape.as_ref());
+        let page_size = match (shape, &self.base) {
+            (Some(shape), _) => shape.page_size(),
+            (None, Some(base)) => base.page_size,
+            (None, None) => return None,
+        };
+        Some(View {
+            page_size,
+            log: self.reading.as_ref().map(|read| read.file.as_ref()).zip(shape),
+            snapshot: &restored.snapshot,
+            fixes: &restored.fixes,
+            base: self.base.as_ref().map(Base::file),
+            base_pages: pages,
+        })
+    }
 }
 
 impl Repair {
@@ -113,14 +186,25 @@ impl Repair {
             (None, true) => files.database.as_deref(),
             (None, false) => None,
         };
+        let no_pages = BTreeSet::new();
+        let view = prepared.view(prepared.restored(), &no_pages);
+        let health = match &view {
+            Some(view) if !plan.steps.is_empty() => {
+                Some(structure::check(view, context.watch).context("structure check")?)
+            }
+            Some(_) | None => None,
+        };
         let mut report = RepairReport {
             database: files.database.as_deref().map(|path| path.display().to_string()),
             wal: reading.as_ref().map(|_| files.wal.display().to_string()),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
             lossless: plan.is_lossless(),
             lossless_error_bound: plan.error_bound,
+            candidates: prepared.candidates.clone(),
+            lost: prepared.chosen().map(|choice| Loss::of(choice, health.as_ref())),
+            health: health.as_ref().map(HealthReport::of),
             transactions_before: plan.transactions_before,
-            transactions_after: plan.restored.snapshot.to_txn,
+            transactions_after: prepared.restored().snapshot.to_txn,
             plan: plan.steps.clone(),
             applied: false,
             output: target.map(|path| path.display().to_string()),
@@ -166,7 +250,36 @@ impl Repair {
         if let Some(step) = base.as_ref().and_then(Base::step) {
             plan.steps.insert(0, step);
         }
-        Ok(Prepared { base, reading, plan })
+        let mut prepared = Prepared { base, reading, plan, candidates: Vec::new() };
+        prepared.candidates = self.choices(&prepared, context)?;
+        if let Some(choice) = prepared.chosen() {
+            let step = lossy_step(choice, &prepared.plan);
+            let steps = &mut prepared.plan.steps;
+            steps.retain(|step| step.action != Action::DropBehind);
+            let tail = steps.iter().position(|step| step.action == Action::CutTail);
+            steps.insert(tail.unwrap_or(steps.len()), step);
+        }
+        Ok(prepared)
+    }
+
+    fn choices(&self, prepared: &Prepared, context: &Context) -> Result<Vec<Choice>> {
+        let plan = &prepared.plan;
+        if let Some(number) = self.choose
+            && !(1..=plan.candidates.len()).contains(&number)
+        {
+            let why = match plan.candidates.len() {
+                0 => "--choose: the plan loses nothing, there is nothing to choose".to_owned(),
+                most => format!("--choose {number}: the plan has the states 1 to {most}"),
+            };
+            return Err(Failure::Usage(why).into());
+        }
+        let pages = BTreeSet::new();
+        let views: Vec<_> = plan
+            .candidates
+            .iter()
+            .filter_map(|candidate| prepared.view(&candidate.restored, &pages))
+            .collect();
+        choice::choose(plan, &views, self.choose, context.watch).context("choosing a state")
     }
 
     fn carry_out(
@@ -215,37 +328,15 @@ impl Repair {
         Err(Failure::refused(database, why, "stop it, or repair a copy of all files").into())
     }
 
-    /// The result, if something differs from the base; passes the last rails.
-    fn view<'a>(
-        &self,
-        prepared: &'a Prepared,
-        pages: &'a BTreeSet<Pgno>,
-        files: &'a Files,
-    ) -> Result<Option<View<'a>>> {
-        let base = prepared.base.as_ref();
-        let base_file = base.map(Base::file);
-        let restored = &prepared.plan.restored;
-        let shape = prepared.reading.as_ref().and_then(|read| read.examination.shape.as_ref());
-        let log = prepared.reading.as_ref().map(|read| read.file.as_ref()).zip(shape);
-        let page_size = match (shape, base) {
-            (Some(shape), _) => shape.page_size(),
-            (None, Some(base)) => base.page_size,
-            (None, None) => return Ok(None),
+    /// The last rails before something is written.
+    fn result_fits(&self, prepared: &Prepared, view: &View, files: &Files) -> Result<()> {
+        let Some((log, shape)) = view.log.filter(|_| view.snapshot.to_frame > 0) else {
+            return Ok(());
         };
-        if let Some((log, shape)) = log.filter(|_| restored.snapshot.to_frame > 0) {
-            let snapshot = &restored.snapshot;
-            let rails = rails::Rails { files, log, shape, snapshot, base: base_file };
-            rails.base_fits(false)?;
-            rails.growth_is_plausible()?;
-        }
-        Ok(Some(View {
-            page_size,
-            log,
-            snapshot: &restored.snapshot,
-            fixes: &restored.fixes,
-            base: base_file,
-            base_pages: pages,
-        }))
+        let base = prepared.base.as_ref().map(Base::file);
+        let rails = rails::Rails { files, log, shape, snapshot: view.snapshot, base };
+        rails.base_fits(false)?;
+        rails.growth_is_plausible()
     }
 
     fn write_new(
@@ -262,8 +353,11 @@ impl Repair {
             // With what a journal puts back: no page of it needs to be written again.
             replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
         }
-        match self.view(prepared, &BTreeSet::new(), files)? {
-            Some(view) => replay::finish_new_file(&view, file, existing, base, context.watch)?,
+        match prepared.view(prepared.restored(), &BTreeSet::new()) {
+            Some(view) => {
+                self.result_fits(prepared, &view, files)?;
+                replay::finish_new_file(&view, file, existing, base, context.watch)?;
+            }
             None => file.publish(existing, base)?,
         }
         Ok(())
@@ -277,13 +371,78 @@ impl Repair {
         context: &Context,
     ) -> Result<()> {
         let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
-        let Some(view) = self.view(prepared, &pages, files)? else { return Ok(()) };
+        let Some(view) = prepared.view(prepared.restored(), &pages) else { return Ok(()) };
+        self.result_fits(prepared, &view, files)?;
         let sidecars = SetAside {
             wal: Some(&files.wal),
             journal: prepared.base.as_ref().and_then(|base| base.journal.as_deref()),
             shm: files.shm.as_deref(),
         };
         Ok(replay::in_place(context.vfs, &view, offline, sidecars)?)
+    }
+}
+
+/// What the choice of a state gives up.
+fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
+    let drop = plan.steps.iter().find(|step| step.action == Action::DropBehind);
+    let why = drop.map_or(String::new(), |step| step.reason.clone());
+    let list = |pages: &[Pgno]| {
+        let shown: Vec<String> = pages.iter().take(8).map(|page| page.to_string()).collect();
+        let more = if pages.len() > shown.len() { ", ..." } else { "" };
+        format!("{}{more}", shown.join(", "))
+    };
+    let (action, reason, gains) = match choice.kind {
+        CandidateKind::NewestWithOldPages => (
+            Action::TakeOldPages,
+            why,
+            match (choice.old_pages.as_slice(), choice.guessed_frames.as_slice()) {
+                ([], _) => {
+                    "the newest state, with the likeliest correction where several fit".into()
+                }
+                (pages, _) => {
+                    format!("the newest state, with an older copy of page {}", list(pages))
+                }
+            },
+        ),
+        CandidateKind::NewestComplete => {
+            (Action::DropBehind, why, "the newest complete state before it".to_owned())
+        }
+        CandidateKind::DatabaseAlone => {
+            (Action::DropLog, why, "the database file as it is".to_owned())
+        }
+        CandidateKind::SqliteView => {
+            (Action::DropBehind, why, "what SQLite sees without a repair".to_owned())
+        }
+    };
+    Step {
+        action,
+        frame: drop.and_then(|step| step.frame),
+        pages: choice.old_pages.clone(),
+        lossless: false,
+        proof: None,
+        reason,
+        gains,
+    }
+}
+
+impl Loss {
+    fn of(choice: &Choice, health: Option<&Health>) -> Self {
+        let owner = |page: Pgno| health.and_then(|health| health.owner_name(page));
+        let pages = choice.old_pages.iter();
+        Self {
+            rows_lost_by_table: choice.rows_lost_by_table.clone(),
+            pages: pages.map(|&page| PageLoss { page, owner: owner(page) }).collect(),
+        }
+    }
+}
+
+impl HealthReport {
+    fn of(health: &Health) -> Self {
+        Self {
+            sound: health.is_sound(),
+            problems: health.problem_count,
+            first_problems: health.problems.iter().take(8).map(|one| one.to_string()).collect(),
+        }
     }
 }
 
@@ -301,8 +460,55 @@ impl Action {
             Self::TakeFrame => "take the frame from where it stands",
             Self::SolveHeader => "solve for the header",
             Self::DropFrame => "leave the frame out",
+            Self::TakeOldPages => "take older pages where no newer are left",
+            Self::DropLog => "give up the log",
             Self::DropBehind => "give up what lies behind",
             Self::CutTail => "leave the tail out",
+        }
+    }
+}
+
+impl RepairReport {
+    /// The states that a plan with loss could give, and what the chosen one lacks.
+    fn choice(&self, to: &mut dyn Write, paint: &Paint) -> io::Result<()> {
+        if self.candidates.len() > 1 {
+            writeln!(to, "States that can be had (--choose N):")?;
+        }
+        for choice in self.candidates.iter().filter(|_| self.candidates.len() > 1) {
+            let mark = if choice.chosen { paint.tone(Tone::Strong, "*") } else { " ".to_owned() };
+            let kept = match choice.rows_missing {
+                0 => "every row that SQLite sees".to_owned(),
+                rows => format!("not {} that SQLite sees", counted(rows, "row")),
+            };
+            let health = match choice.problems {
+                0 => "sound".to_owned(),
+                problems => counted(problems, "structure problem"),
+            };
+            let words = choice.kind.words();
+            writeln!(to, "  {mark} {}. {words}: {health}; {kept}", choice.number)?;
+        }
+        let Some(lost) = &self.lost else { return Ok(()) };
+        for TableLoss { table, rows } in &lost.rows_lost_by_table {
+            writeln!(to, "Lost: {} of table {table}.", counted(*rows, "row"))?;
+        }
+        for PageLoss { page, owner } in lost.pages.iter().take(8) {
+            let owner = owner.as_deref().unwrap_or("nobody that can be told");
+            writeln!(to, "Older: page {page}, of {owner}.")?;
+        }
+        match lost.pages.len() {
+            0..=8 => Ok(()),
+            many => writeln!(to, "  and {} more pages.", many - 8),
+        }
+    }
+}
+
+impl CandidateKind {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NewestWithOldPages => "the newest state, with older pages where it must be",
+            Self::NewestComplete => "the newest complete state",
+            Self::DatabaseAlone => "the database file without the log",
+            Self::SqliteView => "what SQLite sees without a repair",
         }
     }
 }
@@ -326,6 +532,7 @@ impl Report for RepairReport {
         if self.plan.is_empty() {
             writeln!(to, "  There is nothing to repair.")?;
         }
+        self.choice(to, paint)?;
         if self.transactions_after > self.transactions_before {
             writeln!(
                 to,
@@ -346,6 +553,17 @@ impl Report for RepairReport {
                 let database = self.database.as_deref().unwrap_or(name);
                 writeln!(to, "Next: walsmith repair {database} --apply --output NEW")?;
             }
+        }
+        match &self.health {
+            Some(health) if !health.sound => {
+                let count = counted(health.problems, "problem");
+                writeln!(to, "The result has {count} in its structure:")?;
+                for problem in &health.first_problems {
+                    writeln!(to, "  {problem}")?;
+                }
+            }
+            Some(_) if self.applied => writeln!(to, "Its structure is sound.")?,
+            Some(_) | None => {}
         }
         if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
             writeln!(to, "The old state is kept in {undo}.")?;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::analysis::view::{self, View};
+use crate::analysis::view::View;
 use crate::format::Pgno;
-use crate::scan::{Nobody, Watch};
+use crate::scan::{self, Nobody, Watch};
 use crate::storage::new_file::{Existing, NewFile};
 use crate::storage::{self, File, SyncDirectory, SyncKind, Vfs};
 
@@ -21,9 +21,9 @@ pub enum Error {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A page could not be had.
+    /// A page of the log could not be had.
     #[error(transparent)]
-    View(#[from] view::Error),
+    Scan(#[from] scan::Error),
     /// The undo set could not be made.
     #[error(transparent)]
     Undo(#[from] undo::Error),

@@ -48,6 +48,11 @@ fn main() {
                 (page_bytes.parse().unwrap(), transactions.parse().unwrap());
             work::workload(Path::new(database), page_bytes, transactions);
         }
+        ["churn", database, page_bytes, transactions] => {
+            let (page_bytes, transactions) =
+                (page_bytes.parse().unwrap(), transactions.parse().unwrap());
+            work::churn(Path::new(database), page_bytes, transactions);
+        }
         ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {

@@ -71,6 +71,34 @@ pub fn workload(path: &Path, page_bytes: u32, transactions: u32) {
     }
 }
 
+/// Writes transactions that insert, update and delete rows of a table with an index and of one without
+/// row ids, and dies. The database is made if it is not there.
+pub fn churn(path: &Path, page_bytes: u32, transactions: u32) {
+    let connection = open(path);
+    let setup = format!(
+        "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b TEXT, c BLOB);
+         CREATE INDEX IF NOT EXISTS t_by_b ON t(b);
+         CREATE TABLE IF NOT EXISTS u(k TEXT PRIMARY KEY, v BLOB) WITHOUT ROWID;"
+    );
+    connection.execute_batch(&setup).unwrap();
+    let some_row = "(SELECT abs(random()) % (SELECT max(a) + 1 FROM t))";
+    for number in 0..transactions {
+        connection.execute_batch("BEGIN").unwrap();
+        for step in 0..1 + number * 7 % 8 {
+            let sql = match (number + step) % 10 {
+                3 => format!("UPDATE t SET c = randomblob(150) WHERE a = {some_row}"),
+                6 => format!("DELETE FROM t WHERE a = {some_row}"),
+                8 => "REPLACE INTO u VALUES(hex(randomblob(4)), randomblob(60))".to_owned(),
+                _ => "INSERT INTO t(b, c) VALUES(hex(randomblob(12)), randomblob(150))".to_owned(),
+            };
+            connection.execute_batch(&sql).unwrap();
+        }
+        connection.execute_batch("COMMIT").unwrap();
+    }
+    std::process::abort();
+}
+
 /// Makes a database of more than 1 GiB, most of it a hole, whose log writes on both sides of the
 /// lock-byte page.
 pub fn sparse(path: &Path) {

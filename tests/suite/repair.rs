@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fastrand::Rng;
 
-use crate::support::{beside, copy, hold, oracle, release, rows, text, walsmith};
+use crate::support::{beside, copy, hold, oracle_program, release, rows, text, walsmith};
 
 type Damage = fn(&mut Vec<u8>, &mut Rng, usize);
 
@@ -78,6 +79,14 @@ const KINDS: &[(&str, Damage)] = &[
     }),
 ];
 
+/// How much of the log was copied into the database before the damage.
+#[derive(Clone, Copy, PartialEq)]
+enum Copied {
+    Nothing,
+    Half,
+    All,
+}
+
 /// A database whose content stands in its log, and what it is when nothing is damaged.
 struct Whole {
     database: Vec<u8>,
@@ -85,36 +94,76 @@ struct Whole {
     slot_len: usize,
     restored: Vec<u8>,
     rows: BTreeSet<String>,
+    /// Every row that some commit had.
+    ever: BTreeSet<String>,
 }
 
-const ROWS: &str = "SELECT a, b, c FROM t";
+/// Columns as text, with the table's name.
+const ROWS: &str = "SELECT 't', a, b, c FROM t UNION ALL SELECT 'u', k, v, NULL FROM u";
 
-/// Rows by content; none where SQLite cannot read the table.
+/// Rows by content; none where SQLite cannot read the tables.
 fn rows_of(database: &Path) -> BTreeSet<String> {
-    let output = std::process::Command::new(crate::support::oracle_program())
-        .args(["rows", text(database), ROWS])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    let output = Command::new(oracle_program()).args(["rows", text(database), ROWS]).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// An action of the oracle that ends with its death.
+fn and_die(args: &[&str]) {
+    let output = Command::new(oracle_program()).args(args).output().unwrap();
+    let aborted = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(6);
+    assert!(aborted, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Whole {
-    fn new(page_bytes: usize) -> Self {
+    fn new(page_bytes: usize, copied: Copied) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("x.db");
-        oracle(&["workload", text(&database), &page_bytes.to_string(), "60"]);
-        let restored = folder.path().join("whole.db");
-        let (_, exit) = walsmith(&["replay", text(&database), "--output", text(&restored)]);
-        assert_eq!(exit, 0);
-        let whole = Self {
-            database: fs::read(&database).unwrap(),
-            wal: fs::read(beside(&database, "-wal")).unwrap(),
-            slot_len: page_bytes + 24,
-            restored: fs::read(&restored).unwrap(),
-            rows: rows_of(&restored),
-        };
-        assert!(whole.rows.len() > 200);
+        let page_size = page_bytes.to_string();
+        let churn = |transactions| and_die(&["churn", text(&database), &page_size, transactions]);
+        let checkpoint = ["write-and-die", text(&database), "PRAGMA wal_checkpoint(PASSIVE)"];
+        match copied {
+            Copied::Nothing => churn("60"),
+            Copied::Half => {
+                churn("30");
+                // Its snapshot is as far as the checkpoint gets.
+                let reader = hold("hold-read", &database);
+                churn("30");
+                and_die(&checkpoint);
+                release(reader);
+            }
+            Copied::All => {
+                churn("60");
+                and_die(&checkpoint);
+            }
+        }
+        let whole = Self::of(folder.path(), &database, page_bytes + 24);
+        assert!(whole.rows.len() > 100 && whole.wal.len() > 60 * page_bytes);
         whole
+    }
+
+    /// What stands in a database and its log as SQLite sees them.
+    fn of(folder: &Path, database: &Path, slot_len: usize) -> Self {
+        let wal = fs::read(beside(database, "-wal")).unwrap();
+        let file = fs::read(database).unwrap();
+        let restored = folder.join("whole.db");
+        let replay = ["replay", text(database), "--output", text(&restored), "--force"];
+        let (_, exit) = walsmith(&[&replay[..], &["--accept-loss"]].concat());
+        assert!(exit < 2);
+        let rows = rows_of(&restored);
+        let mut ever = rows.clone();
+        let past = folder.join("past.db");
+        for txn in 1..200_u32 {
+            let args = ["replay", text(database), "--to-txn", &txn.to_string(), "--output"];
+            let (_, exit) = walsmith(&[&args[..], &[text(&past), "--force"]].concat());
+            if exit == 0 {
+                ever.extend(rows_of(&past));
+                for suffix in ["-wal", "-shm"] {
+                    fs::remove_file(beside(&past, suffix)).unwrap();
+                }
+            }
+        }
+        let restored = fs::read(&restored).unwrap();
+        Self { database: file, wal, slot_len, restored, rows, ever }
     }
 
     fn put(&self, folder: &Path, wal: &[u8]) -> PathBuf {
@@ -122,6 +171,20 @@ impl Whole {
         fs::write(&database, &self.database).unwrap();
         fs::write(beside(&database, "-wal"), wal).unwrap();
         database
+    }
+
+    /// SQLite opens the damaged log, drops what it does not see, writes on, and is killed.
+    fn written_on(&self, wal: &[u8]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = self.put(folder.path(), wal);
+        let sql = "PRAGMA wal_autocheckpoint=0; CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b, c);
+                   CREATE TABLE IF NOT EXISTS u(k PRIMARY KEY, v) WITHOUT ROWID;
+                   INSERT INTO t(b, c) VALUES('new', randomblob(150));
+                   INSERT INTO t(b, c) VALUES('newer', randomblob(150));";
+        and_die(&["write-and-die", text(&database), sql]);
+        let mut after = Self::of(folder.path(), &database, self.slot_len);
+        after.ever.extend(self.ever.iter().cloned());
+        after
     }
 }
 
@@ -133,6 +196,7 @@ struct Tally {
     by_sqlite: usize,
     by_lossless: usize,
     by_any: usize,
+    never: usize,
 }
 
 #[test]
@@ -141,15 +205,28 @@ fn no_lossless_claim_is_false_and_no_row_of_sqlite_is_lost() {
         |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (damages, seed) = (number("WALSMITH_DAMAGES", 130), number("WALSMITH_SEED", 77));
     let mut rng = Rng::with_seed(seed as u64);
-    let whole = [Whole::new(1024), Whole::new(4096)];
+    let plain = [Whole::new(1024, Copied::Nothing), Whole::new(4096, Copied::Nothing)];
+    let copied = [Whole::new(1024, Copied::Half), Whole::new(4096, Copied::All)];
     let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for index in 0..damages {
-        let (kind, damage) = KINDS[index % KINDS.len()];
-        let whole = &whole[index / KINDS.len() % 2];
+        let kinds = KINDS.len() + 2;
+        let (kind, damage) = match index % kinds {
+            known if known < KINDS.len() => KINDS[known],
+            last if last == KINDS.len() => ("damaged after a checkpoint", KINDS[rng.usize(..10)].1),
+            _ => ("written on after a loss", KINDS[rng.usize(..KINDS.len())].1),
+        };
+        let wholes = if kind == "damaged after a checkpoint" { &copied } else { &plain };
+        let whole = &wholes[index / kinds % 2];
         let mut wal = whole.wal.clone();
         damage(&mut wal, &mut rng, whole.slot_len);
         let tally = tallies.entry(kind).or_default();
-        one(whole, &wal, tally, &format!("{kind}, damage {index} of seed {seed}"));
+        let what = format!("{kind}, damage {index} of seed {seed}");
+        if kind == "written on after a loss" {
+            let after = whole.written_on(&wal);
+            one(&after, &after.wal, tally, &what);
+        } else {
+            one(whole, &wal, tally, &what);
+        }
     }
     let mut all = Tally::default();
     println!(
@@ -170,13 +247,15 @@ fn no_lossless_claim_is_false_and_no_row_of_sqlite_is_lost() {
         all.rows += tally.rows;
         all.by_sqlite += tally.by_sqlite;
         all.by_any += tally.by_any;
+        all.never += tally.never;
     }
     println!(
-        "{} damages, {} lossless; rows: SQLite {:.1} %, repair {:.1} %",
+        "{} damages, {} lossless; rows: SQLite {:.1} %, repair {:.1} %; {} rows guessed wrong",
         all.damages,
         all.lossless,
         100.0 * all.by_sqlite as f64 / all.rows as f64,
-        100.0 * all.by_any as f64 / all.rows as f64
+        100.0 * all.by_any as f64 / all.rows as f64,
+        all.never
     );
     assert!(all.lossless * 2 > all.damages && all.by_any > all.by_sqlite);
 }
@@ -202,14 +281,25 @@ fn one(whole: &Whole, wal: &[u8], tally: &mut Tally, what: &str) {
         assert_eq!(exit, 1, "{what}");
     }
     assert_eq!(fs::read(beside(&database, "-wal")).unwrap(), wal, "the evidence is untouched");
-    assert_eq!(rows(&output, "PRAGMA integrity_check"), "[\"ok\"]\n", "{what}");
+    let health = rows(&output, "PRAGMA integrity_check");
+    let sound = report["health"]["sound"].as_bool().unwrap_or(true);
+    assert_eq!(sound, health == "[\"ok\"]\n", "{what}: {health} {report:#}");
     let ours = rows_of(&output);
     // Last: SQLite may delete the log.
     let theirs = rows_of(&database);
-    assert!(theirs.is_subset(&ours), "{what}: rows of SQLite are gone");
-    assert!(ours.is_subset(&whole.rows), "{what}: rows that never were");
-    tally.by_any += ours.len();
-    tally.by_sqlite += theirs.len();
+    let really = |rows: &BTreeSet<String>| -> BTreeSet<String> {
+        rows.intersection(&whole.rows).cloned().collect()
+    };
+    let (ours_right, theirs_right) = (really(&ours), really(&theirs));
+    assert!(theirs_right.is_subset(&ours_right), "{what}: rows of SQLite are gone: {report:#}");
+    let never: Vec<_> = ours.difference(&whole.ever).collect();
+    let guessed = report["candidates"].as_array().unwrap().iter().any(|choice| {
+        choice["chosen"] == true && !choice["guessed_frames"].as_array().unwrap().is_empty()
+    });
+    assert!(never.is_empty() || guessed, "{what}: rows that never were: {never:?} {report:#}");
+    tally.never += never.len();
+    tally.by_any += ours_right.len();
+    tally.by_sqlite += theirs_right.len();
 }
 
 #[test]

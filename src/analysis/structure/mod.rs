@@ -32,7 +32,7 @@ mod tree;
 pub use owners::{Owner, Owners};
 pub use pages::{FilePages, Pages, SnapshotPages};
 pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
-pub use rows::{Row, RowChanges, Rows, row_changes};
+pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
 pub use schema::{Entry, EntryKind, Schema};
 
 use checker::Checker;
@@ -101,6 +101,23 @@ impl Health {
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
+    }
+
+    /// The table or index that uses `page`, or what else does; `None` where nobody is known to.
+    #[must_use]
+    pub fn owner_name(&self, page: Pgno) -> Option<String> {
+        let tree = |root: Pgno| {
+            let tree = self.trees.iter().find(|tree| tree.root == root)?;
+            let kind = if tree.kind.is_table() { "table" } else { "index" };
+            Some(format!("{kind} {}", tree.name))
+        };
+        match self.owners.of(page) {
+            Owner::Unknown => None,
+            Owner::LockByte => Some("the lock bytes".to_owned()),
+            Owner::PointerMap => Some("the pointer map".to_owned()),
+            Owner::FreelistTrunk | Owner::FreelistLeaf => Some("the freelist".to_owned()),
+            Owner::Btree(root) | Owner::Overflow(root) => tree(root),
+        }
     }
 
     /// The tables, the schema table first.

@@ -20,6 +20,8 @@ pub struct Row {
     pub digest: u64,
     /// Its overflow chain could be followed to the end.
     pub whole: bool,
+    /// The b-tree page on which it stands.
+    pub page: Pgno,
 }
 
 /// Iterates over the rows of the b-tree at a root page, in key order. Pages that are no pages of such
@@ -37,6 +39,7 @@ pub struct Rows<'a> {
 
 /// A page on the way down to the current row.
 struct Level {
+    page: Pgno,
     image: Vec<u8>,
     header: BtreeHeader,
     offsets: Vec<usize>,
@@ -48,6 +51,7 @@ struct Level {
 /// A row as found.
 pub(super) struct Found {
     pub row_id: Option<i64>,
+    page: Pgno,
     local: Vec<u8>,
     cell: Cell,
 }
@@ -111,7 +115,8 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let local = level.image.get(cell.local.clone()).unwrap_or_default().to_vec();
-            return Ok(Some(Found { row_id: cell.row_id, local, cell }));
+            let page = level.page;
+            return Ok(Some(Found { row_id: cell.row_id, page, local, cell }));
         }
     }
 
@@ -140,7 +145,7 @@ impl<'a> Rows<'a> {
         let mut offsets = header.cell_offsets(&image);
         // A page that names one cell thousands of times would multiply its rows.
         offsets.truncate((image.len() - 8) / 6);
-        self.levels.push(Level { image, header, offsets, next: 0, descended: false });
+        self.levels.push(Level { page, image, header, offsets, next: 0, descended: false });
         Ok(())
     }
 
@@ -183,7 +188,8 @@ impl<'a> Rows<'a> {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(found.cell.payload_bytes);
         let whole = self.payload(&found, u64::MAX, |bytes| hasher.write(bytes))?;
-        Ok(Some(Row { row_id: found.row_id, digest: hasher.finish(), whole }))
+        let (row_id, page) = (found.row_id, found.page);
+        Ok(Some(Row { row_id, digest: hasher.finish(), whole, page }))
     }
 }
 
@@ -210,52 +216,93 @@ pub struct RowChanges {
     pub skipped_pages: u32,
 }
 
-/// Compares two states of one table, each read once. Tables with row ids are merged in their order,
-/// in constant memory; of tables without, the digests of the first are held.
+/// What became of a row between two states of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// In both, and equal.
+    Kept,
+    /// In both by row id, with other values; how it is in the second.
+    Altered(Row),
+    /// Only in the first. The pages of the second on which its neighbours stand, before and behind;
+    /// `None` at an end of the table, and where rows have no order.
+    Missing {
+        /// Page of the row before.
+        before: Option<Pgno>,
+        /// Page of the row behind.
+        behind: Option<Pgno>,
+    },
+    /// Only in the second.
+    Added,
+}
+
+/// Compares two states of one table, each read once, and tells `visit` of every row. Tables with row
+/// ids are merged in their order, in constant memory; of tables without, the digests of the first
+/// are held. Returns the pages of either that could not be read as pages of this table.
 ///
 /// # Errors
 /// When a page cannot be read.
-pub fn row_changes(mut before: Rows, mut after: Rows) -> Result<RowChanges, Error> {
-    let mut changes = RowChanges::default();
-    let (mut ours, mut theirs) = (before.row()?, after.row()?);
+pub fn compare_rows(
+    mut first: Rows,
+    mut second: Rows,
+    mut visit: impl FnMut(Change),
+) -> Result<u32, Error> {
+    let (mut ours, mut theirs) = (first.row()?, second.row()?);
     let mut digests: HashSet<u64> = HashSet::new();
-    loop {
-        let (our, their) = match (&ours, &theirs) {
-            (None, None) => break,
-            (our, their) => (our.as_ref(), their.as_ref()),
-        };
-        let our_id = our.map(|row| row.row_id);
-        let their_id = their.map(|row| row.row_id);
+    // Where the last row of the second stands.
+    let mut before = None;
+    while ours.is_some() || theirs.is_some() {
+        let our_id = ours.map(|row| row.row_id);
+        let their_id = theirs.map(|row| row.row_id);
+        let behind = theirs.map(|row| row.page);
         match (our_id, their_id) {
             (Some(Some(one)), Some(Some(other))) if one == other => {
-                let equal = our.map(|row| row.digest) == their.map(|row| row.digest);
-                *(if equal { &mut changes.kept } else { &mut changes.altered }) += 1;
-                (ours, theirs) = (before.row()?, after.row()?);
+                let equal = ours.map(|row| row.digest) == theirs.map(|row| row.digest);
+                let altered = theirs.filter(|_| !equal).map(Change::Altered);
+                visit(altered.unwrap_or(Change::Kept));
+                before = behind;
+                (ours, theirs) = (first.row()?, second.row()?);
             }
             (Some(Some(one)), other) if other.flatten().is_none_or(|other| one < other) => {
-                changes.missing += 1;
-                ours = before.row()?;
+                visit(Change::Missing { before, behind });
+                ours = first.row()?;
             }
             (_, Some(Some(_))) => {
-                changes.added += 1;
-                theirs = after.row()?;
+                visit(Change::Added);
+                before = behind;
+                theirs = second.row()?;
             }
             (Some(None), _) => {
-                digests.extend(our.map(|row| row.digest));
-                ours = before.row()?;
+                digests.extend(ours.map(|row| row.digest));
+                ours = first.row()?;
             }
             (Some(Some(_)), _) => {
-                changes.missing += 1;
-                ours = before.row()?;
+                visit(Change::Missing { before, behind });
+                ours = first.row()?;
             }
             (None, _) => {
-                let kept = their.is_some_and(|row| digests.remove(&row.digest));
-                *(if kept { &mut changes.kept } else { &mut changes.added }) += 1;
-                theirs = after.row()?;
+                let kept = theirs.is_some_and(|row| digests.remove(&row.digest));
+                visit(if kept { Change::Kept } else { Change::Added });
+                theirs = second.row()?;
             }
         }
     }
-    changes.missing += digests.len() as u64;
-    changes.skipped_pages = before.skipped_pages() + after.skipped_pages();
+    digests.iter().for_each(|_| visit(Change::Missing { before: None, behind: None }));
+    Ok(first.skipped_pages() + second.skipped_pages())
+}
+
+/// Counts what [`compare_rows`] tells.
+///
+/// # Errors
+/// When a page cannot be read.
+pub fn row_changes(first: Rows, second: Rows) -> Result<RowChanges, Error> {
+    let mut changes = RowChanges::default();
+    changes.skipped_pages = compare_rows(first, second, |change| {
+        *match change {
+            Change::Kept => &mut changes.kept,
+            Change::Altered(_) => &mut changes.altered,
+            Change::Missing { .. } => &mut changes.missing,
+            Change::Added => &mut changes.added,
+        } += 1;
+    })?;
     Ok(changes)
 }

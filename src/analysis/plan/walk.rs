@@ -1,156 +1,48 @@
-//! What can be got back of a damaged log, step by step, and how sure each step is.
-//!
-//! Behind the break every frame is judged by itself. A frame whose right bytes the checksums show is
-//! taken, corrected where need be; one that cannot be had is dropped if a later intact frame writes
-//! its page again. A state is complete at a commit behind which no page is missing.
+//! The walk behind the break of a log, from frame to frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
+use crate::analysis::correction::{Corrections, Word};
+use crate::analysis::cure::{Cure, Cured, ImageSource};
+use crate::analysis::link::{Fault, Link};
+use crate::analysis::snapshot::Snapshot;
+use crate::analysis::state::{Slot, StateFold};
+use crate::analysis::tail::{Break, Certainty};
+use crate::analysis::{Examination, LogShape, StopReason, Verdict};
 use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::copied;
-use super::correction::{Correction, Corrections, Word};
-use super::cure::{Cure, Cured, ImageSource};
-use super::link::{Fault, Link};
-use super::snapshot::{self, Snapshot, Target, snapshot};
-use super::state::{Slot, StateFold};
-use super::tail::{Break, Certainty};
-use super::{Examination, LogShape, Verdict};
+use super::guess;
+use super::{Action, Candidate, CandidateKind, Fix, Plan, Proof, Restored, Step};
 
-/// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Puts the pages back that a hot rollback journal holds.
-    RollBackJournal,
-    /// Sets a journal aside whose transaction had committed.
-    SetJournalAside,
-    /// Leaves out what the database file has already.
-    SkipCopied,
-    /// Takes page size, byte order, salts and sums from the frames.
-    RestoreHeader,
-    /// Puts the salts of the generation into a frame.
-    RestoreSalt,
-    /// Puts the computed sum into a frame.
-    RestoreChecksum,
-    /// Changes the one word that explains the sums.
-    CorrectWord,
-    /// Takes another image of the page, or a part of it, which gives the stored sum.
-    TakeImage,
-    /// Takes the frame from the slot in which it stands.
-    TakeFrame,
-    /// Gives a frame the only header that fits between its neighbours.
-    SolveHeader,
-    /// Leaves a frame out whose page is written again later.
-    DropFrame,
-    /// Gives up everything behind the last complete state.
-    DropBehind,
-    /// Leaves out what a crash has torn or a transaction has not committed.
-    CutTail,
+/// What a plan is made from.
+pub(super) struct Source<'a> {
+    pub log: &'a dyn File,
+    pub database: Option<&'a dyn File>,
+    pub shape: &'a LogShape,
+    pub examination: &'a Examination,
+    /// The database file has everything up to this commit.
+    pub copied_to: Option<FrameNo>,
 }
 
-/// Why a step is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Proof {
-    /// Checksums show what the right bytes are.
-    Checksum,
-    /// Everything else is intact; that the damage is confined to the frame's image is assumed.
-    Evidence,
-}
-
-/// One step of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What it does.
-    pub action: Action,
-    /// The frame that it changes or leaves out.
-    pub frame: Option<FrameNo>,
-    /// Pages that it is about.
-    pub pages: Vec<Pgno>,
-    /// The result equals what was written.
-    pub lossless: bool,
-    /// Why that is believed; `None` for a step that loses something.
-    pub proof: Option<Proof>,
-    /// Why it is done.
-    pub reason: String,
-    /// What it gains.
-    pub gains: String,
-}
-
-/// What replaces the image that a frame holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fix {
-    /// One word is changed.
-    Word(Correction),
-    /// The right bytes stand elsewhere.
-    Cure(Cure),
-}
-
-/// A state of the database, as frames of the log and what is to be changed in them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restored {
-    /// Pages and frames.
-    pub snapshot: Snapshot,
-    /// Changes to the images of some of them.
-    pub fixes: BTreeMap<FrameNo, Fix>,
-}
-
-/// A repair.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    /// Its steps, in file order.
-    pub steps: Vec<Step>,
-    /// The newest complete state that the steps reach.
-    pub restored: Restored,
-    /// Transactions that SQLite sees without any repair.
-    pub transactions_before: u32,
-    /// How likely it is that a correction of one word fits by chance: the sum over all of them.
-    pub error_bound: f64,
-}
-
-impl Plan {
-    /// Whether nothing is given up.
-    #[must_use]
-    pub fn is_lossless(&self) -> bool {
-        self.steps.iter().all(|step| step.lossless)
-    }
-
-    /// Plans the repair of an examined log.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub fn of(
-        log: &dyn File,
-        examination: &Examination,
-        database: Option<&dyn File>,
-        watch: &dyn Watch,
-    ) -> Result<Self, snapshot::Error> {
-        let Some(shape) = &examination.shape else { return Ok(Self::default()) };
-        let prefix = &examination.prefix;
-        let seen = if prefix.mx_frame == 0 {
-            Snapshot::default()
-        } else {
-            snapshot(log, shape, prefix, Target::Last, watch)?
-        };
-        let copied_to = match database {
-            Some(database) => copied::copied_to(log, database, examination, watch)?,
-            None => None,
-        };
-        let mut planner = Planner::new(seen, shape, examination, copied_to);
-        planner.read(log, watch)?;
-        Ok(planner.finish())
-    }
+/// Plans from what SQLite sees of the log.
+pub(super) fn plan(
+    source: &Source<'_>,
+    seen: Snapshot,
+    watch: &dyn Watch,
+) -> Result<Plan, scan::Error> {
+    let mut planner = Planner::new(source, seen);
+    planner.read(watch)?;
+    Ok(planner.finish())
 }
 
 /// Walks behind the break.
 struct Planner<'a> {
+    source: &'a Source<'a>,
     shape: &'a LogShape,
     examination: &'a Examination,
+    seen: Snapshot,
     steps: Vec<Step>,
     /// Frames of the transaction that is being read.
     open: Vec<(Pgno, FrameNo)>,
@@ -160,26 +52,27 @@ struct Planner<'a> {
     missing: BTreeSet<Pgno>,
     /// A frame of which nobody knows the page, and so nothing behind it is complete.
     nameless: Option<FrameNo>,
+    /// Such frames, guessed ones left out.
+    nameless_frames: u32,
     corrected_words: u32,
     /// How likely it is that some cure fits by chance.
     chance: f64,
     transactions_before: u32,
-    /// The database file has everything up to this commit.
-    copied_to: Option<FrameNo>,
+    /// Frames of which the likeliest correction was taken.
+    guessed: BTreeSet<FrameNo>,
     /// Frames of this generation behind the last commit that do not follow.
     torn_tail: bool,
 }
 
 impl<'a> Planner<'a> {
-    fn new(
-        seen: Snapshot,
-        shape: &'a LogShape,
-        examination: &'a Examination,
-        copied_to: Option<FrameNo>,
-    ) -> Self {
+    fn new(source: &'a Source<'a>, seen: Snapshot) -> Self {
+        let Source { shape, examination, .. } = source;
         let transactions_before = seen.to_txn;
-        let current = Restored { snapshot: seen, fixes: BTreeMap::new() };
+        let current = Restored { snapshot: seen.clone(), fixes: BTreeMap::new() };
         Self {
+            source,
+            seen,
+            guessed: BTreeSet::new(),
             shape,
             examination,
             steps: Vec::new(),
@@ -188,21 +81,18 @@ impl<'a> Planner<'a> {
             current,
             missing: BTreeSet::new(),
             nameless: None,
+            nameless_frames: 0,
             corrected_words: 0,
             chance: 0.0,
             transactions_before,
-            copied_to,
             torn_tail: examination.verdict == Verdict::TornTail,
         }
     }
 
-    fn read(&mut self, log: &dyn File, watch: &dyn Watch) -> Result<(), scan::Error> {
+    fn read(&mut self, watch: &dyn Watch) -> Result<(), scan::Error> {
+        let log = self.source.log;
         let (prefix, tail) = (&self.examination.prefix, &self.examination.tail);
         let Some(last) = tail.last_lost_commit else { return Ok(()) };
-        if tail.broken == Break::Losing(Certainty::Possible) {
-            // Perhaps an abandoned history: nothing of it is taken.
-            return Ok(());
-        }
         if self.examination.verdict == Verdict::BadHeader {
             self.restore_header();
         }
@@ -216,21 +106,23 @@ impl<'a> Planner<'a> {
         // One more: a frame is judged with a look at the one behind it.
         for facts in self.shape.facts(log, prefix.stop.frame..self.shape.extent.end(), watch) {
             if let Some(slot) = fold.push(facts?) {
-                self.place(&slot, last);
+                self.place(&slot, last)?;
             }
         }
         if let Some(slot) = fold.finish() {
-            self.place(&slot, last);
+            self.place(&slot, last)?;
         }
         Ok(())
     }
 
-    fn place(&mut self, slot: &Slot, last: FrameNo) {
+    fn place(&mut self, slot: &Slot, last: FrameNo) -> Result<(), scan::Error> {
         if slot.judged.facts.frame <= last {
-            self.take(slot);
-        } else if matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven) {
+            return self.take(slot);
+        }
+        if matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven) {
             self.torn_tail = true;
         }
+        Ok(())
     }
 
     fn restore_header(&mut self) {
@@ -247,7 +139,7 @@ impl<'a> Planner<'a> {
         });
     }
 
-    fn take(&mut self, slot: &Slot) {
+    fn take(&mut self, slot: &Slot) -> Result<(), scan::Error> {
         let judged = &slot.judged;
         let (frame, header) = (judged.facts.frame, &judged.header);
         if judged.is_proven() {
@@ -257,8 +149,9 @@ impl<'a> Planner<'a> {
             if header.commit_size_pages != 0 {
                 self.commit(frame, header.commit_size_pages);
             }
-            return;
+            return Ok(());
         }
+        let guess = guess::likeliest(self.source, &self.current.snapshot, judged)?;
         if let Some(page) = judged.page_without_image() {
             self.missing.insert(page);
             self.steps.push(Step {
@@ -272,7 +165,18 @@ impl<'a> Planner<'a> {
             });
         } else {
             self.nameless = self.nameless.or(Some(frame));
+            self.nameless_frames += u32::from(guess.is_none());
         }
+        if let Some(guess::Guess { header, fix, pages }) = guess {
+            self.guessed.insert(frame);
+            self.current.fixes.extend(fix.map(|fix| (frame, fix)));
+            self.missing.extend(pages);
+            self.open.push((header.page, frame));
+            if header.commit_size_pages != 0 {
+                self.commit(frame, header.commit_size_pages);
+            }
+        }
+        Ok(())
     }
 
     /// The step that makes a proven frame right, if it is not.
@@ -367,7 +271,7 @@ impl<'a> Planner<'a> {
         snapshot.to_frame = frame.0;
         snapshot.to_txn += 1;
         snapshot.db_size_pages = Some(size_pages);
-        if self.copied_to == Some(frame) {
+        if self.source.copied_to == Some(frame) {
             self.skip_copied(frame);
         }
         self.missing.retain(|page| page.0 <= size_pages);
@@ -381,7 +285,7 @@ impl<'a> Planner<'a> {
         self.current.snapshot.pages.clear();
         self.current.fixes.clear();
         self.missing.clear();
-        self.nameless = None;
+        (self.nameless, self.nameless_frames) = (None, 0);
         (self.corrected_words, self.chance) = (0, 0.0);
         self.steps.retain(|step| step.action == Action::RestoreHeader);
         self.steps.push(Step {
@@ -402,9 +306,15 @@ impl<'a> Planner<'a> {
         let tail = &self.examination.tail;
         let doubtful = tail.broken == Break::Losing(Certainty::Possible);
         let last = tail.last_lost_commit.map_or(0, |frame| frame.0);
+        let mut candidates = Vec::new();
         if last > 0 && (doubtful || self.complete.snapshot.to_frame < last) {
-            let kept = self.complete.snapshot.to_frame;
+            candidates = self.candidates();
+            let kept = if doubtful { 0 } else { self.complete.snapshot.to_frame };
             self.steps.retain(|step| step.frame.is_none_or(|frame| frame.0 <= kept));
+            if doubtful {
+                let fixes = BTreeMap::new();
+                self.complete = Restored { snapshot: self.seen.clone(), fixes };
+            }
             self.steps.push(self.drop_behind(doubtful));
         }
         if self.torn_tail || self.examination.verdict == Verdict::UncommittedTail {
@@ -417,25 +327,67 @@ impl<'a> Planner<'a> {
             restored: self.complete,
             transactions_before: self.transactions_before,
             error_bound,
+            candidates,
+            is_doubtful: doubtful,
         }
     }
 
-    /// An open transaction is rightly dropped. A torn one may have been acknowledged, if what tore it
-    /// was not the crash of its writer: nobody can know.
-    fn cut_tail(&self, last_commit: u32) -> Step {
-        let torn = self.torn_tail;
-        let reason = match torn {
-            true => {
-                "it is torn, and no intact commit follows: what a crash leaves, or a damaged end"
+    /// What could be given instead, the newest first. Each differs from the others.
+    fn candidates(&self) -> Vec<Candidate> {
+        let unnamed = self.missing.iter().filter(|page| {
+            let frame = self.current.snapshot.pages.get(page);
+            frame.is_none_or(|frame| !self.guessed.contains(frame))
+        });
+        let newest = Candidate {
+            kind: CandidateKind::NewestWithOldPages,
+            restored: self.current.clone(),
+            old_pages: unnamed.copied().collect(),
+            guessed: self.guessed.iter().copied().collect(),
+            nameless: self.nameless_frames,
+        };
+        let plain = |kind, restored| Candidate {
+            kind,
+            restored,
+            old_pages: Vec::new(),
+            guessed: Vec::new(),
+            nameless: 0,
+        };
+        let of = |snapshot| Restored { snapshot, fixes: BTreeMap::new() };
+        let mut all = vec![newest];
+        let rest = [
+            plain(CandidateKind::NewestComplete, self.complete.clone()),
+            plain(CandidateKind::DatabaseAlone, of(Snapshot::default())),
+            plain(CandidateKind::SqliteView, of(self.seen.clone())),
+        ];
+        for candidate in rest {
+            let is_view = candidate.kind == CandidateKind::SqliteView;
+            if is_view || all.iter().all(|known| known.restored != candidate.restored) {
+                all.push(candidate);
             }
-            false => "no commit follows: SQLite drops it, as it should",
+        }
+        all
+    }
+
+    /// An open transaction is rightly dropped. A torn one may have been acknowledged, if what tore it
+    /// was not the crash of its writer, and so may one behind which the log ends: nobody can know.
+    fn cut_tail(&self, last_commit: u32) -> Step {
+        let at_end =
+            matches!(self.examination.prefix.stop.reason, StopReason::Eof | StopReason::Short);
+        let unknown = self.torn_tail || at_end;
+        let reason = if self.torn_tail {
+            "it is torn, and no intact commit follows: what a crash leaves, or a damaged end"
+        } else if at_end {
+            "no commit follows, and the log ends there: a transaction that was open, or whose end was \
+             cut off"
+        } else {
+            "no commit follows: SQLite drops it, as it should"
         };
         Step {
             action: Action::CutTail,
             frame: Some(FrameNo(last_commit.max(self.examination.prefix.mx_frame)).next()),
             pages: Vec::new(),
-            lossless: !torn,
-            proof: (!torn).then_some(Proof::Evidence),
+            lossless: !unknown,
+            proof: (!unknown).then_some(Proof::Evidence),
             reason: reason.to_owned(),
             gains: "it cannot come back behind a later commit".to_owned(),
         }

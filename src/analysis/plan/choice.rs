@@ -1,0 +1,219 @@
+//! Which of several incomplete states to give: the newest that is sound and keeps every row that
+//! SQLite alone would keep.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::analysis::structure::{self, Change, Health, Owner, RowChanges, Rows, Tree};
+use crate::analysis::view::View;
+use crate::format::btree::BtreeHeader;
+use crate::format::{FrameNo, PageKind, Pgno};
+use crate::scan::{self, Watch};
+
+use super::{Candidate, CandidateKind, Plan};
+
+/// A candidate, judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct Choice {
+    /// Its number, for `--choose`.
+    pub number: usize,
+    /// What it is.
+    pub kind: CandidateKind,
+    /// Its last commit frame; 0 for the database file alone.
+    pub to_frame: u32,
+    /// Transactions of the log that it has.
+    pub transactions: u32,
+    /// Pages of which it has an older copy.
+    pub old_pages: Vec<Pgno>,
+    /// Frames of which the likeliest of several corrections was taken.
+    pub guessed_frames: Vec<FrameNo>,
+    /// Problems that the structure check finds in it.
+    pub problems: u64,
+    /// Rows of SQLite's own view that it has not, or has with other values, though no intact page
+    /// shows that a later transaction deleted or changed them.
+    pub rows_missing: u64,
+    /// Rows by table that the newest state has in pages that can be read, and this one has not.
+    pub rows_lost_by_table: Vec<TableLoss>,
+    /// It is the one that is given.
+    pub chosen: bool,
+}
+
+/// Rows of one table that are given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableLoss {
+    /// The table.
+    pub table: String,
+    /// Rows that are missing, or older.
+    pub rows: u64,
+}
+
+/// Judges every candidate of a plan with loss and chooses one: `wanted` by number, or else the newest
+/// that is sound and either is complete or keeps every row of SQLite's view, or else that view. `view` gives the database
+/// that a candidate is.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn choose(
+    plan: &Plan,
+    views: &[View<'_>],
+    wanted: Option<usize>,
+    watch: &dyn Watch,
+) -> Result<Vec<Choice>, scan::Error> {
+    let Some((sqlite, newest)) = views.last().zip(views.first()) else { return Ok(Vec::new()) };
+    let (sqlite, newest) = (State::new(*sqlite, watch)?, State::new(*newest, watch)?);
+    let mut choices = Vec::new();
+    for (number, (candidate, view)) in (1..).zip(plan.candidates.iter().zip(views)) {
+        let state = State::new(*view, watch)?;
+        let snapshot = &candidate.restored.snapshot;
+        choices.push(Choice {
+            number,
+            kind: candidate.kind,
+            to_frame: snapshot.to_frame,
+            transactions: snapshot.to_txn,
+            old_pages: candidate.old_pages.clone(),
+            guessed_frames: candidate.guessed.clone(),
+            problems: state.health.problem_count,
+            rows_missing: state.doubtful_rows(candidate, &sqlite, plan.is_doubtful)?,
+            rows_lost_by_table: state.lost_against(&newest)?,
+            chosen: false,
+        });
+    }
+    let good = |choice: &&mut Choice| match wanted {
+        Some(number) => choice.number == number,
+        None => {
+            // A complete later state lacks only what its transactions have deleted.
+            let complete = choice.kind == CandidateKind::NewestComplete && !plan.is_doubtful;
+            let keeps = complete || choice.rows_missing == 0;
+            choice.kind == CandidateKind::SqliteView || (choice.problems == 0 && keeps)
+        }
+    };
+    if let Some(choice) = choices.iter_mut().find(good) {
+        choice.chosen = true;
+    }
+    Ok(choices)
+}
+
+impl Candidate {
+    /// Pages of which it may not have the newest image.
+    fn doubtful_pages(&self) -> impl Iterator<Item = Pgno> {
+        let frames = &self.restored.snapshot.pages;
+        let guessed = frames.iter().filter(|(_, frame)| self.guessed.contains(frame));
+        self.old_pages.iter().copied().chain(guessed.map(|(page, _)| *page))
+    }
+
+    /// Whether it is known of every lost frame which page it was to write.
+    fn is_complete_in_pages(&self) -> bool {
+        self.nameless == 0
+    }
+}
+
+/// A database, and what the structure check says of it.
+struct State<'a> {
+    view: View<'a>,
+    health: Health,
+}
+
+impl<'a> State<'a> {
+    fn new(view: View<'a>, watch: &dyn Watch) -> Result<Self, scan::Error> {
+        let health = structure::check(&view, watch)?;
+        Ok(Self { view, health })
+    }
+
+    /// Rows of `other` that this one has not, or has with other values, by table. A table is the
+    /// same by its name.
+    fn lost_against(&self, other: &Self) -> Result<Vec<TableLoss>, scan::Error> {
+        let mut losses = Vec::new();
+        let named: BTreeSet<&str> = other.health.tables().map(|tree| tree.name.as_str()).collect();
+        for name in named {
+            let theirs = other.health.tables().find(|tree| tree.name == name);
+            let ours = self.health.tables().find(|tree| tree.name == name);
+            let rows = match (theirs, ours) {
+                (Some(theirs), Some(ours)) => {
+                    let changes = self.changes(ours, other, theirs)?;
+                    changes.missing + changes.altered
+                }
+                (Some(theirs), None) => theirs.rows,
+                (None, _) => 0,
+            };
+            if rows > 0 {
+                losses.push(TableLoss { table: name.to_owned(), rows });
+            }
+        }
+        Ok(losses)
+    }
+
+    /// Rows of SQLite's view that may be lost in this state, which is `candidate`. A later transaction
+    /// changed or deleted a row if the newest image of the page on which it would stand is intact;
+    /// where it is doubtful whether there was a later transaction, every row counts.
+    fn doubtful_rows(
+        &self,
+        candidate: &Candidate,
+        sqlite: &Self,
+        is_doubtful: bool,
+    ) -> Result<u64, scan::Error> {
+        let doubtful: BTreeSet<Pgno> = candidate.doubtful_pages().collect();
+        if is_doubtful || candidate.kind != CandidateKind::NewestWithOldPages {
+            let losses = self.lost_against(sqlite)?;
+            return Ok(losses.iter().map(|loss| loss.rows).sum());
+        }
+        let mut rows = 0_u64;
+        for theirs in sqlite.health.tables() {
+            let Some(ours) = self.health.tables().find(|tree| tree.name == theirs.name) else {
+                rows += theirs.rows;
+                continue;
+            };
+            let of_table = |page: &Pgno| {
+                [self, sqlite].iter().any(|state| match state.health.owners.of(*page) {
+                    Owner::Btree(root) | Owner::Overflow(root) => {
+                        root == ours.root || root == theirs.root
+                    }
+                    Owner::Unknown => true,
+                    Owner::LockByte
+                    | Owner::PointerMap
+                    | Owner::FreelistTrunk
+                    | Owner::FreelistLeaf => false,
+                })
+            };
+            if candidate.is_complete_in_pages() && !doubtful.iter().any(of_table) {
+                continue;
+            }
+            // Where a page is no leaf with row ids, any row may have gone with it.
+            let sure = candidate.is_complete_in_pages() && self.are_leaves(&doubtful)?;
+            let (before, after) =
+                (Rows::new(&sqlite.view, theirs.root)?, Rows::new(&self.view, ours.root)?);
+            let is_intact = |page: Option<Pgno>| page.is_none_or(|page| !doubtful.contains(&page));
+            structure::compare_rows(before, after, |change| {
+                let explained = match change {
+                    Change::Kept | Change::Added => true,
+                    Change::Altered(row) => sure && is_intact(Some(row.page)),
+                    Change::Missing { before: None, behind: None } => false,
+                    Change::Missing { before, behind } => {
+                        sure && is_intact(before) && is_intact(behind)
+                    }
+                };
+                rows += u64::from(!explained);
+            })?;
+        }
+        Ok(rows)
+    }
+
+    /// Whether all of `pages` are leaves of tables with row ids.
+    fn are_leaves(&self, pages: &BTreeSet<Pgno>) -> Result<bool, scan::Error> {
+        let mut image = vec![0; self.view.page_size.in_memory()];
+        for &page in pages {
+            self.view.read(page, &mut image)?;
+            let header = BtreeHeader::decode(page, self.view.page_size, &image);
+            if header.is_none_or(|header| header.kind != PageKind::TableLeaf) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn changes(&self, ours: &Tree, other: &Self, theirs: &Tree) -> Result<RowChanges, scan::Error> {
+        let before = Rows::new(&other.view, theirs.root)?;
+        let after = Rows::new(&self.view, ours.root)?;
+        structure::row_changes(before, after)
+    }
+}

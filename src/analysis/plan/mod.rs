@@ -1,0 +1,186 @@
+//! What can be got back of a damaged log, step by step, and how sure each step is.
+//!
+//! Behind the break every frame is judged by itself. A frame whose right bytes the checksums show is
+//! taken, corrected where need be; one that cannot be had is dropped if a later intact frame writes
+//! its page again. A state is complete at a commit behind which no page is missing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::format::{FrameNo, Pgno};
+use crate::scan::Watch;
+use crate::storage::File;
+
+use super::Examination;
+use super::copied;
+use super::correction::Correction;
+use super::cure::Cure;
+use super::snapshot::{self, Snapshot, Target, snapshot};
+
+pub mod choice;
+mod guess;
+mod walk;
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Puts the pages back that a hot rollback journal holds.
+    RollBackJournal,
+    /// Sets a journal aside whose transaction had committed.
+    SetJournalAside,
+    /// Leaves out what the database file has already.
+    SkipCopied,
+    /// Takes page size, byte order, salts and sums from the frames.
+    RestoreHeader,
+    /// Puts the salts of the generation into a frame.
+    RestoreSalt,
+    /// Puts the computed sum into a frame.
+    RestoreChecksum,
+    /// Changes the one word that explains the sums.
+    CorrectWord,
+    /// Takes another image of the page, or a part of it, which gives the stored sum.
+    TakeImage,
+    /// Takes the frame from the slot in which it stands.
+    TakeFrame,
+    /// Gives a frame the only header that fits between its neighbours.
+    SolveHeader,
+    /// Leaves a frame out whose page is written again later.
+    DropFrame,
+    /// Takes an older copy of pages of which no newer one is left.
+    TakeOldPages,
+    /// Gives up everything behind the last complete state.
+    DropBehind,
+    /// Gives up the whole log: the database file is newer than what SQLite would make of both.
+    DropLog,
+    /// Leaves out what a crash has torn or a transaction has not committed.
+    CutTail,
+}
+
+/// Why a step is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proof {
+    /// Checksums show what the right bytes are.
+    Checksum,
+    /// Everything else is intact; that the damage is confined to the frame's image is assumed.
+    Evidence,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What it does.
+    pub action: Action,
+    /// The frame that it changes or leaves out.
+    pub frame: Option<FrameNo>,
+    /// Pages that it is about.
+    pub pages: Vec<Pgno>,
+    /// The result equals what was written.
+    pub lossless: bool,
+    /// Why that is believed; `None` for a step that loses something.
+    pub proof: Option<Proof>,
+    /// Why it is done.
+    pub reason: String,
+    /// What it gains.
+    pub gains: String,
+}
+
+/// What replaces the image that a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fix {
+    /// One word is changed.
+    Word(Correction),
+    /// The right bytes stand elsewhere.
+    Cure(Cure),
+}
+
+/// A state of the database, as frames of the log and what is to be changed in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Pages and frames.
+    pub snapshot: Snapshot,
+    /// Changes to the images of some of them.
+    pub fixes: BTreeMap<FrameNo, Fix>,
+}
+
+/// A repair.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Its steps, in file order.
+    pub steps: Vec<Step>,
+    /// The newest complete state that the steps reach.
+    pub restored: Restored,
+    /// Transactions that SQLite sees without any repair.
+    pub transactions_before: u32,
+    /// How likely it is that a correction of one word fits by chance: the sum over all of them.
+    pub error_bound: f64,
+    /// What a plan with loss could give instead, the newest first; none without loss. The last is
+    /// what SQLite sees.
+    pub candidates: Vec<Candidate>,
+    /// What lies behind the break may be an abandoned history.
+    pub is_doubtful: bool,
+}
+
+/// A state that a plan with loss could give.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// What it is.
+    pub kind: CandidateKind,
+    /// Its pages.
+    pub restored: Restored,
+    /// Pages of which it has an older copy, because the newest cannot be had.
+    pub old_pages: Vec<Pgno>,
+    /// Frames of which the likeliest of several one-word corrections was taken.
+    pub guessed: Vec<FrameNo>,
+    /// Frames of which nobody knows which page they were to write, guessed ones left out.
+    pub nameless: u32,
+}
+
+/// What a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CandidateKind {
+    /// The newest commit, with older copies of the pages that cannot be had.
+    NewestWithOldPages,
+    /// The newest commit behind which no page is missing.
+    NewestComplete,
+    /// The database file without the log.
+    DatabaseAlone,
+    /// What SQLite sees without a repair.
+    SqliteView,
+}
+
+impl Plan {
+    /// Whether nothing is given up.
+    #[must_use]
+    pub fn is_lossless(&self) -> bool {
+        self.steps.iter().all(|step| step.lossless)
+    }
+
+    /// Plans the repair of an examined log, beside `database` where there is one.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn of(
+        log: &dyn File,
+        examination: &Examination,
+        database: Option<&dyn File>,
+        watch: &dyn Watch,
+    ) -> Result<Self, snapshot::Error> {
+        let Some(shape) = &examination.shape else { return Ok(Self::default()) };
+        let prefix = &examination.prefix;
+        let seen = if prefix.mx_frame == 0 {
+            Snapshot::default()
+        } else {
+            snapshot(log, shape, prefix, Target::Last, watch)?
+        };
+        let copied_to = match database {
+            Some(database) => copied::copied_to(log, database, examination, watch)?,
+            None => None,
+        };
+        let source = walk::Source { log, database, shape, examination, copied_to };
+        Ok(walk::plan(&source, seen, watch)?)
+    }
+}
