@@ -13,10 +13,11 @@
 //! | 516 | 4 | CRC-32 of the header's CRC-32 and the stage; zero with stage 0 |
 //! | 1024 | | the records |
 //! | each record: 0 | 8 | offset in the database |
-//! | 8 | 4 | length in bytes |
-//! | 12 | 4 | CRC-32 of what the change writes there |
-//! | 16 | 4 | CRC-32 of the 16 bytes before and the old bytes |
-//! | 20 | length | the old bytes |
+//! | 8 | 4 | length of the old bytes; 0 behind the old end of the database |
+//! | 12 | 4 | length of what the change writes there; 0 behind its new end |
+//! | 16 | 4 | CRC-32 of what the change writes there |
+//! | 20 | 4 | CRC-32 of the 20 bytes before and the old bytes |
+//! | 24 | length | the old bytes |
 //!
 //! The header is written last, when the records are durable: without it nothing was changed yet. A log
 //! or journal that the change makes superfluous is renamed to `<database>-walsmith-undo-wal` or
@@ -33,7 +34,7 @@ const MAGIC: &[u8; 16] = b"walsmith-undo/2\0";
 const HEADER_BYTES: usize = 44;
 const STAGE_AT: u64 = 512;
 const RECORDS_AT: u64 = 1024;
-const RECORD_HEADER_BYTES: usize = 20;
+const RECORD_HEADER_BYTES: usize = 24;
 /// Longest record: the largest page, or a piece of a cut tail.
 const MAX_RECORD_BYTES: u64 = 1 << 16;
 
@@ -153,10 +154,11 @@ struct Records<'a> {
 
 impl Records<'_> {
     fn push(&mut self, offset: u64, old: &[u8], new: &[u8]) -> Result<(), Error> {
-        let length = u32::try_from(old.len()).unwrap_or_default();
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default().to_le_bytes();
         let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + old.len());
         record.extend(offset.to_le_bytes());
-        record.extend(length.to_le_bytes());
+        record.extend(length(old));
+        record.extend(length(new));
         record.extend(crc32fast::hash(new).to_le_bytes());
         record.extend(record_sum(&record, old).to_le_bytes());
         record.extend(old);
@@ -164,6 +166,32 @@ impl Records<'_> {
         self.at += record.len() as u64;
         self.count += 1;
         Ok(())
+    }
+}
+
+/// The head of a record.
+#[derive(Clone, Copy)]
+struct Record {
+    offset: u64,
+    old_len: usize,
+    new_len: usize,
+    new_sum: u32,
+    sum: u32,
+}
+
+impl Record {
+    fn decode(head: &[u8; RECORD_HEADER_BYTES]) -> Self {
+        let word = |at: usize| {
+            let bytes = head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u32::from_le_bytes(bytes.unwrap_or_default())
+        };
+        Self {
+            offset: u64::from(word(0)) | u64::from(word(4)) << 32,
+            old_len: word(8) as usize,
+            new_len: word(12) as usize,
+            new_sum: word(16),
+            sum: word(20),
+        }
     }
 }
 
@@ -331,14 +359,17 @@ impl Set {
         trust: Trust,
     ) -> Result<u64, Error> {
         if self.stage != Stage::Restored {
-            self.each_record(|_, _, _| Ok(()))?;
+            self.each_record(|_, _| Ok(()))?;
             if self.stage == Stage::Done {
                 if trust == Trust::Unchanged {
                     self.check_unchanged(database)?;
                 }
                 self.mark(Stage::Writing)?;
             }
-            self.each_record(|offset, _, old| Ok(database.write_at(old, offset)?))?;
+            self.each_record(|record, old| match old {
+                [] => Ok(()),
+                old => Ok(database.write_at(old, record.offset)?),
+            })?;
             database.truncate(self.size_before_bytes())?;
             database.sync(SyncKind::Full)?;
             self.mark(Stage::Restored)?;
@@ -364,23 +395,22 @@ impl Set {
         if database.size()? != size {
             return Err(changed(size, "the file has another size than the change gave it"));
         }
-        self.each_record(|offset, new_sum, old| {
-            if offset >= size {
-                return Ok(());
-            }
-            let mut now = vec![0; old.len()];
-            let read = database.read_at(&mut now, offset)?;
+        let mut now = Vec::new();
+        self.each_record(|record, old| {
+            now.resize(record.new_len, 0);
+            let read = database.read_at(&mut now, record.offset)?;
             now.truncate(read);
-            match crc32fast::hash(&now) == new_sum || now == old {
+            // What an undo that was cut off has written back is right, too.
+            match crc32fast::hash(&now) == record.new_sum || now == old {
                 true => Ok(()),
-                false => Err(changed(offset, "the database was written since the change")),
+                false => Err(changed(record.offset, "the database was written since the change")),
             }
         })
     }
 
     fn each_record(
         &self,
-        mut visit: impl FnMut(u64, u32, &[u8]) -> Result<(), Error>,
+        mut visit: impl FnMut(Record, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut at = RECORDS_AT;
         for _ in 0..self.records() {
@@ -388,26 +418,18 @@ impl Set {
                 |why| Error::Damaged { path: path_of(&self.database), offset_bytes: at, why };
             let mut head = [0; RECORD_HEADER_BYTES];
             let read = self.file.read_at(&mut head, at)?;
-            let Some((fields, sum)) = head.split_last_chunk::<4>() else {
-                return Err(damaged("the record is cut"));
-            };
-            let Some((offset, rest)) = fields.split_first_chunk::<8>() else {
-                return Err(damaged("the record is cut"));
-            };
-            let Some((length, new_sum)) = rest.split_first_chunk::<4>() else {
-                return Err(damaged("the record is cut"));
-            };
-            let length_bytes = u64::from(u32::from_le_bytes(*length));
-            if read < head.len() || length_bytes > MAX_RECORD_BYTES {
+            let record = Record::decode(&head);
+            let length_bytes = record.old_len as u64;
+            if read < head.len() || length_bytes.max(record.new_len as u64) > MAX_RECORD_BYTES {
                 return Err(damaged("the record is cut or its length is impossible"));
             }
-            let mut old = vec![0; usize::try_from(length_bytes).unwrap_or_default()];
+            let mut old = vec![0; record.old_len];
             let read = self.file.read_at(&mut old, at + RECORD_HEADER_BYTES as u64)?;
-            if read < old.len() || u32::from_le_bytes(*sum) != record_sum(fields, &old) {
+            let (fields, _) = head.split_at(RECORD_HEADER_BYTES - 4);
+            if read < old.len() || record.sum != record_sum(fields, &old) {
                 return Err(damaged("the record does not have its checksum"));
             }
-            let new_sum = new_sum.try_into().map(u32::from_le_bytes).unwrap_or_default();
-            visit(u64::from_le_bytes(*offset), new_sum, &old)?;
+            visit(record, &old)?;
             at += RECORD_HEADER_BYTES as u64 + length_bytes;
         }
         Ok(())
@@ -440,8 +462,7 @@ fn fill<E: From<Error>>(
         let mut old = vec![0; new.len()];
         let read = database.read_at(&mut old, offset).map_err(Error::from)?;
         old.truncate(read);
-        // What lies behind the end is cut off again.
-        if old.is_empty() { Ok(()) } else { Ok(records.push(offset, &old, new)?) }
+        Ok(records.push(offset, &old, new)?)
     })?;
     let mut offset = size_bytes;
     while offset < old_bytes {
@@ -549,7 +570,7 @@ mod tests {
         records.write_at(&[7], last).unwrap();
         file.write_at(&[7; 2048], 0).unwrap();
         let error = make_way(&vfs, file.as_ref()).unwrap_err();
-        assert!(matches!(error, Error::Damaged { offset_bytes: 1556, .. }), "{error}");
+        assert!(matches!(error, Error::Damaged { offset_bytes: 1560, .. }), "{error}");
         assert_eq!(all(file.as_ref()), [7; 2048]);
     }
 }

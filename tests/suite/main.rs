@@ -12,6 +12,7 @@ mod dump;
 mod engine;
 mod fixtures;
 mod forecast;
+mod in_place;
 mod index;
 mod journal;
 mod journal_by_hand;
