@@ -1,9 +1,14 @@
-//! A file that appears whole or not at all: written beside its target, synced, renamed.
+//! A file that appears whole or not at all: written without a name, synced, then named.
 
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt, chown};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
+use nix::libc;
+use nix::unistd::{LinkatFlags, linkat};
 use tempfile::NamedTempFile;
 
 use super::{Error, Result, Verb};
@@ -17,11 +22,27 @@ pub enum Existing {
     Replace,
 }
 
-/// A file in the making. Dropped without [`NewFile::publish`], it leaves no trace.
+/// A file in the making. Dropped without [`NewFile::publish`], it leaves no trace; where the file
+/// system has files without names (Linux `O_TMPFILE`), not even when the process is killed.
 #[derive(Debug)]
 pub struct NewFile {
     target: PathBuf,
-    file: NamedTempFile,
+    staged: Staged,
+}
+
+#[derive(Debug)]
+enum Staged {
+    Unnamed(fs::File),
+    Named(NamedTempFile),
+}
+
+impl Staged {
+    fn file(&self) -> &fs::File {
+        match self {
+            Self::Unnamed(file) => file,
+            Self::Named(file) => file.as_file(),
+        }
+    }
 }
 
 impl NewFile {
@@ -31,12 +52,15 @@ impl NewFile {
     /// When nothing can be created in the target's directory.
     pub fn beside(target: &Path) -> Result<Self> {
         let directory = directory_of(target);
-        let file = tempfile::Builder::new()
-            .prefix(".walsmith-")
-            .suffix(".new")
-            .tempfile_in(&directory)
-            .map_err(|source| Error::new(Verb::Open, target, source))?;
-        Ok(Self { target: target.to_owned(), file })
+        let staged = match unnamed(&directory) {
+            Some(file) => Staged::Unnamed(file),
+            None => Staged::Named(
+                temporary()
+                    .tempfile_in(&directory)
+                    .map_err(|source| Error::new(Verb::Open, target, source))?,
+            ),
+        };
+        Ok(Self { target: target.to_owned(), staged })
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -44,7 +68,7 @@ impl NewFile {
     /// # Errors
     /// When the system reports one, a full disk above all.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        let file = self.file.as_file();
+        let file = self.staged.file();
         file.write_all_at(bytes, offset)
             .map_err(|source| Error::at(Verb::Write, self.target.as_path(), offset, source))
     }
@@ -54,7 +78,7 @@ impl NewFile {
     /// # Errors
     /// When the system reports one.
     pub fn truncate(&self, size_bytes: u64) -> Result<()> {
-        let file = self.file.as_file();
+        let file = self.staged.file();
         file.set_len(size_bytes)
             .map_err(|source| Error::new(Verb::Truncate, self.target.as_path(), source))
     }
@@ -65,25 +89,59 @@ impl NewFile {
     /// # Errors
     /// When it cannot be synced or renamed, or the target exists and is to be kept.
     pub fn publish(self, existing: Existing, like: Option<&Path>) -> Result<()> {
-        let Self { target, file } = self;
+        let Self { target, staged } = self;
         let failed = |source| Error::new(Verb::Open, target.as_path(), source);
         let model = [Some(target.as_path()), like];
         let model = model.into_iter().flatten().find_map(|path| fs::metadata(path).ok());
+        let file = staged.file();
         if let Some(model) = model {
-            file.as_file().set_permissions(model.permissions()).map_err(failed)?;
+            file.set_permissions(model.permissions()).map_err(failed)?;
             // Only root may give files away; for others the owner is theirs already.
-            let _ = chown(file.path(), Some(model.uid()), Some(model.gid()));
+            let _ = fchown(file, Some(model.uid()), Some(model.gid()));
         }
-        file.as_file()
-            .sync_all()
-            .map_err(|source| Error::new(Verb::Sync, target.as_path(), source))?;
-        match existing {
-            Existing::Keep => file.persist_noclobber(&target),
-            Existing::Replace => file.persist(&target),
+        file.sync_all().map_err(|source| Error::new(Verb::Sync, target.as_path(), source))?;
+        match (staged, existing) {
+            (Staged::Unnamed(file), Existing::Keep) => link(&file, &target).map_err(failed)?,
+            (Staged::Unnamed(file), Existing::Replace) => {
+                // A link never replaces; a rename does, and needs a name of its own before.
+                let name = temporary()
+                    .make_in(directory_of(&target), |name| link(&file, name))
+                    .map_err(failed)?;
+                name.persist(&target).map(|_| ()).map_err(|error| failed(error.error))?;
+            }
+            (Staged::Named(file), Existing::Keep) => {
+                file.persist_noclobber(&target).map(|_| ()).map_err(|e| failed(e.error))?;
+            }
+            (Staged::Named(file), Existing::Replace) => {
+                file.persist(&target).map(|_| ()).map_err(|error| failed(error.error))?;
+            }
         }
-        .map_err(|error| failed(error.error))?;
         sync_directory(&target)
     }
+}
+
+/// A file without a name in `directory`; `None` where that cannot be had, or not be named later.
+fn unnamed(directory: &Path) -> Option<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+    let file = options.open(directory).ok()?;
+    fs::symlink_metadata(path_in_proc(&file)).is_ok().then_some(file)
+}
+
+/// Gives a file its name; an error when the name is taken.
+fn link(file: &fs::File, name: &Path) -> io::Result<()> {
+    let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
+    Ok(linkat(AT_FDCWD, &path_in_proc(file), AT_FDCWD, name, flags)?)
+}
+
+fn path_in_proc(file: &fs::File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".walsmith-").suffix(".new");
+    builder
 }
 
 /// Makes the names in the directory of `path` durable.

@@ -9,16 +9,16 @@ use crate::support::{copy, prepared, rows, text, worker_program};
 
 /// Calls that touch files, memory or locks; others cannot be noticed by anybody else.
 const CALLS: &str = "openat,pread64,pwrite64,ftruncate,fdatasync,fsync,unlink,unlinkat,fcntl,mmap,\
-                     munmap,close,fstat,newfstatat,statx,fchown";
+                     munmap,close,fstat,newfstatat,statx,fchown,fchmod,linkat,rename,renameat2";
 
 /// A system call of a run: which, and the how-many-th of its kind.
 type Call = (String, u32);
 
 /// The calls of a whole run, from the first that names the database on.
-fn calls(database: &Path, args: &[&str]) -> Vec<Call> {
+fn calls(program: &Path, database: &Path, args: &[&str]) -> Vec<Call> {
     let output = Command::new("strace")
         .args(["-qq", "-e", &format!("trace={CALLS}"), "-e", "signal=none"])
-        .arg(worker_program())
+        .arg(program)
         .args(args)
         .output()
         .unwrap();
@@ -38,27 +38,33 @@ fn calls(database: &Path, args: &[&str]) -> Vec<Call> {
 }
 
 /// Runs our engine and kills it as it enters `call`; what it said before.
-fn killed_at(call: &Call, args: &[&str]) -> (String, bool) {
+fn killed_at(program: &Path, call: &Call, args: &[&str]) -> (String, bool) {
     let (name, count) = call;
     let output = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "-e", &format!("trace={name}")])
         .args(["-e", &format!("inject={name}:signal=KILL:when={count}")])
-        .arg(worker_program())
+        .arg(program)
         .args(args)
         .output()
         .unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
 }
 
-/// Kills at each call of a run in turn, and checks what is left each time. Returns the number of
+/// Kills at each call of a run in turn (`DB` in `args` is the database, `NEW` a file beside it), and
+/// checks what is left each time. Returns the number of
 /// kills.
-fn everywhere(
+pub fn everywhere(
+    program: &Path,
     prepare: impl Fn() -> (tempfile::TempDir, PathBuf),
     args: &[&str],
     check: impl Fn(&Path, &str),
 ) -> u32 {
     let with = |database: &Path| -> Vec<String> {
-        let word = |&arg: &&str| if arg == "DB" { text(database) } else { arg }.to_owned();
+        let word = |arg: &&str| match *arg {
+            "DB" => text(database).to_owned(),
+            "NEW" => text(&database.with_extension("new")).to_owned(),
+            other => other.to_owned(),
+        };
         args.iter().map(word).collect()
     };
     fn words(args: &[String]) -> Vec<&str> {
@@ -66,9 +72,9 @@ fn everywhere(
     }
     let (_folder, database) = prepare();
     let mut kills = 0;
-    for call in calls(&database, &words(&with(&database))) {
+    for call in calls(program, &database, &words(&with(&database))) {
         let (_folder, database) = prepare();
-        let (said, ended) = killed_at(&call, &words(&with(&database)));
+        let (said, ended) = killed_at(program, &call, &words(&with(&database)));
         check(&database, &said);
         kills += u32::from(!ended);
     }
@@ -78,6 +84,7 @@ fn everywhere(
 #[test]
 fn a_writer_killed_at_any_call_loses_nothing_that_it_acknowledged() {
     let kills = everywhere(
+        &worker_program(),
         || prepared(41, 1024),
         &["stamp", "DB", "1", "8", "normal"],
         |database, said| {
@@ -103,6 +110,7 @@ fn a_writer_killed_at_any_call_loses_nothing_that_it_acknowledged() {
 fn a_checkpoint_with_its_recovery_killed_at_any_call_loses_nothing() {
     for mode in ["passive", "truncate"] {
         let kills = everywhere(
+            &worker_program(),
             || copy("twenty-rows"),
             &["checkpoint", "DB", mode],
             |database, _| {

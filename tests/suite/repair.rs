@@ -11,7 +11,9 @@ use std::process::Command;
 
 use fastrand::Rng;
 
-use crate::support::{beside, copy, hold, oracle_program, release, rows, text, walsmith};
+use crate::support::{
+    beside, copy, hold, oracle_program, release, rows, text, walsmith, walsmith_program,
+};
 
 type Damage = fn(&mut Vec<u8>, &mut Rng, usize);
 
@@ -329,4 +331,134 @@ fn a_database_in_use_is_refused_and_its_user_is_named() {
     release(reader);
     // A plan may be asked for at any time.
     assert_eq!(walsmith(&["repair", text(&database)]).1, 0);
+}
+
+/// A private copy of a fixture with one page image damaged in the middle of its log.
+fn damaged() -> (tempfile::TempDir, PathBuf) {
+    let (folder, database) = copy("twenty-rows");
+    let path = beside(&database, "-wal");
+    let mut wal = fs::read(&path).unwrap();
+    let half = 32 + 10 * 4120 + 24 + 4000;
+    wal[half..half + 4].copy_from_slice(&[1, 2, 3, 4]);
+    fs::write(path, wal).unwrap();
+    (folder, database)
+}
+
+/// Every file beside a database, with its bytes.
+fn all_files(database: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(database.parent().unwrap()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_repair_killed_at_any_call_leaves_the_inputs_and_no_half_output() {
+    let (_folder, database) = damaged();
+    let (before, output) = (all_files(&database), database.with_extension("new"));
+    let args = ["repair", text(&database), "--apply", "--output", text(&output)];
+    assert_eq!(walsmith(&args).1, 0);
+    let whole = fs::read(&output).unwrap();
+    let args = ["repair", "DB", "--apply", "--output", "NEW"];
+    let kills = crate::kill::everywhere(&walsmith_program(), damaged, &args, |database, _| {
+        let mut now = all_files(database);
+        let output = now.remove(&database.with_extension("new"));
+        assert!(output.is_none_or(|bytes| bytes == whole));
+        let bytes = |files: &BTreeMap<PathBuf, Vec<u8>>| -> Vec<Vec<u8>> {
+            files.values().cloned().collect()
+        };
+        assert!(bytes(&now) == bytes(&before), "{:?}", now.keys());
+    });
+    println!("{kills} kills of a repair");
+    assert!(kills > 40, "{kills}");
+}
+
+#[test]
+fn what_cannot_be_written_is_a_clear_error_and_leaves_everything_as_it_was() {
+    let (_folder, database) = damaged();
+    let before = all_files(&database);
+    let run = |output: &str, inject: &[&str]| -> (String, Option<i32>) {
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-o", "/dev/null"]).args(inject).arg(walsmith_program());
+        command.args(["repair", text(&database), "--apply", "--output", output]);
+        let done = command.output().unwrap();
+        (String::from_utf8(done.stderr).unwrap(), done.status.code())
+    };
+    let (new, wal) = (database.with_extension("new"), beside(&database, "-wal"));
+    let full = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=2+"];
+    let cases = [
+        (text(&new), &full[..], 3, "No space left"),
+        ("/proc/walsmith.db", &[], 3, "/proc/walsmith.db"),
+        ("/nowhere/at/all.db", &[], 3, "/nowhere/at/all.db"),
+        (text(&database), &[], 6, "it is an input"),
+        (text(&wal), &[], 6, "it is an input"),
+    ];
+    for (output, inject, code, words) in cases {
+        let (message, exit) = run(output, inject);
+        assert!(exit == Some(code) && message.contains(words), "{output}: {exit:?} {message}");
+        assert_eq!(all_files(&database), before, "{output}");
+    }
+}
+
+#[test]
+fn commands_that_write_in_place_name_who_is_attached() {
+    let (_folder, database) = damaged();
+    // SQLite would drop the damaged log: this one attaches before the damage is there.
+    let (_other, live) = copy("twenty-rows");
+    let reader = hold("hold-read", &live);
+    fs::copy(beside(&database, "-wal"), beside(&live, "-wal")).unwrap();
+    let before = fs::read(beside(&live, "-wal")).unwrap();
+    let new = live.with_extension("new");
+    let commands: [&[&str]; 5] = [
+        &["repair", text(&live), "--apply", "--in-place"],
+        &["repair", text(&live), "--apply", "--output", text(&new)],
+        &["replay", text(&live), "--in-place", "--accept-loss"],
+        &["undo", text(&live)],
+        &["undo", text(&live), "--discard"],
+    ];
+    // An undo set, so that undo has something to do.
+    fs::write(beside(&live, "-walsmith-undo-wal"), "kept").unwrap();
+    for args in commands {
+        let (report, exit) = walsmith(args);
+        let message = report["error"]["message"].as_str().unwrap_or_default();
+        assert!(exit == 6 && message.contains(&reader.id().to_string()), "{args:?} {report:#}");
+        assert_eq!(fs::read(beside(&live, "-wal")).unwrap(), before);
+    }
+    release(reader);
+}
+
+#[test]
+fn a_hot_journal_is_rolled_back_as_sqlite_does_it() {
+    for page_bytes in [512_u32, 4096] {
+        for sync in ["OFF", "FULL"] {
+            let folder = tempfile::tempdir().unwrap();
+            let database = folder.path().join("x.db");
+            let args = ["hot-journal", text(&database), &page_bytes.to_string(), sync];
+            let died = Command::new(oracle_program()).args(args).output().unwrap();
+            assert!(!died.status.success());
+            let (plan, exit) = walsmith(&["repair", text(&database)]);
+            let hot = exit == 1;
+            assert_eq!(hot, plan["plan"][0]["action"] == "roll-back-journal", "{plan:#}");
+            // SQLite rolls a copy back.
+            let theirs = folder.path().join("theirs.db");
+            fs::copy(&database, &theirs).unwrap();
+            fs::copy(beside(&database, "-journal"), beside(&theirs, "-journal")).unwrap();
+            rows(&theirs, "PRAGMA schema_version");
+            let output = folder.path().join("new.db");
+            let apply = ["repair", text(&database), "--apply"];
+            let (report, exit) = walsmith(&[&apply[..], &["--output", text(&output)]].concat());
+            assert_eq!((report["lossless"].as_bool(), exit), (Some(true), 0), "{report:#}");
+            assert!(fs::read(&output).unwrap() == fs::read(&theirs).unwrap());
+            let before = all_files(&database);
+            let (report, exit) = walsmith(&[&apply[..], &["--in-place"]].concat());
+            assert_eq!((report["applied"].as_bool(), exit), (Some(hot), 0), "{report:#}");
+            assert!(fs::read(&database).unwrap() == fs::read(&theirs).unwrap());
+            if hot {
+                assert!(!beside(&database, "-journal").exists());
+                assert_eq!(walsmith(&["undo", text(&database)]).1, 0);
+                assert_eq!(all_files(&database), before);
+            }
+        }
+    }
 }

@@ -81,10 +81,14 @@ fn finished(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The program under test.
+pub fn walsmith_program() -> PathBuf {
+    env!("CARGO_BIN_EXE_walsmith").into()
+}
+
 /// Runs walsmith with --json; its document and exit code.
 pub fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_walsmith")).arg("--json").args(args).output().unwrap();
+    let output = Command::new(walsmith_program()).arg("--json").args(args).output().unwrap();
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr))
     });
