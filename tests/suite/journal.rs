@@ -1,7 +1,7 @@
 //! A hot rollback journal, rolled back by SQLite on one copy and by us on another: the same bytes.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use walsmith::format::rollback_journal::JOURNAL_MAGIC;
 use walsmith::storage::os::OsVfs;
 use walsmith::storage::{LockLevel, Locked, OpenMode, Vfs};
 
-use crate::support::{beside, hold, oracle_program, release, rows, text};
+use crate::support::{beside, hold, oracle_program, release, rows, text, walsmith};
 
 /// A database with a hot journal, left by a writer that died: its bytes, and the journal's.
 fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
@@ -79,6 +79,17 @@ fn both_agree_on(prepare: impl Fn(&Path), what: &str) -> (RolledBack, Files) {
     let their_files = left_by(&mut || theirs(&path));
     let mut done = RolledBack::Cold;
     let our_files = left_by(&mut || done = ours(&path));
+    // And so does the command, into a new file and without touching anything.
+    let new = parent.path().join("new.db");
+    let mut before = Files::new();
+    let mut said = (serde_json::Value::Null, 0);
+    let untouched = left_by(&mut || {
+        before = files(&folder);
+        said = walsmith(&["repair", text(&path), "--apply", "--output", text(&new), "--force"]);
+    });
+    assert!(untouched == before, "{what}: repair has touched its inputs");
+    let repaired = fs::read(&new).unwrap_or_else(|_| panic!("{what}: {said:#?}"));
+    assert!(repaired == their_files[OsStr::new("x.db")], "{what}: {said:#?}");
     let names = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&our_files), names(&their_files), "{what}: {done:?}");
     let wrong = our_files.iter().find(|(name, bytes)| &their_files[*name] != *bytes);
