@@ -249,4 +249,45 @@ mod tests {
             assert_eq!(corrected_header(&facts, correction, order).commit_size_pages, 5);
         }
     }
+
+    /// How many of `tries` random faults have one explanation only; the true one is always among
+    /// them. `fault` makes a fault from a random word.
+    fn unique_share(tries: u32, mut fault: impl FnMut(&mut fastrand::Rng) -> u32) -> f64 {
+        let mut random = fastrand::Rng::with_seed(2026);
+        let page_size = PageSize::from_bytes(4096).unwrap();
+        let mut unique = 0;
+        for _ in 0..tries {
+            let order = if random.bool() { ByteOrder::Little } else { ByteOrder::Big };
+            let joiner = Joiner::new(page_size, order);
+            let mut slot = vec![0; 24 + 4096];
+            random.fill(&mut slot);
+            let right = FrameFacts::judge(FrameNo(1), &slot, order).content;
+            // Words 0 and 1 are page number and commit size, the others the image.
+            let word = random.usize(..1026);
+            let at = if word < 2 { word * 4 } else { 16 + word * 4 };
+            let fault = fault(&mut random).to_ne_bytes();
+            slot[at..at + 4].iter_mut().zip(fault).for_each(|(byte, fault)| *byte ^= fault);
+            let mut facts = FrameFacts::judge(FrameNo(1), &slot, order);
+            facts.header.checksum = right;
+            let truth = match word {
+                0 => Word::PageNumber,
+                1 => Word::CommitSize,
+                _ => Word::Image(u32::try_from(word - 2).unwrap()),
+            };
+            let all: Vec<_> =
+                plausible(&facts, facts.content, StoredSum::Unknown, &joiner).collect();
+            assert!(all.iter().any(|found| found.word == truth), "{truth:?} {all:?}");
+            unique += u32::from(all.len() == 1);
+        }
+        f64::from(unique) / f64::from(tries)
+    }
+
+    #[test]
+    fn most_faults_of_one_word_have_one_explanation() {
+        let words = unique_share(3000, |random| random.u32(1..));
+        let bytes = unique_share(3000, |random| u32::from(random.u8(1..)) << (8 * random.u32(..4)));
+        let bits = unique_share(3000, |random| 1 << random.u32(..32));
+        assert!(words >= 0.98 && bytes >= 0.70 && bits >= 0.65, "{words} {bytes} {bits}");
+        println!("one explanation at 4 KiB: words {words:.4}, bytes {bytes:.4}, bits {bits:.4}");
+    }
 }
