@@ -1,21 +1,18 @@
 //! `repair`: a plan of what can be got back of a damaged log, and the database that it gives.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde::Serialize;
 
 use crate::analysis::Verdict;
-use crate::analysis::plan::choice::{self, Choice, TableLoss};
-use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Restored, Step};
-use crate::analysis::structure::{self, Health};
+use crate::analysis::plan::choice::{self, Choice};
+use crate::analysis::plan::{Action, CandidateKind, Plan, Restored, Step};
+use crate::analysis::structure;
 use crate::analysis::view::View;
 use crate::format::Pgno;
-use crate::output::quantity::{counted, grouped};
-use crate::output::{Paint, Report, Tone, write_report};
+use crate::output::write_report;
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
@@ -29,8 +26,10 @@ use super::live::{self, Reading};
 use super::replay::rails;
 
 use base::Base;
+pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
+mod report;
 
 /// Get back what SQLite would drop of a damaged log
 ///
@@ -66,69 +65,6 @@ pub struct Repair {
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
-}
-
-/// The plan, and what became of it.
-#[derive(Debug, Serialize)]
-pub struct RepairReport {
-    /// The database.
-    pub database: Option<String>,
-    /// The log; `None` without one.
-    pub wal: Option<String>,
-    /// Its verdict.
-    pub verdict: Verdict,
-    /// The steps.
-    pub plan: Vec<Step>,
-    /// Every step is proven by checksums, or by evidence under the assumption that the damage of a
-    /// dropped frame is confined to its image.
-    pub lossless: bool,
-    /// Chance that a one-word correction of this plan fits without being true.
-    pub lossless_error_bound: f64,
-    /// States that a plan with loss could give, the newest first; one of them is chosen.
-    pub candidates: Vec<Choice>,
-    /// What is lost in the chosen state; `None` without loss.
-    pub lost: Option<Loss>,
-    /// What the structure check says of the result.
-    pub health: Option<HealthReport>,
-    /// Transactions of the log that SQLite sees without a repair.
-    pub transactions_before: u32,
-    /// Transactions of the log that the result has.
-    pub transactions_after: u32,
-    /// The result was written.
-    pub applied: bool,
-    /// Where, or where it would be.
-    pub output: Option<String>,
-    /// The undo set; `None` when nothing was overwritten.
-    pub undo: Option<String>,
-}
-
-/// What a plan with loss gives up.
-#[derive(Debug, Serialize)]
-pub struct Loss {
-    /// Rows by table that can be read behind the damage, and are given up.
-    pub rows_lost_by_table: Vec<TableLoss>,
-    /// Pages of which an older copy is taken, and whose they are.
-    pub pages: Vec<PageLoss>,
-}
-
-/// A page of which the newest image cannot be had.
-#[derive(Debug, Serialize)]
-pub struct PageLoss {
-    /// The page.
-    pub page: Pgno,
-    /// The table or index that it belongs to; `None` where that cannot be told.
-    pub owner: Option<String>,
-}
-
-/// The result of a structure check.
-#[derive(Debug, Serialize)]
-pub struct HealthReport {
-    /// Nothing is wrong.
-    pub sound: bool,
-    /// How many problems there are.
-    pub problems: u64,
-    /// The first of them, in words.
-    pub first_problems: Vec<String>,
 }
 
 /// What the plan is made from, and what it is.
@@ -389,7 +325,8 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
     let list = |pages: &[Pgno]| {
         let shown: Vec<String> = pages.iter().take(8).map(|page| page.to_string()).collect();
         let more = if pages.len() > shown.len() { ", ..." } else { "" };
-        format!("{}{more}", shown.join(", "))
+        let word = if pages.len() == 1 { "page" } else { "pages" };
+        format!("{word} {}{more}", shown.join(", "))
     };
     let (action, reason, gains) = match choice.kind {
         CandidateKind::NewestWithOldPages => (
@@ -400,7 +337,7 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
                     "the newest state, with the likeliest correction where several fit".into()
                 }
                 (pages, _) => {
-                    format!("the newest state, with an older copy of page {}", list(pages))
+                    format!("the newest state, with older copies of {}", list(pages))
                 }
             },
         ),
@@ -422,154 +359,5 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         proof: None,
         reason,
         gains,
-    }
-}
-
-impl Loss {
-    fn of(choice: &Choice, health: Option<&Health>) -> Self {
-        let owner = |page: Pgno| health.and_then(|health| health.owner_name(page));
-        let pages = choice.old_pages.iter();
-        Self {
-            rows_lost_by_table: choice.rows_lost_by_table.clone(),
-            pages: pages.map(|&page| PageLoss { page, owner: owner(page) }).collect(),
-        }
-    }
-}
-
-impl HealthReport {
-    fn of(health: &Health) -> Self {
-        Self {
-            sound: health.is_sound(),
-            problems: health.problem_count,
-            first_problems: health.problems.iter().take(8).map(|one| one.to_string()).collect(),
-        }
-    }
-}
-
-impl Action {
-    fn words(self) -> &'static str {
-        match self {
-            Self::RollBackJournal => "roll the journal back",
-            Self::SetJournalAside => "set the journal aside",
-            Self::SkipCopied => "start from the database file",
-            Self::RestoreHeader => "restore the header",
-            Self::RestoreSalt => "restore the salts",
-            Self::RestoreChecksum => "restore the checksum",
-            Self::CorrectWord => "correct one word",
-            Self::TakeImage => "take another image of the page",
-            Self::TakeFrame => "take the frame from where it stands",
-            Self::SolveHeader => "solve for the header",
-            Self::DropFrame => "leave the frame out",
-            Self::TakeOldPages => "take older pages where no newer are left",
-            Self::DropLog => "give up the log",
-            Self::DropBehind => "give up what lies behind",
-            Self::CutTail => "leave the tail out",
-        }
-    }
-}
-
-impl RepairReport {
-    /// The states that a plan with loss could give, and what the chosen one lacks.
-    fn choice(&self, to: &mut dyn Write, paint: &Paint) -> io::Result<()> {
-        if self.candidates.len() > 1 {
-            writeln!(to, "States that can be had (--choose N):")?;
-        }
-        for choice in self.candidates.iter().filter(|_| self.candidates.len() > 1) {
-            let mark = if choice.chosen { paint.tone(Tone::Strong, "*") } else { " ".to_owned() };
-            let kept = match choice.rows_missing {
-                0 => "every row that SQLite sees".to_owned(),
-                rows => format!("not {} that SQLite sees", counted(rows, "row")),
-            };
-            let health = match choice.problems {
-                0 => "sound".to_owned(),
-                problems => counted(problems, "structure problem"),
-            };
-            let words = choice.kind.words();
-            writeln!(to, "  {mark} {}. {words}: {health}; {kept}", choice.number)?;
-        }
-        let Some(lost) = &self.lost else { return Ok(()) };
-        for TableLoss { table, rows } in &lost.rows_lost_by_table {
-            writeln!(to, "Lost: {} of table {table}.", counted(*rows, "row"))?;
-        }
-        for PageLoss { page, owner } in lost.pages.iter().take(8) {
-            let owner = owner.as_deref().unwrap_or("nobody that can be told");
-            writeln!(to, "Older: page {page}, of {owner}.")?;
-        }
-        match lost.pages.len() {
-            0..=8 => Ok(()),
-            many => writeln!(to, "  and {} more pages.", many - 8),
-        }
-    }
-}
-
-impl CandidateKind {
-    fn words(self) -> &'static str {
-        match self {
-            Self::NewestWithOldPages => "the newest state, with older pages where it must be",
-            Self::NewestComplete => "the newest complete state",
-            Self::DatabaseAlone => "the database file without the log",
-            Self::SqliteView => "what SQLite sees without a repair",
-        }
-    }
-}
-
-impl Report for RepairReport {
-    const COMMAND: &'static str = "repair";
-
-    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
-        let name = self.wal.as_deref().or(self.database.as_deref()).unwrap_or_default();
-        writeln!(to, "{name}: {}", self.verdict.word())?;
-        for (number, step) in (1..).zip(&self.plan) {
-            let frame = step.frame.map_or(String::new(), |frame| format!("frame {frame}: "));
-            let mark = match (step.lossless, step.proof) {
-                (true, Some(Proof::Checksum)) => paint.tone(Tone::Good, "proven"),
-                (true, _) => paint.tone(Tone::Good, "evident"),
-                (false, _) => paint.tone(Tone::Bad, "lossy"),
-            };
-            writeln!(to, "  {number}. {frame}{} ({mark})", step.action.words())?;
-            writeln!(to, "     {}; {}.", step.reason, step.gains)?;
-        }
-        if self.plan.is_empty() {
-            writeln!(to, "  There is nothing to repair.")?;
-        }
-        self.choice(to, paint)?;
-        if self.transactions_after > self.transactions_before {
-            writeln!(
-                to,
-                "SQLite alone would keep {}; the result has {}.",
-                counted(self.transactions_before.into(), "transaction"),
-                grouped(self.transactions_after.into())
-            )?;
-        }
-        match (&self.output, self.applied) {
-            (Some(output), true) if self.lossless => writeln!(to, "Wrote {output}, without loss.")?,
-            (Some(output), true) => writeln!(to, "Wrote {output}, with the loss named above.")?,
-            (Some(_), false) if self.plan.is_empty() => writeln!(to, "Nothing was written.")?,
-            (Some(_), false) => {
-                writeln!(to, "Nothing was written: the plan loses something (--accept-loss).")?;
-            }
-            (None, _) if self.plan.is_empty() => {}
-            (None, _) => {
-                let database = self.database.as_deref().unwrap_or(name);
-                writeln!(to, "Next: walsmith repair {database} --apply --output NEW")?;
-            }
-        }
-        match &self.health {
-            Some(health) if !health.sound => {
-                let count = counted(health.problems, "problem");
-                writeln!(to, "The result has {count} in its structure:")?;
-                for problem in &health.first_problems {
-                    writeln!(to, "  {problem}")?;
-                }
-            }
-            Some(_) if self.applied => writeln!(to, "Its structure is sound.")?,
-            Some(_) | None => {}
-        }
-        if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
-            writeln!(to, "The old state is kept in {undo}.")?;
-            writeln!(to, "Back: walsmith undo {database}")?;
-            writeln!(to, "Forget it: walsmith undo --discard {database}")?;
-        }
-        Ok(())
     }
 }

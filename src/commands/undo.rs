@@ -157,10 +157,12 @@ impl Report for Undone {
         }
         let set = &self.set;
         let stage = match set.stage {
-            Some(Stage::Writing) => "of a change that was cut off: the database is half written",
-            Some(Stage::Done) => "of a complete change",
+            Some(Stage::Writing) => {
+                "kept from a change that was cut off; the database is half written"
+            }
+            Some(Stage::Done) => "kept from a change that is complete",
             Some(Stage::Restored) => "the old bytes are back already; undo again to finish",
-            None => "of a change that never began",
+            None => "left of a change that never began",
         };
         writeln!(to, "{}: {stage}", set.path)?;
         if let (Some(records), Some(before), Some(after)) =

@@ -402,7 +402,8 @@ impl<'a> Planner<'a> {
             format!("frame {frame} cannot be had, and nobody knows which page it was to write")
         } else {
             let pages: Vec<String> = self.missing.iter().map(|page| page.to_string()).collect();
-            format!("of page {} no intact copy is left", pages.join(", "))
+            let word = if pages.len() == 1 { "page" } else { "pages" };
+            format!("of {word} {} no intact copy is left", pages.join(", "))
         };
         Step {
             action: Action::DropBehind,
