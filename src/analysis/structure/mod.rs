@@ -34,6 +34,7 @@ pub use pages::{FilePages, Pages, SnapshotPages};
 pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
 pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
 pub use schema::{Entry, EntryKind, Schema};
+pub use sql::Column;
 
 use checker::Checker;
 

@@ -4,7 +4,7 @@ use crate::format::Pgno;
 use crate::format::record::{self, Value};
 
 use super::rows::Rows;
-use super::sql::{self, Sql};
+use super::sql::{self, Column, Sql};
 use super::{Error, Pages, TreeKind};
 
 /// Bytes of a schema row that are read. Root page and kind stand at its beginning.
@@ -70,6 +70,8 @@ pub struct Entry {
     pub root: i64,
     /// Its statement; empty for an index that a constraint needs.
     pub sql: String,
+    /// The columns of a table.
+    pub columns: Vec<Column>,
     /// Its keys are columns in BINARY order, as far as its own statement tells.
     pub(super) plain_order: bool,
     pub(super) statement: Statement,
@@ -121,6 +123,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
             table,
             root,
             sql,
+            columns: Vec::new(),
             plain_order: true,
             statement: Statement::Whole,
         });
@@ -132,13 +135,15 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
         table,
         root,
         sql: String::new(),
+        columns: Vec::new(),
         plain_order: false,
         statement: Statement::Whole,
     };
     match parsed {
-        Sql::Table { name, without_rowid, plain_order } => {
+        Sql::Table { name, without_rowid, plain_order, columns } => {
             let kind = if without_rowid { EntryKind::WithoutRowid } else { EntryKind::Table };
             entry.table.clone_from(&name);
+            entry.columns = columns;
             (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
         }
         Sql::Index { name, table, partial, plain_order } => {

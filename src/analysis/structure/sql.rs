@@ -10,6 +10,7 @@ pub(super) enum Sql {
         without_rowid: bool,
         /// No column has another order than ascending and BINARY.
         plain_order: bool,
+        columns: Vec<Column>,
     },
     /// An index.
     Index {
@@ -22,6 +23,19 @@ pub(super) enum Sql {
     },
     /// A view, a trigger or a virtual table.
     Other,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its values are stored as text, blobs or NULL (datatype3.html section 3.1).
+    pub text: bool,
+    /// It is the row id (`INTEGER PRIMARY KEY`), and stored as NULL.
+    pub row_id: bool,
+    /// It is computed, and perhaps not stored.
+    pub generated: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +110,97 @@ fn table(mut rest: &[Token]) -> Option<Sql> {
     let pairs = behind.iter().zip(behind.iter().skip(1));
     let without_rowid = pairs.clone().any(|(one, two)| one.is("without") && two.is("rowid"));
     let ordered = |token: &Token| !token.is("collate") && !token.is("desc");
-    Some(Sql::Table { name, without_rowid, plain_order: columns.iter().all(ordered) })
+    let plain_order = columns.iter().all(ordered);
+    Some(Sql::Table { name, without_rowid, plain_order, columns: self::columns(columns) })
+}
+
+/// The columns among the definitions and constraints of a table.
+fn columns(definitions: &[Token]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut integers = Vec::new();
+    for definition in parts(definitions) {
+        let Some((first, rest)) = definition.split_first() else { continue };
+        if ["constraint", "primary", "unique", "check", "foreign"].iter().any(|word| first.is(word))
+        {
+            if let Some(name) = single_primary_key(definition) {
+                let alias = |column: &&mut Column| {
+                    column.name.eq_ignore_ascii_case(&name) && integers.contains(&column.name)
+                };
+                columns.iter_mut().filter(alias).for_each(|column| column.row_id = true);
+            }
+            continue;
+        }
+        let Some(name) = first.name() else { continue };
+        let end = rest.iter().position(ends_type).unwrap_or(rest.len());
+        let (declared, constraints) = rest.split_at(end);
+        let words: Vec<String> =
+            declared.iter().filter_map(Token::name).map(|word| word.to_ascii_uppercase()).collect();
+        let declared = words.join(" ");
+        if declared == "INTEGER" {
+            integers.push(name.clone());
+        }
+        let is_text = ["CHAR", "CLOB", "TEXT"].iter().any(|word| declared.contains(word));
+        let mut key = (0..constraints.len()).filter_map(|place| constraints.get(place..));
+        // INTEGER PRIMARY KEY DESC is, by an old mistake that stays, an ordinary column.
+        let is_key = |window: &[Token]| match window {
+            [one, two, behind @ ..] if one.is("primary") && two.is("key") => {
+                !behind.first().is_some_and(|token| token.is("desc"))
+            }
+            _ => false,
+        };
+        columns.push(Column {
+            text: is_text && !declared.contains("INT"),
+            row_id: declared == "INTEGER" && key.any(is_key),
+            generated: constraints.iter().any(|token| token.is("as")),
+            name,
+        });
+    }
+    columns
+}
+
+/// The column of `PRIMARY KEY(column)`.
+fn single_primary_key(definition: &[Token]) -> Option<String> {
+    let place = definition.windows(2).position(|pair| match pair {
+        [one, two] => one.is("primary") && two.is("key"),
+        _ => false,
+    })?;
+    let (keys, _) = parentheses(definition.get(place + 2..)?)?;
+    match keys {
+        [name] => name.name(),
+        [name, order] if order.is("asc") || order.is("desc") => name.name(),
+        _ => None,
+    }
+}
+
+/// Whether the declared type of a column ends before `token`.
+fn ends_type(token: &Token) -> bool {
+    const WORDS: [&str; 11] = [
+        "constraint",
+        "primary",
+        "not",
+        "null",
+        "unique",
+        "check",
+        "default",
+        "collate",
+        "references",
+        "generated",
+        "as",
+    ];
+    WORDS.iter().any(|word| token.is(word))
+}
+
+/// What stands between the commas that are in no parentheses.
+fn parts(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+    let mut depth = 0_i64;
+    tokens.split(move |token| {
+        match token {
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') => depth -= 1,
+            Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => {}
+        }
+        depth == 0 && *token == Token::Symbol(',')
+    })
 }
 
 fn index(mut rest: &[Token]) -> Option<Sql> {
@@ -182,8 +286,13 @@ fn is_name(character: char) -> bool {
 mod tests {
     use super::*;
 
-    fn table(name: &str, without_rowid: bool, plain_order: bool) -> Option<Sql> {
-        Some(Sql::Table { name: name.to_owned(), without_rowid, plain_order })
+    fn table(sql: &str) -> (String, bool, bool) {
+        match read(sql) {
+            Some(Sql::Table { name, without_rowid, plain_order, .. }) => {
+                (name, without_rowid, plain_order)
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn index(table: &str, partial: bool, plain_order: bool) -> Option<Sql> {
@@ -193,11 +302,41 @@ mod tests {
 
     #[test]
     fn tables_are_told_by_what_stands_behind_their_columns() {
-        assert_eq!(read("CREATE TABLE t(a, b)"), table("t", false, true));
+        assert_eq!(table("CREATE TABLE t(a, b)"), ("t".to_owned(), false, true));
         let sql = "create table \"a \"\"b\" (\"(c(\", d /* ) */) STRICT, without rowid";
-        assert_eq!(read(sql), table("a \"b", true, true));
+        assert_eq!(table(sql), ("a \"b".to_owned(), true, true));
         let sql = "CREATE TABLE [x y](a DEFAULT 'it''s WITHOUT ROWID)', b TEXT COLLATE NOCASE)";
-        assert_eq!(read(sql), table("x y", false, false));
+        assert_eq!(table(sql), ("x y".to_owned(), false, false));
+    }
+
+    /// Names of columns; `t` for text, `r` for the row id, `g` for generated ones behind them.
+    fn shown(sql: &str) -> Vec<String> {
+        let Some(Sql::Table { columns, .. }) = read(sql) else { panic!("{sql}") };
+        let mark = |yes: bool, letter: &str| if yes { letter.to_owned() } else { String::new() };
+        let one = |column: Column| {
+            let marks =
+                mark(column.text, "t") + &mark(column.row_id, "r") + &mark(column.generated, "g");
+            format!("{}:{marks}", column.name)
+        };
+        columns.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn columns_are_told_from_constraints() {
+        let sql = "CREATE TABLE t(a INTEGER PRIMARY KEY, b VARCHAR(10, 2) NOT NULL, c, d CHARINT,
+                   e AS (a, b), UNIQUE(b, c), CHECK(a > 1), \"primary\" text)";
+        assert_eq!(shown(sql), ["a:r", "b:t", "c:", "d:", "e:g", "primary:t"]);
+        let sql = "CREATE TABLE t(a integer, b INT, c, CONSTRAINT k PRIMARY KEY(A DESC))";
+        assert_eq!(shown(sql), ["a:r", "b:", "c:"]);
+        let sql = "CREATE TABLE t(a INTEGER CONSTRAINT k NOT NULL PRIMARY KEY, b)";
+        assert_eq!(shown(sql), ["a:r", "b:"]);
+        for sql in [
+            "CREATE TABLE t(a INTEGER PRIMARY KEY DESC, b)",
+            "CREATE TABLE t(a INT PRIMARY KEY, b)",
+            "CREATE TABLE t(a INTEGER, b, PRIMARY KEY(a, b))",
+        ] {
+            assert_eq!(shown(sql), ["a:", "b:"], "{sql}");
+        }
     }
 
     #[test]
