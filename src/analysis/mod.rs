@@ -2,7 +2,8 @@
 //!
 //! [`examine`] gives a log its verdict; [`state`] gives every slot its state in a second, streaming
 //! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database;
-//! [`structure`] checks a whole database image as SQLite's integrity_check does.
+//! [`structure`] checks a whole database image as SQLite's integrity_check does; [`pairing`]
+//! tells whether a log belongs to a database.
 
 pub mod copied;
 pub mod correction;
@@ -13,6 +14,7 @@ mod guess;
 pub mod index_file;
 pub mod link;
 pub mod page_dump;
+pub mod pairing;
 pub mod plan;
 mod prefix;
 mod shape;

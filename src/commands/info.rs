@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::analysis::pairing::{self, Pairing};
+use crate::analysis::snapshot::{Target, snapshot};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, Verdict};
 use crate::format::{DatabaseHeader, FrameNo, WalIndexHeader};
@@ -47,6 +49,8 @@ pub struct Summary {
     pub shm: Option<Shm>,
     /// The rollback journal; `None` when it is not there.
     pub journal: Option<Journal>,
+    /// Whether log and database belong together; `None` when one of them holds nothing.
+    pub pairing: Option<Pairing>,
 }
 
 /// The database file.
@@ -188,7 +192,12 @@ impl Info {
             None => None,
         };
         let journal = journal(&files, context)?;
-        write_report(&mut context.output, &Summary { database, wal, shm, journal })?;
+        let pairing = match &reading {
+            Some(reading) => pairing(&files, reading, context)?,
+            None => None,
+        };
+        let summary = Summary { database, wal, shm, journal, pairing };
+        write_report(&mut context.output, &summary)?;
         Ok(exit)
     }
 }
@@ -207,6 +216,20 @@ fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
         read_version: header.as_ref().map(|header| header.read_version),
         change_counter: header.as_ref().map(|header| header.change_counter),
     }))
+}
+
+fn pairing(files: &Files, reading: &Reading, context: &Context) -> Result<Option<Pairing>> {
+    let examination = &reading.examination;
+    let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
+    let (Some(shape), Some(base)) = (shape, files.open_database(context.vfs)?) else {
+        return Ok(None);
+    };
+    if base.size()? == 0 {
+        return Ok(None);
+    }
+    let log = reading.file.as_ref();
+    let snapshot = snapshot(log, &shape, &examination.prefix, Target::Last, context.watch)?;
+    Ok(Some(pairing::judge(log, &shape, &snapshot, base.as_ref(), context.watch)?))
 }
 
 type Index = (String, u64, Option<WalIndexHeader>);
@@ -331,6 +354,9 @@ impl Report for Summary {
             let facts = [("file", journal.path.clone()), ("state", state.to_owned())];
             section("Rollback journal", &facts)?;
         }
+        if let Some(pairing) = &self.pairing {
+            section("Log and database", &pairing_facts(pairing))?;
+        }
         if let Some(wal) = self.wal.as_ref().filter(|wal| wal.needs_verification()) {
             let command = format!("walsmith verify-checksums {}", wal.path);
             writeln!(to, "\nDo not open this database with SQLite yet. Next: {command}")?;
@@ -343,6 +369,26 @@ impl Report for Summary {
         }
         Ok(())
     }
+}
+
+fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
+    let verdict = match pairing.verdict {
+        pairing::Verdict::Same => "the log is this database's",
+        pairing::Verdict::Foreign => "the log is another database's: do not open this one",
+        pairing::Verdict::CannotTell if pairing.reasons.is_empty() => {
+            "nothing proves that the log is this database's, and nothing contradicts it"
+        }
+        pairing::Verdict::CannotTell => "it cannot be told whether the log is this database's",
+    };
+    let mut facts = vec![("pairing", verdict.to_owned())];
+    if pairing.self_contained {
+        facts.push(("", "the log holds every page: nothing of the file is left".to_owned()));
+    }
+    facts.extend(pairing.reasons.iter().map(|reason| match reason.speaks_for {
+        pairing::SpeaksFor::Same => ("for it", reason.to_string()),
+        pairing::SpeaksFor::Foreign => ("against it", reason.to_string()),
+    }));
+    facts
 }
 
 impl Database {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::analysis::pairing::Pairing;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
@@ -62,6 +63,9 @@ pub struct Replay {
     /// Replay a damaged log: exactly what SQLite would see of it
     #[arg(long)]
     pub accept_loss: bool,
+    /// Replay a log that seems to be another database's
+    #[arg(long)]
+    pub accept_foreign: bool,
     /// Take another database file as the base, or none
     #[arg(long, value_name = "FILE|none")]
     pub base: Option<PathBuf>,
@@ -89,6 +93,8 @@ pub struct Replayed {
     pub dry_run: bool,
     /// Where the old state is kept; `None` when nothing was overwritten.
     pub undo: Option<String>,
+    /// Whether log and base belong together; `None` when one of them holds nothing.
+    pub pairing: Option<Pairing>,
 }
 
 /// A log as it is to be applied; without one the result is the base alone.
@@ -98,6 +104,7 @@ struct Plan {
     salts: Option<Salts>,
     /// The log is damaged, and what SQLite would drop is left out.
     with_loss: bool,
+    pairing: Option<Pairing>,
 }
 
 impl Replay {
@@ -201,8 +208,9 @@ impl Replay {
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, &examination, context)?;
         }
+        let pairing = rails.log_belongs_to_base(self.accept_foreign, context)?;
         let salts = examination.header.map(|header| header.salts);
-        Ok(Plan { log: Some((file, shape)), snapshot, salts, with_loss })
+        Ok(Plan { log: Some((file, shape)), snapshot, salts, with_loss, pairing })
     }
 
     fn past_is_still_there(
@@ -222,7 +230,8 @@ impl Replay {
     fn base_alone(&self, files: &Files, with_loss: bool) -> Result<Plan> {
         match self.target() {
             Target::Last | Target::Txn(0) => {
-                Ok(Plan { log: None, snapshot: Snapshot::default(), salts: None, with_loss })
+                let snapshot = Snapshot::default();
+                Ok(Plan { log: None, snapshot, salts: None, with_loss, pairing: None })
             }
             Target::Txn(_) | Target::Frame(_) => {
                 let why = "the log holds no committed transaction";
@@ -312,6 +321,7 @@ impl Replay {
             db_size_pages,
             dry_run: self.dry_run,
             undo,
+            pairing: plan.pairing.clone(),
         })
     }
 }
@@ -334,6 +344,11 @@ impl Report for Replayed {
                 grouped(frame.into())
             )?,
             _ => writeln!(to, "{verb} {output}: {size}; the log holds nothing to apply.")?,
+        }
+        if let Some(pairing) = &self.pairing {
+            let verdict = pairing.verdict.word();
+            let all = if pairing.self_contained { "; the log holds every page" } else { "" };
+            writeln!(to, "Pairing of log and database: {verdict}{all}.")?;
         }
         if let Some(undo) = &self.undo {
             let database = self.database.as_deref().unwrap_or_default();

@@ -12,6 +12,7 @@ mod generate;
 mod race;
 mod see;
 mod work;
+mod worlds;
 mod zoo;
 
 use std::path::Path;
@@ -23,6 +24,10 @@ fn main() {
         ["see"] => see::see(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
+        ["worlds", directory, first, count] => {
+            let (first, count) = (first.parse().unwrap(), count.parse().unwrap());
+            worlds::all(Path::new(directory), first, count);
+        }
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),

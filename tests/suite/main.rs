@@ -20,6 +20,7 @@ mod kill;
 mod live;
 mod mutate;
 mod oracle_agreement;
+mod pairing;
 mod race;
 mod repair;
 mod replay;

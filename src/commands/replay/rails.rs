@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::Snapshot;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::commands::files::{Files, with_suffix};
@@ -200,6 +201,26 @@ impl Rails<'_> {
             size_of(wrong).map_or("no valid page size".to_owned(), |n| format!("{n} bytes"));
         let why = format!("page 1 has {found}, the log has pages of {log_size} bytes");
         Err(Failure::unsupported(self.database(), why).into())
+    }
+
+    /// A log of another database would overwrite this one's pages with its own.
+    pub(in crate::commands) fn log_belongs_to_base(
+        &self,
+        foreign_is_accepted: bool,
+        context: &Context,
+    ) -> Result<Option<Pairing>> {
+        let Some(base) = self.base.filter(|_| self.snapshot.to_frame > 0) else { return Ok(None) };
+        if base.size()? == 0 {
+            return Ok(None);
+        }
+        let judged = pairing::judge(self.log, self.shape, self.snapshot, base, context.watch)?;
+        if judged.verdict == pairing::Verdict::Foreign && !foreign_is_accepted {
+            let reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
+            let why = format!("the log is another database's: {}", reasons.join("; "));
+            let hint = "find its own database; --accept-foreign applies it all the same";
+            return Err(Failure::refused(self.database(), why, hint).into());
+        }
+        Ok(Some(judged))
     }
 
     fn database(&self) -> &Path {

@@ -1,0 +1,104 @@
+//! The tables of the file and of the log, and the records of the log against the columns of the
+//! tables that its pages belong to.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::analysis::structure::{Column, EntryKind, Error, Health, Owner, Pages, Schema};
+use crate::format::btree::BtreeHeader;
+use crate::format::record::{self, Value};
+use crate::format::{PageKind, Pgno};
+
+use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
+
+/// Both have tables, and none in common.
+pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
+    fn tables(schema: &Schema) -> HashSet<&str> {
+        let tables = schema.entries.iter().filter(|entry| entry.kind != EntryKind::Other);
+        let own = |name: &str| !name.to_ascii_lowercase().starts_with("sqlite_");
+        tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
+    }
+    let (ours, theirs) = (tables(file), tables(both));
+    let differ = !ours.is_empty() && !theirs.is_empty() && ours.is_disjoint(&theirs);
+    differ.then(|| {
+        let mut names: Vec<&str> = ours.iter().copied().collect();
+        names.sort_unstable();
+        Reason {
+            speaks_for: SpeaksFor::Foreign,
+            evidence: Evidence::Schema,
+            table: None,
+            count: ours.len() as u64,
+            example: format!(
+                "the log's schema has none of the file's tables, as {}",
+                names.first().unwrap_or(&"")
+            ),
+        }
+    })
+}
+
+/// Rows in pages of the log that cannot be rows of their table.
+pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec<Reason>, Error> {
+    let tables: HashMap<Pgno, (&str, &[Column])> = schema
+        .entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Table)
+        .filter(|entry| !entry.columns.iter().any(|column| column.generated))
+        .filter_map(|entry| {
+            let root = Pgno(u32::try_from(entry.root).ok()?);
+            Some((root, (entry.name.as_str(), entry.columns.as_slice())))
+        })
+        .collect();
+    let page_size = pair.shape.page_size();
+    let usable = page_size.in_memory()
+        - usize::from(crate::analysis::structure::header(&pair.both)?.reserved_bytes);
+    let mut image = vec![0; page_size.in_memory()];
+    let mut found: BTreeMap<&str, Reason> = BTreeMap::new();
+    for &page in pair.snapshot.pages.keys().take(MAX_PAGES) {
+        let Owner::Btree(root) = both.owners.of(page) else { continue };
+        let Some(&(table, columns)) = tables.get(&root) else { continue };
+        pair.both.read(page, &mut image)?;
+        let Some(header) = BtreeHeader::decode(page, page_size, &image) else { continue };
+        if header.kind != PageKind::TableLeaf {
+            continue;
+        }
+        for offset in header.cell_offsets(&image).into_iter().take(page_size.in_memory() / 6) {
+            let Some(cell) = header.cell(&image, offset, usable) else { continue };
+            let local = image.get(cell.local.clone()).unwrap_or_default();
+            let Some(how) = misfit(local, columns) else { continue };
+            let row_id = cell.row_id.unwrap_or_default();
+            let add = |reason: &mut Reason| reason.count += 1;
+            found.entry(table).and_modify(add).or_insert_with(|| Reason {
+                speaks_for: SpeaksFor::Foreign,
+                evidence: Evidence::Columns,
+                table: Some(table.to_owned()),
+                count: 1,
+                example: format!("row {row_id} on page {page} of the log {how} {table}"),
+            });
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// How a record cannot be one of a table with these columns.
+fn misfit(local: &[u8], columns: &[Column]) -> Option<&'static str> {
+    let values = record::values(local);
+    if columns.is_empty() || values.is_empty() {
+        return None;
+    }
+    if values.len() > columns.len() {
+        return Some("has more columns than");
+    }
+    values.iter().zip(columns).find_map(|(value, column)| match value {
+        Value::Int(_) | Value::Float(_) if column.text => Some("has a number in a text column of"),
+        Value::Int(_) | Value::Float(_) | Value::Text { .. } | Value::Blob { .. }
+            if column.row_id =>
+        {
+            Some("has a value in the row id column of")
+        }
+        Value::Null
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Text { .. }
+        | Value::Blob { .. }
+        | Value::Unknown { .. } => None,
+    })
+}

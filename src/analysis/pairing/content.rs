@@ -1,0 +1,185 @@
+//! Images and rows of the log that stand in the file.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::analysis::structure::{Error, Pages};
+use crate::format::btree::BtreeHeader;
+use crate::format::record::{self, Value};
+use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageKind, PageSize, Pgno};
+use crate::scan::Watch;
+
+use super::{Evidence, MAX_FRAMES, MAX_PAGES, Pair, Reason, SpeaksFor};
+
+/// Shortest record that two databases do not have in common by chance.
+const MIN_RECORD_BYTES: usize = 12;
+
+/// Different bytes in such a record, and in a page that is compared as a whole.
+const MIN_RECORD_VALUES: usize = 8;
+const MIN_PAGE_VALUES: usize = 24;
+
+/// Fewest bytes of common rows that say something.
+const MIN_COMMON_BYTES: usize = 48;
+
+/// Bytes of the row id before a payload; zeros in indexes.
+const ROW_ID_BYTES: usize = 8;
+
+/// A page that stands in both.
+struct Page {
+    /// The sum of its image in the file.
+    in_file: Checksum,
+    /// Its first and its last frame.
+    first: FrameNo,
+    last: FrameNo,
+    /// A frame that equals it.
+    equal: Option<FrameNo>,
+}
+
+pub(super) fn compare(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
+    let pages = pages(pair, watch)?;
+    let mut image = vec![0; pair.shape.page_size().in_memory()];
+    let mut reasons = Vec::new();
+    let mut copied = Vec::new();
+    for (&page, found) in &pages {
+        let Some(frame) = found.equal else { continue };
+        pair.file.read(page, &mut image)?;
+        if says_something(page, pair.shape.page_size(), &image) {
+            copied.push((page, frame));
+        }
+    }
+    if let Some((page, frame)) = copied.first() {
+        reasons.push(Reason {
+            speaks_for: SpeaksFor::Same,
+            evidence: Evidence::Images,
+            table: None,
+            count: copied.len() as u64,
+            example: format!("page {page} of the file is the image in frame {frame}"),
+        });
+    }
+    reasons.extend(rows(pair, &pages)?);
+    Ok(reasons)
+}
+
+/// Pages of which the file has an image and the log has frames. Frames behind the snapshot count as
+/// well, those of older generations too: a log is reset only when all of it is in the file.
+fn pages(pair: &Pair, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> {
+    let shape = pair.shape;
+    let joiner = shape.joiner();
+    let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
+    let mut image = vec![0; shape.page_size().in_memory()];
+    let end = shape.extent.end().min(FrameNo(MAX_FRAMES + 1));
+    for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
+        let facts = facts?;
+        let page = facts.header.page;
+        if page <= Pgno::FIRST {
+            continue;
+        }
+        if !pages.contains_key(&page) {
+            let offset_bytes = page.offset_bytes(shape.page_size());
+            if pages.len() >= MAX_PAGES
+                || pair.base.read_at(&mut image, offset_bytes)? < image.len()
+            {
+                continue;
+            }
+            let in_file = Checksum::ZERO.update(shape.order, &image);
+            let (first, last) = (facts.frame, facts.frame);
+            pages.insert(page, Page { in_file, first, last, equal: None });
+        }
+        if let Some(found) = pages.get_mut(&page) {
+            found.last = facts.frame;
+            if found.equal.is_none() && joiner.image_sum(&facts) == found.in_file {
+                found.equal = Some(facts.frame);
+            }
+        }
+    }
+    Ok(pages)
+}
+
+/// Whether two databases would not have this page in common by chance: no page of the schema, which
+/// every database of an application has, and none that is nearly empty.
+fn says_something(page: Pgno, page_size: PageSize, image: &[u8]) -> bool {
+    let values: HashSet<u8> = image.iter().copied().collect();
+    let cells = BtreeHeader::decode(page, page_size, image).map(|header| cells(&header, image));
+    values.len() >= MIN_PAGE_VALUES
+        && cells.is_none_or(|cells| cells.len() > 1 && !cells.iter().any(|cell| is_schema(cell)))
+}
+
+/// Rows on the same page of the file and of its first or last frame.
+fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Error> {
+    let page_size = pair.shape.page_size();
+    let (mut ours, mut theirs) = (vec![0; page_size.in_memory()], vec![0; page_size.in_memory()]);
+    let (mut count, mut common_bytes, mut example) = (0_u64, 0_usize, None);
+    for (&page, found) in pages {
+        pair.file.read(page, &mut ours)?;
+        let ours = records(page, page_size, &ours);
+        let (mut shared, mut shared_bytes) = (0_usize, 0_usize);
+        for frame in [found.first, found.last] {
+            let offset_bytes = frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64;
+            if pair.log.read_at(&mut theirs, offset_bytes)? == theirs.len() {
+                let theirs = records(page, page_size, &theirs);
+                let both = ours.intersection(&theirs);
+                shared = shared.max(both.clone().count());
+                let bytes = |record: &Vec<u8>| record.len() - ROW_ID_BYTES;
+                shared_bytes = shared_bytes.max(both.map(bytes).sum());
+            }
+        }
+        count += shared as u64;
+        common_bytes += shared_bytes;
+        if shared > 0 && example.is_none() {
+            example =
+                Some(format!("{shared} rows on page {page} stand in the file and in the log"));
+        }
+    }
+    let enough = common_bytes >= MIN_COMMON_BYTES;
+    Ok(example.filter(|_| enough).map(|example| Reason {
+        speaks_for: SpeaksFor::Same,
+        evidence: Evidence::Rows,
+        table: None,
+        count,
+        example,
+    }))
+}
+
+/// The cells of a leaf that say something, as bytes.
+fn records(page: Pgno, page_size: PageSize, image: &[u8]) -> HashSet<Vec<u8>> {
+    let Some(header) = BtreeHeader::decode(page, page_size, image) else { return HashSet::new() };
+    // Entries of an index may be a common word and a small number.
+    let shortest = match header.kind {
+        PageKind::TableLeaf => MIN_RECORD_BYTES,
+        PageKind::IndexLeaf => 2 * MIN_RECORD_BYTES,
+        PageKind::TableInterior
+        | PageKind::IndexInterior
+        | PageKind::LockByte
+        | PageKind::Other => return HashSet::new(),
+    };
+    let telling = |cell: &Vec<u8>| {
+        let payload = cell.get(ROW_ID_BYTES..).unwrap_or_default();
+        let values: HashSet<u8> = payload.iter().copied().collect();
+        payload.len() >= shortest && values.len() >= MIN_RECORD_VALUES && !is_schema(cell)
+    };
+    cells(&header, image).into_iter().filter(telling).collect()
+}
+
+/// The payloads on a page, each behind its row id.
+fn cells(header: &BtreeHeader, image: &[u8]) -> Vec<Vec<u8>> {
+    let bytes = image.len();
+    let payload = |offset| {
+        let cell = header.cell(image, offset, bytes)?;
+        let mut payload = cell.row_id.unwrap_or_default().to_be_bytes().to_vec();
+        payload.extend_from_slice(image.get(cell.local)?);
+        Some(payload)
+    };
+    header.cell_offsets(image).into_iter().take(bytes / 6).filter_map(payload).collect()
+}
+
+/// Whether a cell is a row of the schema.
+fn is_schema(cell: &[u8]) -> bool {
+    let values = record::values(cell.get(ROW_ID_BYTES..).unwrap_or_default());
+    match values.as_slice() {
+        [Value::Text { bytes, .. }, _, _, Value::Int(_) | Value::Null, _] => {
+            // In UTF-16 every second byte is zero.
+            let word: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != 0).collect();
+            ["table", "index", "view", "trigger"].iter().any(|kind| kind.as_bytes() == word)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,101 @@
+//! Page 1 of the file against page 1 in the log (reference 10.4, 1.4).
+
+use crate::analysis::structure::{self, Error};
+use crate::format::{DatabaseHeader, Pgno};
+
+use super::{Evidence, Pair, Reason, SpeaksFor};
+
+pub(super) fn compare(pair: &Pair) -> Result<Vec<Reason>, Error> {
+    let both = structure::header(&pair.both)?;
+    let mut reasons = Vec::new();
+    reasons.extend(size(pair, &both));
+    let file = structure::header(&pair.file)?;
+    // What is no database yet, or no longer, says nothing.
+    if pair.snapshot.pages.contains_key(&Pgno::FIRST) && file.validate().is_ok() {
+        reasons.extend(settings(&file, &both));
+        reasons.extend(counters(&file, &both));
+    }
+    Ok(reasons)
+}
+
+/// Another page size: nothing else can be compared.
+pub(super) fn page_size(pair: &Pair) -> Result<Option<Reason>, Error> {
+    let file = structure::header(&pair.file)?;
+    let (in_file, in_log) = (file.page_size(), pair.shape.page_size());
+    let other = in_file.filter(|&in_file| file.validate().is_ok() && in_file != in_log);
+    Ok(other.map(|in_file| {
+        let example = format!("pages have {in_file} bytes in the file and {in_log} in the log");
+        against(Evidence::Header, example)
+    }))
+}
+
+fn against(evidence: Evidence, example: String) -> Reason {
+    Reason { speaks_for: SpeaksFor::Foreign, evidence, table: None, count: 1, example }
+}
+
+/// Page 1 is written with every change of the database's size (btree.c allocateBtreePage), so it
+/// agrees with the commit size wherever both are to be trusted, and no page that the log writes lies
+/// behind the end that it knows.
+fn size(pair: &Pair, both: &DatabaseHeader) -> Vec<Reason> {
+    let counted = both.page_count().filter(|_| both.validate().is_ok());
+    let (Some(committed), Some(counted)) = (pair.snapshot.db_size_pages, counted) else {
+        return Vec::new();
+    };
+    let mut reasons = Vec::new();
+    if counted != committed {
+        let example = format!("page 1 counts {counted} pages, the log commits {committed}");
+        reasons.push(against(Evidence::CommitSize, example));
+    }
+    let behind = pair.snapshot.pages.range(Pgno(counted.saturating_add(1))..);
+    let count = behind.clone().count() as u64;
+    if let Some((page, frame)) = behind.into_iter().next() {
+        let example = format!("frame {frame} writes page {page}, but page 1 counts only {counted}");
+        reasons.push(Reason { count, ..against(Evidence::PageUse, example) });
+    }
+    reasons
+}
+
+/// Settings that only VACUUM or an application that brands its files changes. They are one
+/// contradiction however many they are.
+fn settings(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
+    let fields = [
+        ("text encoding", file.text_encoding, log.text_encoding),
+        ("application id", file.application_id, log.application_id),
+    ];
+    // A file of one page may have none of them yet: the log defines them (reference 11.43).
+    let mut differing: Vec<String> = fields
+        .iter()
+        .filter(|(_, file, log)| *file != 0 && file != log)
+        .map(|(name, file, log)| format!("the {name} is {file} in the file and {log} in the log"))
+        .collect();
+    let kind = |header: &DatabaseHeader| match header.largest_root {
+        0 => "no",
+        _ => "a",
+    };
+    if file.page_count().is_some_and(|pages| pages > 1) && kind(file) != kind(log) {
+        let (file, log) = (kind(file), kind(log));
+        differing.push(format!("the file has {file} pointer map, the log {log} one"));
+    }
+    if file.reserved_bytes != log.reserved_bytes {
+        let (file, log) = (file.reserved_bytes, log.reserved_bytes);
+        differing.push(format!("pages reserve {file} bytes in the file and {log} in the log"));
+    }
+    let count = differing.len() as u64;
+    let example = differing.into_iter().next()?;
+    Some(Reason { count, ..against(Evidence::Header, example) })
+}
+
+/// The change counter and the schema cookie of the newest page 1 are not before those of the file,
+/// which is older or a copy of a frame.
+fn counters(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
+    let fields = [
+        ("change counter", file.change_counter, log.change_counter),
+        ("schema cookie", file.schema_cookie, log.schema_cookie),
+    ];
+    // They wrap around.
+    let back = |file: u32, log: u32| file.wrapping_sub(log).cast_signed() > 0;
+    let mut behind = fields.iter().filter(|(_, file, log)| back(*file, *log));
+    let (name, in_file, in_log) = behind.next()?;
+    let example = format!("the {name} is {in_file} in the file and only {in_log} in the log");
+    Some(Reason { count: 1 + behind.count() as u64, ..against(Evidence::Counters, example) })
+}

@@ -1,0 +1,93 @@
+//! References from pages of the log to pages of the file, for databases that are too large to be
+//! checked as a whole.
+
+use crate::analysis::structure::{Error, Pages};
+use crate::format::btree::BtreeHeader;
+use crate::format::{PageKind, Pgno};
+use crate::scan::Watch;
+
+use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
+
+/// A reference: the child, and the row ids that may stand below it.
+struct Link {
+    parent: Pgno,
+    child: Pgno,
+    table: bool,
+    above: Option<i64>,
+    up_to: Option<i64>,
+}
+
+/// One contradiction for children of the wrong kind, and one for row ids out of their bounds.
+pub(super) fn follow(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
+    let page_size = pair.shape.page_size();
+    let mut image = vec![0; page_size.in_memory()];
+    let (mut followed, mut kinds, mut orders) = (0, Vec::new(), Vec::new());
+    for &page in pair.snapshot.pages.keys() {
+        if followed >= MAX_PAGES {
+            break;
+        }
+        if watch.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        pair.both.read(page, &mut image)?;
+        for link in links(pair, page, &image).into_iter().take(MAX_PAGES - followed) {
+            followed += 1;
+            pair.both.read(link.child, &mut image)?;
+            match judge(pair, &link, &image) {
+                Some(Evidence::Btree) => kinds.push(link),
+                Some(_) => orders.push(link),
+                None => {}
+            }
+        }
+    }
+    let reason = |evidence, links: &[Link], what: &str| {
+        let link = links.first()?;
+        let (parent, child) = (link.parent, link.child);
+        Some(Reason {
+            speaks_for: SpeaksFor::Foreign,
+            evidence,
+            table: None,
+            count: links.len() as u64,
+            example: format!("page {child} of the file is below page {parent} of the log, {what}"),
+        })
+    };
+    let kinds = reason(Evidence::Btree, &kinds, "and is no such page");
+    let orders = reason(Evidence::Order, &orders, "with row ids that cannot be there");
+    Ok(kinds.into_iter().chain(orders).collect())
+}
+
+/// The children of an interior page that the log does not hold.
+fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<Link> {
+    let page_size = pair.shape.page_size();
+    let Some(header) = BtreeHeader::decode(page, page_size, image) else { return Vec::new() };
+    let table = header.kind == PageKind::TableInterior;
+    let Some(right) = header.right_child else { return Vec::new() };
+    let mut links = Vec::new();
+    let mut above = None;
+    let cells = header.cell_offsets(image).into_iter().take(image.len() / 6);
+    for cell in cells.filter_map(|offset| header.cell(image, offset, image.len())) {
+        if let Some(child) = cell.left_child {
+            links.push(Link { parent: page, child, table, above, up_to: cell.row_id });
+        }
+        above = cell.row_id;
+    }
+    links.push(Link { parent: page, child: right, table, above, up_to: None });
+    links.retain(|link| !pair.snapshot.pages.contains_key(&link.child));
+    links
+}
+
+fn judge(pair: &Pair, link: &Link, image: &[u8]) -> Option<Evidence> {
+    let header = BtreeHeader::decode(link.child, pair.shape.page_size(), image);
+    let fits = header.filter(|header| match header.kind {
+        PageKind::TableLeaf | PageKind::TableInterior => link.table,
+        PageKind::IndexLeaf | PageKind::IndexInterior => !link.table,
+        PageKind::LockByte | PageKind::Other => false,
+    });
+    let Some(header) = fits else { return Some(Evidence::Btree) };
+    let ids = header.cell_offsets(image).into_iter().take(image.len() / 6);
+    let mut ids = ids.filter_map(|offset| header.cell(image, offset, image.len())?.row_id);
+    let outside = |id: i64| {
+        link.above.is_some_and(|above| id <= above) || link.up_to.is_some_and(|last| id > last)
+    };
+    ids.any(outside).then_some(Evidence::Order)
+}

@@ -1,0 +1,227 @@
+//! Does this log belong to this database?
+//!
+//! Nothing in the format says so, and a foreign log of the same page size destroys the database
+//! (reference 10.4). What can be told is weighed here: whether the log's pages, put over the file, give
+//! a sound database; whether page 1 of both speaks of the same database; whether images and rows of
+//! the log stand in the file. `foreign` needs two contradictions of different kinds or tables, and
+//! nothing that speaks for a pair. What the file is by itself is no contradiction: only problems that
+//! it has not alone are counted.
+//!
+//! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`] frames.
+//! The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most [`MAX_PAGES`]
+//! references from pages of the log to pages of the file are followed.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::format::Pgno;
+use crate::scan::{self, Watch};
+use crate::storage::File;
+
+use super::LogShape;
+use super::snapshot::Snapshot;
+use super::structure::{FilePages, Schema, SnapshotPages, check};
+
+mod columns;
+mod content;
+mod header;
+mod links;
+mod structure;
+
+/// Most pages whose content is compared, and most references that are followed.
+pub const MAX_PAGES: usize = 4096;
+
+/// Most frames whose images are compared with the file.
+pub const MAX_FRAMES: u32 = 65_536;
+
+/// Largest database that is checked as a whole.
+pub const MAX_CHECKED_BYTES: u64 = 64 << 20;
+
+/// Whether a log and a database belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Content of the log stands in the file, and nothing speaks against it.
+    Same,
+    /// Several things contradict it, and none speaks for it.
+    Foreign,
+    /// Too little is known, or one thing speaks against another.
+    CannotTell,
+}
+
+impl Verdict {
+    /// The word for it in tables and JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Foreign => "foreign",
+            Self::CannotTell => "cannot-tell",
+        }
+    }
+}
+
+/// What is known of a log and a database file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pairing {
+    /// The judgement.
+    pub verdict: Verdict,
+    /// The log holds every page that the result uses: whatever the file is, nothing of it is left, and
+    /// the result is what the log's own database was. Then the verdict is never `foreign`.
+    pub self_contained: bool,
+    /// Why.
+    pub reasons: Vec<Reason>,
+}
+
+/// What speaks for or against a pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Which of the two.
+    pub speaks_for: SpeaksFor,
+    /// What was compared.
+    pub evidence: Evidence,
+    /// The table that it is about.
+    pub table: Option<String>,
+    /// How many pages, rows or problems say so.
+    pub count: u64,
+    /// One of them.
+    pub example: String,
+}
+
+/// What a reason speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpeaksFor {
+    /// The log is this database's.
+    Same,
+    /// It is another's.
+    Foreign,
+}
+
+/// What was compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Frames whose images stand in the file: they were copied there.
+    Images,
+    /// Rows that stand in a page of the file and in frames of it.
+    Rows,
+    /// Settings on page 1 that a database keeps.
+    Header,
+    /// Counters on page 1 that only go up.
+    Counters,
+    /// The size of the file, the pages that page 1 counts, and the commit size.
+    CommitSize,
+    /// The tables of both.
+    Schema,
+    /// Records, against the columns of their table.
+    Columns,
+    /// Kinds and heights of b-tree pages.
+    Btree,
+    /// Row ids and keys, in order and within what the pages above say.
+    Order,
+    /// Pages used twice or never, or that are not there.
+    PageUse,
+    /// Lengths of overflow chains.
+    Overflow,
+    /// The pointer map.
+    PointerMap,
+    /// Index entries, against the rows of their table.
+    IndexEntries,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.example)?;
+        if self.count > 1 {
+            write!(f, " (and {} more)", self.count - 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A log over a database file.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    log: &'a dyn File,
+    shape: &'a LogShape,
+    snapshot: &'a Snapshot,
+    base: &'a dyn File,
+    /// The file alone.
+    file: FilePages<'a>,
+    /// The log over the file.
+    both: SnapshotPages<'a>,
+}
+
+/// Judges whether the log, read up to `snapshot`, belongs to the database file `base`.
+///
+/// # Errors
+/// When a file cannot be read, or the watcher stops it.
+pub fn judge(
+    log: &dyn File,
+    shape: &LogShape,
+    snapshot: &Snapshot,
+    base: &dyn File,
+    watch: &dyn Watch,
+) -> Result<Pairing, scan::Error> {
+    let pair = Pair {
+        log,
+        shape,
+        snapshot,
+        base,
+        file: FilePages::new(base, shape.page_size())?,
+        both: SnapshotPages::new(Some(base), log, shape, snapshot)?,
+    };
+    let mut self_contained = pair.is_self_contained();
+    if let Some(reason) = header::page_size(&pair)? {
+        return Ok(Pairing { verdict: Verdict::CannotTell, self_contained, reasons: vec![reason] });
+    }
+    let mut reasons = content::compare(&pair, watch)?;
+    reasons.extend(header::compare(&pair)?);
+    if !self_contained {
+        let schemas = (Schema::read(&pair.file)?, Schema::read(&pair.both)?);
+        reasons.extend(columns::schemas(&schemas.0, &schemas.1));
+        let page_bytes = shape.page_size().bytes_u64();
+        let checked_bytes = u64::from(pair.both.size_pages) * page_bytes;
+        if checked_bytes <= MAX_CHECKED_BYTES && base.size()? <= MAX_CHECKED_BYTES {
+            let both = check(&pair.both, watch)?;
+            self_contained = structure::is_self_contained(&pair, &both);
+            reasons.extend(columns::records(&pair, &both, &schemas.1)?);
+            reasons.extend(structure::growth(&pair, &both, &super::structure::header(&pair.file)?));
+            if !both.is_sound() {
+                let file = check(&pair.file, watch)?;
+                reasons.extend(structure::problems(&both, &file));
+            }
+        } else {
+            reasons.extend(links::follow(&pair, watch)?);
+        }
+    }
+    let verdict = verdict(&reasons, self_contained);
+    Ok(Pairing { verdict, self_contained, reasons })
+}
+
+fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
+    // One fact may show in several ways; it is one for each kind of evidence and table.
+    let count = |wanted| {
+        let reasons = reasons.iter().filter(|reason| reason.speaks_for == wanted);
+        reasons.map(|reason| (reason.evidence, &reason.table)).collect::<HashSet<_>>().len()
+    };
+    match (count(SpeaksFor::Same), count(SpeaksFor::Foreign)) {
+        (0, 2..) if !self_contained => Verdict::Foreign,
+        (1.., 0) => Verdict::Same,
+        _ => Verdict::CannotTell,
+    }
+}
+
+impl Pair<'_> {
+    /// Every page of the result but the one of the lock bytes has a frame.
+    fn is_self_contained(&self) -> bool {
+        let size_pages = self.both.size_pages;
+        let lock = self.shape.page_size().lock_byte_page();
+        let wanted = if lock.0 <= size_pages { size_pages - 1 } else { size_pages };
+        let held = self.snapshot.pages.keys().filter(|page| **page != lock && **page != Pgno(0));
+        self.snapshot.to_frame > 0 && u32::try_from(held.count()).is_ok_and(|held| held >= wanted)
+    }
+}

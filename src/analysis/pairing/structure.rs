@@ -1,0 +1,101 @@
+//! Problems of the log over the file that the file alone has not.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::analysis::structure::{Fault, Health, MAX_PROBLEMS, Owner, Pages, Problem};
+use crate::format::{DatabaseHeader, Pgno};
+
+use super::{Evidence, Pair, Reason, SpeaksFor};
+
+/// Whether nothing of the result comes from the file: every page is in the log, but free ones.
+pub(super) fn is_self_contained(pair: &Pair, both: &Health) -> bool {
+    both.is_sound() && missing(pair, both, 1).next().is_none()
+}
+
+/// Pages from `first` on that the result uses and the log does not hold.
+fn missing(pair: &Pair, both: &Health, first: u32) -> impl Iterator<Item = Pgno> {
+    (first..=both.size_pages).map(Pgno).filter(|page| {
+        let free = matches!(both.owners.of(*page), Owner::FreelistLeaf | Owner::LockByte);
+        !free && !pair.snapshot.pages.contains_key(page)
+    })
+}
+
+/// The database grows while the log is written, so the log has every page by which it grows, unless
+/// it was freed before it was written (reference 11.22). Only asked of a file that is as long as its
+/// own header says: a file that was cut misses pages as well.
+pub(super) fn growth(pair: &Pair, both: &Health, file: &DatabaseHeader) -> Option<Reason> {
+    let file_pages = pair.file.size_pages();
+    file.page_count().filter(|&counted| counted == file_pages)?;
+    let missing: Vec<Pgno> = missing(pair, both, file_pages.saturating_add(1)).collect();
+    let page = missing.first()?;
+    Some(Reason {
+        speaks_for: SpeaksFor::Foreign,
+        evidence: Evidence::CommitSize,
+        table: None,
+        count: missing.len() as u64,
+        example: format!(
+            "page {page} is neither in the file of {file_pages} pages nor in the log that grows it"
+        ),
+    })
+}
+
+/// One contradiction for each kind of problem and table. When the file alone has more problems than
+/// are listed, all of them are one.
+pub(super) fn problems(both: &Health, file: &Health) -> Vec<Reason> {
+    let known: HashSet<(Evidence, Option<String>)> =
+        file.problems.iter().map(|problem| key(file, problem)).collect();
+    let mut found: BTreeMap<(String, Option<String>), Reason> = BTreeMap::new();
+    for problem in &both.problems {
+        let (evidence, table) = key(both, problem);
+        if known.contains(&(evidence, table.clone())) {
+            continue;
+        }
+        let place = (format!("{evidence:?}"), table.clone());
+        found.entry(place).and_modify(|reason| reason.count += 1).or_insert_with(|| Reason {
+            speaks_for: SpeaksFor::Foreign,
+            evidence,
+            table,
+            count: 1,
+            example: format!("with the log over the file: {problem}"),
+        });
+    }
+    let listed = if file.problem_count > MAX_PROBLEMS as u64 { 1 } else { usize::MAX };
+    found.into_values().take(listed).collect()
+}
+
+/// The kind of a problem, and the table that it is about.
+fn key(health: &Health, problem: &Problem) -> (Evidence, Option<String>) {
+    let tree = problem.root.and_then(|root| health.trees.iter().find(|tree| tree.root == root));
+    let table = tree.map(|tree| tree.table.clone()).or_else(|| problem.name.clone());
+    (evidence(&problem.fault), table)
+}
+
+fn evidence(fault: &Fault) -> Evidence {
+    match fault {
+        Fault::Header { .. } | Fault::IncrementalVacuum => Evidence::Header,
+        Fault::PageCount { .. } => Evidence::CommitSize,
+        Fault::SchemaEntry { .. } | Fault::RootPage { .. } => Evidence::Schema,
+        Fault::NoSuchPage { .. }
+        | Fault::UsedTwice { .. }
+        | Fault::NeverUsed
+        | Fault::FreelistLength { .. }
+        | Fault::FreelistLeaves { .. } => Evidence::PageUse,
+        Fault::TooDeep
+        | Fault::Height { .. }
+        | Fault::Kind { .. }
+        | Fault::Empty
+        | Fault::CellCount { .. }
+        | Fault::FreeSpace
+        | Fault::CellOffset { .. }
+        | Fault::CellOutside { .. }
+        | Fault::SharedBytes { .. }
+        | Fault::Fragments { .. } => Evidence::Btree,
+        Fault::Record { .. } => Evidence::Columns,
+        Fault::RowIdOrder { .. } | Fault::KeyOrder { .. } => Evidence::Order,
+        Fault::OverflowLength { .. } => Evidence::Overflow,
+        Fault::LargestRoot { .. } | Fault::PointerMapUsed | Fault::PointerMap { .. } => {
+            Evidence::PointerMap
+        }
+        Fault::EntryCount { .. } | Fault::EntryRows => Evidence::IndexEntries,
+    }
+}

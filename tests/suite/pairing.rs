@@ -1,0 +1,196 @@
+//! Whether a log belongs to a database: true pairs and foreign ones, by kind.
+//!
+//! Forty pairs of each here; more, as the README says:
+//! `WALSMITH_PAIRS=500 cargo test --release --test suite pairing -- --nocapture`. `WALSMITH_SEED`
+//! chooses others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{beside, copy, names, oracle, text, walsmith};
+
+/// A database and its own log.
+struct World {
+    number: u64,
+    family: u32,
+    page_bytes: u32,
+    kind: String,
+}
+
+fn worlds(folder: &Path, first: u64, count: u64) -> Vec<World> {
+    let list = oracle(&["worlds", text(folder), &first.to_string(), &count.to_string()]);
+    let world = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        World {
+            number: words[0].parse().unwrap(),
+            family: words[1].parse().unwrap(),
+            page_bytes: words[2].parse().unwrap(),
+            kind: words[3].to_owned(),
+        }
+    };
+    list.lines().map(world).collect()
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// A pair in a folder of its own.
+fn put(worlds: &Path, database: u64, log: u64) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    fs::copy(worlds.join(format!("{database}.db")), &path).unwrap();
+    fs::copy(worlds.join(format!("{log}.db-wal")), beside(&path, "-wal")).unwrap();
+    (folder, path)
+}
+
+/// The pairing by `info`, and what `replay` does with it.
+fn judged(path: &Path) -> (Value, i32) {
+    let (report, _) = walsmith(&["info", text(path)]);
+    let replay = ["replay", "--dry-run", "--accept-loss", text(path)];
+    let (_, exit) = walsmith(&replay);
+    (report["pairing"].clone(), exit)
+}
+
+type Tally = BTreeMap<String, BTreeMap<String, u32>>;
+
+fn print(title: &str, tally: &Tally) {
+    println!("{title}");
+    for (kind, verdicts) in tally {
+        let verdicts: Vec<String> =
+            verdicts.iter().map(|(verdict, pairs)| format!("{verdict} {pairs}")).collect();
+        println!("  {kind}: {}", verdicts.join(", "));
+    }
+}
+
+#[test]
+fn no_true_pair_is_called_foreign() {
+    let (wanted, seed) = (number("WALSMITH_PAIRS", 45), number("WALSMITH_SEED", 1));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tally, mut wrong) = (Tally::new(), Vec::new());
+    for world in worlds(folder.path(), seed, wanted) {
+        let (_pair, path) = put(folder.path(), world.number, world.number);
+        let (pairing, exit) = judged(&path);
+        let verdict = pairing["verdict"].as_str().unwrap_or("nothing to judge").to_owned();
+        if verdict == "foreign" || exit == 6 {
+            wrong.push(format!("{} {}: {pairing:#}", world.number, world.kind));
+        }
+        let against = pairing["reasons"]
+            .as_array()
+            .is_some_and(|reasons| reasons.iter().any(|reason| reason["speaks_for"] == "foreign"));
+        let verdict = verdict + if against { ", though something contradicts" } else { "" };
+        if against && std::env::var("WALSMITH_SHOW").is_ok() {
+            println!("{} {}: {pairing}", world.number, world.kind);
+        }
+        *tally.entry(world.kind).or_default().entry(verdict).or_default() += 1;
+    }
+    print("true pairs", &tally);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn foreign_pairs_are_told_by_kind() {
+    let (wanted, seed) = (number("WALSMITH_PAIRS", 45), number("WALSMITH_SEED", 1));
+    let folder = tempfile::tempdir().unwrap();
+    let worlds = worlds(folder.path(), 100_000 + seed, wanted.max(45));
+    let mut random = Rng::with_seed(seed);
+    let mut tally = Tally::new();
+    let (mut others, mut told) = (0_u32, 0_u32);
+    let mut pairs = 0;
+    while pairs < wanted {
+        let (one, two) = (random.choice(&worlds).unwrap(), random.choice(&worlds).unwrap());
+        if one.number == two.number || one.page_bytes != two.page_bytes {
+            continue;
+        }
+        // A quarter of the pairs has the same schema.
+        if (one.family == two.family) != (pairs % 4 == 0) {
+            continue;
+        }
+        let (_pair, path) = put(folder.path(), one.number, two.number);
+        let (pairing, exit) = judged(&path);
+        pairs += 1;
+        let contained = pairing["self_contained"].as_bool().unwrap_or(false);
+        let verdict = pairing["verdict"].as_str().unwrap_or("nothing to judge");
+        assert!((exit == 6) == (verdict == "foreign") || exit == 3, "{exit}: {pairing:#}");
+        let kind = match (contained, one.family == two.family) {
+            (true, _) => "the log holds every page",
+            (false, true) => "same schema, other data",
+            (false, false) => "another schema",
+        };
+        if kind == "another schema" && !pairing.is_null() {
+            others += 1;
+            told += u32::from(verdict == "foreign");
+        }
+        if contained {
+            assert_ne!(verdict, "foreign", "{pairing:#}");
+        }
+        if verdict != "foreign" && !contained && std::env::var("WALSMITH_SHOW").is_ok() {
+            println!(
+                "{kind}: {} {} under {} {}: {pairing}",
+                one.kind, one.family, two.kind, two.family
+            );
+        }
+        *tally.entry(kind.to_owned()).or_default().entry(verdict.to_owned()).or_default() += 1;
+    }
+    print("foreign pairs", &tally);
+    // A few dozen pairs may have two that cannot be told.
+    assert!(told * 100 >= others * if wanted < 400 { 85 } else { 95 }, "{told} of {others}");
+}
+
+#[test]
+fn a_foreign_log_is_refused_and_accepted_only_by_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, sql: &str| {
+        let path = folder.path().join(name);
+        oracle(&["run", text(&path), sql]);
+        path
+    };
+    let setup = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+                 CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX t_b ON t(b);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 900)
+                 INSERT INTO t SELECT i * 3, 'a row of one, number ' || i FROM n; PRAGMA wal_checkpoint(TRUNCATE);";
+    let one = run("one.db", setup);
+    let more = "CREATE TABLE u(c); INSERT INTO u SELECT b FROM t; PRAGMA wal_checkpoint(TRUNCATE);
+                DELETE FROM t WHERE a < 900; UPDATE u SET c = 'x' WHERE rowid < 30;";
+    let two = run("two.db", &(setup.replace("one", "two") + more));
+    let own = walsmith(&["replay", "--dry-run", text(&two)]);
+    assert_eq!((own.0["pairing"]["verdict"].as_str(), own.1), (Some("same"), 0), "{:#}", own.0);
+    fs::copy(beside(&two, "-wal"), beside(&one, "-wal")).unwrap();
+    let before = fs::read(&one).unwrap();
+    let output = folder.path().join("new.db");
+    let replay = ["replay", "--output", text(&output), text(&one)];
+    let (report, exit) = walsmith(&replay);
+    let hint = report["error"]["hint"].as_str().unwrap();
+    assert!(exit == 6 && hint.contains("--accept-foreign"), "{report:#}");
+    assert!(!output.exists());
+    assert_eq!(walsmith(&["replay", "--in-place", text(&one)]).1, 6);
+    let (report, exit) = walsmith(&[&replay[..], &["--accept-foreign"]].concat());
+    assert_eq!((report["pairing"]["verdict"].as_str(), exit), (Some("foreign"), 0), "{report:#}");
+    assert!(output.exists());
+    assert_eq!(fs::read(&one).unwrap(), before);
+}
+
+#[test]
+fn another_page_size_is_one_contradiction() {
+    let (_folder, database) = copy("page-1024");
+    fs::copy(crate::support::fixtures().join("page-512/x.db-wal"), beside(&database, "-wal"))
+        .unwrap();
+    let (pairing, _) = judged(&database);
+    assert_eq!(pairing["verdict"], "cannot-tell", "{pairing:#}");
+    assert_eq!(pairing["reasons"][0]["evidence"], "header");
+}
+
+#[test]
+fn fixtures_are_not_foreign() {
+    for name in names() {
+        let (_folder, database) = copy(&name);
+        let (pairing, exit) = judged(&database);
+        assert_ne!(pairing["verdict"], "foreign", "{name}: {pairing:#}");
+        assert!(exit == 0 || exit == 1, "{name}");
+    }
+}
