@@ -15,7 +15,7 @@ use walsmith::analysis::snapshot::{Target, snapshot};
 use walsmith::analysis::structure::{
     FilePages, Health, RowChanges, Rows, SnapshotPages, check, row_changes,
 };
-use walsmith::format::{DatabaseHeader, PageSize};
+use walsmith::format::{DatabaseHeader, PageSize, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
 
@@ -296,4 +296,39 @@ fn rows_of_two_states_are_compared_by_content() {
 
 fn pages(file: &MemoryFile) -> FilePages<'_> {
     FilePages::new(file, PageSize::ALL[0]).unwrap()
+}
+
+#[test]
+fn garbage_ends_and_panics_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = "PRAGMA page_size=512; PRAGMA auto_vacuum=FULL; CREATE TABLE t(a); CREATE TABLE u(a, b UNIQUE)";
+    oracle(&["run", text(&database), sql]);
+    let sound = fs::read(&database).unwrap();
+    let mut random = Rng::with_seed(3);
+    for _ in 0..300 {
+        let mut bytes = sound.clone();
+        bytes.resize(512 * 120, 0);
+        bytes[28..32].copy_from_slice(&120_u32.to_be_bytes());
+        for page in bytes.chunks_mut(512).skip(1) {
+            // Mostly b-tree pages that refer to each other, round and round.
+            page.iter_mut().for_each(|byte| *byte = random.u8(0..120) & random.u8(..));
+            page[0] = *random.choice(&[2, 5, 10, 13]).unwrap();
+            page[3..5].copy_from_slice(&[0, random.u8(0..60)]);
+            page[8..12].copy_from_slice(&[0, 0, 0, random.u8(..121)]);
+            if random.bool() {
+                page[1..3].fill(0);
+                page[5..7].copy_from_slice(&[0, 140]);
+                (12..132).step_by(2).for_each(|at| page[at] = random.u8(0..2));
+            }
+        }
+        let file = MemoryFile::with_bytes(bytes);
+        let pages = pages(&file);
+        let health = check(&pages, &Nobody).unwrap();
+        assert!(!health.is_sound());
+        for root in 1..=120 {
+            let rows = Rows::new(&pages, Pgno(root)).unwrap();
+            assert!(rows.count() < 120 * 512 / 4);
+        }
+    }
 }
