@@ -26,6 +26,7 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
             speaks_for: SpeaksFor::Foreign,
             evidence: Evidence::Schema,
             table: None,
+            page: None,
             count: ours.len() as u64,
             example: format!(
                 "the log's schema has none of the file's tables, as {}",
@@ -70,6 +71,7 @@ pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec
                 speaks_for: SpeaksFor::Foreign,
                 evidence: Evidence::Columns,
                 table: Some(table.to_owned()),
+                page: None,
                 count: 1,
                 example: format!("row {row_id} on page {page} of the log {how} {table}"),
             });

@@ -51,6 +51,7 @@ pub(super) fn compare(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Err
             speaks_for: SpeaksFor::Same,
             evidence: Evidence::Images,
             table: None,
+            page: None,
             count: copied.len() as u64,
             example: format!("page {page} of the file is the image in frame {frame}"),
         });
@@ -134,6 +135,7 @@ fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Err
         speaks_for: SpeaksFor::Same,
         evidence: Evidence::Rows,
         table: None,
+        page: None,
         count,
         example,
     }))

@@ -30,7 +30,7 @@ pub(super) fn page_size(pair: &Pair) -> Result<Option<Reason>, Error> {
 }
 
 fn against(evidence: Evidence, example: String) -> Reason {
-    Reason { speaks_for: SpeaksFor::Foreign, evidence, table: None, count: 1, example }
+    Reason { speaks_for: SpeaksFor::Foreign, evidence, table: None, page: None, count: 1, example }
 }
 
 /// Page 1 is written with every change of the database's size (btree.c allocateBtreePage), so it

@@ -8,52 +8,56 @@ use crate::scan::Watch;
 
 use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
+/// Most pages of the log that are told one by one.
+const MAX_PARENTS: usize = 8;
+
 /// A reference: the child, and the row ids that may stand below it.
 struct Link {
-    parent: Pgno,
     child: Pgno,
     table: bool,
     above: Option<i64>,
     up_to: Option<i64>,
 }
 
-/// One contradiction for children of the wrong kind, and one for row ids out of their bounds.
+/// One contradiction for each page of the log most of whose children in the file are no such pages,
+/// or have row ids out of their bounds. A damaged page of the file is one child of many.
 pub(super) fn follow(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
-    let page_size = pair.shape.page_size();
-    let mut image = vec![0; page_size.in_memory()];
-    let (mut followed, mut kinds, mut orders) = (0, Vec::new(), Vec::new());
+    let mut image = vec![0; pair.shape.page_size().in_memory()];
+    let (mut followed, mut reasons) = (0, Vec::new());
     for &page in pair.snapshot.pages.keys() {
-        if followed >= MAX_PAGES {
+        if followed >= MAX_PAGES || reasons.len() >= MAX_PARENTS {
             break;
         }
         if watch.is_interrupted() {
             return Err(Error::Interrupted);
         }
         pair.both.read(page, &mut image)?;
-        for link in links(pair, page, &image).into_iter().take(MAX_PAGES - followed) {
-            followed += 1;
+        let mut links = links(pair, page, &image);
+        links.truncate(MAX_PAGES - followed);
+        followed += links.len();
+        let mut wrong = Vec::new();
+        for link in &links {
             pair.both.read(link.child, &mut image)?;
-            match judge(pair, &link, &image) {
-                Some(Evidence::Btree) => kinds.push(link),
-                Some(_) => orders.push(link),
-                None => {}
-            }
+            wrong.extend(judge(pair, link, &image).map(|evidence| (link.child, evidence)));
+        }
+        if let Some(&(child, evidence)) = wrong.first().filter(|_| wrong.len() * 2 > links.len()) {
+            let what = match evidence {
+                Evidence::Order => "with row ids that cannot be there",
+                _ => "and is no such page",
+            };
+            reasons.push(Reason {
+                speaks_for: SpeaksFor::Foreign,
+                evidence,
+                table: None,
+                page: Some(page),
+                count: wrong.len() as u64,
+                example: format!(
+                    "page {child} of the file is below page {page} of the log, {what}"
+                ),
+            });
         }
     }
-    let reason = |evidence, links: &[Link], what: &str| {
-        let link = links.first()?;
-        let (parent, child) = (link.parent, link.child);
-        Some(Reason {
-            speaks_for: SpeaksFor::Foreign,
-            evidence,
-            table: None,
-            count: links.len() as u64,
-            example: format!("page {child} of the file is below page {parent} of the log, {what}"),
-        })
-    };
-    let kinds = reason(Evidence::Btree, &kinds, "and is no such page");
-    let orders = reason(Evidence::Order, &orders, "with row ids that cannot be there");
-    Ok(kinds.into_iter().chain(orders).collect())
+    Ok(reasons)
 }
 
 /// The children of an interior page that the log does not hold.
@@ -67,11 +71,11 @@ fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<Link> {
     let cells = header.cell_offsets(image).into_iter().take(image.len() / 6);
     for cell in cells.filter_map(|offset| header.cell(image, offset, image.len())) {
         if let Some(child) = cell.left_child {
-            links.push(Link { parent: page, child, table, above, up_to: cell.row_id });
+            links.push(Link { child, table, above, up_to: cell.row_id });
         }
         above = cell.row_id;
     }
-    links.push(Link { parent: page, child: right, table, above, up_to: None });
+    links.push(Link { child: right, table, above, up_to: None });
     links.retain(|link| !pair.snapshot.pages.contains_key(&link.child));
     links
 }

@@ -3,8 +3,8 @@
 //! Nothing in the format says so, and a foreign log of the same page size destroys the database
 //! (reference 10.4). What can be told is weighed here: whether the log's pages, put over the file, give
 //! a sound database; whether page 1 of both speaks of the same database; whether images and rows of
-//! the log stand in the file. `foreign` needs two contradictions of different kinds or tables, and
-//! nothing that speaks for a pair. What the file is by itself is no contradiction: only problems that
+//! the log stand in the file. `foreign` needs two contradictions of different kinds, tables or pages,
+//! and nothing that speaks for a pair. What the file is by itself is no contradiction: only problems that
 //! it has not alone are counted.
 //!
 //! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`] frames.
@@ -84,6 +84,8 @@ pub struct Reason {
     pub evidence: Evidence,
     /// The table that it is about.
     pub table: Option<String>,
+    /// The page of the log that it is about, where it is about one.
+    pub page: Option<Pgno>,
     /// How many pages, rows or problems say so.
     pub count: u64,
     /// One of them.
@@ -203,10 +205,11 @@ pub fn judge(
 }
 
 fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
-    // One fact may show in several ways; it is one for each kind of evidence and table.
+    // One fact may show in several ways; it is one for each kind of evidence, table and page.
     let count = |wanted| {
         let reasons = reasons.iter().filter(|reason| reason.speaks_for == wanted);
-        reasons.map(|reason| (reason.evidence, &reason.table)).collect::<HashSet<_>>().len()
+        let places = reasons.map(|reason| (reason.evidence, &reason.table, reason.page));
+        places.collect::<HashSet<_>>().len()
     };
     match (count(SpeaksFor::Same), count(SpeaksFor::Foreign)) {
         (0, 2..) if !self_contained => Verdict::Foreign,

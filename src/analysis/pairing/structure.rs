@@ -32,6 +32,7 @@ pub(super) fn growth(pair: &Pair, both: &Health, file: &DatabaseHeader) -> Optio
         speaks_for: SpeaksFor::Foreign,
         evidence: Evidence::CommitSize,
         table: None,
+        page: None,
         count: missing.len() as u64,
         example: format!(
             "page {page} is neither in the file of {file_pages} pages nor in the log that grows it"
@@ -55,6 +56,7 @@ pub(super) fn problems(both: &Health, file: &Health) -> Vec<Reason> {
             speaks_for: SpeaksFor::Foreign,
             evidence,
             table,
+            page: None,
             count: 1,
             example: format!("with the log over the file: {problem}"),
         });
