@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Target, snapshot};
 use crate::analysis::state::{Slot, State, StateFold};
+use crate::analysis::view::View;
 use crate::analysis::{Examination, Verdict};
 use crate::format::{DatabaseHeader, FrameNo, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
@@ -221,15 +222,12 @@ fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
 fn pairing(files: &Files, reading: &Reading, context: &Context) -> Result<Option<Pairing>> {
     let examination = &reading.examination;
     let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
-    let (Some(shape), Some(base)) = (shape, files.open_database(context.vfs)?) else {
-        return Ok(None);
-    };
-    if base.size()? == 0 {
-        return Ok(None);
-    }
+    let Some(shape) = shape else { return Ok(None) };
+    let base = files.open_database(context.vfs)?;
     let log = reading.file.as_ref();
     let snapshot = snapshot(log, &shape, &examination.prefix, Target::Last, context.watch)?;
-    Ok(Some(pairing::judge(log, &shape, &snapshot, base.as_ref(), context.watch)?))
+    let view = View::plain(log, &shape, &snapshot, base.as_deref());
+    Ok(pairing::judge(&view, context.watch)?)
 }
 
 type Index = (String, u64, Option<WalIndexHeader>);

@@ -12,9 +12,8 @@ use std::path::Path;
 use fastrand::Rng;
 use walsmith::analysis::examine;
 use walsmith::analysis::snapshot::{Target, snapshot};
-use walsmith::analysis::structure::{
-    FilePages, Health, RowChanges, Rows, SnapshotPages, check, row_changes,
-};
+use walsmith::analysis::structure::{FilePages, Health, RowChanges, Rows, check, row_changes};
+use walsmith::analysis::view::View;
 use walsmith::format::{DatabaseHeader, PageSize, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -43,7 +42,7 @@ fn fixtures_under_their_logs_are_sound_as_sqlite_says() {
         let found = examine(&log, &Nobody).unwrap();
         let shape = found.shape.unwrap();
         let snapshot = snapshot(&log, &shape, &found.prefix, Target::Last, &Nobody).unwrap();
-        let pages = SnapshotPages::new(Some(&base), &log, &shape, &snapshot).unwrap();
+        let pages = View::plain(&log, &shape, &snapshot, Some(&base));
         let health = check(&pages, &Nobody).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");

@@ -6,7 +6,7 @@ use crate::format::{DatabaseHeader, Pgno};
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
 pub(super) fn compare(pair: &Pair) -> Result<Vec<Reason>, Error> {
-    let both = structure::header(&pair.both)?;
+    let both = structure::header(pair.both)?;
     let mut reasons = Vec::new();
     reasons.extend(size(pair, &both));
     let file = structure::header(&pair.file)?;

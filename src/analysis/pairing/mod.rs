@@ -22,7 +22,8 @@ use crate::storage::File;
 
 use super::LogShape;
 use super::snapshot::Snapshot;
-use super::structure::{FilePages, Schema, SnapshotPages, check};
+use super::structure::{FilePages, Schema, check};
+use super::view::View;
 
 mod columns;
 mod content;
@@ -154,54 +155,26 @@ struct Pair<'a> {
     /// The file alone.
     file: FilePages<'a>,
     /// The log over the file.
-    both: SnapshotPages<'a>,
+    both: &'a View<'a>,
+    /// Pages of that.
+    size_pages: u32,
 }
 
-/// Judges whether the log, read up to `snapshot`, belongs to the database file `base`.
+/// Judges whether the log of `view` belongs to its base; `None` when one of them holds nothing.
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
-pub fn judge(
-    log: &dyn File,
-    shape: &LogShape,
-    snapshot: &Snapshot,
-    base: &dyn File,
-    watch: &dyn Watch,
-) -> Result<Pairing, scan::Error> {
-    let pair = Pair {
-        log,
-        shape,
-        snapshot,
-        base,
-        file: FilePages::new(base, shape.page_size())?,
-        both: SnapshotPages::new(Some(base), log, shape, snapshot)?,
+pub fn judge(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Error> {
+    let (Some((log, shape)), Some(base)) = (view.log, view.base) else { return Ok(None) };
+    let snapshot = view.snapshot;
+    let Some(size_pages) = snapshot.db_size_pages.filter(|_| snapshot.to_frame > 0) else {
+        return Ok(None);
     };
-    let mut self_contained = pair.is_self_contained();
-    if let Some(reason) = header::page_size(&pair)? {
-        return Ok(Pairing { verdict: Verdict::CannotTell, self_contained, reasons: vec![reason] });
+    if base.size()? == 0 {
+        return Ok(None);
     }
-    let mut reasons = content::compare(&pair, watch)?;
-    reasons.extend(header::compare(&pair)?);
-    if !self_contained {
-        let schemas = (Schema::read(&pair.file)?, Schema::read(&pair.both)?);
-        reasons.extend(columns::schemas(&schemas.0, &schemas.1));
-        let page_bytes = shape.page_size().bytes_u64();
-        let checked_bytes = u64::from(pair.both.size_pages) * page_bytes;
-        if checked_bytes <= MAX_CHECKED_BYTES && base.size()? <= MAX_CHECKED_BYTES {
-            let both = check(&pair.both, watch)?;
-            self_contained = structure::is_self_contained(&pair, &both);
-            reasons.extend(columns::records(&pair, &both, &schemas.1)?);
-            reasons.extend(structure::growth(&pair, &both, &super::structure::header(&pair.file)?));
-            if !both.is_sound() {
-                let file = check(&pair.file, watch)?;
-                reasons.extend(structure::problems(&both, &file));
-            }
-        } else {
-            reasons.extend(links::follow(&pair, watch)?);
-        }
-    }
-    let verdict = verdict(&reasons, self_contained);
-    Ok(Pairing { verdict, self_contained, reasons })
+    let file = FilePages::new(base, shape.page_size())?;
+    Pair { log, shape, snapshot, base, file, both: view, size_pages }.judge(watch).map(Some)
 }
 
 fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
@@ -219,9 +192,46 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
 }
 
 impl Pair<'_> {
+    fn judge(&self, watch: &dyn Watch) -> Result<Pairing, scan::Error> {
+        let mut self_contained = self.is_self_contained();
+        if let Some(reason) = header::page_size(self)? {
+            return Ok(Pairing {
+                verdict: Verdict::CannotTell,
+                self_contained,
+                reasons: vec![reason],
+            });
+        }
+        let mut reasons = content::compare(self, watch)?;
+        reasons.extend(header::compare(self)?);
+        if !self_contained {
+            self_contained = self.together(&mut reasons, watch)?;
+        }
+        let verdict = verdict(&reasons, self_contained);
+        Ok(Pairing { verdict, self_contained, reasons })
+    }
+
+    /// Judges the database that the log over the file is; returns whether nothing of it comes from
+    /// the file.
+    fn together(&self, reasons: &mut Vec<Reason>, watch: &dyn Watch) -> Result<bool, scan::Error> {
+        let schema = Schema::read(self.both)?;
+        reasons.extend(columns::schemas(&Schema::read(&self.file)?, &schema));
+        let bytes = u64::from(self.size_pages) * self.shape.page_size().bytes_u64();
+        if bytes.max(self.base.size()?) > MAX_CHECKED_BYTES {
+            reasons.extend(links::follow(self, watch)?);
+            return Ok(false);
+        }
+        let both = check(self.both, watch)?;
+        reasons.extend(columns::records(self, &both, &schema)?);
+        reasons.extend(structure::growth(self, &both, &super::structure::header(&self.file)?));
+        if !both.is_sound() {
+            reasons.extend(structure::problems(&both, &check(&self.file, watch)?));
+        }
+        Ok(structure::is_self_contained(self, &both))
+    }
+
     /// Every page of the result but the one of the lock bytes has a frame.
     fn is_self_contained(&self) -> bool {
-        let size_pages = self.both.size_pages;
+        let size_pages = self.size_pages;
         let lock = self.shape.page_size().lock_byte_page();
         let wanted = if lock.0 <= size_pages { size_pages - 1 } else { size_pages };
         let held = self.snapshot.pages.keys().filter(|page| **page != lock && **page != Pgno(0));

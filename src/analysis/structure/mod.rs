@@ -30,7 +30,7 @@ mod sql;
 mod tree;
 
 pub use owners::{Owner, Owners};
-pub use pages::{FilePages, Pages, SnapshotPages};
+pub use pages::{FilePages, Pages};
 pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
 pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
 pub use schema::{Entry, EntryKind, Schema};

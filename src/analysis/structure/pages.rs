@@ -1,8 +1,6 @@
 //! Where the pages of a database come from.
 
-use crate::analysis::LogShape;
-use crate::analysis::snapshot::Snapshot;
-use crate::format::{FRAME_HEADER_BYTES, PageSize, Pgno};
+use crate::format::{PageSize, Pgno};
 use crate::storage::File;
 
 use super::Error;
@@ -53,79 +51,8 @@ impl Pages for FilePages<'_> {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        read_or_zeros(Some(self.file), page, self.page_size, image)
-    }
-}
-
-/// A database file with a snapshot of a log over it: what SQLite sees of both.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotPages<'a> {
-    /// The database file; without one, pages that the log does not hold are zeros.
-    pub base: Option<&'a dyn File>,
-    /// The log.
-    pub log: &'a dyn File,
-    /// Its shape.
-    pub shape: &'a LogShape,
-    /// Which frames hold the newest images.
-    pub snapshot: &'a Snapshot,
-    /// Pages of the database.
-    pub size_pages: u32,
-}
-
-impl<'a> SnapshotPages<'a> {
-    /// The pages of `base` under `snapshot` of `log`.
-    ///
-    /// # Errors
-    /// When the size of the base cannot be had.
-    pub fn new(
-        base: Option<&'a dyn File>,
-        log: &'a dyn File,
-        shape: &'a LogShape,
-        snapshot: &'a Snapshot,
-    ) -> Result<Self, Error> {
-        let size_pages = match (snapshot.db_size_pages, base) {
-            (Some(pages), _) => pages,
-            (None, Some(base)) => FilePages::new(base, shape.page_size())?.size_pages,
-            (None, None) => 0,
-        };
-        Ok(Self { base, log, shape, snapshot, size_pages })
-    }
-}
-
-impl Pages for SnapshotPages<'_> {
-    fn page_size(&self) -> PageSize {
-        self.shape.page_size()
-    }
-
-    fn size_pages(&self) -> u32 {
-        self.size_pages
-    }
-
-    fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        let page_size = self.page_size();
-        let Some(&frame) = self.snapshot.pages.get(&page) else {
-            return read_or_zeros(self.base, page, page_size, image);
-        };
-        let offset_bytes = frame.offset_bytes(page_size);
-        let read = self.log.read_at(image, offset_bytes + FRAME_HEADER_BYTES as u64)?;
-        if read < image.len() {
-            let path = self.log.path().display().to_string();
-            return Err(Error::Shrunk { path, frame, offset_bytes });
-        }
+        let read = self.file.read_at(image, page.offset_bytes(self.page_size))?;
+        image.iter_mut().skip(read).for_each(|byte| *byte = 0);
         Ok(())
     }
-}
-
-fn read_or_zeros(
-    file: Option<&dyn File>,
-    page: Pgno,
-    page_size: PageSize,
-    image: &mut [u8],
-) -> Result<(), Error> {
-    let read = match file {
-        Some(file) => file.read_at(image, page.offset_bytes(page_size))?,
-        None => 0,
-    };
-    image.iter_mut().skip(read).for_each(|byte| *byte = 0);
-    Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::Snapshot;
+use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::commands::files::{Files, with_suffix};
 use crate::commands::{Context, Failure};
@@ -209,18 +210,16 @@ impl Rails<'_> {
         foreign_is_accepted: bool,
         context: &Context,
     ) -> Result<Option<Pairing>> {
-        let Some(base) = self.base.filter(|_| self.snapshot.to_frame > 0) else { return Ok(None) };
-        if base.size()? == 0 {
-            return Ok(None);
-        }
-        let judged = pairing::judge(self.log, self.shape, self.snapshot, base, context.watch)?;
-        if judged.verdict == pairing::Verdict::Foreign && !foreign_is_accepted {
+        let view = View::plain(self.log, self.shape, self.snapshot, self.base);
+        let judged = pairing::judge(&view, context.watch)?;
+        let foreign = judged.as_ref().filter(|judged| judged.verdict == pairing::Verdict::Foreign);
+        if let Some(judged) = foreign.filter(|_| !foreign_is_accepted) {
             let reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
             let why = format!("the log is another database's: {}", reasons.join("; "));
             let hint = "find its own database; --accept-foreign applies it all the same";
             return Err(Failure::refused(self.database(), why, hint).into());
         }
-        Ok(Some(judged))
+        Ok(judged)
     }
 
     fn database(&self) -> &Path {
