@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::analysis::Verdict;
+use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, CandidateKind, Plan, Restored, Step};
 use crate::analysis::structure;
@@ -59,6 +60,9 @@ pub struct Repair {
     /// Carry out a plan that loses something
     #[arg(long, requires = "apply")]
     pub accept_loss: bool,
+    /// Apply a log that seems to be another database's
+    #[arg(long, requires = "apply")]
+    pub accept_foreign: bool,
     /// With a plan that loses something: give this state instead, by its number in the plan
     #[arg(long, value_name = "N")]
     pub choose: Option<usize>,
@@ -85,6 +89,16 @@ impl Prepared {
         let number = self.chosen().map_or(0, |choice| choice.number);
         let candidate = number.checked_sub(1).and_then(|index| self.plan.candidates.get(index));
         candidate.map_or(&self.plan.restored, |candidate| &candidate.restored)
+    }
+
+    /// The state that says most about whether log and database belong together: damage must not
+    /// look like a contradiction. Empty where no state is whole.
+    fn intact(&self) -> Restored {
+        let view = self.plan.candidates.iter().find(|one| one.kind == CandidateKind::SqliteView);
+        match view {
+            Some(view) => view.restored.clone(),
+            None => self.plan.restored.clone(),
+        }
     }
 
     /// The database that `restored` is; `None` without a database and a log. `pages` are those that
@@ -130,6 +144,11 @@ impl Repair {
             }
             Some(_) | None => None,
         };
+        let intact = prepared.intact();
+        let pairing = match prepared.view(&intact, &no_pages) {
+            Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
+            None => None,
+        };
         let mut report = RepairReport {
             database: files.database.as_deref().map(|path| path.display().to_string()),
             wal: reading.as_ref().map(|_| files.wal.display().to_string()),
@@ -139,6 +158,7 @@ impl Repair {
             candidates: prepared.candidates.clone(),
             lost: prepared.chosen().map(|choice| Loss::of(choice, health.as_ref())),
             health: health.as_ref().map(HealthReport::of),
+            pairing,
             transactions_before: plan.transactions_before,
             transactions_after: prepared.restored().snapshot.to_txn,
             plan: plan.steps.clone(),
@@ -231,6 +251,10 @@ impl Repair {
         if !self.apply {
             return Ok(if damaged || hot { Exit::Found } else { Exit::Done });
         }
+        if !self.accept_foreign {
+            let database = files.database.as_deref().unwrap_or(&self.path);
+            rails::refuse_foreign(report.pairing.as_ref(), database)?;
+        }
         if !report.lossless && !self.accept_loss {
             return Ok(Exit::Refused);
         }
@@ -265,12 +289,11 @@ impl Repair {
     }
 
     /// The last rails before something is written.
-    fn result_fits(&self, prepared: &Prepared, view: &View, files: &Files) -> Result<()> {
+    fn result_fits(view: &View, files: &Files) -> Result<()> {
         let Some((log, shape)) = view.log.filter(|_| view.snapshot.to_frame > 0) else {
             return Ok(());
         };
-        let base = prepared.base.as_ref().map(Base::file);
-        let rails = rails::Rails { files, log, shape, snapshot: view.snapshot, base };
+        let rails = rails::Rails { files, log, shape, view: *view };
         rails.base_fits(false)?;
         rails.growth_is_plausible()
     }
@@ -291,7 +314,7 @@ impl Repair {
         }
         match prepared.view(prepared.restored(), &BTreeSet::new()) {
             Some(view) => {
-                self.result_fits(prepared, &view, files)?;
+                Self::result_fits(&view, files)?;
                 replay::finish_new_file(&view, file, existing, base, context.watch)?;
             }
             None => file.publish(existing, base)?,
@@ -308,7 +331,7 @@ impl Repair {
     ) -> Result<()> {
         let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
         let Some(view) = prepared.view(prepared.restored(), &pages) else { return Ok(()) };
-        self.result_fits(prepared, &view, files)?;
+        Self::result_fits(&view, files)?;
         let sidecars = SetAside {
             wal: Some(&files.wal),
             journal: prepared.base.as_ref().and_then(|base| base.journal.as_deref()),

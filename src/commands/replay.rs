@@ -200,8 +200,7 @@ impl Replay {
             files,
             log: file.as_ref(),
             shape: &shape,
-            snapshot: &snapshot,
-            base: base_file.as_deref(),
+            view: View::plain(file.as_ref(), &shape, &snapshot, base_file.as_deref()),
         };
         rails.base_fits(self.base.is_some())?;
         rails.growth_is_plausible()?;

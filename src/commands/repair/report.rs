@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::analysis::Verdict;
+use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{Choice, TableLoss};
 use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
 use crate::analysis::structure::Health;
@@ -34,6 +35,8 @@ pub struct RepairReport {
     pub lost: Option<Loss>,
     /// What the structure check says of the result.
     pub health: Option<HealthReport>,
+    /// Whether log and database belong together; `None` when one of them holds nothing whole.
+    pub pairing: Option<Pairing>,
     /// Transactions of the log that SQLite sees without a repair.
     pub transactions_before: u32,
     /// Transactions of the log that the result has.
@@ -193,6 +196,14 @@ impl Report for RepairReport {
         }
         if self.plan.is_empty() {
             writeln!(to, "  There is nothing to repair.")?;
+        }
+        if let Some(pairing) =
+            self.pairing.as_ref().filter(|pairing| pairing.verdict == pairing::Verdict::Foreign)
+        {
+            writeln!(to, "{}", paint.tone(Tone::Bad, "The log seems to be another database's:"))?;
+            for reason in &pairing.reasons {
+                writeln!(to, "  {}", wrapped(&reason.to_string(), 2, width))?;
+            }
         }
         self.choice(to, paint, width)?;
         if self.transactions_after > self.transactions_before {

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::snapshot::Snapshot;
 use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::commands::files::{Files, with_suffix};
@@ -14,9 +13,7 @@ use crate::commands::{Context, Failure};
 use crate::engine::connection::has_hot_journal;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::SHARED_BYTES;
-use crate::format::{
-    Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno, WalHeaderFault, WalIndexHeader,
-};
+use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
 use crate::repair::offline::shm_holder;
 use crate::repair::undo::{Set, Stage};
 use crate::storage::new_file::is_same_file;
@@ -27,8 +24,8 @@ pub(in crate::commands) struct Rails<'a> {
     pub files: &'a Files,
     pub log: &'a dyn File,
     pub shape: &'a LogShape,
-    pub snapshot: &'a Snapshot,
-    pub base: Option<&'a dyn File>,
+    /// The result, as it is to be written.
+    pub view: View<'a>,
 }
 
 /// The output is no input, no sidecar of one, has no sidecars of its own, and does not exist
@@ -161,19 +158,30 @@ fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
     Ok((read == bytes.len()).then(|| DatabaseHeader::decode(&bytes)))
 }
 
+/// A log of another database is not applied.
+pub(in crate::commands) fn refuse_foreign(judged: Option<&Pairing>, database: &Path) -> Result<()> {
+    let Some(judged) = judged.filter(|judged| judged.verdict == pairing::Verdict::Foreign) else {
+        return Ok(());
+    };
+    let reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
+    let why = format!("the log is another database's: {}", reasons.join("; "));
+    let hint = "find its own database; --accept-foreign applies it all the same";
+    Err(Failure::refused(database, why, hint).into())
+}
+
 impl Rails<'_> {
     /// The log's page size is that of page 1 as SQLite reads it, and there is a base to write on.
     pub(in crate::commands) fn base_fits(&self, base_was_chosen: bool) -> Result<()> {
         let log_size = self.shape.page_size();
-        let in_base = match self.base {
+        let in_base = match self.view.base {
             Some(base) => header_of(base)?,
             None => None,
         };
-        let in_log = match self.snapshot.pages.get(&Pgno::FIRST) {
-            Some(frame) => Some(self.header_in(*frame)?),
+        let in_log = match self.view.snapshot.pages.get(&Pgno::FIRST) {
+            Some(_) => Some(self.header_of_result()?),
             None => None,
         };
-        let base_bytes = match self.base {
+        let base_bytes = match self.view.base {
             Some(base) => base.size()?,
             None => 0,
         };
@@ -183,7 +191,7 @@ impl Rails<'_> {
             let hint = "--base none writes the database from the log alone, if it holds every page";
             return Err(Failure::refused(self.database(), why, hint).into());
         }
-        if self.base.is_none() {
+        if self.view.base.is_none() {
             self.log_holds_every_page()?;
         }
         // SQLite takes the page size from the log's page 1 and would then misread the file; no
@@ -210,14 +218,9 @@ impl Rails<'_> {
         foreign_is_accepted: bool,
         context: &Context,
     ) -> Result<Option<Pairing>> {
-        let view = View::plain(self.log, self.shape, self.snapshot, self.base);
-        let judged = pairing::judge(&view, context.watch)?;
-        let foreign = judged.as_ref().filter(|judged| judged.verdict == pairing::Verdict::Foreign);
-        if let Some(judged) = foreign.filter(|_| !foreign_is_accepted) {
-            let reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
-            let why = format!("the log is another database's: {}", reasons.join("; "));
-            let hint = "find its own database; --accept-foreign applies it all the same";
-            return Err(Failure::refused(self.database(), why, hint).into());
+        let judged = pairing::judge(&self.view, context.watch)?;
+        if !foreign_is_accepted {
+            refuse_foreign(judged.as_ref(), self.database())?;
         }
         Ok(judged)
     }
@@ -226,19 +229,19 @@ impl Rails<'_> {
         self.files.database.as_deref().unwrap_or(&self.files.wal)
     }
 
-    fn header_in(&self, frame: FrameNo) -> Result<DatabaseHeader> {
-        let mut bytes = [0; DATABASE_HEADER_BYTES];
-        let image = frame.offset_bytes(self.shape.page_size()) + FRAME_HEADER_BYTES as u64;
-        self.log.read_at(&mut bytes, image)?;
-        Ok(DatabaseHeader::decode(&bytes))
+    /// The database header of the result.
+    fn header_of_result(&self) -> Result<DatabaseHeader> {
+        let mut image = vec![0; self.shape.page_size().in_memory()];
+        self.view.read(Pgno::FIRST, &mut image)?;
+        Ok(DatabaseHeader::decode(image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES])))
     }
 
     fn log_holds_every_page(&self) -> Result<()> {
-        let size = self.snapshot.db_size_pages.unwrap_or_default();
+        let size = self.view.snapshot.db_size_pages.unwrap_or_default();
         let locked = self.shape.page_size().lock_byte_page();
         let missing = (1..=size)
             .map(Pgno)
-            .filter(|page| *page != locked && !self.snapshot.pages.contains_key(page));
+            .filter(|page| *page != locked && !self.view.snapshot.pages.contains_key(page));
         let shown: Vec<String> = missing.clone().take(8).map(|page| page.to_string()).collect();
         if shown.is_empty() {
             return Ok(());
@@ -254,18 +257,18 @@ impl Rails<'_> {
     /// more than the log can hold.
     pub(in crate::commands) fn growth_is_plausible(&self) -> Result<()> {
         let page_bytes = self.shape.page_size().bytes_u64();
-        let Some(pages) = self.snapshot.db_size_pages else { return Ok(()) };
+        let Some(pages) = self.view.snapshot.db_size_pages else { return Ok(()) };
         let need = u64::from(pages) * page_bytes;
-        let base_bytes = match self.base {
+        let base_bytes = match self.view.base {
             Some(base) => base.size()?,
             None => 0,
         };
-        let reach = base_bytes + 65_536 + u64::from(self.snapshot.to_frame) * page_bytes;
+        let reach = base_bytes + 65_536 + u64::from(self.view.snapshot.to_frame) * page_bytes;
         if base_bytes < need && reach < need {
             let why = format!(
                 "frame {} commits {pages} pages, more than a database of {base_bytes} bytes and this \
                  log can have: SQLite calls that corrupt",
-                self.snapshot.to_frame
+                self.view.snapshot.to_frame
             );
             return Err(Failure::unsupported(&self.files.wal, why).into());
         }
@@ -280,16 +283,17 @@ impl Rails<'_> {
         base_is_own: bool,
         context: &Context,
     ) -> Result<()> {
-        let Some(base) = self.base else { return Ok(()) };
+        let Some(base) = self.view.base else { return Ok(()) };
         // Before the first transaction the size is that of the base, whatever it was.
-        let size = self.snapshot.db_size_pages.unwrap_or(u32::MAX);
-        let later = FrameNo(self.snapshot.to_frame + 1)..FrameNo(examination.prefix.mx_frame + 1);
+        let size = self.view.snapshot.db_size_pages.unwrap_or(u32::MAX);
+        let later =
+            FrameNo(self.view.snapshot.to_frame + 1)..FrameNo(examination.prefix.mx_frame + 1);
         let joiner = self.shape.joiner();
         let mut in_base: BTreeMap<Pgno, Option<Checksum>> = BTreeMap::new();
         for facts in self.shape.facts(self.log, later, context.watch) {
             let facts = facts?;
             let page = facts.header.page;
-            if page.0 > size || self.snapshot.pages.contains_key(&page) {
+            if page.0 > size || self.view.snapshot.pages.contains_key(&page) {
                 continue;
             }
             let sum = match in_base.get(&page) {
@@ -306,7 +310,7 @@ impl Rails<'_> {
         }
         let base_pages = base.size()? / self.shape.page_size().bytes_u64();
         let cut = in_base.keys().find(|page| u64::from(page.0) > base_pages);
-        match cut.filter(|_| self.snapshot.db_size_pages.is_some()) {
+        match cut.filter(|_| self.view.snapshot.db_size_pages.is_some()) {
             Some(page) => Err(self.gone(&format!("page {page} was cut off"))),
             None => Ok(()),
         }
@@ -328,14 +332,14 @@ impl Rails<'_> {
         let index = WalIndexHeader::decode(&bytes);
         Ok(index.validate().is_ok()
             && index.salts == self.shape.salts
-            && index.backfill_attempted > self.snapshot.to_frame)
+            && index.backfill_attempted > self.view.snapshot.to_frame)
     }
 
     fn gone(&self, evidence: &str) -> anyhow::Error {
         let why = format!(
             "the state after frame {} is gone: the log was copied into the database past it \
              ({evidence})",
-            self.snapshot.to_frame
+            self.view.snapshot.to_frame
         );
         let hint = "--base FILE takes a copy of the database from before that checkpoint";
         Failure::refused(self.database(), why, hint).into()
