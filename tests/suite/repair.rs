@@ -402,6 +402,27 @@ fn what_cannot_be_written_is_a_clear_error_and_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn in_place_gives_what_a_new_file_has_and_undo_gives_it_back() {
+    let (_folder, database) = damaged();
+    let (before, output) = (all_files(&database), database.with_extension("new"));
+    let apply = ["repair", text(&database), "--apply"];
+    assert_eq!(walsmith(&[&apply[..], &["--output", text(&output)]].concat()).1, 0);
+    let whole = fs::read(&output).unwrap();
+    fs::remove_file(&output).unwrap();
+    let (report, exit) = walsmith(&[&apply[..], &["--in-place"]].concat());
+    assert_eq!((report["applied"].as_bool(), exit), (Some(true), 0), "{report:#}");
+    assert!(fs::read(&database).unwrap() == whole && !beside(&database, "-wal").exists());
+    // A second run has nothing to do, and keeps the way back.
+    let (report, exit) = walsmith(&[&apply[..], &["--in-place"]].concat());
+    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("refused"), 6), "{report:#}");
+    let (report, exit) = walsmith(&["undo", text(&database), "--list"]);
+    assert_eq!((report["set"]["stage"].as_str(), exit), (Some("done"), 0));
+    assert_eq!(walsmith(&["undo", text(&database)]).1, 0);
+    assert_eq!(all_files(&database), before);
+    assert_eq!(walsmith(&["undo", text(&database)]).1, 3, "there is no set any more");
+}
+
+#[test]
 fn commands_that_write_in_place_name_who_is_attached() {
     let (_folder, database) = damaged();
     // SQLite would drop the damaged log: this one attaches before the damage is there.
