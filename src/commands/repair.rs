@@ -9,7 +9,7 @@ use clap::Args;
 use crate::analysis::Verdict;
 use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
-use crate::analysis::plan::{Action, CandidateKind, Plan, Restored, Step};
+use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Restored, Step};
 use crate::analysis::structure;
 use crate::analysis::view::View;
 use crate::format::Pgno;
@@ -17,6 +17,7 @@ use crate::output::write_report;
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
+use crate::storage::SyncDirectory;
 use crate::storage::new_file::{Existing, NewFile};
 
 use super::Context;
@@ -89,6 +90,10 @@ impl Prepared {
         let number = self.chosen().map_or(0, |choice| choice.number);
         let candidate = number.checked_sub(1).and_then(|index| self.plan.candidates.get(index));
         candidate.map_or(&self.plan.restored, |candidate| &candidate.restored)
+    }
+
+    fn journal(&self) -> Option<&Path> {
+        self.base.as_ref().and_then(|base| base.journal.as_deref())
     }
 
     /// The state that says most about whether log and database belong together: damage must not
@@ -206,6 +211,17 @@ impl Repair {
         if let Some(step) = base.as_ref().and_then(Base::step) {
             plan.steps.insert(0, step);
         }
+        if reading.is_none() && self.has_orphan_index(files, context)? {
+            plan.steps.push(Step {
+                action: Action::RemoveIndex,
+                frame: None,
+                pages: Vec::new(),
+                lossless: true,
+                proof: Some(Proof::Evidence),
+                reason: "a wal-index stands there without a log, and nobody uses it".to_owned(),
+                gains: "nothing is left that could be taken for one in use".to_owned(),
+            });
+        }
         let mut prepared = Prepared { base, reading, plan, candidates: Vec::new() };
         prepared.candidates = self.choices(&prepared, context)?;
         if let Some(choice) = prepared.chosen() {
@@ -216,6 +232,14 @@ impl Repair {
             steps.insert(tail.unwrap_or(steps.len()), step);
         }
         Ok(prepared)
+    }
+
+    /// Whether a wal-index is there that nobody is attached to.
+    fn has_orphan_index(&self, files: &Files, context: &Context) -> Result<bool> {
+        let Some(shm) = &files.shm else { return Ok(false) };
+        // In place, it is proven that nobody is, and the lock in the way would be our own.
+        let is_free = self.in_place || !live::is_attached(files, context)?;
+        Ok(is_free && context.vfs.exists(shm)?)
     }
 
     fn choices(&self, prepared: &Prepared, context: &Context) -> Result<Vec<Choice>> {
@@ -264,8 +288,10 @@ impl Repair {
                 report.applied = true;
             }
             (None, Some(offline)) if !report.plan.is_empty() => {
-                self.write_in_place(prepared, offline, files, context)?;
-                report.undo = Some(undo::path_of(offline.database.path()).display().to_string());
+                if self.write_in_place(prepared, offline, files, context)? {
+                    let set = undo::path_of(offline.database.path());
+                    report.undo = Some(set.display().to_string());
+                }
                 report.applied = true;
             }
             (None, _) => {}
@@ -322,22 +348,28 @@ impl Repair {
         Ok(())
     }
 
+    /// Returns whether there is something to undo.
     fn write_in_place(
         &self,
         prepared: &Prepared,
         offline: &Offline,
         files: &Files,
         context: &Context,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
-        let Some(view) = prepared.view(prepared.restored(), &pages) else { return Ok(()) };
+        let Some(view) = prepared.view(prepared.restored(), &pages) else { return Ok(false) };
+        if let (None, None, Some(shm)) = (&prepared.reading, prepared.journal(), &files.shm) {
+            context.vfs.delete(shm, SyncDirectory::Yes)?;
+            return Ok(false);
+        }
         Self::result_fits(&view, files)?;
         let sidecars = SetAside {
             wal: Some(&files.wal),
-            journal: prepared.base.as_ref().and_then(|base| base.journal.as_deref()),
+            journal: prepared.journal(),
             shm: files.shm.as_deref(),
         };
-        Ok(replay::in_place(context.vfs, &view, offline, sidecars)?)
+        replay::in_place(context.vfs, &view, offline, sidecars)?;
+        Ok(true)
     }
 }
 

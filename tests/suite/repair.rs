@@ -423,6 +423,31 @@ fn in_place_gives_what_a_new_file_has_and_undo_gives_it_back() {
 }
 
 #[test]
+fn an_orphaned_index_is_removed_and_an_emptied_database_has_a_way_out() {
+    let (folder, database) = copy("twenty-rows");
+    fs::remove_file(beside(&database, "-wal")).unwrap();
+    let shm = beside(&database, "-shm");
+    fs::write(&shm, vec![7; 32_768]).unwrap();
+    let (report, exit) = walsmith(&["repair", text(&database)]);
+    assert_eq!((report["plan"][0]["action"].as_str(), exit), (Some("remove-index"), 0));
+    let (report, exit) = walsmith(&["repair", text(&database), "--apply", "--in-place"]);
+    assert_eq!(
+        (report["applied"].as_bool(), report["undo"].is_null(), exit),
+        (Some(true), true, 0)
+    );
+    assert!(!shm.exists());
+    drop(folder);
+    // SQLite would delete the log of an empty database.
+    let (_folder, database) = copy("twenty-rows");
+    fs::write(&database, []).unwrap();
+    let output = database.with_extension("new");
+    let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+    let (report, exit) = walsmith(&apply);
+    let hint = report["error"]["hint"].as_str().unwrap();
+    assert!(exit == 6 && hint.contains("replay --base none"), "{report:#}");
+}
+
+#[test]
 fn commands_that_write_in_place_name_who_is_attached() {
     let (_folder, database) = damaged();
     // SQLite would drop the damaged log: this one attaches before the damage is there.

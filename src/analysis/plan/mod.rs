@@ -54,6 +54,8 @@ pub enum Action {
     DropBehind,
     /// Gives up the whole log: the database file is newer than what SQLite would make of both.
     DropLog,
+    /// Removes a wal-index that belongs to no log.
+    RemoveIndex,
     /// Leaves out what a crash has torn or a transaction has not committed.
     CutTail,
 }

@@ -123,6 +123,7 @@ impl Action {
             Self::TakeOldPages => "take older pages where no newer are left",
             Self::DropLog => "give up the log",
             Self::DropBehind => "give up what lies behind",
+            Self::RemoveIndex => "remove the wal-index",
             Self::CutTail => "leave the tail out",
         }
     }

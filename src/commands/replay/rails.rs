@@ -188,7 +188,8 @@ impl Rails<'_> {
         if base_bytes <= 1 && !base_was_chosen {
             let why = "the database file is empty or missing beside a log with commits: SQLite would \
                        delete the log";
-            let hint = "--base none writes the database from the log alone, if it holds every page";
+            let hint = "walsmith replay --base none writes the database from the log alone, if it holds \
+                        every page";
             return Err(Failure::refused(self.database(), why, hint).into());
         }
         if self.view.base.is_none() {
