@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::format::{Checksum, FrameNo, PageSize, Pgno};
-use crate::scan::{self, Watch};
+use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::{self, File};
 
-use super::link::{Judged, Link};
+use super::correction::{Corrections, Word};
+use super::cure::{Cure, Cured};
+use super::link::{Fault, Judged, Link};
 use super::state::StateFold;
 use super::{Examination, LogShape};
 
@@ -59,6 +61,7 @@ pub fn copied_to(
         pages: HashMap::new(),
         open: Vec::new(),
         to: None,
+        damage_was_copied: false,
     };
     let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
     for facts in shape.facts(log, FrameNo::FIRST..shape.extent.end(), watch) {
@@ -76,6 +79,21 @@ pub fn copied_to(
     Ok(copied.to)
 }
 
+/// Whether the image in a frame is, or may be, not what was written.
+fn has_wrong_image(judged: &Judged) -> bool {
+    if let Some(Cured { cure, .. }) = judged.cured {
+        return cure != Cure::Header;
+    }
+    match judged.link {
+        Link::Linked | Link::Blank => false,
+        Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => false,
+        Link::Broken { corrections: Corrections::Unique(only), .. } => {
+            matches!(only.word, Word::Image(_))
+        }
+        Link::Broken { .. } | Link::Unproven | Link::Foreign => true,
+    }
+}
+
 /// Walks over a log and asks at each commit whether the database file has that state.
 struct Copied<'a> {
     database: &'a dyn File,
@@ -87,12 +105,28 @@ struct Copied<'a> {
     /// Pages and sums of the transaction that is being read.
     open: Vec<(Pgno, Option<Checksum>, bool)>,
     to: Option<FrameNo>,
+    damage_was_copied: bool,
 }
 
 impl Copied<'_> {
+    /// Whether the file has the very image of a damaged frame.
+    fn file_has_damage(&self, facts: &FrameFacts) -> Result<bool, storage::Error> {
+        let page = facts.header.page;
+        if facts.blank || page.0 == 0 {
+            return Ok(false);
+        }
+        let damaged = self.shape.joiner().image_sum(facts);
+        let in_file = page_sum(self.database, page, self.shape.page_size(), &self.shape)?;
+        Ok(in_file == Some(damaged))
+    }
+
     fn push(&mut self, judged: &Judged) -> Result<(), storage::Error> {
         let (facts, header) = (&judged.facts, &judged.header);
         let behind = facts.frame >= self.stop;
+        if has_wrong_image(judged) && self.file_has_damage(facts)? {
+            // SQLite copies without looking at sums: the log was damaged before that.
+            self.damage_was_copied = true;
+        }
         if judged.link == Link::Linked {
             let sum = self.shape.joiner().image_sum(facts);
             self.open.push((header.page, Some(sum), behind));
@@ -116,8 +150,8 @@ impl Copied<'_> {
         }
         self.pages.retain(|page, _| page.0 <= header.commit_size_pages);
         let all_there = self.pages.values().all(|(_, same, _)| *same);
-        if facts.frame >= self.stop && all_there && self.pages.values().any(|(.., behind)| *behind)
-        {
+        let sure = all_there && !self.damage_was_copied;
+        if facts.frame >= self.stop && sure && self.pages.values().any(|(.., behind)| *behind) {
             self.to = Some(facts.frame);
         }
         Ok(())

@@ -304,6 +304,39 @@ fn one(whole: &Whole, wal: &[u8], tally: &mut Tally, what: &str) {
     tally.by_sqlite += theirs_right.len();
 }
 
+/// SQLite copies what the log holds without looking at sums: a frame that rots before a checkpoint
+/// takes its page in the database with it, and nothing there may count as proof.
+#[test]
+fn damage_that_a_checkpoint_has_copied_is_not_taken_for_the_truth() {
+    let mut rng = Rng::with_seed(5);
+    let whole = Whole::new(1024, Copied::Nothing);
+    let mut lossless = 0;
+    for turn in 0..24 {
+        let folder = tempfile::tempdir().unwrap();
+        let database = whole.put(folder.path(), &whole.wal);
+        let holder = hold("hold-read", &database);
+        let mut wal = whole.wal.clone();
+        let at = slot(&wal, &mut rng, whole.slot_len) + 24 + rng.usize(..900);
+        (0..100).for_each(|byte| wal[at + byte] ^= rng.u8(1..=255));
+        fs::write(beside(&database, "-wal"), &wal).unwrap();
+        and_die(&["write-and-die", text(&database), "PRAGMA wal_checkpoint(PASSIVE)"]);
+        release(holder);
+        fs::write(beside(&database, "-wal"), &wal).unwrap();
+        let output = folder.path().join("new.db");
+        let (report, exit) =
+            walsmith(&["repair", text(&database), "--apply", "--output", text(&output)]);
+        if report["lossless"] == true {
+            assert_eq!(exit, 0, "{report:#}");
+            assert!(fs::read(&output).unwrap() == whole.restored, "turn {turn}: {report:#}");
+            lossless += 1;
+        } else {
+            assert_eq!(exit, 6, "{report:#}");
+        }
+    }
+    println!("{lossless} of 24 repaired without loss");
+    assert!(lossless > 8);
+}
+
 #[test]
 fn an_abandoned_history_is_not_taken_and_not_called_lossless() {
     let (_folder, database) = copy("abandoned-history");
