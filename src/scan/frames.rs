@@ -1,10 +1,12 @@
-//! Chunked reading of the slots of a log.
+//! Chunked reading of the slots of a log, in file order.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::vec;
 
-use crate::format::{FrameNo, PageSize, WAL_HEADER_BYTES};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, WAL_HEADER_BYTES};
 use crate::storage::{self, File};
+
+use super::crew::{Crew, Job};
 
 /// Bytes that one read asks for, rounded down to whole slots.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -34,6 +36,17 @@ impl Extent {
             slot_frames: slots,
             trailing_bytes: body_bytes % page_size.slot_bytes(),
         })
+    }
+
+    /// Bytes of a slot, as a length in memory.
+    #[must_use]
+    pub fn slot_len(&self) -> usize {
+        self.page_size.in_memory() + FRAME_HEADER_BYTES
+    }
+
+    /// Whole slots in `bytes` bytes, at least one.
+    pub(super) fn slots_in(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes / self.page_size.slot_bytes()).unwrap_or(u32::MAX).max(1)
     }
 
     /// The slot that begins at or behind the end of the file's whole slots.
@@ -88,26 +101,53 @@ pub enum Error {
     Interrupted,
 }
 
-/// Reads whole slots in file order, as many at once as a chunk holds.
+/// A buffer for runs of whole slots.
+#[derive(Debug, Default)]
+pub(super) struct SlotBuffer {
+    bytes: Vec<u8>,
+}
+
+impl SlotBuffer {
+    /// Reads the slots `frames`, or as many of them as `read` still finds; never none of them.
+    pub(super) fn fill(
+        &mut self,
+        extent: &Extent,
+        frames: Range<FrameNo>,
+        read: impl FnOnce(&mut [u8], u64) -> storage::Result<usize>,
+        path: impl FnOnce() -> String,
+    ) -> Result<&[u8], Error> {
+        let slots = usize::try_from(frames.end.0 - frames.start.0).unwrap_or(usize::MAX);
+        let len = extent.slot_len().checked_mul(slots).ok_or(Error::OutOfMemory)?;
+        if self.bytes.len() < len {
+            let more = len - self.bytes.len();
+            self.bytes.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)?;
+            self.bytes.resize(len, 0);
+        }
+        let offset_bytes = frames.start.offset_bytes(extent.page_size);
+        let found = read(self.bytes.split_at_mut(len).0, offset_bytes)?;
+        let whole = found - found % extent.slot_len();
+        if whole == 0 {
+            return Err(Error::Shrunk { path: path(), frame: frames.start, offset_bytes });
+        }
+        Ok(self.bytes.split_at(whole).0)
+    }
+}
+
+/// Reads whole slots in file order, as many at once as a chunk holds, and by itself.
 pub struct Chunks<'a> {
     file: &'a dyn File,
     extent: Extent,
     next: FrameNo,
     end: FrameNo,
-    chunk: Vec<u8>,
+    buffer: SlotBuffer,
 }
 
 impl<'a> Chunks<'a> {
     /// Reads the whole slots `frames` of `file`, as far as `extent` goes.
-    pub fn new(file: &'a dyn File, extent: Extent, frames: std::ops::Range<FrameNo>) -> Self {
+    pub fn new(file: &'a dyn File, extent: Extent, frames: Range<FrameNo>) -> Self {
         let next = frames.start.max(FrameNo::FIRST);
-        Self { file, extent, next, end: frames.end.min(extent.end()), chunk: Vec::new() }
-    }
-
-    /// The frame that the next chunk begins with.
-    #[must_use]
-    pub fn position(&self) -> FrameNo {
-        self.next
+        let end = frames.end.min(extent.end());
+        Self { file, extent, next, end, buffer: SlotBuffer::default() }
     }
 
     /// The next run of slots and the frame it begins with; `None` behind the last.
@@ -119,75 +159,111 @@ impl<'a> Chunks<'a> {
         if first >= self.end {
             return Ok(None);
         }
-        let page_size = self.extent.page_size;
-        let left = u64::from(self.end.0 - first.0);
-        let slots = left.min((CHUNK_BYTES / page_size.slot_bytes()).max(1));
-        let slot_len = page_size.in_memory() + crate::format::FRAME_HEADER_BYTES;
-        // `slots` times a slot is at most 1 MiB, or one slot.
-        let chunk_len = slot_len * usize::try_from(slots).unwrap_or(1);
-        if self.chunk.len() < chunk_len {
-            let more = chunk_len - self.chunk.len();
-            self.chunk.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)?;
-        }
-        self.chunk.resize(chunk_len, 0);
-        let offset_bytes = first.offset_bytes(page_size);
-        let read = self.file.read_at(&mut self.chunk, offset_bytes)?;
-        let whole = read / slot_len;
-        if whole == 0 {
+        let slots = self.extent.slots_in(CHUNK_BYTES).min(self.end.0 - first.0);
+        let frames = first..FrameNo(first.0 + slots);
+        let read = |buffer: &mut [u8], offset| self.file.read_at(buffer, offset);
+        let path = || self.file.path().display().to_string();
+        let slots = self.buffer.fill(&self.extent, frames, read, path).inspect_err(|_| {
             self.end = first;
-            let path = self.file.path().display().to_string();
-            return Err(Error::Shrunk { path, frame: first, offset_bytes });
-        }
-        self.next = FrameNo(first.0.saturating_add(u32::try_from(whole).unwrap_or(u32::MAX)));
-        Ok(Some((first, self.chunk.split_at(whole * slot_len).0)))
+        })?;
+        let whole = u32::try_from(slots.len() / self.extent.slot_len()).unwrap_or(u32::MAX);
+        self.next = FrameNo(first.0.saturating_add(whole));
+        Ok(Some((first, slots)))
     }
 }
 
-/// Reads slots in file order and maps each, one chunk at a time.
-pub struct Frames<'a, T, M> {
-    chunks: Chunks<'a>,
-    watch: &'a dyn Watch,
-    map: M,
-    mapped: vec::IntoIter<T>,
-    failed: bool,
+/// Maps each of `slots`, whose first is `frame`.
+pub(super) fn map_slots<T>(
+    extent: &Extent,
+    frame: FrameNo,
+    slots: &[u8],
+    map: &impl Fn(FrameNo, &[u8]) -> T,
+    mapped: &mut Vec<T>,
+) -> Result<(), Error> {
+    let slots = slots.chunks_exact(extent.slot_len());
+    mapped.try_reserve(slots.len()).map_err(|_| Error::OutOfMemory)?;
+    mapped.extend((frame.0..).zip(slots).map(|(frame, slot)| map(FrameNo(frame), slot)));
+    Ok(())
 }
 
-impl<'a, T, M: FnMut(FrameNo, &[u8]) -> T> Frames<'a, T, M> {
+/// Who reads and maps the chunks.
+enum Readers<'a, T, M> {
+    /// The caller.
+    Caller(Chunks<'a>, M),
+    /// The caller, and threads beside it.
+    Crew(Crew<T, M>),
+}
+
+/// Reads slots, maps each, and gives what they map to in file order. Where the file can be shared and
+/// is long enough, threads do that chunk by chunk; what comes out is the same.
+pub struct Frames<'a, T, M> {
+    readers: Readers<'a, T, M>,
+    extent: Extent,
+    watch: &'a dyn Watch,
+    mapped: vec::IntoIter<T>,
+    /// Comes behind what was mapped; nothing comes behind it.
+    error: Option<Error>,
+    ended: bool,
+}
+
+impl<'a, T, M> Frames<'a, T, M>
+where
+    T: Send + 'static,
+    M: Fn(FrameNo, &[u8]) -> T + Clone + Send + 'static,
+{
     /// Reads the whole slots `first..end` of `file`; `map` sees each slot's header and image.
     pub fn new(
         file: &'a dyn File,
         extent: Extent,
-        frames: std::ops::Range<FrameNo>,
+        frames: Range<FrameNo>,
         watch: &'a dyn Watch,
         map: M,
     ) -> Self {
-        let chunks = Chunks::new(file, extent, frames);
-        Self { chunks, watch, map, mapped: Vec::new().into_iter(), failed: false }
+        let frames = frames.start.max(FrameNo::FIRST)..frames.end.min(extent.end());
+        let slots = frames.end.0.saturating_sub(frames.start.0);
+        let bytes = u64::from(slots) * extent.page_size.slot_bytes();
+        let crew = file.shared().and_then(|reader| {
+            let threads = reader.spread.threads(bytes);
+            (threads > 1)
+                .then(|| Job { reader, extent, frames: frames.clone() }.hire(threads, &map))
+        });
+        let readers = match crew {
+            Some(crew) => Readers::Crew(crew),
+            None => Readers::Caller(Chunks::new(file, extent, frames), map),
+        };
+        let mapped = Vec::new().into_iter();
+        Self { readers, extent, watch, mapped, error: None, ended: false }
     }
 
     /// Whether there was a chunk to read.
     fn read_chunk(&mut self) -> Result<bool, Error> {
-        let extent = self.chunks.extent;
-        let slot_len = extent.page_size.in_memory() + crate::format::FRAME_HEADER_BYTES;
-        if self.chunks.position() >= self.chunks.end {
-            return Ok(false);
-        }
-        let offset = self.chunks.position().offset_bytes(extent.page_size);
-        if self.watch.scanned(offset, extent.file_bytes).is_break() {
+        let position = match &self.readers {
+            Readers::Caller(chunks, _) => (chunks.next < chunks.end).then_some(chunks.next),
+            Readers::Crew(crew) => crew.position(),
+        };
+        let Some(position) = position else { return Ok(false) };
+        let offset = position.offset_bytes(self.extent.page_size);
+        if self.watch.scanned(offset, self.extent.file_bytes).is_break() {
             return Err(Error::Interrupted);
         }
-        let Some((mut frame, slots)) = self.chunks.read()? else { return Ok(false) };
-        let mut mapped = Vec::with_capacity(slots.len() / slot_len);
-        for slot in slots.chunks_exact(slot_len) {
-            mapped.push((self.map)(frame, slot));
-            frame = frame.next();
+        let mut mapped = Vec::new();
+        match &mut self.readers {
+            Readers::Caller(chunks, map) => {
+                let Some((frame, slots)) = chunks.read()? else { return Ok(false) };
+                map_slots(&self.extent, frame, slots, map, &mut mapped)?;
+            }
+            Readers::Crew(crew) => (mapped, self.error) = crew.take(),
         }
         self.mapped = mapped.into_iter();
         Ok(true)
     }
 }
 
-impl<T, M: FnMut(FrameNo, &[u8]) -> T> Iterator for Frames<'_, T, M> {
+impl<T, M> Iterator for Frames<'_, T, M>
+where
+    T: Send + 'static,
+    M: Fn(FrameNo, &[u8]) -> T + Clone + Send + 'static,
+{
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -195,14 +271,18 @@ impl<T, M: FnMut(FrameNo, &[u8]) -> T> Iterator for Frames<'_, T, M> {
             if let Some(item) = self.mapped.next() {
                 return Some(Ok(item));
             }
-            if self.failed {
+            if self.ended {
                 return None;
             }
-            match self.read_chunk() {
+            let result = match self.error.take() {
+                Some(error) => Err(error),
+                None => self.read_chunk(),
+            };
+            match result {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => {
-                    self.failed = true;
+                    self.ended = true;
                     return Some(Err(error));
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! [`Vfs`] and [`File`] follow `sqlite3_vfs` and `sqlite3_file` so that the engine can run on real
 //! files, in memory, under injected faults, or on SQLite's own VFS. Floors above see only these
-//! traits. No `Sync` bound: a parallel scan opens its own read-only handles.
+//! traits. No `Sync` bound: threads that read a file together share a [`shared::SharedReader`] of it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ pub mod os;
 pub mod overlay;
 pub mod process;
 mod region;
+pub mod shared;
 mod shm;
 
 pub use database_lock::LockLevel;
@@ -227,6 +228,11 @@ pub trait File: std::fmt::Debug {
 
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;
+
+    /// The file as threads may read it; `None` where the caller has to read it alone.
+    fn shared(&self) -> Option<shared::SharedReader> {
+        None
+    }
 
     /// What the handle allows.
     fn access(&self) -> Access {

@@ -16,6 +16,7 @@ use nix::libc;
 use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
 use super::new_file::sync_directory;
+use super::shared::{SharedReader, Spread, read_fully};
 use super::shm::{Shm, ShmFile};
 use super::{
     Access, DeleteShm, Error, Extend, File, LockLevel, OpenMode, REGION_BYTES, Region, Result,
@@ -30,35 +31,18 @@ pub struct OsVfs;
 #[derive(Debug)]
 pub struct OsFile {
     path: Arc<Path>,
-    file: fs::File,
+    file: Arc<fs::File>,
     access: Access,
     locks: HandleLocks,
     /// The name of a file that was created is made durable with its first sync.
     name_is_new: Cell<bool>,
+    /// `None`: whoever holds the handle reads alone.
+    spread: Option<Spread>,
 }
 
 impl Vfs for OsVfs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>> {
-        let failed = |source| Error::new(Verb::Open, path, source);
-        let (file, access) = match (open(path, mode), mode) {
-            (Err(error), OpenMode::CreateElseReadOnly) if error.is_read_only() => {
-                (open(path, OpenMode::ReadOnly)?, Access::ReadOnly)
-            }
-            (file, OpenMode::ReadOnly) => (file?, Access::ReadOnly),
-            (file, _) => (file?, Access::ReadWrite),
-        };
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let created =
-            matches!(mode, OpenMode::Create | OpenMode::CreateElseReadOnly | OpenMode::CreateNew);
-        Ok(Box::new(OsFile {
-            path: path.into(),
-            file,
-            access,
-            locks: HandleLocks::default(),
-            name_is_new: Cell::new(created && access == Access::ReadWrite),
-        }))
+        Ok(Box::new(OsFile::open(path, mode)?))
     }
 
     fn delete(&self, path: &Path, sync: SyncDirectory) -> Result<()> {
@@ -147,6 +131,36 @@ fn give_to_owner_of(file: &fs::File, database: &fs::Metadata) {
 }
 
 impl OsFile {
+    /// Opens `path`.
+    pub(super) fn open(path: &Path, mode: OpenMode) -> Result<Self> {
+        let failed = |source| Error::new(Verb::Open, path, source);
+        let (file, access) = match (open(path, mode), mode) {
+            (Err(error), OpenMode::CreateElseReadOnly) if error.is_read_only() => {
+                (open(path, OpenMode::ReadOnly)?, Access::ReadOnly)
+            }
+            (file, OpenMode::ReadOnly) => (file?, Access::ReadOnly),
+            (file, _) => (file?, Access::ReadWrite),
+        };
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let created =
+            matches!(mode, OpenMode::Create | OpenMode::CreateElseReadOnly | OpenMode::CreateNew);
+        Ok(Self {
+            path: path.into(),
+            file: Arc::new(file),
+            access,
+            locks: HandleLocks::default(),
+            name_is_new: Cell::new(created && access == Access::ReadWrite),
+            spread: None,
+        })
+    }
+
+    /// Lets threads share the handle for long reads.
+    pub(super) fn spread_reads(self, spread: Spread) -> Self {
+        Self { spread: Some(spread), ..self }
+    }
+
     fn failed(&self, verb: Verb) -> impl Fn(io::Error) -> Error {
         move |source| Error::new(verb, Arc::clone(&self.path), source)
     }
@@ -250,16 +264,7 @@ fn page_bytes() -> u64 {
 
 impl File for OsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset + done as u64) {
-                Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed_at(Verb::Read, offset, error)),
-            }
-        }
-        Ok(done)
+        read_fully(&self.file, &self.path, buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
@@ -289,11 +294,11 @@ impl File for OsFile {
     }
 
     fn lock(&self, level: LockLevel) -> Result<Locked> {
-        self.locks.raise(&self.file, level).map_err(self.failed(Verb::Lock))
+        self.locks.raise(self.file.as_ref(), level).map_err(self.failed(Verb::Lock))
     }
 
     fn unlock(&self, level: LockLevel) -> Result<()> {
-        self.locks.lower(&self.file, level).map_err(self.failed(Verb::Lock))
+        self.locks.lower(self.file.as_ref(), level).map_err(self.failed(Verb::Lock))
     }
 
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>> {
@@ -336,6 +341,11 @@ impl File for OsFile {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn shared(&self) -> Option<SharedReader> {
+        let (file, path) = (Arc::clone(&self.file), Arc::clone(&self.path));
+        self.spread.map(|spread| SharedReader { file, path, spread })
     }
 }
 

@@ -28,3 +28,4 @@ mod replay;
 mod stamps;
 mod structure;
 mod support;
+mod threads;

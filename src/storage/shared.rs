@@ -1,0 +1,132 @@
+//! Reading one file from several threads: what they share of it, and how the work is cut.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::os::{OsFile, OsVfs};
+use super::{Error, File, OpenMode, Result, SyncDirectory, Verb, Vfs};
+
+/// How a long read of a file is spread over threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// Threads that read, the caller's among them; `None` is what the machine has, up to
+    /// [`Spread::MOST_THREADS`].
+    pub threads: Option<NonZeroUsize>,
+    /// Bytes that a thread reads at a time.
+    pub chunk_bytes: u64,
+    /// What is shorter is read by the caller alone: threads would cost more than they gain.
+    pub from_bytes: u64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { threads: None, chunk_bytes: 1 << 20, from_bytes: 16 << 20 }
+    }
+}
+
+impl Spread {
+    /// More threads than these wait for the memory and not for each other.
+    pub const MOST_THREADS: usize = 8;
+
+    /// Threads for a read of `bytes` bytes.
+    #[must_use]
+    pub fn threads(&self, bytes: u64) -> usize {
+        if bytes < self.from_bytes {
+            return 1;
+        }
+        let machine = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.map_or_else(|| machine().min(Self::MOST_THREADS), NonZeroUsize::get)
+    }
+}
+
+/// An open file as threads share it. It holds no lock of its own, and the file stays open as long as
+/// it lives.
+#[derive(Clone, Debug)]
+pub struct SharedReader {
+    pub(super) file: Arc<fs::File>,
+    pub(super) path: Arc<Path>,
+    /// How its readers divide their work.
+    pub spread: Spread,
+}
+
+impl SharedReader {
+    /// As [`File::read_at`].
+    ///
+    /// # Errors
+    /// When the system reports one; the end of the file is not an error.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        read_fully(&self.file, &self.path, buffer, offset)
+    }
+
+    /// The path it was opened under, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Reads until `buffer` is full or the file ends.
+pub(super) fn read_fully(
+    file: &fs::File,
+    path: &Arc<Path>,
+    buffer: &mut [u8],
+    offset: u64,
+) -> Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::at(Verb::Read, Arc::clone(path), offset, error)),
+        }
+    }
+    Ok(done)
+}
+
+/// The file system of the machine, with files whose long reads are spread over threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadedVfs {
+    /// How.
+    pub spread: Spread,
+}
+
+impl Vfs for ThreadedVfs {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>> {
+        Ok(Box::new(OsFile::open(path, mode)?.spread_reads(self.spread)))
+    }
+
+    fn delete(&self, path: &Path, sync: SyncDirectory) -> Result<()> {
+        OsVfs.delete(path, sync)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        OsVfs.rename(from, to)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool> {
+        OsVfs.exists(path)
+    }
+
+    fn full_path(&self, path: &Path) -> Result<PathBuf> {
+        OsVfs.full_path(path)
+    }
+
+    fn randomness(&self, buffer: &mut [u8]) -> Result<()> {
+        OsVfs.randomness(buffer)
+    }
+
+    fn sleep(&self, duration: Duration) {
+        OsVfs.sleep(duration);
+    }
+
+    fn now(&self) -> Duration {
+        OsVfs.now()
+    }
+}

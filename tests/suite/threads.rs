@@ -1,0 +1,172 @@
+//! Threads change nothing: a log that is read by several of them, in chunks of a few frames, gives the
+//! same examination and the same slots as one that is read by the caller alone.
+
+use std::cell::Cell;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use fastrand::Rng;
+use walsmith::analysis::examine;
+use walsmith::analysis::state::StateFold;
+use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
+use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
+use walsmith::storage::os::OsVfs;
+use walsmith::storage::shared::{Spread, ThreadedVfs};
+use walsmith::storage::{File, OpenMode, Vfs};
+
+use crate::mutate;
+use crate::support::{names, read};
+
+/// Threads that take `slots` slots of `slot_bytes` bytes at a time, whatever the size of the log.
+fn threaded(threads: usize, slots: u64, slot_bytes: u64) -> ThreadedVfs {
+    let chunk_bytes = slots * slot_bytes;
+    ThreadedVfs {
+        spread: Spread { threads: NonZeroUsize::new(threads), chunk_bytes, from_bytes: 0 },
+    }
+}
+
+fn slot_bytes(wal: &[u8]) -> u64 {
+    let header = wal.first_chunk::<WAL_HEADER_BYTES>().map(WalHeader::decode);
+    header.and_then(|header| header.page_size()).map_or(1048, PageSize::slot_bytes)
+}
+
+/// Everything that the analysis tells of a log.
+fn told(vfs: &dyn Vfs, path: &Path) -> String {
+    let file = vfs.open(path, OpenMode::ReadOnly).unwrap();
+    let examination = examine(file.as_ref(), &Nobody);
+    let slots = examination.as_ref().ok().and_then(|examination| {
+        let shape = examination.shape?;
+        let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
+        let facts = shape.facts(file.as_ref(), FrameNo::FIRST..shape.extent.end(), &Nobody);
+        let mut slots: Vec<_> = facts.filter_map(|facts| fold.push(facts.unwrap())).collect();
+        slots.extend(fold.finish());
+        Some(slots)
+    });
+    format!("{examination:?} {slots:?}")
+}
+
+fn same(path: &Path, wal: &[u8], case: &str) {
+    fs::write(path, wal).unwrap();
+    let alone = told(&OsVfs, path);
+    for (threads, slots) in [(2, 1), (3, 4)] {
+        let together = told(&threaded(threads, slots, slot_bytes(wal)), path);
+        assert_eq!(together, alone, "{case}, {threads} threads, {slots} slots a chunk");
+    }
+}
+
+#[test]
+fn fixtures_and_damaged_fixtures_read_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db-wal");
+    let seed = 6;
+    for name in names() {
+        let (_, wal) = read(&name);
+        same(&path, &wal, &name);
+        for &(kind, mutator) in mutate::ALL {
+            let mut damaged = wal.clone();
+            mutator(&mut damaged, &mut Rng::with_seed(seed));
+            same(&path, &damaged, &format!("{name}, {kind}, seed {seed}"));
+        }
+    }
+}
+
+#[test]
+fn damage_at_every_chunk_border_reads_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db-wal");
+    for name in ["page-512", "savepoint", "reused"] {
+        let (_, wal) = read(name);
+        let slot = usize::try_from(slot_bytes(&wal)).unwrap();
+        // With chunks of one slot every frame is at a border; with four, every fourth.
+        for start in (WAL_HEADER_BYTES..wal.len() - slot).step_by(slot) {
+            for (at, what) in
+                [(1, "page"), (9, "salt"), (17, "sum"), (24, "first"), (slot - 1, "last")]
+            {
+                let mut damaged = wal.clone();
+                damaged[start + at] ^= 0x41;
+                same(&path, &damaged, &format!("{name}, slot at {start}, {what}"));
+            }
+            let mut blank = wal.clone();
+            blank[start..start + slot].fill(0);
+            same(&path, &blank, &format!("{name}, slot at {start}, blank"));
+            same(&path, &wal[..start + 30], &format!("{name}, slot at {start}, cut"));
+        }
+    }
+}
+
+/// A log of `slots` blank slots of 512-byte pages, and its extent.
+fn blank(path: &Path, slots: u64) -> Extent {
+    let bytes = 32 + slots * 536;
+    fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    Extent::of(bytes, PageSize::ALL[0]).unwrap()
+}
+
+fn numbers(file: &dyn File, extent: Extent, watch: &dyn Watch) -> Vec<Result<u32, Error>> {
+    Frames::new(file, extent, FrameNo(1)..extent.end(), watch, |frame, _| frame.0).collect()
+}
+
+#[test]
+fn a_log_that_is_cut_meanwhile_gives_what_is_left_and_then_the_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db-wal");
+    let extent = blank(&path, 1000);
+    fs::File::options().write(true).open(&path).unwrap().set_len(32 + 536 * 777 + 9).unwrap();
+    for vfs in [&OsVfs as &dyn Vfs, &threaded(3, 10, 536), &threaded(8, 7, 536)] {
+        let file = vfs.open(&path, OpenMode::ReadOnly).unwrap();
+        let mut seen = numbers(file.as_ref(), extent, &Nobody);
+        let error = seen.pop().unwrap();
+        assert!(matches!(error, Err(Error::Shrunk { frame: FrameNo(778), .. })), "{error:?}");
+        let seen: Vec<u32> = seen.into_iter().map(Result::unwrap).collect();
+        assert_eq!(seen, (1..=777).collect::<Vec<_>>());
+    }
+}
+
+/// Stops after some looks, each of which must be further than the one before.
+struct Impatient {
+    looks: Cell<u32>,
+    at: Cell<u64>,
+}
+
+impl Watch for Impatient {
+    fn scanned(&self, done_bytes: u64, total_bytes: u64) -> ControlFlow<()> {
+        assert!(self.at.replace(done_bytes) < done_bytes && done_bytes < total_bytes);
+        self.looks.set(self.looks.get() - 1);
+        if self.looks.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn an_interrupt_stops_a_crew_between_chunks_and_progress_only_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db-wal");
+    let extent = blank(&path, 1000);
+    let file = threaded(3, 10, 536).open(&path, OpenMode::ReadOnly).unwrap();
+    for looks in [1, 2, 50] {
+        let watch = Impatient { looks: Cell::new(looks), at: Cell::new(0) };
+        let seen = numbers(file.as_ref(), extent, &watch);
+        assert_eq!(seen.len(), 10 * (looks as usize - 1) + 1);
+        assert!(matches!(seen.last(), Some(Err(Error::Interrupted))));
+    }
+}
+
+#[test]
+fn a_panic_in_a_thread_reaches_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db-wal");
+    let extent = blank(&path, 1000);
+    let file = threaded(4, 5, 536).open(&path, OpenMode::ReadOnly).unwrap();
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let map = |frame: FrameNo, _: &[u8]| assert!(frame.0 < 500);
+        Frames::new(file.as_ref(), extent, FrameNo(1)..extent.end(), &Nobody, map).count()
+    }));
+    assert!(caught.is_err());
+}
+
+#[test]
+fn threads_are_for_long_logs() {
+    let spread = Spread { threads: NonZeroUsize::new(4), ..Spread::default() };
+    assert_eq!((spread.threads((16 << 20) - 1), spread.threads(16 << 20)), (1, 4));
+    assert!((1..=Spread::MOST_THREADS).contains(&Spread::default().threads(u64::MAX)));
+}
