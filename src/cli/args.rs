@@ -1,5 +1,7 @@
 //! The clap tree.
 
+use std::num::NonZeroUsize;
+
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -61,6 +63,9 @@ pub struct Global {
     /// Show no progress bar
     #[arg(long, global = true, help_heading = "Output options")]
     pub no_progress: bool,
+    /// Threads that read a long log; all that the machine has, up to 8, where this is not given
+    #[arg(long, global = true, value_name = "N", help_heading = "Scan options")]
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// When to use colours.

@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser};
 use crate::commands::failure::{describe, is_closed_pipe};
 use crate::commands::{Context, Exit};
 use crate::output::{Format, Output, Paint, Tone, write_error};
-use crate::storage::os::OsVfs;
+use crate::storage::shared::{Spread, ThreadedVfs};
 
 pub use args::{Cli, ColorChoice, Command};
 use progress::Progress;
@@ -44,8 +44,9 @@ fn dispatch(cli: &Cli) -> Exit {
     let mut buffered = BufWriter::new(stdout.lock());
     let format = if cli.global.json { Format::Json } else { cli.global.format };
     let progress = Progress::new(cli.global.no_progress || cli.global.quiet);
+    let spread = Spread { threads: cli.global.threads, ..Spread::default() };
     let mut context = Context {
-        vfs: &OsVfs,
+        vfs: &ThreadedVfs { spread },
         watch: &progress,
         output: Output {
             to: &mut buffered,
