@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, PageKind, Pgno};
-use crate::output::{Column, RowStream, Side};
+use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
 use crate::scan::{FrameFacts, Frames};
 use crate::storage::File;
 
@@ -214,7 +214,7 @@ impl FrameList {
         }
         if shape.extent.trailing_bytes > 0 && self.wants_partial() {
             let row = FrameRow::partial(shape);
-            stream.row(&row, |row| self.cells(row))?;
+            stream.row(&row, |row, to| self.cells(row, to))?;
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl FrameList {
         }
         if self.wants(slot) {
             let row = FrameRow { crc32, ..FrameRow::of(slot, shape) };
-            stream.row(&row, |row| self.cells(row))?;
+            stream.row(&row, |row, to| self.cells(row, to))?;
         }
         let frame = slot.judged.facts.frame.0;
         let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
@@ -284,27 +284,23 @@ impl FrameList {
         columns
     }
 
-    fn cells(&self, row: &FrameRow) -> Vec<String> {
-        let number = |field: Option<u32>| field.map_or("-".to_owned(), |n| n.to_string());
-        let hex = |field: Option<u32>| field.map_or("-".to_owned(), |n| format!("{n:08x}"));
-        let mut cells = vec![
-            row.frame.to_string(),
-            row.offset_bytes.to_string(),
-            number(row.page.map(|page| page.0)),
-            number(row.txn),
-            row.commit_size_pages.map_or(String::new(), |pages| pages.to_string()),
-            row.state.word().to_owned(),
-            number(row.generation),
-            row.page_kind.map_or("-", PageKind::word).to_owned(),
-        ];
+    fn cells(&self, row: &FrameRow, to: &mut Cells) {
+        let number = |field: Option<u32>| field.map(u64::from);
+        to.number(u64::from(row.frame.0), "-");
+        to.number(row.offset_bytes, "-");
+        to.number(number(row.page.map(|page| page.0)), "-");
+        to.number(number(row.txn), "-");
+        to.number(number(row.commit_size_pages), "");
+        to.text(row.state.word());
+        to.number(number(row.generation), "-");
+        to.text(row.page_kind.map_or("-", PageKind::word));
         if self.wide {
-            cells.push(format!("{} {}", hex(row.salt1), hex(row.salt2)));
-            cells.push(format!("{} {}", hex(row.checksum1), hex(row.checksum2)));
+            to.words([row.salt1, row.salt2]);
+            to.words([row.checksum1, row.checksum2]);
         }
         if self.digest {
-            cells.push(hex(row.crc32));
+            to.words([row.crc32]);
         }
-        cells
     }
 }
 
@@ -319,6 +315,27 @@ pub(super) fn exit_of(examination: &Examination) -> Exit {
         | Verdict::UncommittedTail
         | Verdict::Empty
         | Verdict::Clean => Exit::Done,
+    }
+}
+
+impl Row for FrameRow {
+    fn fields(&self, to: &mut Fields<'_>) {
+        let number = |field: Option<u32>| field.map(u64::from);
+        to.number("frame", u64::from(self.frame.0));
+        to.number("offset_bytes", self.offset_bytes);
+        to.number("page", number(self.page.map(|page| page.0)));
+        to.number("commit_size_pages", number(self.commit_size_pages));
+        to.number("txn", number(self.txn));
+        to.word("state", self.state.word());
+        to.number("generation", number(self.generation));
+        to.word("page_kind", self.page_kind.map(PageKind::word));
+        to.number("salt1", number(self.salt1));
+        to.number("salt2", number(self.salt2));
+        to.number("checksum1", number(self.checksum1));
+        to.number("checksum2", number(self.checksum2));
+        if let Some(crc32) = self.crc32 {
+            to.number("crc32", u64::from(crc32));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::analysis::transactions::{Transaction, TransactionFold};
 use crate::format::FrameNo;
-use crate::output::{Column, RowStream, Side};
+use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
 
 use super::Context;
 use super::failure::{Exit, Failure};
@@ -83,13 +83,22 @@ impl TxnList {
     }
 }
 
-fn cells(row: &Transaction) -> Vec<String> {
-    vec![
-        row.txn.to_string(),
-        row.first_frame.to_string(),
-        row.last_frame.to_string(),
-        row.frames.to_string(),
-        row.distinct_pages.to_string(),
-        row.db_size_pages.to_string(),
-    ]
+fn cells(row: &Transaction, to: &mut Cells) {
+    to.number(u64::from(row.txn), "-");
+    to.number(u64::from(row.first_frame.0), "-");
+    to.number(u64::from(row.last_frame.0), "-");
+    to.number(u64::from(row.frames), "-");
+    to.number(row.distinct_pages as u64, "-");
+    to.number(u64::from(row.db_size_pages), "-");
+}
+
+impl Row for Transaction {
+    fn fields(&self, to: &mut Fields<'_>) {
+        to.number("txn", u64::from(self.txn));
+        to.number("first_frame", u64::from(self.first_frame.0));
+        to.number("last_frame", u64::from(self.last_frame.0));
+        to.number("frames", u64::from(self.frames));
+        to.number("distinct_pages", self.distinct_pages as u64);
+        to.number("db_size_pages", u64::from(self.db_size_pages));
+    }
 }

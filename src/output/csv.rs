@@ -24,7 +24,7 @@ pub(super) fn write(to: &mut dyn Write, rows: &[Value]) -> io::Result<()> {
 }
 
 /// A value as CSV text: null is empty, strings are plain, lists are JSON.
-pub(super) fn cell(value: Option<&Value>) -> String {
+fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -35,7 +35,7 @@ pub(super) fn cell(value: Option<&Value>) -> String {
 }
 
 /// Top-level keys of an object, nested objects as `outer.inner`.
-pub(super) fn flatten(row: &Value) -> Map<String, Value> {
+fn flatten(row: &Value) -> Map<String, Value> {
     let mut flat = Map::new();
     add(&mut flat, "", row);
     flat

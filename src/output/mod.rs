@@ -3,12 +3,14 @@
 //! A command hands over typed rows; every format is derived from the same struct.
 
 mod csv;
+mod fields;
 pub mod hexdump;
 pub mod quantity;
 mod report;
 mod rows;
 mod table;
 
+pub use fields::{Cells, Fields, Row};
 pub use report::{Error, ErrorReport, Report, write_error, write_report};
 pub use rows::{Column, RowStream, Side};
 pub use table::{key_values, table};

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use serde::Serialize;
-use serde_json::Value;
+use super::fields::{Cells, Fields, Row, Style};
+use super::{Error, ErrorReport, Format, Output};
 
-use super::{Error, ErrorReport, Format, Output, csv};
+/// Bytes of rows that are collected before they go to the destination.
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// On which side a column is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,19 @@ pub struct Column {
     pub side: Side,
 }
 
-/// An open stream of rows.
+impl Column {
+    /// Characters between the spaces around a cell.
+    pub(super) fn width(&self) -> usize {
+        self.width_chars.max(self.head.len())
+    }
+}
+
+/// An open stream of rows. What is still collected goes out when it is closed or dropped.
 pub struct RowStream<'o, 'a> {
     output: &'o mut Output<'a>,
     columns: Vec<Column>,
     rows: u64,
+    lines: Vec<u8>,
 }
 
 impl<'o, 'a> RowStream<'o, 'a> {
@@ -55,49 +64,59 @@ impl<'o, 'a> RowStream<'o, 'a> {
             }
             Format::Table => {
                 rule(output.to, &columns, '─')?;
-                let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
-                line(output.to, &columns, &heads)?;
+                let mut heads = Vec::new();
+                Cells::write(&columns, &mut heads, |cells| {
+                    columns.iter().for_each(|column| cells.text(column.head));
+                });
+                output.to.write_all(&heads)?;
                 rule(output.to, &columns, '═')?;
             }
             Format::Jsonl | Format::Csv => {}
         }
-        Ok(Self { output, columns, rows: 0 })
+        Ok(Self { output, columns, rows: 0, lines: Vec::new() })
     }
 
-    /// Writes a row: `row` for programs, `cells` for the table.
+    /// Writes a row: its fields for programs, `cells` for the table.
     ///
     /// # Errors
-    /// When the destination fails or a value cannot be encoded.
-    pub fn row<R: Serialize>(
+    /// When the destination fails.
+    pub fn row<R: Row>(
         &mut self,
         row: &R,
-        cells: impl FnOnce(&R) -> Vec<String>,
+        cells: impl FnOnce(&R, &mut Cells),
     ) -> Result<(), Error> {
         let first = self.rows == 0;
         self.rows += 1;
-        let to = &mut *self.output.to;
+        let lines = &mut self.lines;
         match self.output.format {
-            Format::Table => line(to, &self.columns, &cells(row))?,
+            Format::Table => Cells::write(&self.columns, lines, |to| cells(row, to)),
             Format::Json => {
-                to.write_all(if first { b"\n" } else { b",\n" })?;
-                serde_json::to_writer(to, row)?;
+                lines.extend_from_slice(if first { b"\n" } else { b",\n" });
+                Fields::write(row, Style::Json, lines);
             }
             Format::Jsonl => {
-                serde_json::to_writer(&mut *to, row)?;
-                to.write_all(b"\n")?;
+                Fields::write(row, Style::Json, lines);
+                lines.push(b'\n');
             }
             Format::Csv => {
-                let flat = csv::flatten(&serde_json::to_value(row)?);
-                let mut writer = ::csv::Writer::from_writer(to);
                 if first {
-                    writer.write_record(flat.keys()).map_err(std::io::Error::from)?;
+                    Fields::write(row, Style::CsvHead, lines);
+                    lines.push(b'\n');
                 }
-                let cells = flat.values().map(|value: &Value| csv::cell(Some(value)));
-                writer.write_record(cells).map_err(std::io::Error::from)?;
-                writer.flush()?;
+                Fields::write(row, Style::CsvRow, lines);
+                lines.push(b'\n');
             }
         }
+        if self.lines.len() >= BUFFER_BYTES {
+            self.write_lines()?;
+        }
         Ok(())
+    }
+
+    fn write_lines(&mut self) -> Result<(), Error> {
+        let written = self.output.to.write_all(&self.lines);
+        self.lines.clear();
+        Ok(written?)
     }
 
     /// Rows written so far.
@@ -110,7 +129,8 @@ impl<'o, 'a> RowStream<'o, 'a> {
     ///
     /// # Errors
     /// When the destination fails.
-    pub fn close(self, error: Option<&ErrorReport>) -> Result<(), Error> {
+    pub fn close(mut self, error: Option<&ErrorReport>) -> Result<(), Error> {
+        self.write_lines()?;
         let to = &mut *self.output.to;
         match self.output.format {
             Format::Json => {
@@ -128,22 +148,14 @@ impl<'o, 'a> RowStream<'o, 'a> {
     }
 }
 
-fn rule(to: &mut dyn Write, columns: &[Column], dash: char) -> std::io::Result<()> {
-    let width: usize =
-        columns.iter().map(|column| column.width_chars.max(column.head.len()) + 2).sum();
-    writeln!(to, "{}", dash.to_string().repeat(width))
+impl Drop for RowStream<'_, '_> {
+    fn drop(&mut self) {
+        // Only a stream that was left without a close still has lines, and its error is told already.
+        let _ = self.write_lines();
+    }
 }
 
-fn line<S: AsRef<str>>(to: &mut dyn Write, columns: &[Column], cells: &[S]) -> std::io::Result<()> {
-    let mut text = String::new();
-    for (column, cell) in columns.iter().zip(cells) {
-        let width = column.width_chars.max(column.head.len());
-        text.push(' ');
-        match column.side {
-            Side::Left => text.push_str(&format!("{:<width$}", cell.as_ref())),
-            Side::Right => text.push_str(&format!("{:>width$}", cell.as_ref())),
-        }
-        text.push(' ');
-    }
-    writeln!(to, "{}", text.trim_end())
+fn rule(to: &mut dyn Write, columns: &[Column], dash: char) -> std::io::Result<()> {
+    let width: usize = columns.iter().map(|column| column.width() + 2).sum();
+    writeln!(to, "{}", dash.to_string().repeat(width))
 }

@@ -24,6 +24,7 @@ mod pairing;
 mod race;
 mod repair;
 mod replay;
+mod rows;
 #[path = "../stamps/mod.rs"]
 mod stamps;
 mod structure;

@@ -1,0 +1,193 @@
+//! The fields and cells of one row, written without a detour through strings.
+
+use super::{Column, Side};
+
+/// A row of a stream.
+pub trait Row {
+    /// Hands over every field in the order of the schema: JSON, JSON lines and CSV are made of them.
+    fn fields(&self, to: &mut Fields<'_>);
+}
+
+/// What fields are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A JSON object.
+    Json,
+    /// The names of a CSV file.
+    CsvHead,
+    /// The values of a CSV file.
+    CsvRow,
+}
+
+/// Takes the fields of one row.
+pub struct Fields<'l> {
+    line: &'l mut Vec<u8>,
+    style: Style,
+    first: bool,
+}
+
+impl<'l> Fields<'l> {
+    /// Writes `row` to `line`, without the end of the line.
+    pub(super) fn write(row: &impl Row, style: Style, line: &'l mut Vec<u8>) {
+        let mut fields = Self { line, style, first: true };
+        if style == Style::Json {
+            fields.line.push(b'{');
+        }
+        row.fields(&mut fields);
+        if style == Style::Json {
+            fields.line.push(b'}');
+        }
+    }
+
+    /// A number.
+    pub fn number(&mut self, name: &'static str, value: impl Into<Option<u64>>) {
+        self.begin(name);
+        match (self.style, value.into()) {
+            (Style::Json | Style::CsvRow, Some(number)) => push_number(self.line, number),
+            (Style::Json, None) => self.line.extend_from_slice(b"null"),
+            (Style::CsvRow, None) | (Style::CsvHead, _) => {}
+        }
+    }
+
+    /// A word that needs no quotes in CSV and no escapes in JSON.
+    pub fn word(&mut self, name: &'static str, value: impl Into<Option<&'static str>>) {
+        self.begin(name);
+        match (self.style, value.into()) {
+            (Style::Json, Some(word)) => {
+                self.line.push(b'"');
+                self.line.extend_from_slice(word.as_bytes());
+                self.line.push(b'"');
+            }
+            (Style::CsvRow, Some(word)) => self.line.extend_from_slice(word.as_bytes()),
+            (Style::Json, None) => self.line.extend_from_slice(b"null"),
+            (Style::CsvRow, None) | (Style::CsvHead, _) => {}
+        }
+    }
+
+    /// What stands before a value, and the name where that is all.
+    fn begin(&mut self, name: &'static str) {
+        if !self.first {
+            self.line.push(b',');
+        }
+        self.first = false;
+        match self.style {
+            Style::Json => {
+                self.line.push(b'"');
+                self.line.extend_from_slice(name.as_bytes());
+                self.line.extend_from_slice(b"\":");
+            }
+            Style::CsvHead => self.line.extend_from_slice(name.as_bytes()),
+            Style::CsvRow => {}
+        }
+    }
+}
+
+/// Takes the cells of one line of a table, column by column.
+pub struct Cells<'l> {
+    line: &'l mut Vec<u8>,
+    columns: std::slice::Iter<'l, Column>,
+}
+
+impl<'l> Cells<'l> {
+    /// Writes the cells that `row` puts to `line`: padded, without spaces at the end.
+    pub(super) fn write(
+        columns: &'l [Column],
+        line: &'l mut Vec<u8>,
+        row: impl FnOnce(&mut Cells),
+    ) {
+        let start = line.len();
+        let mut cells = Cells { line, columns: columns.iter() };
+        row(&mut cells);
+        while cells.line.len() > start && cells.line.last() == Some(&b' ') {
+            cells.line.pop();
+        }
+        cells.line.push(b'\n');
+    }
+
+    /// A cell of ASCII text.
+    pub fn text(&mut self, text: &str) {
+        self.cell(text.len(), |line| line.extend_from_slice(text.as_bytes()));
+    }
+
+    /// A number; `missing` where there is none.
+    pub fn number(&mut self, value: impl Into<Option<u64>>, missing: &str) {
+        match value.into() {
+            Some(number) => self.text(itoa::Buffer::new().format(number)),
+            None => self.text(missing),
+        }
+    }
+
+    /// Words of eight hexadecimal digits with a space between them; `-` for one that is missing.
+    pub fn words<const N: usize>(&mut self, words: [Option<u32>; N]) {
+        let widths = words.iter().map(|word| if word.is_some() { 8 } else { 1 });
+        self.cell(widths.sum::<usize>() + N.saturating_sub(1), |line| {
+            for (index, word) in words.into_iter().enumerate() {
+                if index > 0 {
+                    line.push(b' ');
+                }
+                match word {
+                    Some(word) => line.extend_from_slice(&hex(word)),
+                    None => line.push(b'-'),
+                }
+            }
+        });
+    }
+
+    /// A cell of `width` characters, which `write` writes.
+    fn cell(&mut self, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(column) = self.columns.next() else { return };
+        let padding = column.width().saturating_sub(width);
+        let (before, behind) = match column.side {
+            Side::Left => (0, padding),
+            Side::Right => (padding, 0),
+        };
+        self.spaces(1 + before);
+        write(self.line);
+        self.spaces(behind + 1);
+    }
+
+    fn spaces(&mut self, count: usize) {
+        self.line.resize(self.line.len() + count, b' ');
+    }
+}
+
+fn push_number(line: &mut Vec<u8>, number: u64) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Eight digits.
+fn hex(word: u32) -> [u8; 8] {
+    let mut digits = [0; 8];
+    let mut rest = word;
+    for digit in digits.iter_mut().rev() {
+        let [value, ..] = (rest & 15).to_le_bytes();
+        *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        rest >>= 4;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_have_eight_digits() {
+        for word in [0, 9, 10, 0x0012_abcd, u32::MAX, 0x8000_0000] {
+            assert_eq!(hex(word).as_slice(), format!("{word:08x}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_line_is_padded_between_its_cells_and_not_behind_them() {
+        let columns = [("n", Side::Right), ("word", Side::Left), ("last", Side::Left)]
+            .map(|(head, side)| Column { head, width_chars: 3, side });
+        let mut line = Vec::new();
+        Cells::write(&columns, &mut line, |cells| {
+            cells.number(12, "-");
+            cells.number(None, "-");
+            cells.words([Some(255), None]);
+        });
+        assert_eq!(line, b"  12  -     000000ff -\n");
+    }
+}
