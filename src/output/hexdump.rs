@@ -51,34 +51,46 @@ fn part(
     let content = bytes.get(range.start..range.end.min(bytes.len())).unwrap_or_default();
     let mut before: Option<&[u8]> = None;
     let mut equal = 0;
+    let mut lines = Vec::with_capacity(content.len() * 5);
     for (index, line) in content.chunks(LINE_BYTES).enumerate() {
         equal = if before == Some(line) { equal + 1 } else { 0 };
         before = Some(line);
         if equal == SHOWN_EQUAL_LINES {
-            writeln!(to, "  *")?;
+            lines.extend_from_slice(b"  *\n");
         }
         if equal < SHOWN_EQUAL_LINES {
-            let offset = range.start + index * LINE_BYTES;
-            writeln!(to, "  {offset:05x}  {:<48} |{}|", hex(line), ascii(line))?;
+            push_line(&mut lines, range.start + index * LINE_BYTES, line);
         }
     }
-    Ok(())
+    to.write_all(&lines)
 }
 
-fn hex(line: &[u8]) -> String {
-    let mut text = String::with_capacity(3 * line.len() + 1);
-    for (index, byte) in line.iter().enumerate() {
+/// Offset, bytes in hex with a gap in the middle, and in ASCII.
+fn push_line(to: &mut Vec<u8>, offset: usize, line: &[u8]) {
+    to.extend_from_slice(b"  ");
+    let digits = (usize::BITS - offset.leading_zeros()).div_ceil(4).max(5);
+    (0..digits).rev().for_each(|digit| to.push(hex_digit(offset >> (4 * digit))));
+    to.extend_from_slice(b"  ");
+    for index in 0..LINE_BYTES {
         if index == LINE_BYTES / 2 {
-            text.push(' ');
+            to.push(b' ');
         }
-        text.push_str(&format!("{byte:02x} "));
+        match line.get(index) {
+            Some(&byte) => {
+                to.extend_from_slice(&[hex_digit(usize::from(byte >> 4)), hex_digit(byte.into())]);
+            }
+            None => to.extend_from_slice(b"  "),
+        }
+        to.push(b' ');
     }
-    text.trim_end().to_owned()
+    to.push(b'|');
+    to.extend(line.iter().map(|&byte| if (0x20..0x7f).contains(&byte) { byte } else { b'.' }));
+    to.extend_from_slice(b"|\n");
 }
 
-fn ascii(line: &[u8]) -> String {
-    let shown = |&byte: &u8| if (0x20..0x7f).contains(&byte) { char::from(byte) } else { '.' };
-    line.iter().map(shown).collect()
+/// The digit for the low four bits of `value`.
+fn hex_digit(value: usize) -> u8 {
+    b"0123456789abcdef".get(value & 15).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
