@@ -1,18 +1,21 @@
 //! The verdict of a log.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::format::{
-    FRAME_HEADER_BYTES, FrameHeader, PageSize, Salts, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
+    FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Salts, WAL_HEADER_BYTES, WalHeader,
+    WalHeaderFault,
 };
-use crate::scan::{self, Watch};
+use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::{self, File};
 
 use super::cure::{Cures, Search};
 use super::forecast::{self, Forecast};
 use super::guess;
+use super::known::KnownFrames;
 use super::link::{Linker, Seed};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::tail::{Break, Tail, TailFold};
@@ -115,6 +118,8 @@ pub struct Examination {
     pub damaged: Vec<DamagedFrame>,
     /// What SQLite will drop.
     pub lost: Option<Lost>,
+    /// Frames of the prefix, as far as they were to be kept.
+    pub known: KnownFrames,
 }
 
 impl Examination {
@@ -122,6 +127,21 @@ impl Examination {
     #[must_use]
     pub fn page_size(&self) -> Option<PageSize> {
         self.shape.map(|shape| shape.page_size())
+    }
+
+    /// The facts of the slots `frames` of the examined log, in file order; none where its shape is
+    /// not known. What the examination has kept is not read again.
+    pub fn facts<'a>(
+        &'a self,
+        file: &'a dyn File,
+        frames: Range<FrameNo>,
+        watch: &'a dyn Watch,
+    ) -> impl Iterator<Item = Result<FrameFacts, scan::Error>> {
+        self.shape.into_iter().flat_map(move |shape| {
+            let border = self.known.end().clamp(frames.start, frames.end.max(frames.start));
+            let known = self.known.facts(shape, frames.start, border).map(Ok);
+            known.chain(shape.facts(file, border..frames.end, watch))
+        })
     }
 }
 
@@ -144,6 +164,19 @@ pub fn examine_beside(
     database: Option<&dyn File>,
     watch: &dyn Watch,
 ) -> Result<Examination, Error> {
+    examine_keeping(KnownFrames::default(), file, database, watch)
+}
+
+/// As [`examine_beside`], and keeps frames of the prefix in `known`, which is empty.
+///
+/// # Errors
+/// As [`examine_beside`].
+pub fn examine_keeping(
+    mut known: KnownFrames,
+    file: &dyn File,
+    database: Option<&dyn File>,
+    watch: &dyn Watch,
+) -> Result<Examination, Error> {
     let file_bytes = file.size()?;
     let mut bytes = [0; WAL_HEADER_BYTES];
     let read = file.read_at(&mut bytes, 0)?;
@@ -160,8 +193,11 @@ pub fn examine_beside(
         page_size_bytes: parsed.page_size_bytes,
     })?;
     let mut fold = PrefixFold::new(&shape);
-    for facts in shape.facts(file, crate::format::FrameNo::FIRST..shape.extent.end(), watch) {
-        fold.push(&facts?);
+    for facts in shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
+        let facts = facts?;
+        if fold.push(&facts) {
+            known.push(&facts);
+        }
     }
     let prefix = fold.finish(&shape);
     let tail = cured_tail(file, database, &shape, &prefix, watch)?;
@@ -179,6 +215,7 @@ pub fn examine_beside(
         tail,
         damaged,
         lost,
+        known,
     })
 }
 
@@ -216,6 +253,7 @@ fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
         tail: TailFold::new(&prefix, salts, Cures::default()).finish(None),
         damaged: Vec::new(),
         lost: None,
+        known: KnownFrames::default(),
     }
 }
 
@@ -249,6 +287,7 @@ fn bad_header(
         tail,
         damaged: forecast.damaged,
         lost: forecast.lost,
+        known: KnownFrames::default(),
     })
 }
 

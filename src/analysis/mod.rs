@@ -12,6 +12,7 @@ mod examine;
 mod forecast;
 mod guess;
 pub mod index_file;
+mod known;
 pub mod link;
 pub mod page_dump;
 pub mod pairing;
@@ -25,8 +26,11 @@ mod tail;
 pub mod transactions;
 pub mod view;
 
-pub use examine::{Error, Examination, HeaderStatus, Verdict, examine, examine_beside};
+pub use examine::{
+    Error, Examination, HeaderStatus, Verdict, examine, examine_beside, examine_keeping,
+};
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};
+pub use known::KnownFrames;
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
 pub use tail::{Certainty, Tail};

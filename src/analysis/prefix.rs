@@ -93,8 +93,8 @@ impl PrefixFold {
         }
     }
 
-    /// Takes the next slot.
-    pub fn push(&mut self, facts: &FrameFacts) {
+    /// Takes the next slot; whether it belongs to the prefix.
+    pub fn push(&mut self, facts: &FrameFacts) -> bool {
         let current = facts.header.salts == self.salts;
         if self.stopped.is_none() {
             // In the order of walDecodeFrame.
@@ -106,12 +106,13 @@ impl PrefixFold {
                 Some(StopReason::Checksum)
             } else {
                 self.accept(facts);
-                return;
+                return true;
             };
         }
         if current && !facts.blank {
             self.prefix.last_current = Some(facts.frame);
         }
+        false
     }
 
     fn accept(&mut self, facts: &FrameFacts) {

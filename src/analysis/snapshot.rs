@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::{FrameNo, Pgno};
-use crate::scan::{self, Watch};
+use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
 use super::{LogShape, Prefix};
@@ -69,13 +69,24 @@ pub fn snapshot(
     target: Target,
     watch: &dyn Watch,
 ) -> Result<Snapshot, Error> {
+    let committed = FrameNo::FIRST..FrameNo(prefix.mx_frame + 1);
+    snapshot_of(shape.facts(file, committed, watch), target)
+}
+
+/// The same from `committed`, the facts of all committed frames in file order.
+///
+/// # Errors
+/// When the log cannot be read, or `target` names no commit of the prefix.
+pub fn snapshot_of(
+    committed: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
+    target: Target,
+) -> Result<Snapshot, Error> {
     let mut snapshot = Snapshot::default();
     let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
     if target == Target::Txn(0) {
         return Ok(snapshot);
     }
-    let committed = FrameNo::FIRST..FrameNo(prefix.mx_frame + 1);
-    for facts in shape.facts(file, committed, watch) {
+    for facts in committed {
         let facts = facts?;
         open.push((facts.header.page, facts.frame));
         let Some(pages) = facts.commit_size_pages() else { continue };

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::analysis::page_dump::{Layout, describe};
-use crate::analysis::snapshot::{Snapshot, Target, snapshot};
+use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -85,7 +85,7 @@ impl Dump {
     /// When the page or frame is nowhere, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_log(&files, context)?;
+        let reading = live::read_frames(&files, context)?;
         let database = files.open_database(context.vfs)?;
         if reading.is_none() && database.is_none() {
             let found = "no such file".to_owned();
@@ -264,9 +264,10 @@ impl Opened {
     ) -> Result<Option<(&dyn File, LogShape, Snapshot)>> {
         let Some(Reading { file, examination }) = &self.reading else { return Ok(None) };
         let Some(shape) = examination.shape else { return Ok(None) };
-        let prefix = &examination.prefix;
-        let snapshot = snapshot(file.as_ref(), &shape, prefix, target, context.watch)
-            .with_context(|| self.files.wal.display().to_string())?;
+        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+        let facts = examination.facts(file.as_ref(), committed, context.watch);
+        let snapshot =
+            snapshot_of(facts, target).with_context(|| self.files.wal.display().to_string())?;
         Ok(Some((file.as_ref(), shape, snapshot)))
     }
 
@@ -318,7 +319,7 @@ fn slots(
     let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
     // One more, because a frame is judged with a look at its successor.
     let wanted = FrameNo::FIRST..FrameNo(last.0.saturating_add(2));
-    for facts in shape.facts(file, wanted, context.watch) {
+    for facts in examination.facts(file, wanted, context.watch) {
         if let Some(slot) = fold.push(facts?) {
             visit(&slot);
         }

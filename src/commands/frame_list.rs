@@ -10,7 +10,7 @@ use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
-use crate::scan::{FrameFacts, Frames};
+use crate::scan::{self, FrameFacts, Frames, Watch};
 use crate::storage::File;
 
 use super::Context;
@@ -132,7 +132,7 @@ impl FrameList {
     /// When the log cannot be read or its frames cannot be told apart.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_log(&files, context)?;
+        let reading = live::read_frames(&files, context)?;
         let Some(Reading { file, examination }) = reading else {
             return self.nothing(&files, context);
         };
@@ -187,36 +187,52 @@ impl FrameList {
         file: &dyn File,
         shape: &LogShape,
         examination: &Examination,
-        watch: &dyn crate::scan::Watch,
+        watch: &dyn Watch,
         stream: &mut RowStream,
     ) -> Result<()> {
-        let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
-        let (order, digest) = (shape.order, self.digest);
-        let judge = move |frame, slot: &[u8]| {
-            let crc32 = digest.then(|| crc32fast::hash(slot.get(24..).unwrap_or_default()));
-            (FrameFacts::judge(frame, slot, order), crc32)
-        };
         let slots = FrameNo::FIRST..shape.extent.end();
-        let mut waiting = None;
-        for item in Frames::new(file, shape.extent, slots, watch, judge) {
-            let (facts, crc32) = item?;
-            if let Some(slot) = fold.push(facts)
-                && !self.emit(&slot, waiting, shape, stream)?
-            {
-                return Ok(());
-            }
-            waiting = crc32;
-        }
-        if let Some(slot) = fold.finish()
-            && !self.emit(&slot, waiting, shape, stream)?
-        {
-            return Ok(());
-        }
-        if shape.extent.trailing_bytes > 0 && self.wants_partial() {
+        let whole = if self.digest {
+            let order = shape.order;
+            let judge = move |frame, slot: &[u8]| {
+                let crc32 = crc32fast::hash(slot.get(24..).unwrap_or_default());
+                (FrameFacts::judge(frame, slot, order), Some(crc32))
+            };
+            let facts = Frames::new(file, shape.extent, slots, watch, judge);
+            self.list_slots(facts, shape, examination, stream)?
+        } else {
+            let facts = examination.facts(file, slots, watch).map(|facts| Ok((facts?, None)));
+            self.list_slots(facts, shape, examination, stream)?
+        };
+        if whole && shape.extent.trailing_bytes > 0 && self.wants_partial() {
             let row = FrameRow::partial(shape);
             stream.row(&row, |row, to| self.cells(row, to))?;
         }
         Ok(())
+    }
+
+    /// Writes the rows of whole slots, given with their digests; returns whether to go on.
+    fn list_slots(
+        &self,
+        slots: impl Iterator<Item = Result<(FrameFacts, Option<u32>), scan::Error>>,
+        shape: &LogShape,
+        examination: &Examination,
+        stream: &mut RowStream,
+    ) -> Result<bool> {
+        let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
+        let mut waiting = None;
+        for item in slots {
+            let (facts, crc32) = item?;
+            if let Some(slot) = fold.push(facts)
+                && !self.emit(&slot, waiting, shape, stream)?
+            {
+                return Ok(false);
+            }
+            waiting = crc32;
+        }
+        match fold.finish() {
+            Some(slot) => self.emit(&slot, waiting, shape, stream),
+            None => Ok(true),
+        }
     }
 
     /// Writes the row of `slot` if it is wanted; returns whether to go on.

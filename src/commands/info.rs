@@ -160,7 +160,7 @@ impl Info {
     /// When no file is there, or one cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_log(&files, context)?;
+        let reading = live::read_frames(&files, context)?;
         let database = database(&files, context)?;
         if reading.is_none() && database.is_none() {
             let found = "no such file".to_owned();
@@ -276,7 +276,7 @@ impl Wal {
         let shape = examination.shape;
         if let Some(shape) = &shape {
             let mut fold = StateFold::new(shape, prefix, &examination.tail);
-            for facts in shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
+            for facts in examination.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
                 if let Some(slot) = fold.push(facts?) {
                     count(&slot);
                 }

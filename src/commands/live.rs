@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::{Examination, Verdict, examine_beside};
+use crate::analysis::{Examination, KnownFrames, Verdict, examine_keeping};
 use crate::commands::{Context, Failure};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
@@ -35,7 +35,7 @@ pub struct Reading {
 /// # Errors
 /// When reading fails, or the log keeps changing.
 pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_beside(files, None, context)
+    read_log_keeping(files, None, 0, context)
 }
 
 /// As [`read_log`], with `database` instead of the file beside the log as the witness.
@@ -47,6 +47,24 @@ pub fn read_log_beside(
     database: Option<&dyn File>,
     context: &Context,
 ) -> Result<Option<Reading>> {
+    read_log_keeping(files, database, 0, context)
+}
+
+/// As [`read_log`], for commands that look at the frames a second time: they are kept as far as
+/// memory is to spare for them.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn read_frames(files: &Files, context: &Context) -> Result<Option<Reading>> {
+    read_log_keeping(files, None, KnownFrames::LIMIT, context)
+}
+
+fn read_log_keeping(
+    files: &Files,
+    database: Option<&dyn File>,
+    known_frames: usize,
+    context: &Context,
+) -> Result<Option<Reading>> {
     let mut before: Option<Examination> = None;
     for restart in 0..MAX_RESTARTS {
         if restart > 0 {
@@ -56,7 +74,8 @@ pub fn read_log_beside(
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
         let beside = files.open_database(context.vfs)?;
         let witness = database.or(beside.as_deref());
-        let examination = match examine_beside(file.as_ref(), witness, context.watch) {
+        let known = KnownFrames::up_to(known_frames);
+        let examination = match examine_keeping(known, file.as_ref(), witness, context.watch) {
             Ok(examination) => examination,
             Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
             Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::analysis::pairing::Pairing;
-use crate::analysis::snapshot::{Snapshot, Target, snapshot};
+use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, Salts};
@@ -178,7 +178,7 @@ impl Replay {
     /// Reads the log and passes every safety rail.
     fn plan(&self, files: &Files, base: Option<&Path>, context: &Context) -> Result<Plan> {
         let base_file = open_if_there(context.vfs, base)?;
-        let reading = live::read_log(files, context)?;
+        let reading = live::read_frames(files, context)?;
         if base_file.is_none() && reading.is_none() {
             let found = "no such file".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
@@ -194,8 +194,10 @@ impl Replay {
             return self.base_alone(files, with_loss);
         };
         let target = self.target();
-        let snapshot = snapshot(file.as_ref(), &shape, &examination.prefix, target, context.watch)
-            .with_context(|| files.wal.display().to_string())?;
+        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+        let facts = examination.facts(file.as_ref(), committed, context.watch);
+        let snapshot =
+            snapshot_of(facts, target).with_context(|| files.wal.display().to_string())?;
         let rails = rails::Rails {
             files,
             log: file.as_ref(),

@@ -42,7 +42,7 @@ impl TxnList {
     /// When the log cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_log(&files, context)?;
+        let reading = live::read_frames(&files, context)?;
         if reading.is_none() && files.open_database(context.vfs)?.is_none() {
             let found = "no such file".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
@@ -65,10 +65,7 @@ impl TxnList {
             exit = exit_of(examination);
             let mut fold = TransactionFold::default();
             let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-            let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
-            for facts in
-                shape.iter().flat_map(|shape| shape.facts(file.as_ref(), committed.clone(), watch))
-            {
+            for facts in examination.facts(file.as_ref(), committed, watch) {
                 let Some(transaction) = fold.push(&facts?) else { continue };
                 if self.limit.is_some_and(|limit| stream.rows() >= limit) {
                     break;

@@ -100,6 +100,12 @@ impl Joiner {
         self.over_frame.apply(before).plus(facts.content)
     }
 
+    /// What a frame sums to from the zero state, if it leads from `before` to `sum`.
+    #[must_use]
+    pub fn step(&self, before: Checksum, sum: Checksum) -> Checksum {
+        sum.minus(self.over_frame.apply(before))
+    }
+
     /// Whether the stored sum of `facts` follows from `before`.
     #[must_use]
     pub fn follows(&self, facts: &FrameFacts, before: Checksum) -> bool {

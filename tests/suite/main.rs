@@ -17,6 +17,7 @@ mod index;
 mod journal;
 mod journal_by_hand;
 mod kill;
+mod known;
 mod live;
 mod mutate;
 mod oracle_agreement;

@@ -1,0 +1,78 @@
+//! Frames that an examination has seen to be valid, kept so that a listing need not read and sum them
+//! once more.
+
+use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
+use crate::scan::FrameFacts;
+
+use super::LogShape;
+
+/// The first frames of the valid prefix, up to a limit that bounds the memory.
+#[derive(Clone, Debug, Default)]
+pub struct KnownFrames {
+    frames: Vec<KnownFrame>,
+    limit: usize,
+}
+
+/// What of a valid frame does not follow from the frames before it.
+#[derive(Clone, Copy, Debug)]
+struct KnownFrame {
+    page: Pgno,
+    commit_size_pages: u32,
+    checksum: Checksum,
+    kind_byte: u8,
+}
+
+impl KnownFrames {
+    /// Frames that are kept at most: 8 MB. Those behind them are read again.
+    pub const LIMIT: usize = 400_000;
+
+    /// Keeps up to `limit` frames.
+    #[must_use]
+    pub fn up_to(limit: usize) -> Self {
+        Self { frames: Vec::new(), limit }
+    }
+
+    /// Takes the next frame of the prefix; does nothing at the limit.
+    pub(super) fn push(&mut self, facts: &FrameFacts) {
+        let room = self.frames.len() < self.limit && self.frames.try_reserve(1).is_ok();
+        if room && facts.frame == self.end() {
+            let FrameHeader { page, commit_size_pages, checksum, .. } = facts.header;
+            let kind_byte = facts.kind_byte;
+            self.frames.push(KnownFrame { page, commit_size_pages, checksum, kind_byte });
+        }
+    }
+
+    /// The frame behind the last that is known.
+    #[must_use]
+    pub fn end(&self) -> FrameNo {
+        FrameNo(u32::try_from(self.frames.len()).map_or(u32::MAX, |frames| frames + 1))
+    }
+
+    /// The facts of the known frames from `first` to before `end`, as reading them again would give
+    /// them: what a frame sums to is the step from the stored sum before it to its own.
+    pub(super) fn facts(
+        &self,
+        shape: LogShape,
+        first: FrameNo,
+        end: FrameNo,
+    ) -> impl Iterator<Item = FrameFacts> {
+        let (salts, joiner) = (shape.salts, shape.joiner());
+        let at = |frame: FrameNo| (frame.0 as usize).saturating_sub(1).min(self.frames.len());
+        let (first, end) = (first.max(FrameNo::FIRST), end.max(FrameNo::FIRST));
+        let (skipped, known) = self.frames.split_at(at(first));
+        let known = known.get(..at(end).saturating_sub(at(first))).unwrap_or_default();
+        let mut before = skipped.last().map_or(shape.start, |frame| frame.checksum);
+        (first.0..).zip(known).map(move |(frame, known)| {
+            let &KnownFrame { page, commit_size_pages, checksum, kind_byte } = known;
+            let content = joiner.step(before, checksum);
+            before = checksum;
+            FrameFacts {
+                frame: FrameNo(frame),
+                header: FrameHeader { page, commit_size_pages, salts, checksum },
+                content,
+                blank: false,
+                kind_byte,
+            }
+        })
+    }
+}
