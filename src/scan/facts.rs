@@ -64,7 +64,7 @@ pub struct Joiner {
     over_frame: Advance,
     back_over_frame: Advance,
     over_image: Advance,
-    pairs: u32,
+    page_size: PageSize,
 }
 
 impl Joiner {
@@ -78,14 +78,20 @@ impl Joiner {
             over_frame: Advance::over_pairs(pairs),
             back_over_frame: Advance::back_over_pairs(pairs),
             over_image: Advance::over_pairs(image_pairs),
-            pairs,
+            page_size,
         }
     }
 
     /// Word pairs that the checksum of a frame covers.
     #[must_use]
     pub fn pairs(&self) -> u32 {
-        self.pairs
+        self.page_size.bytes() / 8 + 1
+    }
+
+    /// Page size of the frames.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
     }
 
     /// The order of the summed words.

@@ -136,18 +136,13 @@ impl SlotBuffer {
 /// Reads whole slots in file order, as many at once as a chunk holds, and by itself.
 pub struct Chunks<'a> {
     file: &'a dyn File,
-    extent: Extent,
-    next: FrameNo,
-    end: FrameNo,
-    buffer: SlotBuffer,
+    reader: ChunkReader,
 }
 
 impl<'a> Chunks<'a> {
     /// Reads the whole slots `frames` of `file`, as far as `extent` goes.
     pub fn new(file: &'a dyn File, extent: Extent, frames: Range<FrameNo>) -> Self {
-        let next = frames.start.max(FrameNo::FIRST);
-        let end = frames.end.min(extent.end());
-        Self { file, extent, next, end, buffer: SlotBuffer::default() }
+        Self { file, reader: ChunkReader::new(extent, frames) }
     }
 
     /// The next run of slots and the frame it begins with; `None` behind the last.
@@ -155,14 +150,35 @@ impl<'a> Chunks<'a> {
     /// # Errors
     /// When reading fails, the file has become shorter, or there is no memory for a chunk.
     pub fn read(&mut self) -> Result<Option<(FrameNo, &[u8])>, Error> {
+        self.reader.read(self.file)
+    }
+}
+
+/// The place up to which [`Chunks`] have been read, and the memory for them.
+#[derive(Debug)]
+struct ChunkReader {
+    extent: Extent,
+    next: FrameNo,
+    end: FrameNo,
+    buffer: SlotBuffer,
+}
+
+impl ChunkReader {
+    fn new(extent: Extent, frames: Range<FrameNo>) -> Self {
+        let next = frames.start.max(FrameNo::FIRST);
+        let end = frames.end.min(extent.end());
+        Self { extent, next, end, buffer: SlotBuffer::default() }
+    }
+
+    fn read(&mut self, file: &dyn File) -> Result<Option<(FrameNo, &[u8])>, Error> {
         let first = self.next;
         if first >= self.end {
             return Ok(None);
         }
         let slots = self.extent.slots_in(CHUNK_BYTES).min(self.end.0 - first.0);
         let frames = first..FrameNo(first.0 + slots);
-        let read = |buffer: &mut [u8], offset| self.file.read_at(buffer, offset);
-        let path = || self.file.path().display().to_string();
+        let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
+        let path = || file.path().display().to_string();
         let slots = self.buffer.fill(&self.extent, frames, read, path).inspect_err(|_| {
             self.end = first;
         })?;
@@ -187,23 +203,108 @@ pub(super) fn map_slots<T>(
 }
 
 /// Who reads and maps the chunks.
-enum Readers<'a, T, M> {
+enum Readers<T, M> {
     /// The caller.
-    Caller(Chunks<'a>, M),
+    Caller(ChunkReader, M),
     /// The caller, and threads beside it.
     Crew(Crew<T, M>),
 }
 
 /// Reads slots, maps each, and gives what they map to in file order. Where the file can be shared and
 /// is long enough, threads do that chunk by chunk; what comes out is the same.
-pub struct Frames<'a, T, M> {
-    readers: Readers<'a, T, M>,
+///
+/// It borrows nothing between two calls. Where nothing else is needed of the file meanwhile,
+/// [`Frames`] is simpler.
+pub struct Scan<T, M> {
+    readers: Readers<T, M>,
     extent: Extent,
-    watch: &'a dyn Watch,
     mapped: vec::IntoIter<T>,
     /// Comes behind what was mapped; nothing comes behind it.
     error: Option<Error>,
     ended: bool,
+}
+
+impl<T, M> Scan<T, M>
+where
+    T: Send + 'static,
+    M: Fn(FrameNo, &[u8]) -> T + Clone + Send + 'static,
+{
+    /// Reads the whole slots `frames` of `file`; `map` sees each slot's header and image.
+    pub fn new(file: &dyn File, extent: Extent, frames: Range<FrameNo>, map: M) -> Self {
+        let frames = frames.start.max(FrameNo::FIRST)..frames.end.min(extent.end());
+        let slots = frames.end.0.saturating_sub(frames.start.0);
+        let bytes = u64::from(slots) * extent.page_size.slot_bytes();
+        let crew = file.shared().and_then(|reader| {
+            let threads = reader.spread.threads(bytes);
+            let job = Job { reader, extent, frames: frames.clone() };
+            (threads > 1).then(|| job.hire(threads, &map))
+        });
+        let readers = match crew {
+            Some(crew) => Readers::Crew(crew),
+            None => Readers::Caller(ChunkReader::new(extent, frames), map),
+        };
+        let mapped = Vec::new().into_iter();
+        Self { readers, extent, mapped, error: None, ended: false }
+    }
+
+    /// The next slot of `file`, which is the one that the scan began with; `None` behind the last
+    /// and behind an error.
+    ///
+    /// # Errors
+    /// When reading fails, the file has become shorter, there is no memory for a chunk, or `watch`
+    /// stops it.
+    pub fn next(&mut self, file: &dyn File, watch: &dyn Watch) -> Option<Result<T, Error>> {
+        loop {
+            if let Some(item) = self.mapped.next() {
+                return Some(Ok(item));
+            }
+            if self.ended {
+                return None;
+            }
+            let result = match self.error.take() {
+                Some(error) => Err(error),
+                None => self.read_chunk(file, watch),
+            };
+            match result {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Whether there was a chunk to read.
+    fn read_chunk(&mut self, file: &dyn File, watch: &dyn Watch) -> Result<bool, Error> {
+        let position = match &self.readers {
+            Readers::Caller(chunks, _) => (chunks.next < chunks.end).then_some(chunks.next),
+            Readers::Crew(crew) => crew.position(),
+        };
+        let Some(position) = position else { return Ok(false) };
+        let offset = position.offset_bytes(self.extent.page_size);
+        if watch.scanned(offset, self.extent.file_bytes).is_break() {
+            return Err(Error::Interrupted);
+        }
+        let mut mapped = Vec::new();
+        match &mut self.readers {
+            Readers::Caller(chunks, map) => {
+                let Some((frame, slots)) = chunks.read(file)? else { return Ok(false) };
+                map_slots(&self.extent, frame, slots, map, &mut mapped)?;
+            }
+            Readers::Crew(crew) => (mapped, self.error) = crew.take(),
+        }
+        self.mapped = mapped.into_iter();
+        Ok(true)
+    }
+}
+
+/// A [`Scan`] as an iterator.
+pub struct Frames<'a, T, M> {
+    scan: Scan<T, M>,
+    file: &'a dyn File,
+    watch: &'a dyn Watch,
 }
 
 impl<'a, T, M> Frames<'a, T, M>
@@ -211,7 +312,7 @@ where
     T: Send + 'static,
     M: Fn(FrameNo, &[u8]) -> T + Clone + Send + 'static,
 {
-    /// Reads the whole slots `first..end` of `file`; `map` sees each slot's header and image.
+    /// Reads the whole slots `frames` of `file`; `map` sees each slot's header and image.
     pub fn new(
         file: &'a dyn File,
         extent: Extent,
@@ -219,43 +320,7 @@ where
         watch: &'a dyn Watch,
         map: M,
     ) -> Self {
-        let frames = frames.start.max(FrameNo::FIRST)..frames.end.min(extent.end());
-        let slots = frames.end.0.saturating_sub(frames.start.0);
-        let bytes = u64::from(slots) * extent.page_size.slot_bytes();
-        let crew = file.shared().and_then(|reader| {
-            let threads = reader.spread.threads(bytes);
-            (threads > 1)
-                .then(|| Job { reader, extent, frames: frames.clone() }.hire(threads, &map))
-        });
-        let readers = match crew {
-            Some(crew) => Readers::Crew(crew),
-            None => Readers::Caller(Chunks::new(file, extent, frames), map),
-        };
-        let mapped = Vec::new().into_iter();
-        Self { readers, extent, watch, mapped, error: None, ended: false }
-    }
-
-    /// Whether there was a chunk to read.
-    fn read_chunk(&mut self) -> Result<bool, Error> {
-        let position = match &self.readers {
-            Readers::Caller(chunks, _) => (chunks.next < chunks.end).then_some(chunks.next),
-            Readers::Crew(crew) => crew.position(),
-        };
-        let Some(position) = position else { return Ok(false) };
-        let offset = position.offset_bytes(self.extent.page_size);
-        if self.watch.scanned(offset, self.extent.file_bytes).is_break() {
-            return Err(Error::Interrupted);
-        }
-        let mut mapped = Vec::new();
-        match &mut self.readers {
-            Readers::Caller(chunks, map) => {
-                let Some((frame, slots)) = chunks.read()? else { return Ok(false) };
-                map_slots(&self.extent, frame, slots, map, &mut mapped)?;
-            }
-            Readers::Crew(crew) => (mapped, self.error) = crew.take(),
-        }
-        self.mapped = mapped.into_iter();
-        Ok(true)
+        Self { scan: Scan::new(file, extent, frames, map), file, watch }
     }
 }
 
@@ -267,26 +332,7 @@ where
     type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(item) = self.mapped.next() {
-                return Some(Ok(item));
-            }
-            if self.ended {
-                return None;
-            }
-            let result = match self.error.take() {
-                Some(error) => Err(error),
-                None => self.read_chunk(),
-            };
-            match result {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
+        self.scan.next(self.file, self.watch)
     }
 }
 

@@ -10,4 +10,4 @@ mod facts;
 mod frames;
 
 pub use facts::{FrameFacts, Joiner};
-pub use frames::{Chunks, Error, Extent, Frames, Nobody, Watch};
+pub use frames::{Chunks, Error, Extent, Frames, Nobody, Scan, Watch};

@@ -10,6 +10,8 @@ use std::path::Path;
 use fastrand::Rng;
 use walsmith::analysis::examine;
 use walsmith::analysis::state::StateFold;
+use walsmith::engine::connection::{Connection, Paths};
+use walsmith::engine::wal::Options;
 use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
 use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
 use walsmith::storage::os::OsVfs;
@@ -17,7 +19,7 @@ use walsmith::storage::shared::{Spread, ThreadedVfs};
 use walsmith::storage::{File, OpenMode, Vfs};
 
 use crate::mutate;
-use crate::support::{names, read};
+use crate::support::{beside, names, read};
 
 /// Threads that take `slots` slots of `slot_bytes` bytes at a time, whatever the size of the log.
 fn threaded(threads: usize, slots: u64, slot_bytes: u64) -> ThreadedVfs {
@@ -169,4 +171,40 @@ fn threads_are_for_long_logs() {
     let spread = Spread { threads: NonZeroUsize::new(4), ..Spread::default() };
     assert_eq!((spread.threads((16 << 20) - 1), spread.threads(16 << 20)), (1, 4));
     assert!((1..=Spread::MOST_THREADS).contains(&Spread::default().threads(u64::MAX)));
+}
+
+/// The wal-index that the engine's recovery builds of a log, or its error.
+fn index_of(vfs: &dyn Vfs, database: &[u8], wal: &[u8]) -> (String, Option<Vec<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    fs::write(&path, database).unwrap();
+    fs::write(beside(&path, "-wal"), wal).unwrap();
+    let file = vfs.open(&path, OpenMode::ReadWrite).unwrap();
+    let paths = Paths::beside(&path);
+    let Some(mut connection) =
+        Connection::attach(vfs, file.as_ref(), &paths, Options::default()).unwrap()
+    else {
+        return ("no log".to_owned(), None);
+    };
+    let begun = connection.begin_read().map_err(|error| error.to_string());
+    let header = *connection.wal().header();
+    (format!("{begun:?} {header:?}"), fs::read(beside(&path, "-shm")).ok())
+}
+
+#[test]
+fn recovery_by_a_crew_builds_the_same_index() {
+    for name in names() {
+        let (database, wal) = read(&name);
+        let mut cases = vec![("as it is", wal.clone())];
+        for &(kind, mutator) in mutate::ALL {
+            let mut damaged = wal.clone();
+            mutator(&mut damaged, &mut Rng::with_seed(7));
+            cases.push((kind, damaged));
+        }
+        for (kind, wal) in cases {
+            let alone = index_of(&OsVfs, &database, &wal);
+            let together = index_of(&threaded(3, 2, slot_bytes(&wal)), &database, &wal);
+            assert!(alone == together, "{name}, {kind}: {} {}", alone.0, together.0);
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! Copies the log into the database (wal.c sqlite3WalCheckpoint, walCheckpoint).
 
-use std::ops::ControlFlow;
-
 use super::index::{ALL_READERS, one, reader};
 use super::read::{Cache, image_offset};
 use super::snapshot::zeroed;
@@ -9,8 +7,8 @@ use super::{SyncFlags, Wal};
 use crate::engine::{Corruption, Error, Result};
 use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
-use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, Pgno};
-use crate::scan::{Chunks, Extent, Nobody, Watch};
+use crate::format::{FrameNo, IndexHeader, PageSize, Pgno};
+use crate::scan::{Extent, FrameFacts, Frames, Joiner, Nobody, Watch};
 use crate::storage::{FileControl, LockMode, Locked};
 
 /// How far a checkpoint goes (`SQLITE_CHECKPOINT_*`).
@@ -121,6 +119,7 @@ impl Wal<'_> {
             return Err(Error::ReadOnly);
         }
         let mut cache = Cache::Current;
+        self.summed = None;
         let result = self.checkpoint_locked(request, &mut cache);
         if cache == Cache::Stale {
             // The next read transaction must not take its cached pages for current ones.
@@ -403,33 +402,31 @@ impl Wal<'_> {
     /// The first frame behind `backfill`, up to `safe`, that does not have the salts, the page and
     /// the checksum that it was committed with.
     fn find_rot(&self, request: &Request<'_>, backfill: u32, safe: u32) -> Result<Option<Rot>> {
+        if self.summed.is_some_and(|(salts, last)| salts == self.header.salts && last >= safe) {
+            // Summed within this call, and C is held since: in this generation they are as they were.
+            return Ok(None);
+        }
         let page_size = request.page_size;
         let file_bytes = self.log.size()?;
         let Some(extent) = Extent::of(file_bytes, page_size) else { return Ok(None) };
-        let slot_len = page_size.in_memory() + FRAME_HEADER_BYTES;
         let order = self.header.byte_order();
+        let joiner = Joiner::new(page_size, order);
         let mut sum = self.stored_sum_before(backfill.saturating_add(1), page_size)?;
         let mut last_good_commit = backfill;
         let frames = FrameNo(backfill).next()..FrameNo(safe).next();
-        let mut chunks = Chunks::new(self.log.as_ref(), extent, frames);
-        while let Some((first, slots)) = chunks.read()? {
-            if let ControlFlow::Break(()) = request.watch.scanned(0, file_bytes) {
-                return Err(Error::Interrupted);
+        let judge = move |frame, slot: &[u8]| FrameFacts::judge(frame, slot, order);
+        for facts in Frames::new(self.log.as_ref(), extent, frames, request.watch, judge) {
+            let facts = facts?;
+            let (frame, head) = (facts.frame, &facts.header);
+            let page = Pgno(self.mapped_block(block_of(frame.0))?.page_of(frame.0));
+            let intact =
+                joiner.follows(&facts, sum) && head.salts == self.header.salts && head.page == page;
+            if !intact {
+                return Ok(Some(Rot { frame, page, last_good_commit }));
             }
-            for (frame, slot) in (first.0..).zip(slots.chunks_exact(slot_len)) {
-                let page = Pgno(self.mapped_block(block_of(frame))?.page_of(frame));
-                let rot = Rot { frame: FrameNo(frame), page, last_good_commit };
-                let Some((head, image)) = slot.split_first_chunk::<FRAME_HEADER_BYTES>() else {
-                    return Ok(Some(rot));
-                };
-                let head = FrameHeader::decode(head);
-                sum = head.sum_from(sum, order, image);
-                if sum != head.checksum || head.salts != self.header.salts || head.page != page {
-                    return Ok(Some(rot));
-                }
-                if head.commit_size_pages != 0 {
-                    last_good_commit = frame;
-                }
+            sum = head.checksum;
+            if head.commit_size_pages != 0 {
+                last_good_commit = frame.0;
             }
         }
         Ok(None)

@@ -17,7 +17,7 @@ mod write;
 use std::path::Path;
 
 use super::{Error, Result};
-use crate::format::{IndexHeader, PageSize};
+use crate::format::{IndexHeader, PageSize, Salts};
 use crate::scan::Watch;
 use crate::storage::{
     Access, DeleteShm, File, LockLevel, Locked, OpenMode, Region, SyncDirectory, SyncKind, Vfs,
@@ -164,6 +164,8 @@ pub struct Wal<'a> {
     committed_frames: Option<u32>,
     /// Frames that the last recovery found.
     recovered_frames: Option<u32>,
+    /// Generation and last frame of what a recovery within the present checkpoint has summed.
+    summed: Option<(Salts, u32)>,
     snapshot: SnapshotRequest,
 }
 
@@ -205,6 +207,7 @@ impl<'a> Wal<'a> {
             checkpoint_seq: 0,
             committed_frames: None,
             recovered_frames: None,
+            summed: None,
             snapshot: SnapshotRequest::Newest,
         })
     }

@@ -10,10 +10,9 @@ use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_RECOVER_LOCK, WAL_WRITE_LOCK}
 use crate::format::wal_header::WAL_FORMAT_VERSION;
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
 use crate::format::{
-    Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES,
-    WalHeader, WalHeaderFault,
+    Checksum, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
 };
-use crate::scan::{Chunks, Extent};
+use crate::scan::{Extent, FrameFacts, Joiner, Nobody, Scan};
 use crate::storage::{LockMode, Locked, Region};
 
 /// What recovery takes from the header of a log.
@@ -68,6 +67,7 @@ impl Wal<'_> {
         self.header.frame_checksum = last_sum;
         self.publish_header()?;
         self.renew_checkpoint_info()?;
+        self.summed = Some((self.header.salts, self.header.mx_frame));
         self.recovered_frames = Some(self.header.mx_frame).filter(|&frames| frames > 0);
         Ok(())
     }
@@ -115,13 +115,24 @@ impl Wal<'_> {
         let extent =
             Extent { page_size, file_bytes: size_bytes, slot_frames: slots, trailing_bytes: 0 };
         let private = Region::heap()?;
+        let order = self.header.byte_order();
+        let judge = move |frame, slot: &[u8]| FrameFacts::judge(frame, slot, order);
+        let mut scan = Scan::new(self.log.as_ref(), extent, FrameNo::FIRST..extent.end(), judge);
+        let joiner = Joiner::new(page_size, order);
         let mut last_sum = Checksum::ZERO;
         for number in 0..=block_of(slots) {
             self.map_block(number)?;
             let block = Block::of(number, &private);
             block.clear();
-            let frames = block.first_frame()..slots.min(block.last_frame()).saturating_add(1);
-            let whole = self.index_block(&block, extent, frames, &mut last_sum)?;
+            let frames = slots.min(block.last_frame()).saturating_add(1) - block.first_frame();
+            let mut whole = true;
+            for _ in 0..frames {
+                let Some(facts) = scan.next(self.log.as_ref(), &Nobody).transpose()? else { break };
+                whole = self.index_frame(&block, &facts, &joiner, &mut last_sum)?;
+                if !whole {
+                    break;
+                }
+            }
             self.block(number)?.copy_from(&block);
             if !whole {
                 break;
@@ -130,42 +141,29 @@ impl Wal<'_> {
         Ok(last_sum)
     }
 
-    /// Enters the frames of one block; whether the chain went on to its end.
-    fn index_block(
+    /// Enters the next frame of the chain in its block; whether it belongs to the chain.
+    fn index_frame(
         &mut self,
         block: &Block<'_>,
-        extent: Extent,
-        frames: Range<u32>,
+        facts: &FrameFacts,
+        joiner: &Joiner,
         last_sum: &mut Checksum,
     ) -> Result<bool> {
-        let order = self.header.byte_order();
-        let slot_len = extent.page_size.in_memory() + FRAME_HEADER_BYTES;
-        let mut sum = self.header.frame_checksum;
-        let mut chunks =
-            Chunks::new(self.log.as_ref(), extent, FrameNo(frames.start)..FrameNo(frames.end));
-        while let Some((first, slots)) = chunks.read()? {
-            for (frame, slot) in (first.0..).zip(slots.chunks_exact(slot_len)) {
-                let Some((head, image)) = slot.split_first_chunk::<FRAME_HEADER_BYTES>() else {
-                    return Ok(false);
-                };
-                let head = FrameHeader::decode(head);
-                if head.salts != self.header.salts || head.page.0 == 0 {
-                    return Ok(false);
-                }
-                sum = head.sum_from(sum, order, image);
-                if sum != head.checksum {
-                    return Ok(false);
-                }
-                block.insert(frame, head.page.0, self.header.mx_frame)?;
-                if head.commit_size_pages != 0 {
-                    self.header.mx_frame = frame;
-                    self.header.db_size_pages = head.commit_size_pages;
-                    self.header.page_size_field = extent.page_size.to_wal_index_field();
-                    *last_sum = sum;
-                }
-                self.header.frame_checksum = sum;
-            }
+        let head = &facts.header;
+        let follows = head.salts == self.header.salts
+            && head.page.0 != 0
+            && joiner.follows(facts, self.header.frame_checksum);
+        if !follows {
+            return Ok(false);
         }
+        block.insert(facts.frame.0, head.page.0, self.header.mx_frame)?;
+        if head.commit_size_pages != 0 {
+            self.header.mx_frame = facts.frame.0;
+            self.header.db_size_pages = head.commit_size_pages;
+            self.header.page_size_field = joiner.page_size().to_wal_index_field();
+            *last_sum = head.checksum;
+        }
+        self.header.frame_checksum = head.checksum;
         Ok(true)
     }
 
