@@ -183,6 +183,18 @@ fn big_endian(database: &Path) {
     assert!(after.len() > bytes.len());
 }
 
+/// Sums the log of `database` again, in the other order than that of this machine.
+pub fn swap(database: &Path) {
+    let path = beside(database, "-wal");
+    let mut bytes = fs::read(&path).unwrap();
+    let other = match ByteOrder::NATIVE {
+        ByteOrder::Little => ByteOrder::Big,
+        ByteOrder::Big => ByteOrder::Little,
+    };
+    in_order(&mut bytes, other);
+    fs::write(&path, &bytes).unwrap();
+}
+
 /// Sums the whole log again in `order`.
 fn in_order(bytes: &mut [u8], order: ByteOrder) {
     let old = WalHeader::decode(bytes[..WAL_HEADER_BYTES].try_into().unwrap());

@@ -75,7 +75,18 @@ fn main() {
         ["observe", database, seconds] => {
             work::observe(Path::new(database), seconds.parse().unwrap());
         }
-        ["grow", database, bytes] => work::grow(Path::new(database), bytes.parse().unwrap()),
+        ["grow", database, bytes, page_bytes] => {
+            let (bytes, page_bytes) = (bytes.parse().unwrap(), page_bytes.parse().unwrap());
+            work::grow(Path::new(database), bytes, page_bytes);
+        }
+        ["swap", database] => generate::swap(Path::new(database)),
+        ["rows-for-frames", database] => work::rows_for_frames(Path::new(database)),
+        ["frames", database, transactions, pages] => {
+            let (transactions, pages) = (transactions.parse().unwrap(), pages.parse().unwrap());
+            work::frames(Path::new(database), transactions, pages);
+        }
+        ["vacuum-into", database, output] => work::vacuum_into(Path::new(database), output),
+        ["back-up", database, output] => work::back_up(Path::new(database), output),
         ["recover", database] => work::recover(Path::new(database)),
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),

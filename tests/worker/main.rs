@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use stamps::{Images, Stamps, pages};
 use walsmith::engine::Error;
-use walsmith::engine::connection::{Connection, Paths};
-use walsmith::engine::wal::{Busy, CheckpointMode, Options, Request, Synchronous, Verify};
+use walsmith::engine::connection::{AfterCommit, Connection, Paths};
+use walsmith::engine::wal::{Busy, CheckpointMode, Options, Page, Request, Synchronous, Verify};
+use walsmith::format::Pgno;
 use walsmith::scan::Nobody;
 use walsmith::storage::os::OsVfs;
-use walsmith::storage::{File, OpenMode, Vfs};
+use walsmith::storage::{DeleteShm, File, OpenMode, Vfs};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +44,12 @@ fn main() {
         ("observe", [seconds]) => worker.observe(seconds.parse().unwrap()),
         ("checkpoint", [mode]) => worker.checkpoint(mode),
         ("hold-read", []) => worker.hold_read(),
+        ("frames", [transactions, pages]) => {
+            worker.frames(transactions.parse().unwrap(), pages.parse().unwrap());
+            let Worker { connection, .. } = worker;
+            connection.detach(DeleteShm::No).unwrap();
+            return;
+        }
         _ => panic!("unknown action: {args:?}"),
     }
     let Worker { connection, .. } = worker;
@@ -233,6 +240,33 @@ impl<'a> Worker<'a> {
         };
         let done = self.connection.checkpoint(&mut request).unwrap();
         println!("{done:?}");
+    }
+
+    /// Commits `transactions` times, each of them `pages` pages from page 3 on, and prints frames and
+    /// nanoseconds. Nothing is synced or checkpointed.
+    fn frames(&mut self, transactions: u32, pages: u32) {
+        let connection = &mut self.connection;
+        connection.set_synchronous(Synchronous::Off);
+        connection.set_commit_hook(Box::new(|_| AfterCommit::Nothing));
+        let page_len = connection.page_size().unwrap().in_memory();
+        let mut images = vec![vec![0; page_len]; pages as usize];
+        let start = Instant::now();
+        for number in 0..transactions {
+            connection.begin_read().unwrap();
+            connection.begin_write().unwrap();
+            let size = connection.db_size_pages().unwrap();
+            let first = 3 + number * pages % (size - 2 - pages + 1);
+            for image in &mut images {
+                image[..4].copy_from_slice(&number.to_ne_bytes());
+            }
+            let pages: Vec<Page<'_>> = (first..)
+                .zip(&images)
+                .map(|(page, image)| Page { pgno: Pgno(page), image })
+                .collect();
+            connection.commit(&pages, size).unwrap();
+            connection.end_read().unwrap();
+        }
+        println!("{} {}", transactions * pages, start.elapsed().as_nanos());
     }
 
     fn hold_read(&mut self) {
