@@ -1,11 +1,13 @@
 //! The progress bar and the interrupt, behind the scan's [`Watch`].
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::scan::Watch;
 
@@ -14,31 +16,39 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows how far a scan is, on a terminal only, and carries Ctrl-C to it.
 pub struct Progress {
-    bar: ProgressBar,
+    hidden: bool,
+    started: Instant,
+    /// Made when it pays: most runs end before.
+    bar: OnceCell<ProgressBar>,
     interrupted: Arc<AtomicBool>,
 }
 
 impl Progress {
     /// A bar on stderr; `hidden` shows none.
     pub fn new(hidden: bool) -> Self {
-        let bar = ProgressBar::hidden();
-        let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        if hidden {
-            bar.finish();
-        }
         let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        // Without the handler Ctrl-C still ends the process, only less politely.
-        let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
-        Self { bar, interrupted }
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Without the handler a signal still ends the process, only less politely.
+            let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
+        }
+        Self { hidden, started: Instant::now(), bar: OnceCell::new(), interrupted }
     }
 
     /// Takes the bar off the terminal.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Draws on terminals only.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 
@@ -51,13 +61,10 @@ impl Watch for Progress {
         if self.is_interrupted() {
             return ControlFlow::Break(());
         }
-        if !self.bar.is_finished() {
-            // Hidden until it pays; indicatif draws on terminals only.
-            if self.bar.is_hidden() && self.bar.elapsed() > PATIENCE {
-                self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            }
-            self.bar.set_length(total_bytes);
-            self.bar.set_position(done_bytes);
+        if !self.hidden && (self.bar.get().is_some() || self.started.elapsed() > PATIENCE) {
+            let bar = self.bar.get_or_init(bar);
+            bar.set_length(total_bytes);
+            bar.set_position(done_bytes);
         }
         ControlFlow::Continue(())
     }

@@ -8,8 +8,11 @@ use crate::storage::{self, File};
 
 use super::crew::{Crew, Job};
 
-/// Bytes that one read asks for, rounded down to whole slots.
-const CHUNK_BYTES: u64 = 1 << 20;
+/// Bytes that one read asks for, rounded down to whole slots. Reads of a short range are shorter: it
+/// costs more to touch a large buffer for the first time than to read twice.
+const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 1 << 17..=1 << 20;
+/// Reads that a range is cut into at least, as far as [`CHUNK_BYTES`] allows.
+const LEAST_CHUNKS: u64 = 16;
 
 /// The slots of a log by its size; nothing is judged beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +163,7 @@ struct ChunkReader {
     extent: Extent,
     next: FrameNo,
     end: FrameNo,
+    slots_a_chunk: u32,
     buffer: SlotBuffer,
 }
 
@@ -167,7 +171,10 @@ impl ChunkReader {
     fn new(extent: Extent, frames: Range<FrameNo>) -> Self {
         let next = frames.start.max(FrameNo::FIRST);
         let end = frames.end.min(extent.end());
-        Self { extent, next, end, buffer: SlotBuffer::default() }
+        let bytes = u64::from(end.0.saturating_sub(next.0)) * extent.page_size.slot_bytes();
+        let chunk_bytes = (bytes / LEAST_CHUNKS).clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end());
+        let slots_a_chunk = extent.slots_in(chunk_bytes);
+        Self { extent, next, end, slots_a_chunk, buffer: SlotBuffer::default() }
     }
 
     fn read(&mut self, file: &dyn File) -> Result<Option<(FrameNo, &[u8])>, Error> {
@@ -175,7 +182,7 @@ impl ChunkReader {
         if first >= self.end {
             return Ok(None);
         }
-        let slots = self.extent.slots_in(CHUNK_BYTES).min(self.end.0 - first.0);
+        let slots = self.slots_a_chunk.min(self.end.0 - first.0);
         let frames = first..FrameNo(first.0 + slots);
         let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
         let path = || file.path().display().to_string();
