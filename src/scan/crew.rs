@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::format::FrameNo;
-use crate::storage::shared::SharedReader;
+use crate::storage::shared::SharedFile;
 
 use super::frames::{SlotBuffer, map_slots};
 use super::{Error, Extent};
@@ -21,7 +21,7 @@ const AHEAD: usize = 3;
 /// What is to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) reader: SharedReader,
+    pub(super) reader: SharedFile,
     pub(super) extent: Extent,
     /// Frames of the extent, not empty.
     pub(super) frames: Range<FrameNo>,

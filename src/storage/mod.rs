@@ -2,7 +2,7 @@
 //!
 //! [`Vfs`] and [`File`] follow `sqlite3_vfs` and `sqlite3_file` so that the engine can run on real
 //! files, in memory, under injected faults, or on SQLite's own VFS. Floors above see only these
-//! traits. No `Sync` bound: threads that read a file together share a [`shared::SharedReader`] of it.
+//! traits. No `Sync` bound: threads that work on a file together share a [`shared::SharedFile`] of it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ pub mod os;
 pub mod overlay;
 pub mod process;
 mod region;
+pub mod runs;
 pub mod shared;
 mod shm;
 
@@ -229,8 +230,8 @@ pub trait File: std::fmt::Debug {
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;
 
-    /// The file as threads may read it; `None` where the caller has to read it alone.
-    fn shared(&self) -> Option<shared::SharedReader> {
+    /// The file for threads to share; `None` where the caller has to read and write it alone.
+    fn shared(&self) -> Option<shared::SharedFile> {
         None
     }
 

@@ -16,7 +16,7 @@ use nix::libc;
 use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
 use super::new_file::sync_directory;
-use super::shared::{SharedReader, Spread, read_fully};
+use super::shared::{SharedFile, Spread, read_fully};
 use super::shm::{Shm, ShmFile};
 use super::{
     Access, DeleteShm, Error, Extend, File, LockLevel, OpenMode, REGION_BYTES, Region, Result,
@@ -343,9 +343,9 @@ impl File for OsFile {
         &self.path
     }
 
-    fn shared(&self) -> Option<SharedReader> {
+    fn shared(&self) -> Option<SharedFile> {
         let (file, path) = (Arc::clone(&self.file), Arc::clone(&self.path));
-        self.spread.map(|spread| SharedReader { file, path, spread })
+        self.spread.map(|spread| SharedFile { file, path, spread })
     }
 }
 

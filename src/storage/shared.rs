@@ -1,4 +1,4 @@
-//! Reading one file from several threads: what they share of it, and how the work is cut.
+//! One file in the hands of several threads: what they share of it, and how the work is cut.
 
 use std::fs;
 use std::io;
@@ -48,20 +48,29 @@ impl Spread {
 /// An open file as threads share it. It holds no lock of its own, and the file stays open as long as
 /// it lives.
 #[derive(Clone, Debug)]
-pub struct SharedReader {
+pub struct SharedFile {
     pub(super) file: Arc<fs::File>,
     pub(super) path: Arc<Path>,
     /// How its readers divide their work.
     pub spread: Spread,
 }
 
-impl SharedReader {
+impl SharedFile {
     /// As [`File::read_at`].
     ///
     /// # Errors
     /// When the system reports one; the end of the file is not an error.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         read_fully(&self.file, &self.path, buffer, offset)
+    }
+
+    /// As [`File::write_at`].
+    ///
+    /// # Errors
+    /// When the system reports one; a part of `bytes` may have been written.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(|error| Error::at(Verb::Write, Arc::clone(&self.path), offset, error))
     }
 
     /// The path it was opened under, for messages.

@@ -11,7 +11,7 @@ use fastrand::Rng;
 use walsmith::analysis::examine;
 use walsmith::analysis::state::StateFold;
 use walsmith::engine::connection::{Connection, Paths};
-use walsmith::engine::wal::Options;
+use walsmith::engine::wal::{Options, Request, Synchronous};
 use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
 use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
 use walsmith::storage::os::OsVfs;
@@ -204,6 +204,41 @@ fn recovery_by_a_crew_builds_the_same_index() {
         for (kind, wal) in cases {
             let alone = index_of(&OsVfs, &database, &wal);
             let together = index_of(&threaded(3, 2, slot_bytes(&wal)), &database, &wal);
+            assert!(alone == together, "{name}, {kind}: {} {}", alone.0, together.0);
+        }
+    }
+}
+
+/// The database file after a checkpoint, and what the checkpoint says.
+fn checkpointed(vfs: &dyn Vfs, database: &[u8], wal: &[u8]) -> (String, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    fs::write(&path, database).unwrap();
+    fs::write(beside(&path, "-wal"), wal).unwrap();
+    let file = vfs.open(&path, OpenMode::ReadWrite).unwrap();
+    let paths = Paths::beside(&path);
+    let attached = Connection::attach(vfs, file.as_ref(), &paths, Options::default()).unwrap();
+    let done = attached.map(|mut connection| {
+        let page_size = connection.page_size().unwrap();
+        let sync = Synchronous::Off.flags();
+        connection.checkpoint(&mut Request::passive(page_size, sync))
+    });
+    (format!("{done:?}"), fs::read(&path).unwrap())
+}
+
+#[test]
+fn a_checkpoint_in_two_halves_writes_the_same_database() {
+    for name in names() {
+        let (database, wal) = read(&name);
+        let mut cases = vec![("as it is", wal.clone())];
+        for &(kind, mutator) in mutate::ALL {
+            let mut damaged = wal.clone();
+            mutator(&mut damaged, &mut Rng::with_seed(8));
+            cases.push((kind, damaged));
+        }
+        for (kind, wal) in cases {
+            let alone = checkpointed(&OsVfs, &database, &wal);
+            let together = checkpointed(&threaded(2, 2, slot_bytes(&wal)), &database, &wal);
             assert!(alone == together, "{name}, {kind}: {} {}", alone.0, together.0);
         }
     }

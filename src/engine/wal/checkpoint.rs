@@ -1,8 +1,7 @@
 //! Copies the log into the database (wal.c sqlite3WalCheckpoint, walCheckpoint).
 
 use super::index::{ALL_READERS, one, reader};
-use super::read::{Cache, image_offset};
-use super::snapshot::zeroed;
+use super::read::Cache;
 use super::{SyncFlags, Wal};
 use crate::engine::{Corruption, Error, Result};
 use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_WRITE_LOCK};
@@ -57,7 +56,7 @@ pub struct Request<'r> {
     pub verify: Verify,
     /// Asked when a lock is in the way, in all modes but `Noop` and `Passive`.
     pub busy: Option<&'r mut dyn FnMut() -> Busy>,
-    /// Sees bytes copied of bytes to copy, and may stop between pages.
+    /// Sees bytes copied of bytes to copy, and may stop between two writes.
     pub watch: &'r dyn Watch,
 }
 
@@ -99,7 +98,7 @@ pub struct Rot {
 }
 
 /// A page, and its newest frame.
-type Pair = (Pgno, FrameNo);
+pub(super) type Pair = (Pgno, FrameNo);
 
 impl Wal<'_> {
     /// Copies the log into the database, as far as `request` asks and others allow.
@@ -348,55 +347,6 @@ impl Wal<'_> {
         }
         let _ = self.database.file_control(FileControl::SizeHint(wanted_bytes));
         Ok(())
-    }
-
-    /// Copies pages in ascending order; neighbours go to the database in one write.
-    fn copy_pages(
-        &self,
-        request: &Request<'_>,
-        pairs: &[Pair],
-        backfill: u32,
-        safe: u32,
-    ) -> Result<u32> {
-        let page_size = request.page_size;
-        let page_len = page_size.in_memory();
-        let total_bytes = pairs.len() as u64 * page_size.bytes_u64();
-        let mut run = zeroed((self.database.most_write_bytes() / page_len).max(1) * page_len)?;
-        let (mut first, mut pages) = (Pgno(0), 0_u32);
-        let mut copied = 0;
-        for (done, &(page, frame)) in (0_u64..).zip(pairs) {
-            if request.watch.scanned(done * page_size.bytes_u64(), total_bytes).is_break() {
-                return Err(Error::Interrupted);
-            }
-            if frame.0 <= backfill || frame.0 > safe || page.0 > self.header.db_size_pages {
-                continue;
-            }
-            let full = pages as usize * page_len == run.len();
-            if pages > 0 && (full || page.0 != first.0 + pages) {
-                self.write_run(&run, first, pages, page_size)?;
-                pages = 0;
-            }
-            if pages == 0 {
-                first = page;
-            }
-            let start = pages as usize * page_len;
-            let image = run.get_mut(start..start + page_len).unwrap_or_default();
-            let offset_bytes = image_offset(frame, page_size);
-            if self.log.read_at(image, offset_bytes)? < page_len {
-                return Err(Error::ShortRead { frame, offset_bytes });
-            }
-            pages += 1;
-            copied += 1;
-        }
-        if pages > 0 {
-            self.write_run(&run, first, pages, page_size)?;
-        }
-        Ok(copied)
-    }
-
-    fn write_run(&self, run: &[u8], first: Pgno, pages: u32, page_size: PageSize) -> Result<()> {
-        let bytes = run.get(..pages as usize * page_size.in_memory()).unwrap_or(run);
-        Ok(self.database.write_at(bytes, first.offset_bytes(page_size))?)
     }
 
     /// The first frame behind `backfill`, up to `safe`, that does not have the salts, the page and

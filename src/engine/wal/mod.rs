@@ -6,6 +6,7 @@
 
 mod block;
 mod checkpoint;
+mod copy;
 mod exclusive;
 mod index;
 mod read;

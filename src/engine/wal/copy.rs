@@ -1,0 +1,136 @@
+//! The copy of a checkpoint: the newest image of each page, from the log into the database.
+//!
+//! Pages ascend, and neighbours share a write. Nothing here is ordered against anything else: the log
+//! is durable before the first page is written, and the database is synced behind the last. A long
+//! copy is therefore done by two threads, a half each.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::Wal;
+use super::checkpoint::{Pair, Request};
+use super::read::image_offset;
+use crate::engine::{Error, Result};
+use crate::format::PageSize;
+use crate::storage;
+use crate::storage::runs::Runs;
+use crate::storage::shared::SharedFile;
+
+/// Which pages are copied, and how.
+#[derive(Clone, Copy)]
+struct Copying {
+    page_size: PageSize,
+    most_write_bytes: usize,
+    /// Frames behind this one are copied,
+    backfill: u32,
+    /// up to this one,
+    safe: u32,
+    /// and of them pages up to this one.
+    db_size_pages: u32,
+}
+
+impl Wal<'_> {
+    /// Copies of `pairs`, which ascend by page, those of the frames behind `backfill` up to `safe`;
+    /// returns how many. C and L0 are held.
+    pub(super) fn copy_pages(
+        &self,
+        request: &Request<'_>,
+        pairs: &[Pair],
+        backfill: u32,
+        safe: u32,
+    ) -> Result<u32> {
+        let copying = Copying {
+            page_size: request.page_size,
+            most_write_bytes: self.database.most_write_bytes(),
+            backfill,
+            safe,
+            db_size_pages: self.header.db_size_pages,
+        };
+        let total_bytes = pairs.len() as u64 * request.page_size.bytes_u64();
+        let shared = self.log.shared().zip(self.database.shared());
+        let shared = shared.filter(|(log, _)| log.spread.threads(total_bytes) > 1);
+        let read = |image: &mut [u8], offset| self.log.read_at(image, offset);
+        let write = |run: &[u8], offset| self.database.write_at(run, offset);
+        let watch = |pages: usize| {
+            let done_bytes = pages as u64 * request.page_size.bytes_u64();
+            request.watch.scanned(done_bytes, total_bytes)
+        };
+        match &shared {
+            None => copying.copy(pairs, read, write, watch),
+            Some((log, database)) => {
+                // The other half goes on meanwhile.
+                let watch = |pages: usize| watch(2 * pages);
+                copying.copy_beside(pairs, log, database, |front| {
+                    copying.copy(front, read, write, watch)
+                })
+            }
+        }
+    }
+}
+
+impl Copying {
+    /// Copies the back half of `pairs` in a thread, while `copy_front` copies the front half here.
+    fn copy_beside(
+        &self,
+        pairs: &[Pair],
+        log: &SharedFile,
+        database: &SharedFile,
+        copy_front: impl Fn(&[Pair]) -> Result<u32>,
+    ) -> Result<u32> {
+        let (front, back) = pairs.split_at(pairs.len() / 2);
+        let stopped = AtomicBool::new(false);
+        let copy_back = || {
+            let read = |image: &mut [u8], offset| log.read_at(image, offset);
+            let write = |run: &[u8], offset| database.write_at(run, offset);
+            self.copy(back, read, write, |_| match stopped.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        };
+        thread::scope(|scope| {
+            let Ok(beside) = thread::Builder::new().spawn_scoped(scope, copy_back) else {
+                return Ok(copy_front(front)? + copy_front(back)?);
+            };
+            let front = copy_front(front);
+            stopped.store(front.is_err(), Ordering::Relaxed);
+            let back = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // Where both have failed, the front tells: the back may only have been stopped.
+            Ok(front? + back?)
+        })
+    }
+
+    /// Copies `pairs`; `watch` sees how many of them are behind, once a run.
+    fn copy(
+        &self,
+        pairs: &[Pair],
+        read: impl Fn(&mut [u8], u64) -> storage::Result<usize>,
+        write: impl Fn(&[u8], u64) -> storage::Result<()>,
+        watch: impl Fn(usize) -> ControlFlow<()>,
+    ) -> Result<u32> {
+        let page_len = self.page_size.in_memory();
+        let mut runs = Runs::new(page_len, self.most_write_bytes)?;
+        let mut copied = 0;
+        if watch(0).is_break() {
+            return Err(Error::Interrupted);
+        }
+        for (done, &(page, frame)) in pairs.iter().enumerate() {
+            if frame.0 <= self.backfill || frame.0 > self.safe || page.0 > self.db_size_pages {
+                continue;
+            }
+            let image = runs.page(page.offset_bytes(self.page_size), |run, offset| {
+                if watch(done).is_break() {
+                    return Err(Error::Interrupted);
+                }
+                Ok(write(run, offset)?)
+            })?;
+            let offset_bytes = image_offset(frame, self.page_size);
+            if read(image, offset_bytes)? < page_len {
+                return Err(Error::ShortRead { frame, offset_bytes });
+            }
+            copied += 1;
+        }
+        runs.finish(|run, offset| Ok::<(), Error>(write(run, offset)?))?;
+        Ok(copied)
+    }
+}
