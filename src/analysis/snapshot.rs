@@ -1,6 +1,6 @@
 //! The snapshot of a transaction: which frame holds the newest image of each page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
@@ -82,6 +82,8 @@ pub fn snapshot_of(
     target: Target,
 ) -> Result<Snapshot, Error> {
     let mut snapshot = Snapshot::default();
+    // Sorted at the end: most frames of a long log are replaced by later ones.
+    let mut pages: HashMap<Pgno, FrameNo> = HashMap::new();
     let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
     if target == Target::Txn(0) {
         return Ok(snapshot);
@@ -89,28 +91,28 @@ pub fn snapshot_of(
     for facts in committed {
         let facts = facts?;
         open.push((facts.header.page, facts.frame));
-        let Some(pages) = facts.commit_size_pages() else { continue };
+        let Some(db_size_pages) = facts.commit_size_pages() else { continue };
         if let Target::Frame(asked) = target
             && facts.frame > asked
         {
             let before = snapshot.to_frame;
             return Err(Error::NotACommit { asked, before, next: Some(facts.frame) });
         }
-        snapshot.pages.extend(open.drain(..));
+        pages.extend(open.drain(..));
         snapshot.to_frame = facts.frame.0;
         snapshot.to_txn += 1;
-        snapshot.db_size_pages = Some(pages);
+        snapshot.db_size_pages = Some(db_size_pages);
         let reached = match target {
             Target::Last => false,
             Target::Txn(txn) => snapshot.to_txn == txn,
             Target::Frame(frame) => facts.frame == frame,
         };
         if reached {
-            return Ok(snapshot.cut());
+            return Ok(snapshot.with_pages(pages));
         }
     }
     match target {
-        Target::Last => Ok(snapshot.cut()),
+        Target::Last => Ok(snapshot.with_pages(pages)),
         Target::Txn(asked) => Err(Error::NoSuchTxn { asked, transactions: snapshot.to_txn }),
         Target::Frame(asked) => {
             Err(Error::NotACommit { asked, before: snapshot.to_frame, next: None })
@@ -120,10 +122,9 @@ pub fn snapshot_of(
 
 impl Snapshot {
     /// Pages behind the commit size are not part of the database (wal.c walCheckpoint).
-    fn cut(mut self) -> Self {
-        if let Some(size) = self.db_size_pages {
-            self.pages.retain(|page, _| page.0 <= size);
-        }
+    fn with_pages(mut self, pages: HashMap<Pgno, FrameNo>) -> Self {
+        let size = self.db_size_pages.unwrap_or(u32::MAX);
+        self.pages = pages.into_iter().filter(|(page, _)| page.0 <= size).collect();
         self
     }
 }

@@ -11,7 +11,7 @@ use crate::analysis::pairing::Pairing;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
-use crate::format::{FrameNo, Salts};
+use crate::format::{FrameNo, Salts, WAL_HEADER_BYTES, WalHeader};
 use crate::output::quantity::{counted, grouped};
 use crate::output::{Paint, Report, write_report};
 use crate::repair::offline::{self, Offline};
@@ -133,15 +133,15 @@ impl Replay {
             Some(offline) => undo::make_way(context.vfs, offline.database.as_ref())?,
             None => rails::no_change_was_cut_off(&files, context)?,
         }
-        let plan = self.plan(&files, base.as_deref(), context)?;
         let (plan, undo) = match (&offline, &self.output) {
-            _ if self.dry_run => (plan, None),
+            _ if self.dry_run => (self.plan(&files, base.as_deref(), context)?, None),
             (Some(offline), _) => {
+                let plan = self.plan(&files, base.as_deref(), context)?;
                 let undo = self.write_in_place(&plan, offline, &files, context)?;
                 (plan, undo)
             }
             (None, Some(output)) => {
-                (self.write_new(plan, output, &files, base.as_deref(), context)?, None)
+                (self.write_new(output, &files, base.as_deref(), context)?, None)
             }
             (None, None) => {
                 return Err(Failure::Usage("--output or --in-place is needed".into()).into());
@@ -263,7 +263,6 @@ impl Replay {
     /// checkpoint moves from one to the other.
     fn write_new(
         &self,
-        first: Plan,
         output: &Path,
         files: &Files,
         base: Option<&Path>,
@@ -271,7 +270,7 @@ impl Replay {
     ) -> Result<Plan> {
         const MAX_RESTARTS: u32 = 10;
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
-        let mut before = first;
+        let mut before = self.salts_before(files, base, context)?;
         for _ in 0..MAX_RESTARTS {
             let file = NewFile::beside(output)?;
             let base_file = open_if_there(context.vfs, base)?;
@@ -279,8 +278,8 @@ impl Replay {
                 replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
             }
             let plan = self.plan(files, base, context)?;
-            if plan.salts != before.salts {
-                before = plan;
+            if plan.salts != before {
+                before = plan.salts;
                 continue;
             }
             match &plan.log {
@@ -294,6 +293,27 @@ impl Replay {
             return Ok(plan);
         }
         Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+    }
+
+    /// The generation of the log before the base is copied. Where copying takes longer than reading
+    /// the log, the whole plan comes first, so that a refusal does not come last.
+    fn salts_before(
+        &self,
+        files: &Files,
+        base: Option<&Path>,
+        context: &Context,
+    ) -> Result<Option<Salts>> {
+        let size = |file: Option<Box<dyn File>>| file.map_or(Ok(0), |file| file.size());
+        let log = files.open_wal(context.vfs)?;
+        let mut bytes = [0; WAL_HEADER_BYTES];
+        let is_whole = match &log {
+            Some(log) => log.read_at(&mut bytes, 0)? == bytes.len(),
+            None => false,
+        };
+        if size(open_if_there(context.vfs, base)?)? > size(log)? {
+            return Ok(self.plan(files, base, context)?.salts);
+        }
+        Ok(is_whole.then(|| WalHeader::decode(&bytes).salts))
     }
 
     fn report(

@@ -7,6 +7,7 @@ use crate::analysis::view::View;
 use crate::format::Pgno;
 use crate::scan::{self, Nobody, Watch};
 use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::runs::Runs;
 use crate::storage::{self, File, SyncDirectory, SyncKind, Vfs};
 
 use super::offline::Offline;
@@ -98,7 +99,15 @@ pub fn finish_new_file(
     like: Option<&Path>,
     watch: &dyn Watch,
 ) -> Result<(), Error> {
-    changed_pages(view, watch, &mut |_, image, offset| Ok(file.write_at(image, offset)?))?;
+    let write = |run: &[u8], offset| Ok::<(), Error>(file.write_at(run, offset)?);
+    let most_bytes = 1 << 18;
+    let mut runs =
+        Runs::new(view.page_size.in_memory(), most_bytes).map_err(|_| scan::Error::OutOfMemory)?;
+    changed_pages(view, watch, &mut |_, image, offset| {
+        runs.page(offset, write)?.copy_from_slice(image);
+        Ok(())
+    })?;
+    runs.finish(write)?;
     file.truncate(view.size_bytes()?)?;
     Ok(file.publish(existing, like)?)
 }
