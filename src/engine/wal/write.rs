@@ -17,7 +17,7 @@ use crate::format::{
 use crate::storage::{LockMode, Locked};
 
 /// Bytes of frames that one write takes to the log, at least one frame.
-const BATCH_BYTES: usize = 1 << 18;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A page to be written.
 #[derive(Clone, Copy, Debug)]
