@@ -1,11 +1,11 @@
 //! The copy of a checkpoint: the newest image of each page, from the log into the database.
 //!
 //! Pages ascend, and neighbours share a write. Nothing here is ordered against anything else: the log
-//! is durable before the first page is written, and the database is synced behind the last. A long
-//! copy is therefore done by two threads, a half each.
+//! is durable before the first page is written, and the database is synced behind the last. Two threads
+//! therefore share a long copy: each takes the next stretch of pages from a counter.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::Wal;
@@ -56,47 +56,56 @@ impl Wal<'_> {
             let done_bytes = pages as u64 * request.page_size.bytes_u64();
             request.watch.scanned(done_bytes, total_bytes)
         };
-        match &shared {
-            None => copying.copy(pairs, read, write, watch),
-            Some((log, database)) => {
-                // The other half goes on meanwhile.
-                let watch = |pages: usize| watch(2 * pages);
-                copying.copy_beside(pairs, log, database, |front| {
-                    copying.copy(front, read, write, watch)
-                })
-            }
-        }
+        let Some((log, database)) = &shared else {
+            return copying.copy(pairs, read, write, watch);
+        };
+        copying.copy_together(pairs, log, database, |stretch, behind| {
+            copying.copy(stretch, read, write, |pages| watch(behind + pages))
+        })
     }
 }
 
+/// Pages of one stretch, of which none is begun before those before it.
+const STRETCH_PAGES: usize = 1024;
+
 impl Copying {
-    /// Copies the back half of `pairs` in a thread, while `copy_front` copies the front half here.
-    fn copy_beside(
+    /// Copies `pairs` stretch by stretch: `copy_here` here, which is told how many pages lie before
+    /// its stretch, and a thread beside it.
+    fn copy_together(
         &self,
         pairs: &[Pair],
         log: &SharedFile,
         database: &SharedFile,
-        copy_front: impl Fn(&[Pair]) -> Result<u32>,
+        copy_here: impl Fn(&[Pair], usize) -> Result<u32>,
     ) -> Result<u32> {
-        let (front, back) = pairs.split_at(pairs.len() / 2);
-        let stopped = AtomicBool::new(false);
-        let copy_back = || {
+        let next = AtomicUsize::new(0);
+        let all = |copy: &dyn Fn(&[Pair], usize) -> Result<u32>| -> Result<u32> {
+            let mut copied = 0;
+            loop {
+                let start = next.fetch_add(STRETCH_PAGES, Ordering::Relaxed);
+                let Some(rest) = pairs.get(start..).filter(|rest| !rest.is_empty()) else {
+                    return Ok(copied);
+                };
+                let stretch = rest.split_at(rest.len().min(STRETCH_PAGES)).0;
+                copied += copy(stretch, start).inspect_err(|_| {
+                    // Nobody begins another.
+                    next.store(pairs.len(), Ordering::Relaxed);
+                })?;
+            }
+        };
+        let beside = || {
             let read = |image: &mut [u8], offset| log.read_at(image, offset);
             let write = |run: &[u8], offset| database.write_at(run, offset);
-            self.copy(back, read, write, |_| match stopped.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            })
+            all(&|stretch, _| self.copy(stretch, read, write, |_| ControlFlow::Continue(())))
         };
         thread::scope(|scope| {
-            let Ok(beside) = thread::Builder::new().spawn_scoped(scope, copy_back) else {
-                return Ok(copy_front(front)? + copy_front(back)?);
-            };
-            let front = copy_front(front);
-            stopped.store(front.is_err(), Ordering::Relaxed);
-            let back = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            // Where both have failed, the front tells: the back may only have been stopped.
-            Ok(front? + back?)
+            // Where the system refuses a thread, the whole is done here.
+            let thread = thread::Builder::new().spawn_scoped(scope, beside).ok();
+            let here = all(&copy_here);
+            let there = thread.map_or(Ok(0), |thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            Ok(here? + there?)
         })
     }
 
