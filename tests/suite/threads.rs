@@ -191,17 +191,21 @@ fn index_of(vfs: &dyn Vfs, database: &[u8], wal: &[u8]) -> (String, Option<Vec<u
     (format!("{begun:?} {header:?}"), fs::read(beside(&path, "-shm")).ok())
 }
 
+/// A log as it is, and damaged in every way.
+fn cases(wal: &[u8], seed: u64) -> Vec<(&'static str, Vec<u8>)> {
+    let damaged = mutate::ALL.iter().map(|&(kind, mutator)| {
+        let mut damaged = wal.to_vec();
+        mutator(&mut damaged, &mut Rng::with_seed(seed));
+        (kind, damaged)
+    });
+    std::iter::once(("as it is", wal.to_vec())).chain(damaged).collect()
+}
+
 #[test]
 fn recovery_by_a_crew_builds_the_same_index() {
     for name in names() {
         let (database, wal) = read(&name);
-        let mut cases = vec![("as it is", wal.clone())];
-        for &(kind, mutator) in mutate::ALL {
-            let mut damaged = wal.clone();
-            mutator(&mut damaged, &mut Rng::with_seed(7));
-            cases.push((kind, damaged));
-        }
-        for (kind, wal) in cases {
+        for (kind, wal) in cases(&wal, 7) {
             let alone = index_of(&OsVfs, &database, &wal);
             let together = index_of(&threaded(3, 2, slot_bytes(&wal)), &database, &wal);
             assert!(alone == together, "{name}, {kind}: {} {}", alone.0, together.0);
@@ -230,13 +234,7 @@ fn checkpointed(vfs: &dyn Vfs, database: &[u8], wal: &[u8]) -> (String, Vec<u8>)
 fn a_checkpoint_in_two_halves_writes_the_same_database() {
     for name in names() {
         let (database, wal) = read(&name);
-        let mut cases = vec![("as it is", wal.clone())];
-        for &(kind, mutator) in mutate::ALL {
-            let mut damaged = wal.clone();
-            mutator(&mut damaged, &mut Rng::with_seed(8));
-            cases.push((kind, damaged));
-        }
-        for (kind, wal) in cases {
+        for (kind, wal) in cases(&wal, 8) {
             let alone = checkpointed(&OsVfs, &database, &wal);
             let together = checkpointed(&threaded(2, 2, slot_bytes(&wal)), &database, &wal);
             assert!(alone == together, "{name}, {kind}: {} {}", alone.0, together.0);
