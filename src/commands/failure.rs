@@ -180,6 +180,12 @@ fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport)
     if let Some(error) = cause.downcast_ref::<undo::Error>() {
         return classify_undo(error, report);
     }
+    if let Some(Attached::ReadOnly(error)) = cause.downcast_ref::<Attached>() {
+        report.kind = "refused";
+        report.file = Some(error.path.display().to_string());
+        report.hint = Some("run it as somebody who may write the database".to_owned());
+        return Some(Exit::Refused);
+    }
     if let Some(Attached::Held { pid, .. }) = cause.downcast_ref::<Attached>() {
         report.kind = "attached";
         report.hint = Some(match pid {

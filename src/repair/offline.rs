@@ -24,7 +24,10 @@ pub enum Attached {
         /// The process, where the system tells it.
         pid: Option<i32>,
     },
-    /// Asking failed: a database that cannot be opened for writing cannot be proven.
+    /// The database may only be read: without a lock there is no proof.
+    #[error("it cannot be opened for writing, and so nobody can tell who else has it open")]
+    ReadOnly(#[source] storage::Error),
+    /// Asking failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
@@ -42,9 +45,13 @@ fn by(pid: Option<i32>) -> String {
 /// Takes EXCLUSIVE on the database and asks for every lock of the wal-index.
 ///
 /// # Errors
-/// [`Attached::Held`] when somebody else is attached, [`Attached::Storage`] when asking failed.
+/// [`Attached::Held`] when somebody else is attached, [`Attached::ReadOnly`] when the database cannot be
+/// written, [`Attached::Storage`] when asking failed.
 pub fn prove(vfs: &dyn Vfs, database: &Path, shm: Option<&Path>) -> Result<Offline, Attached> {
-    let file = vfs.open(database, OpenMode::ReadWrite)?;
+    let file = match vfs.open(database, OpenMode::ReadWrite) {
+        Err(error) if error.is_read_only() => return Err(Attached::ReadOnly(error)),
+        file => file?,
+    };
     for level in [LockLevel::Shared, LockLevel::Exclusive] {
         if file.lock(level)? == Locked::Busy {
             let holder = file.lock_holder(SHARED_BYTES, LockMode::Exclusive)?;

@@ -434,6 +434,48 @@ fn what_cannot_be_written_is_a_clear_error_and_leaves_everything_as_it_was() {
     }
 }
 
+/// A directory that may not be written, also where the tests run as root: then it is somebody else
+/// who runs the command.
+#[test]
+fn a_read_only_directory_is_a_clear_error_and_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, database) = damaged();
+    let program = folder.path().join("walsmith");
+    fs::copy(walsmith_program(), &program).unwrap();
+    let before = all_files(&database);
+    let permit = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode));
+    for path in before.keys() {
+        let mode = if *path == program { 0o555 } else { 0o444 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    permit(0o555).unwrap();
+    let (new, is_root) = (database.with_extension("new"), nix::unistd::Uid::effective().is_root());
+    let cases: [(&[&str], i32, &str); 3] = [
+        (&["--output", text(&new)], 3, text(&new)),
+        (&["--in-place"], 6, text(&database)),
+        (&[], 1, ""),
+    ];
+    for (target, code, words) in cases {
+        let mut command = if is_root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        command.args(["repair", text(&database)]);
+        if !target.is_empty() {
+            command.arg("--apply").args(target);
+        }
+        let done = command.output().unwrap();
+        let message = String::from_utf8(done.stderr).unwrap();
+        let exit = done.status.code();
+        assert!(exit == Some(code) && message.contains(words), "{target:?}: {exit:?} {message}");
+        assert!(all_files(&database) == before, "{target:?}");
+    }
+    permit(0o755).unwrap();
+}
+
 #[test]
 fn in_place_gives_what_a_new_file_has_and_undo_gives_it_back() {
     let (_folder, database) = damaged();
