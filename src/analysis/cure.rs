@@ -12,6 +12,7 @@ use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameN
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
+use super::correction::Corrections;
 use super::link::{Judged, Link, Linker, Seed};
 use super::tail::{Break, Tail};
 use super::{LogShape, Prefix};
@@ -74,6 +75,8 @@ struct Hole {
     successor: Option<FrameFacts>,
     /// Other frames that name the same page.
     images: Vec<FrameNo>,
+    /// Nothing else explains it: neither a single word, nor is only its image wrong.
+    header_may_be_lost: bool,
 }
 
 /// What a search reads.
@@ -149,7 +152,13 @@ impl Search<'_> {
             let wanted = !judged.is_proven() && Some(judged.facts.frame) <= last;
             let residue = judged.link == Link::Foreign && judged.facts.is_in_progress();
             if wanted && !residue && holes.len() < MOST_HOLES {
-                holes.push(Hole { facts: judged.facts, before, successor, images: Vec::new() });
+                let header_may_be_lost = match judged.link {
+                    Link::Broken { corrections, .. } => corrections == Corrections::None,
+                    Link::Foreign | Link::Blank => true,
+                    Link::Linked | Link::Unproven => false,
+                };
+                let (facts, images) = (judged.facts, Vec::new());
+                holes.push(Hole { facts, before, successor, images, header_may_be_lost });
             }
         };
         let frames = self.prefix.stop.frame..self.shape.extent.end();
@@ -236,7 +245,7 @@ impl Search<'_> {
     /// its page number and commit size are possible is what proves it.
     fn header(&self, hole: &Hole, most_pages: u32) -> Option<Cured> {
         let successor = hole.successor.filter(|next| next.header.salts == self.shape.salts)?;
-        if successor.header.page.0 == 0 || hole.facts.header.salts == self.shape.salts {
+        if successor.header.page.0 == 0 || !hole.header_may_be_lost {
             return None;
         }
         let joiner = self.shape.joiner();

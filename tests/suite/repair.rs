@@ -73,6 +73,15 @@ const KINDS: &[(&str, Damage)] = &[
         let cut = wal.len() - rng.usize(1..len);
         wal.truncate(cut);
     }),
+    ("page and commit lost", |wal, rng, len| {
+        let at = slot(wal, rng, len);
+        (0..8).for_each(|byte| wal[at + byte] = rng.u8(..));
+    }),
+    ("burst of 600 bytes", |wal, rng, len| {
+        let at = slot(wal, rng, len) + rng.usize(0..len);
+        let end = (at + 600).min(wal.len());
+        wal[at.max(32)..end].iter_mut().for_each(|byte| *byte = rng.u8(..));
+    }),
     ("two frames hit", |wal, rng, len| {
         for _ in 0..2 {
             let at = slot(wal, rng, len) + 24 + rng.usize(0..len - 24 - 64);
@@ -214,7 +223,9 @@ fn no_lossless_claim_is_false_and_no_row_of_sqlite_is_lost() {
         let kinds = KINDS.len() + 2;
         let (kind, damage) = match index % kinds {
             known if known < KINDS.len() => KINDS[known],
-            last if last == KINDS.len() => ("damaged after a checkpoint", KINDS[rng.usize(..10)].1),
+            last if last == KINDS.len() => {
+                ("damaged after a checkpoint", KINDS[rng.usize(..KINDS.len())].1)
+            }
             _ => ("written on after a loss", KINDS[rng.usize(..KINDS.len())].1),
         };
         let wholes = if kind == "damaged after a checkpoint" { &copied } else { &plain };

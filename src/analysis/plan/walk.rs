@@ -46,6 +46,8 @@ struct Planner<'a> {
     steps: Vec<Step>,
     /// Frames of the transaction that is being read.
     open: Vec<(Pgno, FrameNo)>,
+    /// Frames of it that are left out, and the pages that they name.
+    dropped: Vec<(Pgno, FrameNo)>,
     current: Restored,
     complete: Restored,
     /// Pages whose newest frame cannot be had, and no later one has written again.
@@ -77,6 +79,7 @@ impl<'a> Planner<'a> {
             examination,
             steps: Vec::new(),
             open: Vec::new(),
+            dropped: Vec::new(),
             complete: current.clone(),
             current,
             missing: BTreeSet::new(),
@@ -154,6 +157,7 @@ impl<'a> Planner<'a> {
         let guess = guess::likeliest(self.source, &self.current.snapshot, judged)?;
         if let Some(page) = judged.page_without_image() {
             self.missing.insert(page);
+            self.dropped.push((page, frame));
             self.steps.push(Step {
                 action: Action::DropFrame,
                 frame: Some(frame),
@@ -265,6 +269,13 @@ impl<'a> Planner<'a> {
     }
 
     fn commit(&mut self, frame: FrameNo, size_pages: u32) {
+        let lock_byte_page = self.shape.page_size().lock_byte_page();
+        let impossible = |page: Pgno| page.0 > size_pages || page == lock_byte_page;
+        if let Some((_, frame)) = self.dropped.drain(..).find(|(page, _)| impossible(*page)) {
+            // Its header is not right either, and it was to write another page.
+            self.nameless = self.nameless.or(Some(frame));
+            self.nameless_frames += 1;
+        }
         let snapshot = &mut self.current.snapshot;
         snapshot.pages.extend(self.open.drain(..));
         snapshot.pages.retain(|page, _| page.0 <= size_pages);
