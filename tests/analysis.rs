@@ -224,6 +224,29 @@ fn a_header_that_is_gone_is_solved_from_what_stands_around_it() {
 }
 
 #[test]
+fn a_header_that_is_gone_with_a_part_of_the_image_is_found_with_the_help_of_another_image() {
+    let mut log = Log::new(1);
+    (2..=9).for_each(|page| log.commit(&[page]));
+    let before = log.bytes.clone();
+    let slot = |frame: usize| 32 + (frame - 1) * SLOT;
+    // The database has the pages of frames 4 and 5; a sector over the border of the two is lost.
+    let mut database = vec![0; 9 * P];
+    for frame in [4, 5] {
+        let image = &before[slot(frame) + 24..slot(frame + 1)];
+        database[frame * P..(frame + 1) * P].copy_from_slice(image);
+    }
+    log.bytes[slot(5) - 100..slot(5) + 60].fill(0);
+    let (log, database) = (MemoryFile::with_bytes(log.bytes), MemoryFile::with_bytes(database));
+    let found = examine_beside(&log, Some(&database), &Nobody).unwrap();
+    let lost = found.lost.unwrap();
+    assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
+    let cures: Vec<_> = found.tail.cures.iter().map(|(at, cured)| (at.0, cured.cure)).collect();
+    assert!(matches!(cures[..], [(4, Cure::Image { .. }), (5, Cure::Image { .. })]), "{cures:?}");
+    let header = found.tail.cures[&FrameNo(5)].header.encode();
+    assert_eq!(header[..], before[slot(5)..slot(5) + 24]);
+}
+
+#[test]
 fn a_torn_last_transaction_loses_nothing() {
     let mut log = twenty();
     log.commit(&[3, 4, 5]);

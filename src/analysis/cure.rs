@@ -4,7 +4,7 @@
 //! A cure makes the frame's sum right, and with it the frames behind it can be judged from a sum that
 //! is known again; so the search goes on until a round finds nothing more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::format::checksum::Advance;
@@ -21,6 +21,10 @@ use super::{LogShape, Prefix};
 const MOST_HOLES: usize = 256;
 /// Other images that are tried in the place of a damaged one: the nearest.
 const MOST_IMAGES: usize = 64;
+/// Pages whose images are tried where a frame has lost its header, too.
+const MOST_PAGES: u32 = 4096;
+/// Commit sizes that are tried there.
+const MOST_COMMITS: usize = 8;
 /// Rounds of the search.
 const MOST_ROUNDS: usize = 64;
 
@@ -77,6 +81,30 @@ struct Hole {
     images: Vec<FrameNo>,
     /// Nothing else explains it: neither a single word, nor is only its image wrong.
     header_may_be_lost: bool,
+    /// Where the nearest images of all pages stand, before and behind, if its header may be lost.
+    all_images: BTreeMap<Pgno, [Option<FrameNo>; 2]>,
+}
+
+impl Hole {
+    /// The frame behind it, if that belongs to this generation.
+    fn successor_of(&self, shape: &LogShape) -> Option<&FrameFacts> {
+        let current =
+            |next: &&FrameFacts| next.header.salts == shape.salts && next.header.page.0 != 0;
+        self.successor.as_ref().filter(current)
+    }
+
+    fn note_image(&mut self, facts: &FrameFacts) {
+        let page = facts.header.page;
+        if self.all_images.len() >= MOST_PAGES as usize && !self.all_images.contains_key(&page) {
+            return;
+        }
+        let [before, behind] = self.all_images.entry(page).or_default();
+        if facts.frame < self.facts.frame {
+            *before = Some(facts.frame);
+        } else {
+            *behind = behind.or(Some(facts.frame));
+        }
+    }
 }
 
 /// What a search reads.
@@ -103,20 +131,22 @@ impl Search<'_> {
             if tail.broken == Break::None {
                 break;
             }
-            let (mut holes, committed_pages) = self.holes(&tail)?;
+            let (mut holes, commits) = self.holes(&tail)?;
             if holes.is_empty() {
                 break;
             }
-            let most_pages = self.most_pages(committed_pages)?;
+            let most_pages = self.most_pages(commits.last().copied().unwrap_or(0))?;
             let mut found = self.look_through_log(&mut holes)?;
             for hole in &holes {
                 let frame = hole.facts.frame;
-                if !found.contains_key(&frame)
-                    && let Some(cured) =
-                        self.other_image(hole)?.or_else(|| self.header(hole, most_pages))
-                {
-                    found.insert(frame, cured);
+                if found.contains_key(&frame) {
+                    continue;
                 }
+                let mut cured = self.other_image(hole)?.or_else(|| self.header(hole, most_pages));
+                if cured.is_none() {
+                    cured = self.header_and_image(hole, &commits)?;
+                }
+                found.extend(cured.map(|cured| (frame, cured)));
             }
             if found.is_empty() {
                 break;
@@ -133,8 +163,8 @@ impl Search<'_> {
     }
 
     /// Frames up to the last one of this generation that are not proven, though the sum before them
-    /// is known; and the largest size that an intact frame commits.
-    fn holes(&self, tail: &Tail) -> Result<(Vec<Hole>, u32), Error> {
+    /// is known; and sizes that intact frames commit, the largest among them.
+    fn holes(&self, tail: &Tail) -> Result<(Vec<Hole>, BTreeSet<u32>), Error> {
         let mut linker = Linker::new(
             self.shape.joiner(),
             self.shape.salts,
@@ -142,10 +172,13 @@ impl Search<'_> {
             Arc::clone(&tail.cures),
         );
         let mut holes: Vec<Hole> = Vec::new();
-        let mut committed_pages = self.prefix.db_size_pages.unwrap_or(0);
+        let mut commits: BTreeSet<u32> = self.prefix.db_size_pages.into_iter().collect();
         let mut take = |judged: Judged, successor: Option<FrameFacts>| {
             if judged.link == Link::Linked {
-                committed_pages = committed_pages.max(judged.header.commit_size_pages);
+                commits.insert(judged.header.commit_size_pages);
+                if commits.len() > MOST_COMMITS {
+                    commits.pop_first();
+                }
             }
             let Seed::Trusted(before) = judged.before else { return };
             let last = tail.last_current.max(Some(tail.stop));
@@ -158,7 +191,15 @@ impl Search<'_> {
                     Link::Linked | Link::Unproven => false,
                 };
                 let (facts, images) = (judged.facts, Vec::new());
-                holes.push(Hole { facts, before, successor, images, header_may_be_lost });
+                let all_images = BTreeMap::new();
+                holes.push(Hole {
+                    facts,
+                    before,
+                    successor,
+                    images,
+                    header_may_be_lost,
+                    all_images,
+                });
             }
         };
         let frames = self.prefix.stop.frame..self.shape.extent.end();
@@ -171,7 +212,7 @@ impl Search<'_> {
         if let Some(judged) = linker.finish() {
             take(judged, None);
         }
-        Ok((holes, committed_pages))
+        Ok((holes, commits))
     }
 
     /// Collects other images of the holes' pages, and finds frames that stand in a wrong slot.
@@ -185,6 +226,9 @@ impl Search<'_> {
             for hole in holes.iter_mut().filter(|hole| hole.facts.frame != facts.frame) {
                 if hole.facts.header.page == facts.header.page && !facts.blank {
                     hole.images.push(facts.frame);
+                }
+                if hole.header_may_be_lost && ours {
+                    hole.note_image(&facts);
                 }
                 if ours && joiner.follows(&facts, hole.before) {
                     let (cure, header) = (Cure::Moved(facts.frame), facts.header);
@@ -215,15 +259,7 @@ impl Search<'_> {
         nearest.sort_by_key(|other| other.0.abs_diff(frame));
         let frames = nearest.into_iter().take(MOST_IMAGES).map(ImageSource::Frame);
         for source in std::iter::once(ImageSource::Database).chain(frames) {
-            let whole = match (source, self.database) {
-                (ImageSource::Frame(frame), _) => self.read_image(frame, &mut other)?,
-                (ImageSource::Database, Some(database)) => {
-                    let offset = facts.header.page.offset_bytes(page_size);
-                    database.read_at(&mut other, offset)? == other.len()
-                }
-                (ImageSource::Database, None) => false,
-            };
-            if !whole {
+            if !self.read_source(source, facts.header.page, &mut other)? {
                 continue;
             }
             if let Some([first_byte, end_byte]) =
@@ -244,12 +280,9 @@ impl Search<'_> {
     /// Solves for the first two words of the header. Any image and any successor have a solution; that
     /// its page number and commit size are possible is what proves it.
     fn header(&self, hole: &Hole, most_pages: u32) -> Option<Cured> {
-        let successor = hole.successor.filter(|next| next.header.salts == self.shape.salts)?;
-        if successor.header.page.0 == 0 || !hole.header_may_be_lost {
-            return None;
-        }
+        let successor = hole.successor_of(self.shape).filter(|_| hole.header_may_be_lost)?;
         let joiner = self.shape.joiner();
-        let checksum = joiner.sum_before(&successor);
+        let checksum = joiner.sum_before(successor);
         let image_pairs = self.shape.page_size().bytes() / 8;
         let head = Advance::back_over_pairs(image_pairs)
             .apply(checksum.minus(joiner.image_sum(&hole.facts)));
@@ -268,6 +301,75 @@ impl Search<'_> {
         let most = f64::from(most_pages);
         let chance = most * (most + 1.0) / 2_f64.powi(64);
         possible.then_some(Cured { cure: Cure::Header, header, chance })
+    }
+
+    /// Where both the header and a part of the image are lost: the page and the commit size with which
+    /// a part of another image of that page leads to the frame behind.
+    fn header_and_image(
+        &self,
+        hole: &Hole,
+        commits: &BTreeSet<u32>,
+    ) -> Result<Option<Cured>, Error> {
+        let successor = hole.successor_of(self.shape).filter(|_| hole.header_may_be_lost);
+        let Some(successor) = successor else { return Ok(None) };
+        let (joiner, order, salts) = (self.shape.joiner(), self.shape.order, self.shape.salts);
+        let checksum = joiner.sum_before(successor);
+        let page_size = self.shape.page_size();
+        let over_image = Advance::over_pairs(page_size.bytes() / 8);
+        let mut damaged = vec![0; page_size.in_memory()];
+        let mut other = damaged.clone();
+        if !self.read_image(hole.facts.frame, &mut damaged)? {
+            return Ok(None);
+        }
+        let pairs = f64::from(page_size.bytes() / 8);
+        let chance = pairs * pairs / 2.0 / 2_f64.powi(64);
+        let in_file = match self.database {
+            Some(database) => database.size()? / page_size.bytes_u64(),
+            None => 0,
+        };
+        let in_file = u32::try_from(in_file).unwrap_or(u32::MAX).min(MOST_PAGES);
+        let pages: BTreeSet<Pgno> =
+            hole.all_images.keys().copied().chain((1..=in_file).map(Pgno)).collect();
+        for page in pages {
+            let frames = hole.all_images.get(&page).copied().unwrap_or_default();
+            let in_log = frames.iter().flatten().map(|frame| ImageSource::Frame(*frame));
+            for source in in_log.chain([ImageSource::Database]) {
+                if !self.read_source(source, page, &mut other)? {
+                    continue;
+                }
+                let possible = commits.iter().copied().filter(|&size| size >= page.0);
+                for commit_size_pages in std::iter::once(0).chain(possible) {
+                    let header = FrameHeader { page, commit_size_pages, salts, checksum };
+                    let head = header.sum_from(hole.before, order, &[]);
+                    let wanted = checksum.minus(over_image.apply(head));
+                    let difference = wanted.minus(Checksum::ZERO.update(order, &damaged));
+                    if let Some([first_byte, end_byte]) =
+                        run_that_explains(&damaged, &other, difference, order)
+                    {
+                        let cure = Cure::Image { source, first_byte, end_byte };
+                        return Ok(Some(Cured { cure, header, chance }));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads an image of `page`; whether it is there.
+    fn read_source(
+        &self,
+        source: ImageSource,
+        page: Pgno,
+        image: &mut [u8],
+    ) -> Result<bool, Error> {
+        match (source, self.database) {
+            (ImageSource::Frame(frame), _) => self.read_image(frame, image),
+            (ImageSource::Database, Some(database)) => {
+                let offset = page.offset_bytes(self.shape.page_size());
+                Ok(database.read_at(image, offset)? == image.len())
+            }
+            (ImageSource::Database, None) => Ok(false),
+        }
     }
 
     /// At least as many pages as any state that this log commits: the database file, what intact

@@ -234,7 +234,12 @@ impl<'a> Planner<'a> {
         self.chance += chance;
         let (action, proof, reason, gains) = match cure {
             Cure::Image { source, first_byte, end_byte } => {
-                let reason = "its image is damaged".to_owned();
+                let reason = match slot.judged.facts.header == header {
+                    true => "its image is damaged".to_owned(),
+                    false => {
+                        format!("its image is damaged, and its header, of page {}", header.page)
+                    }
+                };
                 let from = match source {
                     ImageSource::Frame(other) => format!("those of frame {other}"),
                     ImageSource::Database => "those of the database file".to_owned(),
