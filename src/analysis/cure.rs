@@ -232,7 +232,9 @@ impl Search<'_> {
                 }
                 if ours && joiner.follows(&facts, hole.before) {
                     let (cure, header) = (Cure::Moved(facts.frame), facts.header);
-                    found.insert(hole.facts.frame, Cured { cure, header, chance: 0.0 });
+                    // Any of the other slots would have done.
+                    let chance = f64::from(self.shape.extent.slot_frames) / 2_f64.powi(64);
+                    found.insert(hole.facts.frame, Cured { cure, header, chance });
                 }
             }
         }
@@ -252,8 +254,7 @@ impl Search<'_> {
         if !self.read_image(facts.frame, &mut damaged)? {
             return Ok(None);
         }
-        let pairs = f64::from(page_size.bytes() / 8);
-        let chance = pairs * pairs / 2.0 / 2_f64.powi(64);
+        let mut tried = 0_u32;
         let frame = facts.frame.0;
         let mut nearest = hole.images.clone();
         nearest.sort_by_key(|other| other.0.abs_diff(frame));
@@ -262,10 +263,12 @@ impl Search<'_> {
             if !self.read_source(source, facts.header.page, &mut other)? {
                 continue;
             }
+            tried += 1;
             if let Some([first_byte, end_byte]) =
                 run_that_explains(&damaged, &other, difference, self.shape.order)
             {
                 let cure = Cure::Image { source, first_byte, end_byte };
+                let chance = self.chance_of_a_run(tried);
                 return Ok(Some(Cured { cure, header: facts.header, chance }));
             }
         }
@@ -310,7 +313,9 @@ impl Search<'_> {
         hole: &Hole,
         commits: &BTreeSet<u32>,
     ) -> Result<Option<Cured>, Error> {
-        let successor = hole.successor_of(self.shape).filter(|_| hole.header_may_be_lost);
+        // Right salts: the header is there, and the search is long.
+        let lost = hole.header_may_be_lost && hole.facts.header.salts != self.shape.salts;
+        let successor = hole.successor_of(self.shape).filter(|_| lost);
         let Some(successor) = successor else { return Ok(None) };
         let (joiner, order, salts) = (self.shape.joiner(), self.shape.order, self.shape.salts);
         let checksum = joiner.sum_before(successor);
@@ -321,8 +326,7 @@ impl Search<'_> {
         if !self.read_image(hole.facts.frame, &mut damaged)? {
             return Ok(None);
         }
-        let pairs = f64::from(page_size.bytes() / 8);
-        let chance = pairs * pairs / 2.0 / 2_f64.powi(64);
+        let mut tried = 0_u32;
         let in_file = match self.database {
             Some(database) => database.size()? / page_size.bytes_u64(),
             None => 0,
@@ -343,16 +347,24 @@ impl Search<'_> {
                     let head = header.sum_from(hole.before, order, &[]);
                     let wanted = checksum.minus(over_image.apply(head));
                     let difference = wanted.minus(Checksum::ZERO.update(order, &damaged));
+                    tried += 1;
                     if let Some([first_byte, end_byte]) =
                         run_that_explains(&damaged, &other, difference, order)
                     {
                         let cure = Cure::Image { source, first_byte, end_byte };
+                        let chance = self.chance_of_a_run(tried);
                         return Ok(Some(Cured { cure, header, chance }));
                     }
                 }
             }
         }
         Ok(None)
+    }
+
+    /// How likely it is that a run of one of `images` gives a sum by chance.
+    fn chance_of_a_run(&self, images: u32) -> f64 {
+        let pairs = f64::from(self.shape.page_size().bytes() / 8);
+        f64::from(images) * pairs * pairs / 2.0 / 2_f64.powi(64)
     }
 
     /// Reads an image of `page`; whether it is there.

@@ -98,12 +98,9 @@ impl Prepared {
 
     /// The state that says most about whether log and database belong together: damage must not
     /// look like a contradiction. Empty where no state is whole.
-    fn intact(&self) -> Restored {
+    fn intact(&self) -> &Restored {
         let view = self.plan.candidates.iter().find(|one| one.kind == CandidateKind::SqliteView);
-        match view {
-            Some(view) => view.restored.clone(),
-            None => self.plan.restored.clone(),
-        }
+        view.map_or(&self.plan.restored, |view| &view.restored)
     }
 
     /// The database that `restored` is; `None` without a database and a log. `pages` are those that
@@ -149,8 +146,7 @@ impl Repair {
             }
             Some(_) | None => None,
         };
-        let intact = prepared.intact();
-        let pairing = match prepared.view(&intact, &no_pages) {
+        let pairing = match prepared.view(prepared.intact(), &no_pages) {
             Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
             None => None,
         };
@@ -170,6 +166,7 @@ impl Repair {
             applied: false,
             output: target.map(|path| path.display().to_string()),
             undo: None,
+            choose: self.choose,
         };
         let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
         write_report(&mut context.output, &report)?;

@@ -87,3 +87,13 @@ impl Paint {
         format!("\x1b[{code}m{word}\x1b[0m")
     }
 }
+
+/// A sentence broken between words, to the width of the terminal or 100 columns; `first` and `rest` are
+/// the columns by which its first line and the others are indented.
+#[must_use]
+pub fn wrapped(sentence: &str, first: usize, rest: usize, width: Option<u16>) -> String {
+    let width = usize::from(width.unwrap_or(100).clamp(40, 100));
+    let (first, rest) = (" ".repeat(first), " ".repeat(rest));
+    let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent(&rest);
+    textwrap::fill(sentence, options)
+}

@@ -49,8 +49,8 @@ pub struct TableLoss {
 }
 
 /// Judges every candidate of a plan with loss and chooses one: `wanted` by number, or else the newest
-/// that is sound and either is complete or keeps every row of SQLite's view, or else that view. `view` gives the database
-/// that a candidate is.
+/// that is sound and either is complete or keeps every row of SQLite's view, or else that view. `views`
+/// are the databases that the candidates are, in the same order.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -60,11 +60,11 @@ pub fn choose(
     wanted: Option<usize>,
     watch: &dyn Watch,
 ) -> Result<Vec<Choice>, scan::Error> {
-    let Some((sqlite, newest)) = views.last().zip(views.first()) else { return Ok(Vec::new()) };
-    let (sqlite, newest) = (State::new(*sqlite, watch)?, State::new(*newest, watch)?);
+    let states =
+        views.iter().map(|view| State::new(*view, watch)).collect::<Result<Vec<_>, _>>()?;
+    let Some((sqlite, newest)) = states.last().zip(states.first()) else { return Ok(Vec::new()) };
     let mut choices = Vec::new();
-    for (number, (candidate, view)) in (1..).zip(plan.candidates.iter().zip(views)) {
-        let state = State::new(*view, watch)?;
+    for (number, (candidate, state)) in (1..).zip(plan.candidates.iter().zip(&states)) {
         let snapshot = &candidate.restored.snapshot;
         choices.push(Choice {
             number,
@@ -74,8 +74,8 @@ pub fn choose(
             old_pages: candidate.old_pages.clone(),
             guessed_frames: candidate.guessed.clone(),
             problems: state.health.problem_count,
-            rows_missing: state.doubtful_rows(candidate, &sqlite, plan.is_doubtful)?,
-            rows_lost_by_table: state.lost_against(&newest)?,
+            rows_missing: state.doubtful_rows(candidate, sqlite, plan.is_doubtful)?,
+            rows_lost_by_table: state.lost_against(newest)?,
             chosen: false,
         });
     }

@@ -11,7 +11,7 @@ use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
 use crate::analysis::structure::Health;
 use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
-use crate::output::{Paint, Report, Tone};
+use crate::output::{Paint, Report, Tone, wrapped};
 
 /// The plan, and what became of it.
 #[derive(Debug, Serialize)]
@@ -47,6 +47,9 @@ pub struct RepairReport {
     pub output: Option<String>,
     /// The undo set; `None` when nothing was overwritten.
     pub undo: Option<String>,
+    /// The state that was asked for by its number.
+    #[serde(skip)]
+    pub choose: Option<usize>,
 }
 
 /// What a plan with loss gives up.
@@ -76,13 +79,6 @@ pub struct HealthReport {
     pub problems: u64,
     /// The first of them, in words.
     pub first_problems: Vec<String>,
-}
-
-/// A sentence broken between words; what follows its first line is indented.
-fn wrapped(sentence: &str, indent: usize, width: Option<u16>) -> String {
-    let indentation = " ".repeat(indent);
-    let width = usize::from(width.unwrap_or(100).clamp(40, 100)) - indent;
-    textwrap::wrap(sentence, width).join(&format!("\n{indentation}"))
 }
 
 impl Loss {
@@ -150,7 +146,7 @@ impl RepairReport {
             };
             let words = choice.kind.words();
             let sentence = format!("{}. {words}: {health}; {kept}", choice.number);
-            writeln!(to, "  {mark} {}", wrapped(&sentence, 7, width))?;
+            writeln!(to, "  {mark} {}", wrapped(&sentence, 4, 7, width).trim_start())?;
         }
         let Some(lost) = &self.lost else { return Ok(()) };
         for TableLoss { table, rows } in &lost.rows_lost_by_table {
@@ -193,7 +189,7 @@ impl Report for RepairReport {
             };
             writeln!(to, "  {number}. {frame}{} ({mark})", step.action.words())?;
             let why = format!("{}; {}.", step.reason, step.gains);
-            writeln!(to, "     {}", wrapped(&why, 5, width))?;
+            writeln!(to, "{}", wrapped(&why, 5, 5, width))?;
         }
         if self.plan.is_empty() {
             writeln!(to, "  There is nothing to repair.")?;
@@ -203,7 +199,7 @@ impl Report for RepairReport {
         {
             writeln!(to, "{}", paint.tone(Tone::Bad, "The log seems to be another database's:"))?;
             for reason in &pairing.reasons {
-                writeln!(to, "  {}", wrapped(&reason.to_string(), 2, width))?;
+                writeln!(to, "{}", wrapped(&reason.to_string(), 2, 4, width))?;
             }
         }
         self.choice(to, paint, width)?;
@@ -226,7 +222,11 @@ impl Report for RepairReport {
             (None, _) => {
                 let database = self.database.as_deref().unwrap_or(name);
                 let loss = if self.lossless { "" } else { " --accept-loss" };
-                writeln!(to, "Next: walsmith repair {database} --apply{loss} --output NEW")?;
+                let choose = self.choose.map_or(String::new(), |n| format!(" --choose {n}"));
+                writeln!(
+                    to,
+                    "Next: walsmith repair {database} --apply{loss}{choose} --output NEW"
+                )?;
             }
         }
         match &self.health {
@@ -239,6 +239,16 @@ impl Report for RepairReport {
             }
             Some(_) if self.applied => writeln!(to, "Its structure is sound.")?,
             Some(_) | None => {}
+        }
+        if let (true, None, Some(database), Some(wal)) =
+            (self.applied, &self.undo, &self.database, &self.wal)
+        {
+            // The salts still fit: the old log would be applied to the new file.
+            let next = format!(
+                "Next: before it takes the place of {database}, move {wal} and the wal-index away; \
+                 SQLite would apply them to it."
+            );
+            writeln!(to, "{}", wrapped(&next, 0, 2, width))?;
         }
         if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
             writeln!(to, "The old state is kept in {undo}.")?;

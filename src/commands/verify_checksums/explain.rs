@@ -6,7 +6,7 @@ use crate::analysis::copied::SqliteSees;
 use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::format::Pgno;
 use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::{Paint, Tone, table};
+use crate::output::{Paint, Tone, table, wrapped};
 
 use super::{FileReport, Header};
 
@@ -48,7 +48,7 @@ pub(super) fn human(
             let title = paint.tone(tone(file.verdict), file.verdict.word());
             writeln!(to, "\n{}: {title}", paint.tone(Tone::Strong, &file.wal))?;
             for sentence in story {
-                writeln!(to, "{}", wrapped(&sentence, width))?;
+                writeln!(to, "{}", indented(&sentence, width))?;
             }
         }
     }
@@ -56,13 +56,11 @@ pub(super) fn human(
 }
 
 /// A sentence with its indentation, broken between words. A command to type is never broken.
-fn wrapped(sentence: &str, width: Option<u16>) -> String {
-    if sentence.starts_with(' ') {
-        return format!("  {sentence}");
+fn indented(sentence: &str, width: Option<u16>) -> String {
+    match sentence.starts_with(' ') {
+        true => format!("  {sentence}"),
+        false => wrapped(sentence, 2, 4, width),
     }
-    let width = usize::from(width.unwrap_or(100).clamp(40, 100));
-    let options = textwrap::Options::new(width).initial_indent("  ").subsequent_indent("    ");
-    textwrap::fill(sentence, options)
 }
 
 fn number(count: Option<u32>) -> String {
