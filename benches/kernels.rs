@@ -7,11 +7,11 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use walsmith::analysis::{KnownFrames, LogShape, examine_keeping};
+use walsmith::analysis::{LogShape, examine_keeping};
 use walsmith::format::{
     ByteOrder, Checksum, FrameHeader, FrameNo, PageSize, Pgno, Salts, WalHeader,
 };
-use walsmith::scan::{Extent, FrameFacts, Nobody};
+use walsmith::scan::{Extent, FrameFacts, KnownFrames, Nobody};
 use walsmith::storage::memory::MemoryFile;
 
 const SALTS: Salts = Salts { salt1: 1, salt2: 2 };

@@ -9,13 +9,12 @@ use crate::format::{
     FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Salts, WAL_HEADER_BYTES, WalHeader,
     WalHeaderFault,
 };
-use crate::scan::{self, FrameFacts, Watch};
+use crate::scan::{self, FrameFacts, KnownFrames, Watch};
 use crate::storage::{self, File};
 
 use super::cure::{Cures, Search};
 use super::forecast::{self, Forecast};
 use super::guess;
-use super::known::KnownFrames;
 use super::link::{Linker, Seed};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::tail::{Break, Tail, TailFold};
@@ -139,7 +138,7 @@ impl Examination {
     ) -> impl Iterator<Item = Result<FrameFacts, scan::Error>> {
         self.shape.into_iter().flat_map(move |shape| {
             let border = self.known.end().clamp(frames.start, frames.end.max(frames.start));
-            let known = self.known.facts(shape, frames.start, border).map(Ok);
+            let known = self.known.facts(shape.chain(), frames.start, border).map(Ok);
             known.chain(shape.facts(file, border..frames.end, watch))
         })
     }

@@ -12,7 +12,6 @@ mod examine;
 mod forecast;
 mod guess;
 pub mod index_file;
-mod known;
 pub mod link;
 pub mod page_dump;
 pub mod pairing;
@@ -30,7 +29,6 @@ pub use examine::{
     Error, Examination, HeaderStatus, Verdict, examine, examine_beside, examine_keeping,
 };
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};
-pub use known::KnownFrames;
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
 pub use tail::{Certainty, Tail};

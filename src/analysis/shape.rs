@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::format::{ByteOrder, Checksum, FrameNo, PageSize, Salts, WalHeader};
-use crate::scan::{Error, Extent, FrameFacts, Frames, Joiner, Watch};
+use crate::scan::{Chain, Error, Extent, FrameFacts, Frames, Joiner, Watch};
 use crate::storage::File;
 
 /// Page size, byte order, generation and start sum of a log: from its header, or guessed.
@@ -42,6 +42,12 @@ impl LogShape {
     #[must_use]
     pub fn joiner(&self) -> Joiner {
         Joiner::new(self.extent.page_size, self.order)
+    }
+
+    /// What its frames follow from.
+    #[must_use]
+    pub fn chain(&self) -> Chain {
+        Chain { joiner: self.joiner(), salts: self.salts, start: self.start }
     }
 
     /// The facts of the slots `frames`, in file order.

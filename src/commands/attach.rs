@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::{Examination, Verdict};
+use crate::analysis::Verdict;
 use crate::commands::{Context, Failure};
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
@@ -92,10 +92,11 @@ impl Target {
         &self,
         accept_loss: bool,
         context: &Context,
-    ) -> Result<Option<Examination>> {
-        let Some(Reading { examination, .. }) = live::read_log(&self.files, context)? else {
+    ) -> Result<Option<Reading>> {
+        let Some(reading) = live::read_before_attaching(&self.files, context)? else {
             return Ok(None);
         };
+        let examination = &reading.examination;
         let lossy = matches!(examination.verdict, Verdict::Damaged | Verdict::BadHeader);
         if lossy && !accept_loss {
             let why = format!(
@@ -108,7 +109,7 @@ impl Target {
             );
             return Err(Failure::refused(&self.files.wal, why, hint).into());
         }
-        Ok(Some(examination))
+        Ok(Some(reading))
     }
 
     /// Opens the database for writing.

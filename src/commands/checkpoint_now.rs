@@ -18,6 +18,7 @@ use super::attach::{Patience, Target, duration};
 use super::blockers::{self, Blocked, Blocker};
 use super::failure::Exit;
 use super::files::{FileArgs, Files, open_if_there};
+use super::live::Reading;
 
 mod forecast;
 mod report;
@@ -267,9 +268,10 @@ impl CheckpointNow {
     }
 
     fn act(&self, report: &mut CheckpointReport, target: &Target, context: &Context) -> Result<()> {
-        if target.would_recover(context)? {
-            target.protect_evidence(self.accept_loss, context)?;
-        }
+        let reading = match target.would_recover(context)? {
+            true => target.protect_evidence(self.accept_loss, context)?,
+            false => None,
+        };
         let file = target.open(context)?;
         let mut patience = Patience::new(self.timeout, context.vfs, context.watch);
         let Some(mut connection) = target.attach(file.as_ref(), &mut patience)? else {
@@ -278,6 +280,9 @@ impl CheckpointNow {
             return Ok(());
         };
         connection.set_synchronous(self.sync.engine());
+        if let Some(known) = reading.and_then(Reading::into_known) {
+            connection.wal_mut().know(known);
+        }
         let done = self.checkpoint(&mut connection, target, &mut patience, context);
         let done = match done {
             Ok(done) => done,

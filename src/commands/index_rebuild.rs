@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::engine;
+use crate::engine::wal::KnownLog;
 use crate::output::quantity::counted;
 use crate::output::{Paint, Report, Tone, write_report};
 use crate::storage::DeleteShm;
@@ -18,6 +19,7 @@ use super::attach::{Patience, Target, duration};
 use super::blockers::{self, Blocked, Blocker};
 use super::failure::{Exit, Failure};
 use super::files::{FileArgs, Files};
+use super::live::Reading;
 
 /// Build a wal-index anew from the log
 ///
@@ -68,8 +70,8 @@ impl IndexRebuild {
             return Err(Failure::NotALog { path: wal, found }.into());
         };
         let before = blockers::read_index(&target.files, context)?;
-        let examined = target.protect_evidence(self.accept_loss, context)?;
-        if let (Some(before), Some(examined)) = (before, &examined)
+        let reading = target.protect_evidence(self.accept_loss, context)?;
+        if let (Some(before), Some(Reading { examination: examined, .. })) = (before, &reading)
             && before.mx_frame > examined.prefix.mx_frame
             && examined.header.is_some_and(|header| header.salts == before.salts)
             && !self.accept_loss
@@ -89,7 +91,8 @@ impl IndexRebuild {
             db_size_pages: None,
             blocked_by: Vec::new(),
         };
-        if !self.rebuild(&target, &mut report, context)? {
+        let known = reading.and_then(Reading::into_known);
+        if !self.rebuild(&target, known, &mut report, context)? {
             report.busy = true;
             let own = i32::try_from(std::process::id()).ok();
             report.blocked_by = blockers::find(&target.files, context)?.1;
@@ -102,12 +105,21 @@ impl IndexRebuild {
     }
 
     /// Whether the index could be built.
-    fn rebuild(&self, target: &Target, report: &mut Rebuilt, context: &Context) -> Result<bool> {
+    fn rebuild(
+        &self,
+        target: &Target,
+        known: Option<KnownLog>,
+        report: &mut Rebuilt,
+        context: &Context,
+    ) -> Result<bool> {
         let file = target.open(context)?;
         let mut patience = Patience::new(self.timeout, context.vfs, context.watch);
         let Some(mut connection) = target.attach(file.as_ref(), &mut patience)? else {
             return Ok(false);
         };
+        if let Some(known) = known {
+            connection.wal_mut().know(known);
+        }
         loop {
             match connection.rebuild_index() {
                 Ok(header) => {

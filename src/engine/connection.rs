@@ -307,26 +307,19 @@ impl<'a> Connection<'a> {
         self.wal.undo_to(savepoint)
     }
 
-    /// Runs a checkpoint; see [`Wal::checkpoint`]. Attaches to the wal-index first, where no
-    /// transaction has done that yet.
+    /// Runs a checkpoint; see [`Wal::checkpoint`].
     ///
     /// # Errors
     /// As there.
     pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
-        match self.wal.attach_index() {
-            Ok(()) => self.wal.checkpoint(request),
-            Err(Error::Busy) => Ok(Checkpoint { busy: true, ..Checkpoint::default() }),
-            Err(error) => Err(error),
-        }
+        self.wal.checkpoint(request)
     }
 
-    /// Builds the wal-index anew; see [`Wal::rebuild_index`]. If the first transaction has to build it
-    /// in any case, that is enough.
+    /// Builds the wal-index anew; see [`Wal::rebuild_index`].
     ///
     /// # Errors
     /// As there.
     pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
-        self.wal.attach_index()?;
         self.wal.rebuild_index()
     }
 

@@ -8,6 +8,8 @@
 mod crew;
 mod facts;
 mod frames;
+mod known;
 
 pub use facts::{FrameFacts, Joiner};
 pub use frames::{Chunks, Error, Extent, Frames, Nobody, Scan, Watch};
+pub use known::{Chain, KnownFrames};

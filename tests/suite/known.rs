@@ -1,10 +1,17 @@
-//! Frames that an examination has kept are those that reading the log again would give.
+//! Frames that an examination has kept are those that reading the log again would give, to a listing
+//! and to recovery.
+
+use std::path::Path;
 
 use fastrand::Rng;
-use walsmith::analysis::{KnownFrames, examine_keeping};
-use walsmith::format::FrameNo;
-use walsmith::scan::{FrameFacts, Nobody};
-use walsmith::storage::memory::MemoryFile;
+use walsmith::analysis::examine_keeping;
+use walsmith::engine::connection::{Connection, Paths};
+use walsmith::engine::wal::{CheckpointMode, KnownLog, Options, Request, Synchronous, Verify};
+use walsmith::format::{DatabaseHeader, FrameNo, IndexHeader, Pgno};
+use walsmith::scan::{FrameFacts, KnownFrames, Nobody};
+use walsmith::storage::fault::FaultVfs;
+use walsmith::storage::memory::{MemoryFile, MemoryVfs};
+use walsmith::storage::{OpenMode, Vfs};
 
 use crate::mutate;
 use crate::support::{names, read};
@@ -42,4 +49,118 @@ fn kept_frames_are_the_ones_that_reading_again_gives() {
             same(damaged, &format!("{name}, {kind}"));
         }
     }
+}
+
+/// The frames of `wal`, up to `limit` of them.
+fn known(wal: &[u8], limit: usize) -> Option<KnownLog> {
+    let file = MemoryFile::with_bytes(wal.to_vec());
+    let frames = KnownFrames::up_to(limit);
+    let examination = examine_keeping(frames, &file, None, &Nobody).unwrap();
+    Some(KnownLog { header: examination.header?, frames: examination.known })
+}
+
+const DATABASE: &str = "/known.db";
+
+/// What recovery makes of a log: the header of the index, the newest frame of each page, and the
+/// database after a checkpoint.
+type Recovered = (IndexHeader, Vec<Option<FrameNo>>, Vec<u8>);
+
+/// Recovers and checkpoints `wal`; and how many calls that took.
+fn recovered(
+    database: &[u8],
+    wal: &[u8],
+    known: Option<KnownLog>,
+    verify: Verify,
+) -> (Recovered, u64) {
+    let memory = MemoryVfs::default();
+    memory.put(Path::new(DATABASE), database.to_vec());
+    memory.put(Path::new("/known.db-wal"), wal.to_vec());
+    let vfs = &FaultVfs::new(memory.clone());
+    let paths = Paths::beside(Path::new(DATABASE));
+    let file = vfs.open(Path::new(DATABASE), OpenMode::ReadWrite).unwrap();
+    let attached = Connection::attach(vfs, file.as_ref(), &paths, Options::default());
+    let mut connection = attached.unwrap().unwrap();
+    if let Some(known) = known {
+        connection.wal_mut().know(known);
+    }
+    let before = vfs.calls();
+    let mut request = Request {
+        mode: CheckpointMode::Passive,
+        page_size: connection.page_size().unwrap(),
+        sync: Synchronous::Full.flags(),
+        verify,
+        busy: None,
+        watch: &Nobody,
+    };
+    connection.checkpoint(&mut request).unwrap();
+    let calls = vfs.calls() - before;
+    connection.begin_read().unwrap();
+    let header = *connection.wal().header();
+    let pages = connection.db_size_pages().unwrap();
+    let newest = (1..=pages).map(|page| connection.wal_mut().find_frame(Pgno(page)).unwrap());
+    let newest = newest.collect();
+    connection.end_read().unwrap();
+    drop(connection);
+    ((header, newest, memory.bytes(Path::new(DATABASE)).unwrap()), calls)
+}
+
+fn recovers_alike(database: &[u8], wal: &[u8], known: Option<KnownLog>, case: &str) {
+    let (with, _) = recovered(database, wal, known, Verify::Frames);
+    let (without, _) = recovered(database, wal, None, Verify::Frames);
+    assert_eq!(with, without, "{case}");
+}
+
+#[test]
+fn recovery_of_a_log_that_is_known_gives_what_reading_it_gives() {
+    for name in names() {
+        let (database, wal) = read(&name);
+        let of_database = database.first_chunk().map(DatabaseHeader::decode);
+        let of_database = of_database.and_then(|header| header.page_size());
+        let of_log = known(&wal, 0).and_then(|known| known.header.page_size());
+        if of_log.is_none() || of_database != of_log {
+            continue;
+        }
+        for limit in [1, 5, usize::MAX] {
+            recovers_alike(&database, &wal, known(&wal, limit), &format!("{name}, {limit}"));
+        }
+    }
+}
+
+/// Changes a log.
+type Change<'c> = &'c dyn Fn(&mut Vec<u8>);
+
+#[test]
+fn what_is_known_of_a_log_that_has_changed_is_not_believed() {
+    let (database, wal) = read("twenty-rows");
+    let header = known(&wal, 0).unwrap().header;
+    let slot = usize::try_from(header.page_size().unwrap().slot_bytes()).unwrap();
+    let slots = wal.len() / slot;
+    let changes: [(&str, Change<'_>); 6] = [
+        ("cut by a frame", &|wal| wal.truncate(32 + (slots - 1) * slot)),
+        ("cut to nothing", &|wal| wal.truncate(0)),
+        ("another last sum", &|wal| wal[32 + (slots - 1) * slot + 16] ^= 1),
+        ("another last page", &|wal| wal[32 + (slots - 1) * slot + 3] ^= 1),
+        ("a header of other salts", &|wal| wal[16] ^= 1),
+        ("a last frame of other salts", &|wal| wal[32 + (slots - 1) * slot + 8] ^= 1),
+    ];
+    for (case, change) in changes {
+        let mut changed = wal.clone();
+        change(&mut changed);
+        recovers_alike(&database, &changed, known(&wal, usize::MAX), case);
+    }
+}
+
+#[test]
+fn a_log_that_is_known_is_not_read_again_before_it_is_copied() {
+    let (database, wal) = read("twenty-rows");
+    let calls = |known, verify| recovered(&database, &wal, known, verify).1;
+    let trusting = calls(None, Verify::Nothing);
+    // Recovery sums all frames; the checkpoint behind it does not do so again.
+    assert_eq!(calls(None, Verify::Frames), trusting);
+    // One call reads the last frame's header instead of the one chunk.
+    assert_eq!(calls(known(&wal, usize::MAX), Verify::Frames), trusting);
+    // All but one frame known: that header, and the chunk.
+    let frames = known(&wal, usize::MAX).unwrap().frames.end().0 - 1;
+    let all_but_one = usize::try_from(frames).unwrap() - 1;
+    assert_eq!(calls(known(&wal, all_but_one), Verify::Frames), trusting + 1);
 }

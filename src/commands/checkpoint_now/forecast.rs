@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::analysis::index_file::{IndexBlock, IndexFile};
-use crate::analysis::snapshot::{self, snapshot};
+use crate::analysis::snapshot::{self, snapshot_of};
 use crate::commands::Context;
 use crate::commands::attach::Target;
-use crate::commands::live::{self, Reading};
+use crate::commands::live::Reading;
 use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::block_of;
 use crate::format::{FrameNo, Pgno};
@@ -45,17 +45,12 @@ fn from_log(
     accept_loss: bool,
     context: &Context,
 ) -> Result<()> {
-    target.protect_evidence(accept_loss, context)?;
-    let Some(Reading { file, examination }) = live::read_log(&target.files, context)? else {
+    let Some(Reading { file, examination }) = target.protect_evidence(accept_loss, context)? else {
         return Ok(());
     };
-    let pages = match &examination.shape {
-        Some(shape) => {
-            let last = snapshot::Target::Last;
-            snapshot(file.as_ref(), shape, &examination.prefix, last, context.watch)?.pages.len()
-        }
-        None => 0,
-    };
+    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+    let facts = examination.facts(file.as_ref(), committed, context.watch);
+    let pages = snapshot_of(facts, snapshot::Target::Last)?.pages.len();
     let frames = examination.prefix.mx_frame;
     let copies = report.mode > Mode::Noop;
     report.log_frames = Some(if report.mode == Mode::Truncate { 0 } else { frames });

@@ -101,7 +101,8 @@ pub struct Rot {
 pub(super) type Pair = (Pgno, FrameNo);
 
 impl Wal<'_> {
-    /// Copies the log into the database, as far as `request` asks and others allow.
+    /// Copies the log into the database, as far as `request` asks and others allow. The wal-index is
+    /// attached, and rebuilt if need be, where no transaction has done that yet.
     ///
     /// Order of steps that must not change: the header is loaded after C is taken; salts are
     /// compared again under L0, because a writer may have reset the log since (the WAL-reset bug of
@@ -114,9 +115,6 @@ impl Wal<'_> {
     /// the way is no error, but [`Checkpoint::busy`].
     pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
         assert!(!self.checkpoint_lock && !self.write_lock, "checkpoints run by themselves");
-        if self.is_read_only() {
-            return Err(Error::ReadOnly);
-        }
         let mut cache = Cache::Current;
         self.summed = None;
         let result = self.checkpoint_locked(request, &mut cache);
@@ -141,6 +139,10 @@ impl Wal<'_> {
         cache: &mut Cache,
     ) -> Result<Checkpoint> {
         let mut mode = request.mode;
+        self.map_block(0)?;
+        if self.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
         if mode > CheckpointMode::Noop {
             self.lock_exclusive(one(WAL_CKPT_LOCK))?;
             self.checkpoint_lock = true;

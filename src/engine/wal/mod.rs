@@ -26,6 +26,7 @@ use crate::storage::{
 
 pub use checkpoint::{Busy, Checkpoint, CheckpointMode, Request, Rot, Verify};
 pub use read::Cache;
+pub use recover::KnownLog;
 pub(super) use snapshot::zeroed;
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use write::{Page, Savepoint, WriteKind};
@@ -167,6 +168,8 @@ pub struct Wal<'a> {
     recovered_frames: Option<u32>,
     /// Generation and last frame of what a recovery within the present checkpoint has summed.
     summed: Option<(Salts, u32)>,
+    /// What the next recovery need not read.
+    known: Option<KnownLog>,
     snapshot: SnapshotRequest,
 }
 
@@ -209,6 +212,7 @@ impl<'a> Wal<'a> {
             committed_frames: None,
             recovered_frames: None,
             summed: None,
+            known: None,
             snapshot: SnapshotRequest::Newest,
         })
     }

@@ -214,26 +214,6 @@ impl Wal<'_> {
         Ok(None)
     }
 
-    /// Attaches to the wal-index without beginning a transaction. It is rebuilt if need be.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] while somebody recovers, or what the storage reports.
-    pub fn attach_index(&mut self) -> Result<()> {
-        let mut cache = Cache::Current;
-        let loaded = loop {
-            match self.load_header(&mut cache) {
-                Ok(Attempt::Retry) => {}
-                Ok(Attempt::Begun) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        if cache == Cache::Stale {
-            // The next read transaction must say so.
-            self.header = IndexHeader::ZERO;
-        }
-        loaded
-    }
-
     /// Loads the header, and rebuilds the wal-index when it is invalid (walIndexReadHdr).
     pub(super) fn load_header(&mut self, cache: &mut Cache) -> Result<Attempt> {
         let loaded = self.load_or_recover(cache);

@@ -10,9 +10,10 @@ use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_RECOVER_LOCK, WAL_WRITE_LOCK}
 use crate::format::wal_header::WAL_FORMAT_VERSION;
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
 use crate::format::{
-    Checksum, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
+    Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES,
+    WalHeader, WalHeaderFault,
 };
-use crate::scan::{Extent, FrameFacts, Joiner, Nobody, Scan};
+use crate::scan::{Chain, Extent, FrameFacts, Joiner, KnownFrames, Nobody, Scan};
 use crate::storage::{LockMode, Locked, Region};
 
 /// What recovery takes from the header of a log.
@@ -20,7 +21,16 @@ enum Begin {
     /// The log holds nothing.
     Empty,
     /// Frames may follow.
-    Frames(PageSize),
+    Frames(PageSize, WalHeader),
+}
+
+/// The beginning of a log as the caller has read it a moment ago.
+#[derive(Clone, Debug)]
+pub struct KnownLog {
+    /// Its header.
+    pub header: WalHeader,
+    /// Its first frames, all of them valid.
+    pub frames: KnownFrames,
 }
 
 impl Wal<'_> {
@@ -42,6 +52,11 @@ impl Wal<'_> {
         recovered
     }
 
+    /// Tells the next recovery what it need not read and sum again.
+    pub fn know(&mut self, log: KnownLog) {
+        self.known = Some(log);
+    }
+
     /// Builds the wal-index anew although its header may be valid. Readers of the same generation go
     /// on: words that do not change are not written, and marks that are held stay. Every frame
     /// counts as not copied afterwards.
@@ -50,6 +65,7 @@ impl Wal<'_> {
     /// [`Error::Busy`] while somebody writes, checkpoints or recovers, or what the storage reports.
     pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
         assert!(self.read_slot.is_none(), "an index is rebuilt outside of transactions");
+        self.map_block(0)?;
         self.lock_exclusive(one(WAL_WRITE_LOCK))?;
         self.write_lock = true;
         let rebuilt = self.map_block(0).and_then(|_| self.recover());
@@ -62,7 +78,10 @@ impl Wal<'_> {
         let size_bytes = self.log.size()?;
         let last_sum = match self.read_log_header(size_bytes)? {
             Begin::Empty => Checksum::ZERO,
-            Begin::Frames(page_size) => self.index_frames(page_size, size_bytes)?,
+            Begin::Frames(page_size, header) => {
+                let known = self.still_known(&header, page_size)?;
+                self.index_frames(page_size, size_bytes, &known)?
+            }
         };
         self.header.frame_checksum = last_sum;
         self.publish_header()?;
@@ -96,7 +115,7 @@ impl Wal<'_> {
         self.header.salts = header.salts;
         self.header.frame_checksum = header.computed_checksum();
         match fault {
-            None => Ok(Begin::Frames(page_size)),
+            None => Ok(Begin::Frames(page_size, header)),
             Some(WalHeaderFault::Version) => {
                 assert!(header.format_version != WAL_FORMAT_VERSION, "the version is at fault");
                 Err(Error::Version { version: header.format_version })
@@ -105,10 +124,29 @@ impl Wal<'_> {
         }
     }
 
+    /// What is known of the log, if it is the same log still: a generation has salts of its own, and
+    /// the sum of a frame depends on every frame before it, so the last known one stands for all.
+    fn still_known(&mut self, header: &WalHeader, page_size: PageSize) -> Result<KnownFrames> {
+        let Some(known) = self.known.take().filter(|known| known.header == *header) else {
+            return Ok(KnownFrames::default());
+        };
+        let last = FrameNo(known.frames.end().0 - 1);
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        let there = last >= FrameNo::FIRST
+            && self.log.read_at(&mut bytes, last.offset_bytes(page_size))? == bytes.len()
+            && known.frames.last(header.salts) == Some(FrameHeader::decode(&bytes));
+        Ok(if there { known.frames } else { KnownFrames::default() })
+    }
+
     /// Enters every frame of the unbroken chain, block by block: built in private memory and copied
     /// over the shared block, so that readers of older snapshots see no gap. Returns the sum of the
     /// last commit frame.
-    fn index_frames(&mut self, page_size: PageSize, size_bytes: u64) -> Result<Checksum> {
+    fn index_frames(
+        &mut self,
+        page_size: PageSize,
+        size_bytes: u64,
+        known: &KnownFrames,
+    ) -> Result<Checksum> {
         let slots = (size_bytes - WAL_HEADER_BYTES as u64) / page_size.slot_bytes();
         // Frame numbers have 31 bits; what lies behind them cannot be reached by anybody.
         let slots = u32::try_from(slots).unwrap_or(u32::MAX).min((1 << 31) - 1);
@@ -117,8 +155,10 @@ impl Wal<'_> {
         let private = Region::heap()?;
         let order = self.header.byte_order();
         let judge = move |frame, slot: &[u8]| FrameFacts::judge(frame, slot, order);
-        let mut scan = Scan::new(self.log.as_ref(), extent, FrameNo::FIRST..extent.end(), judge);
+        let mut scan = Scan::new(self.log.as_ref(), extent, known.end()..extent.end(), judge);
         let joiner = Joiner::new(page_size, order);
+        let chain = Chain { joiner, salts: self.header.salts, start: self.header.frame_checksum };
+        let mut known = known.facts(chain, FrameNo::FIRST, extent.end());
         let mut last_sum = Checksum::ZERO;
         for number in 0..=block_of(slots) {
             self.map_block(number)?;
@@ -127,7 +167,8 @@ impl Wal<'_> {
             let frames = slots.min(block.last_frame()).saturating_add(1) - block.first_frame();
             let mut whole = true;
             for _ in 0..frames {
-                let Some(facts) = scan.next(self.log.as_ref(), &Nobody).transpose()? else { break };
+                let read = || scan.next(self.log.as_ref(), &Nobody);
+                let Some(facts) = known.next().map(Ok).or_else(read).transpose()? else { break };
                 whole = self.index_frame(&block, &facts, &joiner, &mut last_sum)?;
                 if !whole {
                     break;

@@ -1,10 +1,20 @@
-//! Frames that an examination has seen to be valid, kept so that a listing need not read and sum them
-//! once more.
+//! Frames that were read and found valid, kept so that whoever needs them next need not read and sum
+//! them once more.
 
-use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
-use crate::scan::FrameFacts;
+use crate::format::{Checksum, FrameHeader, FrameNo, Pgno, Salts};
 
-use super::LogShape;
+use super::{FrameFacts, Joiner};
+
+/// What the frames of a log follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    /// Joins their sums.
+    pub joiner: Joiner,
+    /// The salts that they carry.
+    pub salts: Salts,
+    /// The sum that frame 1 continues from.
+    pub start: Checksum,
+}
 
 /// The first frames of the valid prefix, up to a limit that bounds the memory.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +43,7 @@ impl KnownFrames {
     }
 
     /// Takes the next frame of the prefix; does nothing at the limit.
-    pub(super) fn push(&mut self, facts: &FrameFacts) {
+    pub fn push(&mut self, facts: &FrameFacts) {
         let room = self.frames.len() < self.limit && self.frames.try_reserve(1).is_ok();
         if room && facts.frame == self.end() {
             let FrameHeader { page, commit_size_pages, checksum, .. } = facts.header;
@@ -48,20 +58,27 @@ impl KnownFrames {
         FrameNo(u32::try_from(self.frames.len()).map_or(u32::MAX, |frames| frames + 1))
     }
 
+    /// The header of the last known frame, in a log whose frames carry `salts`.
+    #[must_use]
+    pub fn last(&self, salts: Salts) -> Option<FrameHeader> {
+        let &KnownFrame { page, commit_size_pages, checksum, .. } = self.frames.last()?;
+        Some(FrameHeader { page, commit_size_pages, salts, checksum })
+    }
+
     /// The facts of the known frames from `first` to before `end`, as reading them again would give
     /// them: what a frame sums to is the step from the stored sum before it to its own.
-    pub(super) fn facts(
+    pub fn facts(
         &self,
-        shape: LogShape,
+        chain: Chain,
         first: FrameNo,
         end: FrameNo,
     ) -> impl Iterator<Item = FrameFacts> {
-        let (salts, joiner) = (shape.salts, shape.joiner());
+        let Chain { joiner, salts, start } = chain;
         let at = |frame: FrameNo| (frame.0 as usize).saturating_sub(1).min(self.frames.len());
         let (first, end) = (first.max(FrameNo::FIRST), end.max(FrameNo::FIRST));
         let (skipped, known) = self.frames.split_at(at(first));
         let known = known.get(..at(end).saturating_sub(at(first))).unwrap_or_default();
-        let mut before = skipped.last().map_or(shape.start, |frame| frame.checksum);
+        let mut before = skipped.last().map_or(start, |frame| frame.checksum);
         (first.0..).zip(known).map(move |(frame, known)| {
             let &KnownFrame { page, commit_size_pages, checksum, kind_byte } = known;
             let content = joiner.step(before, checksum);
