@@ -168,17 +168,19 @@ fn replay(bench: &Bench, database: &str) {
     prepare();
 }
 
-/// Both engines commit pages of one database, each to a log of its own that does not exist before.
+/// Both engines commit pages of one database to a log that has had its size before and is written anew
+/// from its beginning, as a log in use is.
 fn append(bench: &Bench, pages: u32, goal: &str) {
+    let fresh = bench.path("rows.db");
+    bench.sqlite(&["rows-for-frames", &fresh]).once();
     let database = bench.path("append.db");
-    bench.sqlite(&["rows-for-frames", &database]).once();
     let frames = u32::try_from(bench.mib * 128).unwrap();
     let (transactions, pages_text) = ((frames / pages).to_string(), pages.to_string());
     let args = ["frames", &database, &transactions, &pages_text];
     let (sqlite, ours) = (bench.sqlite(&args), Run::new(&bench.worker, &args));
     let prepare = || {
-        remove(&format!("{database}-wal"));
-        remove(&format!("{database}-shm"));
+        remove_all(&database);
+        fs::copy(&fresh, &database).unwrap();
     };
     let milliseconds = |run: &Run| {
         let text = run.once();
@@ -188,6 +190,7 @@ fn append(bench: &Bench, pages: u32, goal: &str) {
         medians([(&prepare, &|| milliseconds(&sqlite)), (&prepare, &|| milliseconds(&ours))]);
     row(&format!("append {frames} frames, {pages} a commit, sync off"), goal, sqlite, ours);
     remove_all(&database);
+    remove(&fresh);
 }
 
 /// The time for a MiB, of logs of growing size, against that of the first.

@@ -358,12 +358,17 @@ pub fn frames(path: &Path, transactions: u32, pages: u32) {
     connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0").unwrap();
     let mut update = connection.prepare("UPDATE t SET b = ?1 WHERE a BETWEEN ?2 AND ?3").unwrap();
     let mut blob = vec![0; 3500];
+    let mut commit = || {
+        for number in 0..transactions {
+            blob[..4].copy_from_slice(&number.to_ne_bytes());
+            let first = number * pages % (ROWS_OF_FRAMES - pages + 1) + 1;
+            update.execute((&blob, first, first + pages - 1)).unwrap();
+        }
+    };
+    commit();
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
     let start = Instant::now();
-    for number in 0..transactions {
-        blob[..4].copy_from_slice(&number.to_ne_bytes());
-        let first = number * pages % (ROWS_OF_FRAMES - pages + 1) + 1;
-        update.execute((&blob, first, first + pages - 1)).unwrap();
-    }
+    commit();
     println!("{} {}", transactions * pages, start.elapsed().as_nanos());
 }
 

@@ -242,30 +242,23 @@ impl<'a> Worker<'a> {
         println!("{done:?}");
     }
 
-    /// Commits `transactions` times, each of them `pages` pages from page 3 on, and prints frames and
-    /// nanoseconds. Nothing is synced or checkpointed.
+    /// Commits `transactions` times, each of them `pages` pages from page 3 on, twice: the first time
+    /// the log gets its size, the second time it is written anew from its beginning, as a log in use
+    /// is. Prints frames and nanoseconds of the second time. Nothing is synced.
     fn frames(&mut self, transactions: u32, pages: u32) {
         let connection = &mut self.connection;
         connection.set_synchronous(Synchronous::Off);
         connection.set_commit_hook(Box::new(|_| AfterCommit::Nothing));
-        let page_len = connection.page_size().unwrap().in_memory();
-        let mut images = vec![vec![0; page_len]; pages as usize];
+        let page_size = connection.page_size().unwrap();
+        let mut images = vec![vec![0; page_size.in_memory()]; pages as usize];
+        commit_frames(connection, transactions, &mut images);
+        let sync = Synchronous::Off.flags();
+        let mode = CheckpointMode::Restart;
+        let done =
+            connection.checkpoint(&mut Request { mode, ..Request::passive(page_size, sync) });
+        assert!(!done.unwrap().busy);
         let start = Instant::now();
-        for number in 0..transactions {
-            connection.begin_read().unwrap();
-            connection.begin_write().unwrap();
-            let size = connection.db_size_pages().unwrap();
-            let first = 3 + number * pages % (size - 2 - pages + 1);
-            for image in &mut images {
-                image[..4].copy_from_slice(&number.to_ne_bytes());
-            }
-            let pages: Vec<Page<'_>> = (first..)
-                .zip(&images)
-                .map(|(page, image)| Page { pgno: Pgno(page), image })
-                .collect();
-            connection.commit(&pages, size).unwrap();
-            connection.end_read().unwrap();
-        }
+        commit_frames(connection, transactions, &mut images);
         println!("{} {}", transactions * pages, start.elapsed().as_nanos());
     }
 
@@ -275,5 +268,23 @@ impl<'a> Worker<'a> {
         io::stdout().flush().unwrap();
         io::stdin().read_to_end(&mut Vec::new()).unwrap();
         self.connection.end_read().unwrap();
+    }
+}
+
+/// Commits `images` for pages from page 3 on, `transactions` times.
+fn commit_frames(connection: &mut Connection<'_>, transactions: u32, images: &mut [Vec<u8>]) {
+    let pages = u32::try_from(images.len()).unwrap();
+    for number in 0..transactions {
+        connection.begin_read().unwrap();
+        connection.begin_write().unwrap();
+        let size = connection.db_size_pages().unwrap();
+        let first = 3 + number * pages % (size - 2 - pages + 1);
+        for image in &mut *images {
+            image[..4].copy_from_slice(&number.to_ne_bytes());
+        }
+        let pages: Vec<Page<'_>> =
+            (first..).zip(&*images).map(|(page, image)| Page { pgno: Pgno(page), image }).collect();
+        connection.commit(&pages, size).unwrap();
+        connection.end_read().unwrap();
     }
 }
