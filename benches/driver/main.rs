@@ -50,6 +50,11 @@ impl Bench {
         Run::new(&self.oracle, args)
     }
 
+    /// A run of this program.
+    pub fn itself(args: &[&str]) -> Run {
+        Run::new(std::env::current_exe().unwrap().to_str().unwrap(), args)
+    }
+
     /// Makes a database whose log has `mib` MiB in pages of `page_bytes`, and no wal-index.
     pub fn grow(&self, name: &str, mib: u64, page_bytes: u32) -> String {
         let database = self.path(name);
@@ -70,7 +75,10 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["time", program, rest @ ..] => stopwatch::time(program, rest),
-        ["read", path] => stopwatch::read(Path::new(path)),
+        ["read", path, threads] => stopwatch::read(Path::new(path), threads.parse().unwrap()),
+        ["write", path, count, len] => {
+            stopwatch::write(Path::new(path), count.parse().unwrap(), len.parse().unwrap());
+        }
         ["run", folder, walsmith, worker, oracle, showwal, mib, growth_mib] => {
             let showwal = (!showwal.is_empty()).then(|| (*showwal).to_owned());
             let bench = Bench {

@@ -1,9 +1,11 @@
 //! Times processes.
 
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -67,11 +69,30 @@ pub fn time(program: &str, args: &[&str]) {
     println!("{nanoseconds} {peak_kib}");
 }
 
-/// Reads a file once, with reads of 1 MiB.
-pub fn read(path: &Path) {
-    let mut file = File::open(path).unwrap();
-    let mut buffer = vec![0; 1 << 20];
-    while file.read(&mut buffer).unwrap() > 0 {}
+/// Reads a file once, with reads of 1 MiB, by `threads` threads.
+pub fn read(path: &Path, threads: usize) {
+    let file = File::open(path).unwrap();
+    let next = AtomicU64::new(0);
+    let read = || {
+        let mut buffer = vec![0; 1 << 20];
+        while file.read_at(&mut buffer, next.fetch_add(1 << 20, Ordering::Relaxed)).unwrap() > 0 {}
+    };
+    thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(read)));
+        read();
+    });
+}
+
+/// Writes a new file of `count` times `len` bytes twice, and prints the nanoseconds that the second
+/// time took.
+pub fn write(path: &Path, count: u64, len: usize) {
+    let file = File::create(path).unwrap();
+    let bytes = vec![1; len];
+    let write = || (0..count).for_each(|at| file.write_all_at(&bytes, at * len as u64).unwrap());
+    write();
+    let start = Instant::now();
+    write();
+    println!("{count} {}", start.elapsed().as_nanos());
 }
 
 /// What each contestant does: a preparation that is not timed, and a measurement in any unit.
