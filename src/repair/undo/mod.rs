@@ -1,42 +1,20 @@
 //! The undo set: what an in-place change is about to overwrite, kept until somebody discards it.
 //!
-//! The file `<database>-walsmith-undo` holds, little-endian:
-//!
-//! | offset | bytes | field |
-//! |---|---|---|
-//! | 0 | 16 | magic `walsmith-undo/2` and a zero |
-//! | 16 | 8 | size of the database before the change, in bytes |
-//! | 24 | 8 | its size after the change |
-//! | 32 | 8 | number of records |
-//! | 40 | 4 | CRC-32 of the 40 bytes before |
-//! | 512 | 4 | stage: 0 writing, 1 done, 2 restored |
-//! | 516 | 4 | CRC-32 of the header's CRC-32 and the stage; zero with stage 0 |
-//! | 1024 | | the records |
-//! | each record: 0 | 8 | offset in the database |
-//! | 8 | 4 | length of the old bytes; 0 behind the old end of the database |
-//! | 12 | 4 | length of what the change writes there; 0 behind its new end |
-//! | 16 | 4 | CRC-32 of what the change writes there |
-//! | 20 | 4 | CRC-32 of the 20 bytes before and the old bytes |
-//! | 24 | length | the old bytes |
-//!
-//! The header is written last, when the records are durable: without it nothing was changed yet. A log
-//! or journal that the change makes superfluous is renamed to `<database>-walsmith-undo-wal` or
-//! `-journal`, not copied. Each stage is durable before the step that needs it begins, so a run that
-//! was cut off anywhere is either finished by the next one or put back.
+//! Its bytes are told in `layout`. The header is written last, when the records are durable: without it
+//! nothing was changed yet. A log or journal that the change makes superfluous is renamed to
+//! `<database>-walsmith-undo-wal` or `-journal`, not copied. Each stage is durable before the step that
+//! needs it begins, so a run that was cut off anywhere is either finished by the next one or put back.
+
+mod layout;
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::storage::{self, File, OpenMode, SyncDirectory, SyncKind, Vfs};
 
-const MAGIC: &[u8; 16] = b"walsmith-undo/2\0";
-const HEADER_BYTES: usize = 44;
-const STAGE_AT: u64 = 512;
-const RECORDS_AT: u64 = 1024;
-const RECORD_HEADER_BYTES: usize = 24;
-/// Longest record: the largest page, or a piece of a cut tail.
-const MAX_RECORD_BYTES: u64 = 1 << 16;
+pub use layout::Stage;
+use layout::{
+    HEADER_BYTES, Header, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RECORDS_AT, Record, STAGE_AT,
+};
 
 /// Why an undo set could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -69,24 +47,12 @@ pub enum Error {
     },
 }
 
-/// How far the change that a set belongs to has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// It was cut off; the database is neither as before nor as after.
-    Writing,
-    /// It is complete.
-    Done,
-    /// The old bytes are back in the database; log and journal may still be in the set.
-    Restored,
-}
-
 /// The old state of a database.
 #[derive(Debug)]
 pub struct Set {
     file: Box<dyn File>,
     database: PathBuf,
-    header: [u8; HEADER_BYTES],
+    header: Header,
     /// How far the change has come.
     pub stage: Stage,
 }
@@ -154,52 +120,12 @@ struct Records<'a> {
 
 impl Records<'_> {
     fn push(&mut self, offset: u64, old: &[u8], new: &[u8]) -> Result<(), Error> {
-        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default().to_le_bytes();
-        let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + old.len());
-        record.extend(offset.to_le_bytes());
-        record.extend(length(old));
-        record.extend(length(new));
-        record.extend(crc32fast::hash(new).to_le_bytes());
-        record.extend(record_sum(&record, old).to_le_bytes());
-        record.extend(old);
+        let record = Record::encode(offset, old, new);
         self.to.write_at(&record, self.at)?;
         self.at += record.len() as u64;
         self.count += 1;
         Ok(())
     }
-}
-
-/// The head of a record.
-#[derive(Clone, Copy)]
-struct Record {
-    offset: u64,
-    old_len: usize,
-    new_len: usize,
-    new_sum: u32,
-    sum: u32,
-}
-
-impl Record {
-    fn decode(head: &[u8; RECORD_HEADER_BYTES]) -> Self {
-        let word = |at: usize| {
-            let bytes = head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            u32::from_le_bytes(bytes.unwrap_or_default())
-        };
-        Self {
-            offset: u64::from(word(0)) | u64::from(word(4)) << 32,
-            old_len: word(8) as usize,
-            new_len: word(12) as usize,
-            new_sum: word(16),
-            sum: word(20),
-        }
-    }
-}
-
-fn record_sum(head: &[u8], old: &[u8]) -> u32 {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(head);
-    sum.update(old);
-    sum.finalize()
 }
 
 /// Gives each write of a change, by offset and bytes, to the function it gets.
@@ -285,20 +211,11 @@ impl Set {
             return Ok(Found::Begun);
         }
         let damaged = |offset_bytes, why| Error::Damaged { path: path.clone(), offset_bytes, why };
-        let Some((fields, sum)) = header.split_last_chunk::<4>() else {
-            return Err(damaged(0, "the header is cut"));
-        };
-        if !fields.starts_with(MAGIC) {
-            return Err(damaged(0, "this is no undo set"));
-        }
-        if *sum != crc32fast::hash(fields).to_le_bytes() {
-            return Err(damaged(0, "the header does not have its checksum"));
-        }
+        let header = Header::decode(&header).map_err(|why| damaged(0, why))?;
         let mut bytes = [0; 8];
         file.read_at(&mut bytes, STAGE_AT)?;
-        let stage = [Stage::Writing, Stage::Done, Stage::Restored]
-            .into_iter()
-            .find(|&stage| stage_bytes(stage, &header) == bytes)
+        let stage = header
+            .stage_in(bytes)
             .ok_or_else(|| damaged(STAGE_AT, "the stage does not have its checksum"))?;
         Ok(Found::Set(Self { file, database: database.to_owned(), header, stage }))
     }
@@ -306,24 +223,19 @@ impl Set {
     /// Size of the database before the change, in bytes.
     #[must_use]
     pub fn size_before_bytes(&self) -> u64 {
-        self.word(16)
+        self.header.before_bytes
     }
 
     /// Size of the database after the change, in bytes.
     #[must_use]
     pub fn size_after_bytes(&self) -> u64 {
-        self.word(24)
+        self.header.after_bytes
     }
 
     /// Records that it holds.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.word(32)
-    }
-
-    fn word(&self, at: usize) -> u64 {
-        let field = self.header.get(at..at + 8).and_then(|field| field.try_into().ok());
-        u64::from_le_bytes(field.unwrap_or_default())
+        self.header.records
     }
 
     /// Moves `path`, a log or journal, into the set as `kept`; durable when it returns.
@@ -339,7 +251,7 @@ impl Set {
     /// # Errors
     /// What the storage reports.
     pub fn mark(&mut self, stage: Stage) -> Result<(), Error> {
-        self.file.write_at(&stage_bytes(stage, &self.header), STAGE_AT)?;
+        self.file.write_at(&self.header.stage(stage), STAGE_AT)?;
         self.file.sync(SyncKind::Full)?;
         self.stage = stage;
         Ok(())
@@ -419,34 +331,19 @@ impl Set {
             let mut head = [0; RECORD_HEADER_BYTES];
             let read = self.file.read_at(&mut head, at)?;
             let record = Record::decode(&head);
-            let length_bytes = record.old_len as u64;
-            if read < head.len() || length_bytes.max(record.new_len as u64) > MAX_RECORD_BYTES {
+            if read < head.len() || !record.has_possible_lengths() {
                 return Err(damaged("the record is cut or its length is impossible"));
             }
             let mut old = vec![0; record.old_len];
             let read = self.file.read_at(&mut old, at + RECORD_HEADER_BYTES as u64)?;
-            let (fields, _) = head.split_at(RECORD_HEADER_BYTES - 4);
-            if read < old.len() || record.sum != record_sum(fields, &old) {
+            if read < old.len() || !record.is_intact(&head, &old) {
                 return Err(damaged("the record does not have its checksum"));
             }
             visit(record, &old)?;
-            at += RECORD_HEADER_BYTES as u64 + length_bytes;
+            at += (RECORD_HEADER_BYTES + old.len()) as u64;
         }
         Ok(())
     }
-}
-
-fn stage_bytes(stage: Stage, header: &[u8; HEADER_BYTES]) -> [u8; 8] {
-    let word: u32 = match stage {
-        Stage::Writing => return [0; 8],
-        Stage::Done => 1,
-        Stage::Restored => 2,
-    };
-    let word = word.to_le_bytes();
-    let own = header.last_chunk::<4>().copied().unwrap_or_default();
-    let [a, b, c, d] = crc32fast::hash(&[own, word].concat()).to_le_bytes();
-    let [e, f, g, h] = word;
-    [e, f, g, h, a, b, c, d]
 }
 
 /// Writes records and then the header.
@@ -455,7 +352,7 @@ fn fill<E: From<Error>>(
     database: &dyn File,
     size_bytes: u64,
     writes: &mut Writes<'_, E>,
-) -> Result<[u8; HEADER_BYTES], E> {
+) -> Result<Header, E> {
     let old_bytes = database.size().map_err(Error::from)?;
     let mut records = Records { to, at: RECORDS_AT, count: 0 };
     writes(&mut |new, offset| {
@@ -472,15 +369,10 @@ fn fill<E: From<Error>>(
         records.push(offset, &old, &[])?;
         offset += length;
     }
-    let mut header = [0; HEADER_BYTES];
-    let mut fields = MAGIC.to_vec();
-    fields.extend(old_bytes.to_le_bytes());
-    fields.extend(size_bytes.to_le_bytes());
-    fields.extend(records.count.to_le_bytes());
-    fields.extend(crc32fast::hash(&fields).to_le_bytes());
-    header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+    let header =
+        Header { before_bytes: old_bytes, after_bytes: size_bytes, records: records.count };
     to.sync(SyncKind::Full).map_err(Error::from)?;
-    to.write_at(&header, 0).map_err(Error::from)?;
+    to.write_at(&header.encode(), 0).map_err(Error::from)?;
     to.sync(SyncKind::Full).map_err(Error::from)?;
     Ok(header)
 }
