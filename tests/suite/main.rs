@@ -8,6 +8,7 @@ mod blockers;
 mod checkpoint_now;
 mod commands;
 mod crash;
+mod damages;
 mod dump;
 mod engine;
 mod fixtures;
