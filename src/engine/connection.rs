@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::wal::{
     Cache, Checkpoint, Closed, Closing, Options, Page, Request, Savepoint, SnapshotRequest,
-    SyncFlags, Synchronous, Wal, WriteKind,
+    SyncFlags, Synchronous, Wal, WriteKind, zeroed,
 };
 use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -270,8 +270,9 @@ impl<'a> Connection<'a> {
         let mut list: Vec<Page<'_>> =
             pages.iter().filter(|page| page.pgno.0 <= db_size_pages).copied().collect();
         list.sort_unstable_by_key(|page| page.pgno);
-        let mut first = vec![0; page_size.in_memory()];
+        let mut first;
         if list.is_empty() {
+            first = zeroed(page_size.in_memory())?;
             self.read_page(Pgno::FIRST, &mut first)?;
             list.push(Page { pgno: Pgno::FIRST, image: &first });
         }
