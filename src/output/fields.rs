@@ -19,21 +19,21 @@ pub(super) enum Style {
     CsvRow,
 }
 
-/// Takes the fields of one row.
+/// Takes the fields of one row. Each leaves a comma behind it, the last one's is removed.
 pub struct Fields<'l> {
     line: &'l mut Vec<u8>,
     style: Style,
-    first: bool,
 }
 
 impl<'l> Fields<'l> {
     /// Writes `row` to `line`, without the end of the line.
     pub(super) fn write(row: &impl Row, style: Style, line: &'l mut Vec<u8>) {
-        let mut fields = Self { line, style, first: true };
         if style == Style::Json {
-            fields.line.push(b'{');
+            line.push(b'{');
         }
+        let mut fields = Self { line, style };
         row.fields(&mut fields);
+        fields.line.pop();
         if style == Style::Json {
             fields.line.push(b'}');
         }
@@ -41,44 +41,46 @@ impl<'l> Fields<'l> {
 
     /// A number.
     pub fn number(&mut self, name: &'static str, value: impl Into<Option<u64>>) {
-        self.begin(name);
-        match (self.style, value.into()) {
-            (Style::Json | Style::CsvRow, Some(number)) => push_number(self.line, number),
-            (Style::Json, None) => self.line.extend_from_slice(b"null"),
-            (Style::CsvRow, None) | (Style::CsvHead, _) => {}
-        }
+        self.field(name, value.into(), |line, number| {
+            line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        });
     }
 
     /// A word that needs no quotes in CSV and no escapes in JSON.
     pub fn word(&mut self, name: &'static str, value: impl Into<Option<&'static str>>) {
-        self.begin(name);
-        match (self.style, value.into()) {
-            (Style::Json, Some(word)) => {
-                self.line.push(b'"');
-                self.line.extend_from_slice(word.as_bytes());
-                self.line.push(b'"');
-            }
-            (Style::CsvRow, Some(word)) => self.line.extend_from_slice(word.as_bytes()),
-            (Style::Json, None) => self.line.extend_from_slice(b"null"),
-            (Style::CsvRow, None) | (Style::CsvHead, _) => {}
-        }
+        let quote: &[u8] = if self.style == Style::Json { b"\"" } else { b"" };
+        self.field(name, value.into(), |line, word| {
+            line.extend_from_slice(quote);
+            line.extend_from_slice(word.as_bytes());
+            line.extend_from_slice(quote);
+        });
     }
 
-    /// What stands before a value, and the name where that is all.
-    fn begin(&mut self, name: &'static str) {
-        if !self.first {
-            self.line.push(b',');
-        }
-        self.first = false;
+    fn field<T>(
+        &mut self,
+        name: &'static str,
+        value: Option<T>,
+        write: impl FnOnce(&mut Vec<u8>, T),
+    ) {
+        let line = &mut *self.line;
         match self.style {
-            Style::Json => {
-                self.line.push(b'"');
-                self.line.extend_from_slice(name.as_bytes());
-                self.line.extend_from_slice(b"\":");
+            Style::CsvRow => {
+                if let Some(value) = value {
+                    write(line, value);
+                }
             }
-            Style::CsvHead => self.line.extend_from_slice(name.as_bytes()),
-            Style::CsvRow => {}
+            Style::Json => {
+                line.push(b'"');
+                line.extend_from_slice(name.as_bytes());
+                line.extend_from_slice(b"\":");
+                match value {
+                    Some(value) => write(line, value),
+                    None => line.extend_from_slice(b"null"),
+                }
+            }
+            Style::CsvHead => line.extend_from_slice(name.as_bytes()),
         }
+        line.push(b',');
     }
 }
 
@@ -149,10 +151,6 @@ impl<'l> Cells<'l> {
     fn spaces(&mut self, count: usize) {
         self.line.resize(self.line.len() + count, b' ');
     }
-}
-
-fn push_number(line: &mut Vec<u8>, number: u64) {
-    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Eight digits.
