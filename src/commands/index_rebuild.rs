@@ -121,7 +121,7 @@ impl IndexRebuild {
             connection.wal_mut().know(known);
         }
         loop {
-            match connection.rebuild_index() {
+            match connection.rebuild_index(context.watch) {
                 Ok(header) => {
                     report.mx_frame = Some(header.mx_frame);
                     report.db_size_pages = Some(header.db_size_pages).filter(|&pages| pages > 0);

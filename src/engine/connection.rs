@@ -14,7 +14,7 @@ use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::RESERVED_BYTE;
 use crate::format::{DatabaseHeader, IndexHeader, PageSize, Pgno};
-use crate::scan::Nobody;
+use crate::scan::{Nobody, Watch};
 use crate::storage::{self, DeleteShm, File, LockLevel, LockMode, Locked, OpenMode, Vfs};
 
 /// Frames in the log from which SQLite checkpoints by itself (`PRAGMA wal_autocheckpoint`).
@@ -320,8 +320,8 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// As there.
-    pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
-        self.wal.rebuild_index()
+    pub fn rebuild_index(&mut self, watch: &dyn Watch) -> Result<IndexHeader> {
+        self.wal.rebuild_index(watch)
     }
 
     /// Leaves the database. If nobody else is attached, everything is copied into it and log and

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use walsmith::engine::wal::{
 };
 use walsmith::engine::{Corruption, Error};
 use walsmith::format::{FrameNo, PageSize, Pgno};
-use walsmith::scan::Nobody;
+use walsmith::scan::{Nobody, Watch};
 use walsmith::storage::memory::{MemoryFile, MemoryVfs};
 use walsmith::storage::os::OsVfs;
 use walsmith::storage::{DeleteShm, File, LockLevel, Locked, OpenMode, Vfs};
@@ -233,6 +234,38 @@ fn a_passive_checkpoint_leaves_pages_that_are_newer_than_a_readers_mark() {
     reader.end_read().unwrap();
     let done = writer.checkpoint(&mut request(&writer, CheckpointMode::Passive)).unwrap();
     assert_eq!((done.checkpointed_frames, done.copied_pages), (Some(3), 1));
+}
+
+/// Stops at the first look.
+struct Stop;
+
+impl Watch for Stop {
+    fn scanned(&self, _done_bytes: u64, _total_bytes: u64) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+#[test]
+fn a_recovery_that_is_interrupted_is_done_by_whoever_comes_next() {
+    let (vfs, path) = in_memory(60);
+    let opened = Opened::at(&vfs, &path);
+    let mut writer = opened.attach(&vfs);
+    let stamps = Stamps::of(&mut writer).unwrap();
+    (1..=9).for_each(|number| stamp(&mut writer, &stamps, number, 1));
+    drop(writer);
+    let before = vfs.bytes(&path);
+    for mode in [CheckpointMode::Noop, CheckpointMode::Truncate] {
+        let mut stopped = opened.attach(&vfs);
+        let mut request = Request { watch: &Stop, ..request(&stopped, mode) };
+        assert!(matches!(stopped.checkpoint(&mut request), Err(Error::Interrupted)));
+        assert!(matches!(stopped.rebuild_index(&Stop), Err(Error::Interrupted)));
+        assert_eq!(vfs.bytes(&path), before);
+        let other = Opened::at(&vfs, &path);
+        let mut next = other.attach(&vfs);
+        assert_eq!(next.begin_read().unwrap(), Cache::Stale);
+        assert_eq!(next.wal().header().mx_frame, 9);
+        assert!((1..=9).all(|number| stamps.read(&mut next, number).unwrap() == 1));
+    }
 }
 
 #[test]

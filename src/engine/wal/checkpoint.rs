@@ -56,7 +56,8 @@ pub struct Request<'r> {
     pub verify: Verify,
     /// Asked when a lock is in the way, in all modes but `Noop` and `Passive`.
     pub busy: Option<&'r mut dyn FnMut() -> Busy>,
-    /// Sees bytes copied of bytes to copy, and may stop between two writes.
+    /// Sees bytes read by a recovery or a verification and bytes copied, of all that are to be, and may
+    /// stop between two reads or writes.
     pub watch: &'r dyn Watch,
 }
 
@@ -155,7 +156,7 @@ impl Wal<'_> {
             mode = CheckpointMode::Passive;
             request.busy = None;
         }
-        while self.load_header(cache)? == super::read::Attempt::Retry {}
+        while self.load_header(cache, request.watch)? == super::read::Attempt::Retry {}
         if request.watch.is_interrupted() {
             return Err(Error::Interrupted);
         }

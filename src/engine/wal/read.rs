@@ -9,6 +9,7 @@ use crate::format::lock_bytes::{WAL_RECOVER_LOCK, WAL_WRITE_LOCK};
 use crate::format::wal_header::WAL_FORMAT_VERSION;
 use crate::format::wal_index::{READER_SLOTS, block_of};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, IndexHeader, PageSize, Pgno};
+use crate::scan::{Nobody, Watch};
 use crate::storage::{LockMode, Locked};
 
 /// Whether pages that the caller has kept from an earlier transaction are still right.
@@ -113,7 +114,7 @@ impl Wal<'_> {
         }
         if source == Source::Index {
             if !self.shm_unreliable {
-                match self.load_header(cache) {
+                match self.load_header(cache, &Nobody) {
                     Ok(Attempt::Begun) => {}
                     Ok(Attempt::Retry) => return Ok(Attempt::Retry),
                     Err(Error::Busy) => return self.why_header_is_busy(),
@@ -215,12 +216,12 @@ impl Wal<'_> {
     }
 
     /// Loads the header, and rebuilds the wal-index when it is invalid (walIndexReadHdr).
-    pub(super) fn load_header(&mut self, cache: &mut Cache) -> Result<Attempt> {
-        let loaded = self.load_or_recover(cache);
+    pub(super) fn load_header(&mut self, cache: &mut Cache, watch: &dyn Watch) -> Result<Attempt> {
+        let loaded = self.load_or_recover(cache, watch);
         self.settle_unreliable(loaded)
     }
 
-    fn load_or_recover(&mut self, cache: &mut Cache) -> Result<()> {
+    fn load_or_recover(&mut self, cache: &mut Cache, watch: &dyn Watch) -> Result<()> {
         let there = match self.map_block(0) {
             Ok(there) => there,
             Err(Error::ReadOnlyCannotInitialize) => {
@@ -250,7 +251,7 @@ impl Wal<'_> {
             self.lock_exclusive(one(WAL_WRITE_LOCK))?;
             self.write_lock = true;
         }
-        let loaded = self.look_again_or_recover(cache);
+        let loaded = self.look_again_or_recover(cache, watch);
         if !held {
             self.write_lock = false;
             self.unlock(one(WAL_WRITE_LOCK), LockMode::Exclusive);
@@ -259,13 +260,13 @@ impl Wal<'_> {
     }
 
     /// Under W: nobody else changes the header now.
-    fn look_again_or_recover(&mut self, cache: &mut Cache) -> Result<()> {
+    fn look_again_or_recover(&mut self, cache: &mut Cache, watch: &dyn Watch) -> Result<()> {
         self.map_block(0)?;
         match self.look_at_header()? {
             Look::Good(header) => self.adopt(header, cache),
             Look::Bad => {
                 *cache = Cache::Stale;
-                self.recover()
+                self.recover(watch)
             }
         }
     }

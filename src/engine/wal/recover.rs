@@ -13,7 +13,7 @@ use crate::format::{
     Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, IndexHeader, PageSize, WAL_HEADER_BYTES,
     WalHeader, WalHeaderFault,
 };
-use crate::scan::{Chain, Extent, FrameFacts, Joiner, KnownFrames, Nobody, Scan};
+use crate::scan::{Chain, Extent, FrameFacts, Joiner, KnownFrames, Scan, Watch};
 use crate::storage::{LockMode, Locked, Region};
 
 /// What recovery takes from the header of a log.
@@ -39,7 +39,7 @@ impl Wal<'_> {
     /// # Errors
     /// [`Error::Busy`] when somebody checkpoints or recovers, [`Error::Version`], or what the
     /// storage reports. The wal-index stays invalid then, and the next one tries again.
-    pub(super) fn recover(&mut self) -> Result<()> {
+    pub(super) fn recover(&mut self, watch: &dyn Watch) -> Result<()> {
         assert!(self.write_lock, "recovery holds W");
         let locks: Range<u64> = if self.checkpoint_lock {
             one(WAL_RECOVER_LOCK)
@@ -47,7 +47,7 @@ impl Wal<'_> {
             WAL_CKPT_LOCK..WAL_RECOVER_LOCK + 1
         };
         self.lock_exclusive(locks.clone())?;
-        let recovered = self.recover_locked();
+        let recovered = self.recover_locked(watch);
         self.unlock(locks, LockMode::Exclusive);
         recovered
     }
@@ -63,24 +63,24 @@ impl Wal<'_> {
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody writes, checkpoints or recovers, or what the storage reports.
-    pub fn rebuild_index(&mut self) -> Result<IndexHeader> {
+    pub fn rebuild_index(&mut self, watch: &dyn Watch) -> Result<IndexHeader> {
         assert!(self.read_slot.is_none(), "an index is rebuilt outside of transactions");
         self.map_block(0)?;
         self.lock_exclusive(one(WAL_WRITE_LOCK))?;
         self.write_lock = true;
-        let rebuilt = self.map_block(0).and_then(|_| self.recover());
+        let rebuilt = self.map_block(0).and_then(|_| self.recover(watch));
         self.end_write();
         rebuilt.map(|()| self.header)
     }
 
-    fn recover_locked(&mut self) -> Result<()> {
+    fn recover_locked(&mut self, watch: &dyn Watch) -> Result<()> {
         self.header = IndexHeader::ZERO;
         let size_bytes = self.log.size()?;
         let last_sum = match self.read_log_header(size_bytes)? {
             Begin::Empty => Checksum::ZERO,
             Begin::Frames(page_size, header) => {
                 let known = self.still_known(&header, page_size)?;
-                self.index_frames(page_size, size_bytes, &known)?
+                self.index_frames(page_size, size_bytes, &known, watch)?
             }
         };
         self.header.frame_checksum = last_sum;
@@ -146,6 +146,7 @@ impl Wal<'_> {
         page_size: PageSize,
         size_bytes: u64,
         known: &KnownFrames,
+        watch: &dyn Watch,
     ) -> Result<Checksum> {
         let slots = (size_bytes - WAL_HEADER_BYTES as u64) / page_size.slot_bytes();
         // Frame numbers have 31 bits; what lies behind them cannot be reached by anybody.
@@ -167,7 +168,7 @@ impl Wal<'_> {
             let frames = slots.min(block.last_frame()).saturating_add(1) - block.first_frame();
             let mut whole = true;
             for _ in 0..frames {
-                let read = || scan.next(self.log.as_ref(), &Nobody);
+                let read = || scan.next(self.log.as_ref(), watch);
                 let Some(facts) = known.next().map(Ok).or_else(read).transpose()? else { break };
                 whole = self.index_frame(&block, &facts, &joiner, &mut last_sum)?;
                 if !whole {
