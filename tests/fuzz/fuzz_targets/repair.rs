@@ -1,0 +1,140 @@
+//! Plans for edited logs: they keep what they promise and can be carried out; and what a plan calls
+//! lossless is what stood there before the damage.
+
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use libfuzzer_sys::arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use walsmith::analysis::plan::choice::choose;
+use walsmith::analysis::plan::{Action, CandidateKind, Plan, Restored};
+use walsmith::analysis::view::View;
+use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside, pairing};
+use walsmith::format::Pgno;
+use walsmith::scan::Nobody;
+use walsmith::storage::File;
+use walsmith::storage::overlay::Overlay;
+use walsmith_fuzz::file;
+use walsmith_fuzz::fixture::{Fixture, replayed};
+use walsmith_fuzz::log::{Edit, Files};
+
+/// Larger databases are not written out.
+const MOST_BYTES: u64 = 1 << 22;
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    fixture: Fixture,
+    /// What has happened to the files before the damage.
+    history: Vec<Edit>,
+    damage: Vec<Damage>,
+}
+
+/// Bytes of an image are overwritten.
+#[derive(Arbitrary, Debug)]
+struct Damage {
+    frame: u8,
+    at: u16,
+    bytes: Vec<u8>,
+}
+
+fuzz_target!(|input: Input| {
+    let (database, wal) = input.fixture.files();
+    let whole = Files { database: database.to_vec(), wal: wal.to_vec() }.edited(&input.history);
+    let damage: Vec<_> = input.damage.iter().map(Damage::edit).collect();
+    let damaged = whole.clone().edited(&damage);
+    let (log, base) = (file(&damaged.wal), file(&damaged.database));
+    let examination = examine_beside(&log, Some(&base), &Nobody).unwrap();
+    let plan = Plan::of(&log, &examination, Some(&base), &Nobody).unwrap();
+    let Some(shape) = &examination.shape else {
+        assert!(plan.steps.is_empty());
+        return;
+    };
+    promises(&plan, &examination);
+    let pages = BTreeSet::new();
+    let view = |restored| of(restored, (&log, shape), &base, &pages);
+    let views: Vec<_> = plan.candidates.iter().map(|candidate| view(&candidate.restored)).collect();
+    let choices = choose(&plan, &views, None, &Nobody).unwrap();
+    let chosen = choices.iter().filter(|choice| choice.chosen).count();
+    assert_eq!(chosen, usize::from(!choices.is_empty()), "{choices:?}");
+    let result = view(&plan.restored);
+    pairing::judge(&result, &Nobody).unwrap();
+    if result.size_bytes().unwrap() <= MOST_BYTES {
+        let repaired = written(&result, &damaged.database);
+        if plan.is_lossless() && is_clean(&whole) {
+            assert!(repaired == replayed(&whole.database, &whole.wal), "{plan:#?}");
+        }
+    }
+});
+
+impl Damage {
+    fn edit(&self) -> Edit {
+        Edit::Bytes { frame: self.frame, at: self.at, bytes: self.bytes.clone() }
+    }
+}
+
+/// What a plan says of itself agrees with itself and with the log.
+fn promises(plan: &Plan, examination: &Examination) {
+    let end = examination.shape.map_or(0, |shape| shape.extent.slot_frames);
+    for step in &plan.steps {
+        assert!(!step.lossless || step.proof.is_some(), "{step:?}");
+        // The cut may be behind the last slot, where a part of one stands.
+        assert!(step.frame.is_none_or(|frame| (1..=end + 1).contains(&frame.0)), "{step:?}");
+    }
+    let gives_up = |action| matches!(action, Action::DropBehind | Action::TakeOldPages);
+    assert!(plan.steps.iter().all(|step| !(step.lossless && gives_up(step.action))), "{plan:#?}");
+    assert!(!plan.is_lossless() || plan.candidates.is_empty(), "{plan:#?}");
+    assert!(plan.error_bound >= 0.0 && plan.error_bound.is_finite());
+    if let Some(last) = plan.candidates.last() {
+        assert_eq!(last.kind, CandidateKind::SqliteView);
+        assert_eq!(last.restored.snapshot.to_frame, examination.prefix.mx_frame);
+    }
+    let candidates = plan.candidates.iter().map(|candidate| &candidate.restored);
+    for restored in candidates.chain([&plan.restored]) {
+        let snapshot = &restored.snapshot;
+        assert!(snapshot.to_frame <= end);
+        assert_eq!(snapshot.db_size_pages.is_some(), snapshot.to_frame > 0);
+        let size_pages = snapshot.db_size_pages.unwrap_or(0);
+        for (page, frame) in &snapshot.pages {
+            assert!((1..=size_pages).contains(&page.0), "page {page} of {size_pages}");
+            assert!((1..=snapshot.to_frame).contains(&frame.0), "frame {frame}");
+        }
+    }
+    // Only a database that is newer than its log gives less than SQLite keeps.
+    assert!(plan.restored.snapshot.to_frame >= examination.prefix.mx_frame);
+}
+
+fn of<'a>(
+    restored: &'a Restored,
+    (log, shape): (&'a dyn File, &'a LogShape),
+    base: &'a dyn File,
+    base_pages: &'a BTreeSet<Pgno>,
+) -> View<'a> {
+    View {
+        page_size: shape.page_size(),
+        log: Some((log, shape)),
+        snapshot: &restored.snapshot,
+        fixes: &restored.fixes,
+        base: Some(base),
+        base_pages,
+    }
+}
+
+/// The database that the view gives.
+fn written(view: &View<'_>, database: &[u8]) -> Vec<u8> {
+    let target = Overlay::new(Box::new(file(database))).unwrap();
+    let mut image = vec![0; view.page_size.in_memory()];
+    for page in view.changed_pages() {
+        view.read(page, &mut image).unwrap();
+        target.write_at(&image, page.offset_bytes(view.page_size)).unwrap();
+    }
+    target.truncate(view.size_bytes().unwrap()).unwrap();
+    let mut bytes = vec![0; usize::try_from(target.size().unwrap()).unwrap()];
+    target.read_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+/// Nothing but damage can be wrong in a log without damage.
+fn is_clean(files: &Files) -> bool {
+    examine(&file(&files.wal), &Nobody).unwrap().verdict == Verdict::Clean
+}
