@@ -160,7 +160,9 @@ impl PageDescription {
         self.cell_pointers = header.cell_offsets(image);
         let pointers = header.pointers();
         if header.cell_count > 0 {
-            self.parts.push((pointers.clone(), "cell pointers".to_owned()));
+            // A wrong count promises more pointers than the page has room for.
+            let on_page = pointers.start..pointers.end.min(image.len());
+            self.parts.push((on_page, "cell pointers".to_owned()));
         }
         self.add_cells(header, layout, image);
         let (cells, pointers_here) = (header.cell_count, self.cell_pointers.len());
@@ -324,6 +326,16 @@ mod tests {
     fn cells_that_share_bytes_are_told() {
         let page = describe(Pgno(2), &LAYOUT, &page(&[400, 402]));
         assert!(page.problems.contains(&Problem::CellsOverlap { index: 0, other: 1 }));
+    }
+
+    #[test]
+    fn cell_pointers_end_with_the_page_whatever_their_count() {
+        let mut image = page(&[400]);
+        image[3..5].copy_from_slice(&57_344_u16.to_be_bytes());
+        let page = describe(Pgno(2), &LAYOUT, &image);
+        let pointers = page.parts.iter().find(|(_, label)| label == "cell pointers");
+        assert_eq!(pointers.map(|(range, _)| range.clone()), Some(8..512));
+        assert!(page.problems.contains(&Problem::PointersOutside { cells: 57_344, pointers: 252 }));
     }
 
     #[test]
