@@ -3,9 +3,17 @@
 //! The checksum is linear modulo 2^32, so a fault in one 32-bit word changes the sum by a known
 //! vector times the fault. Given the difference between the stored and the computed sum, each word
 //! position has at most one fault that explains both halves.
+//!
+//! The vectors are Fibonacci numbers, so faults of several words can add up to that of one: the same
+//! fault in two neighbours is one in the word before them. Equal faults come from a byte that was
+//! written over another, again and again; what looks like that is not taken for one wrong word.
 
 use crate::format::{ByteOrder, Checksum, FrameHeader};
 use crate::scan::{FrameFacts, Joiner};
+
+/// Words over which one byte may have been written over another. With longer runs, more true faults of
+/// one word would fit one of them by chance.
+const MOST_FILLED_WORDS: u32 = 16;
 
 /// Which word of a frame is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +70,8 @@ pub enum Corrections {
     None,
     /// Exactly one does.
     Unique(Correction),
-    /// Several do; the true one is among them if one word was damaged.
+    /// Several do, or one that may as well be a run of equal faults. The true one is among them if one
+    /// word was damaged.
     Several {
         /// One of them changes the page number or the commit size.
         touches_header: bool,
@@ -83,6 +92,9 @@ pub fn corrections(
         touches_header |= matches!(candidate.word, Word::PageNumber | Word::CommitSize);
         found = Some(candidate);
     }
+    // Asked last: it takes longer than everything else.
+    let difference = facts.header.checksum.minus(computed);
+    several = several || (found.is_some() && may_be_a_fill(difference, joiner));
     match found {
         None => Corrections::None,
         Some(_) if several => Corrections::Several { touches_header },
@@ -130,6 +142,51 @@ pub fn corrected_header(
         Word::Image(_) => {}
     }
     header
+}
+
+/// Whether a run of bytes over several words of the image, which were all the same and are all the
+/// same now, explains `difference`.
+fn may_be_a_fill(difference: Checksum, joiner: &Joiner) -> bool {
+    let words = 2 * (joiner.pairs() - 1);
+    let masks = |byte: [u8; 4]| joiner.order().word(byte);
+    // What a fault of 1 in the last bytes of a word adds to it, and one in its first bytes.
+    let ends = [[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1], [1; 4]].map(masks);
+    let starts = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1; 4]].map(masks);
+    let mut last = Checksum { a: 0, b: 1 };
+    for behind in 0..words {
+        let (mut first, mut between) = (word_before(last), Checksum::ZERO);
+        for _ in 1..(words - behind).min(MOST_FILLED_WORDS) {
+            for (end, start) in ends.into_iter().flat_map(|end| starts.map(|start| (end, start))) {
+                let effect = times(first, end).plus(between).plus(times(last, start));
+                if divides_as_a_byte(difference, effect) {
+                    return true;
+                }
+            }
+            between = between.plus(times(first, u32::from_ne_bytes([1; 4])));
+            first = word_before(first);
+        }
+        last = word_before(last);
+    }
+    false
+}
+
+/// Whether `effect` times the difference of two bytes is `difference`.
+fn divides_as_a_byte(difference: Checksum, effect: Checksum) -> bool {
+    let on_one_line = effect.a.wrapping_mul(difference.b) == effect.b.wrapping_mul(difference.a);
+    on_one_line
+        && (1..=255).any(|byte| {
+            let up = times(effect, byte);
+            up == difference || Checksum::ZERO.minus(up) == difference
+        })
+}
+
+fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
+    Checksum { a: a.wrapping_mul(factor), b: b.wrapping_mul(factor) }
+}
+
+/// The effect of a word, from that of the word behind it.
+fn word_before(Checksum { a, b }: Checksum) -> Checksum {
+    Checksum { a: b, b: a.wrapping_add(b) }
 }
 
 /// `difference` is stored minus computed; `pairs` word pairs are summed, the header's first.
@@ -247,6 +304,33 @@ mod tests {
             let found = corrections(&facts, facts.content, StoredSum::Proven, &joiner);
             let Corrections::Unique(correction) = found else { panic!("{found:?}") };
             assert_eq!(corrected_header(&facts, correction, order).commit_size_pages, 5);
+        }
+    }
+
+    #[test]
+    fn a_run_of_one_byte_over_another_is_not_taken_for_one_wrong_word() {
+        let page_size = PageSize::ALL[0];
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            let joiner = Joiner::new(page_size, order);
+            for (old, new) in [(0, 0x81), (0, 0xff), (0xff, 0), (0x20, 0), (1, 2)] {
+                for (start, length) in (24..40).flat_map(|at| (5..61).map(move |len| (at, len))) {
+                    let mut image = vec![0x5a; 512];
+                    image[20..140].fill(old);
+                    let right = [&slot(page_size)[..24], &image].concat();
+                    let mut damaged = right.clone();
+                    damaged[24 + start..24 + start + length].fill(new);
+                    let sum = FrameFacts::judge(FrameNo(1), &right, order).content;
+                    let mut facts = FrameFacts::judge(FrameNo(1), &damaged, order);
+                    facts.header.checksum = sum;
+                    let found = corrections(&facts, facts.content, StoredSum::Proven, &joiner);
+                    let what = format!("{length} bytes at {start}, {old} to {new}: {found:?}");
+                    if let Corrections::Unique(only) = found {
+                        let (_, image) = damaged.split_at_mut(24);
+                        only.apply(image, order);
+                        assert!(damaged == right, "{what}");
+                    }
+                }
+            }
         }
     }
 
