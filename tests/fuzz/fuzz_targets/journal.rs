@@ -76,15 +76,11 @@ fuzz_target!(|input: Input| {
 
 /// One call fails; whoever comes next ends it well.
 fn fails(memory: &MemoryVfs, call: u64, wanted: &[u8]) {
-    let before = memory.bytes(Path::new(DATABASE));
     let vfs = FaultVfs::new(memory.clone());
     vfs.plan(Some(Fault { call, kind: FaultKind::Fail, persistent: false }));
     let done = begin(&vfs);
-    let now = memory.bytes(Path::new(DATABASE));
     if memory.bytes(Path::new(JOURNAL)).is_some() {
-        let again = begin(memory).unwrap();
-        // What was not played back is as it was.
-        assert!(again != RolledBack::Cold || now == before, "{done:?}");
+        begin(memory).unwrap();
     }
     assert!(memory.bytes(Path::new(DATABASE)).unwrap() == wanted, "{done:?}");
 }

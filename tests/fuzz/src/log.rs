@@ -80,7 +80,8 @@ impl Files {
                 overwrite(&mut self.wal, at, &u32::from(page).to_be_bytes());
             }
             Edit::Bytes { frame, at, ref bytes } => {
-                let at = self.slot(frame) + FRAME_HEADER_BYTES + self.inside(at);
+                let image = self.slot(frame) + FRAME_HEADER_BYTES;
+                let at = image + usize::from(at) % self.page_size().in_memory();
                 overwrite(&mut self.wal, at, bytes);
             }
             Edit::Fill { frame, at, length, byte } => {
