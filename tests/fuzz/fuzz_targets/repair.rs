@@ -63,7 +63,9 @@ fuzz_target!(|input: Input| {
     pairing::judge(&result, &Nobody).unwrap();
     if result.size_bytes().unwrap() <= MOST_BYTES {
         let repaired = written(&result, &damaged.database);
-        if plan.is_lossless() && is_clean(&whole) {
+        // A step of that kind assumes that a checkpoint has copied all or nothing; an edit need not.
+        let trusts_file = plan.steps.iter().any(|step| step.action == Action::SkipCopied);
+        if plan.is_lossless() && !trusts_file && is_clean(&whole) {
             assert!(repaired == replayed(&whole.database, &whole.wal), "{plan:#?}");
         }
     }
