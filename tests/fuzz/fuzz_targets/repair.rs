@@ -11,7 +11,7 @@ use walsmith::analysis::plan::choice::choose;
 use walsmith::analysis::plan::{Action, CandidateKind, Plan, Restored};
 use walsmith::analysis::view::View;
 use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside, pairing};
-use walsmith::format::Pgno;
+use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::File;
 use walsmith::storage::overlay::Overlay;
@@ -139,7 +139,13 @@ fn written(view: &View<'_>, database: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Nothing but damage can be wrong in a log without damage.
+/// Nothing is wrong in a log before its damage, and its database never shrinks: SQLite may show any old
+/// content of pages that are cut off, come back and are not written.
 fn is_clean(files: &Files) -> bool {
-    examine(&file(&files.wal), &Nobody).unwrap().verdict == Verdict::Clean
+    let log = file(&files.wal);
+    let found = examine(&log, &Nobody).unwrap();
+    let Some(shape) = found.shape.filter(|_| found.verdict == Verdict::Clean) else { return false };
+    let committed = FrameNo::FIRST..FrameNo(found.prefix.mx_frame + 1);
+    let facts = shape.facts(&log, committed, &Nobody);
+    facts.filter_map(|facts| facts.unwrap().commit_size_pages()).is_sorted()
 }
