@@ -69,7 +69,19 @@ pub struct Judged {
     pub cured: Option<Cured>,
 }
 
+/// Pages of a database that is larger than nearly any: 512 GiB in pages of 4096 bytes.
+const MOST_LIKELY_PAGES: u32 = 1 << 27;
+
 impl Judged {
+    /// Whether the slot holds what is not likely to be a frame of any generation: bytes that something
+    /// else has written there.
+    #[must_use]
+    pub fn is_no_frame(&self) -> bool {
+        let FrameHeader { page, commit_size_pages, .. } = self.facts.header;
+        let likely = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
+        self.link == Link::Foreign && !likely
+    }
+
     /// Whether the checksums show what the right bytes are.
     #[must_use]
     pub fn is_proven(&self) -> bool {

@@ -153,6 +153,8 @@ impl TailFold {
                 self.tail.inside_transaction || at_stop.header.commit_size_pages != 0
             }
             Link::Blank => self.tail.inside_transaction,
+            // Nothing ties it to this generation, but nothing was left over here either.
+            Link::Foreign if at_stop.is_no_frame() => true,
             Link::Foreign => {
                 self.tail.inside_transaction && more_behind && !at_stop.facts.is_in_progress()
             }

@@ -122,9 +122,9 @@ impl<'a> Planner<'a> {
         if slot.judged.facts.frame <= last {
             return self.take(slot);
         }
-        if matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven) {
-            self.torn_tail = true;
-        }
+        let directly_behind = slot.judged.facts.frame == last.next();
+        self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
+            || (directly_behind && slot.judged.is_no_frame());
         Ok(())
     }
 
