@@ -67,21 +67,29 @@ pub struct Judged {
     pub header: FrameHeader,
     /// How its right bytes are had, if they stand elsewhere.
     pub cured: Option<Cured>,
+    /// A foreign slot that is not likely to be a leftover of any generation: bytes that something else
+    /// has written there.
+    pub is_no_frame: bool,
 }
 
 /// Pages of a database that is larger than nearly any: 512 GiB in pages of 4096 bytes.
 const MOST_LIKELY_PAGES: u32 = 1 << 27;
 
-impl Judged {
-    /// Whether the slot holds what is not likely to be a frame of any generation: bytes that something
-    /// else has written there.
-    #[must_use]
-    pub fn is_no_frame(&self) -> bool {
-        let FrameHeader { page, commit_size_pages, .. } = self.facts.header;
-        let likely = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
-        self.link == Link::Foreign && !likely
-    }
+/// Generations that a log is not likely to have had since a slot of it was written.
+const MOST_LIKELY_AGE: u32 = 1 << 16;
 
+/// Whether a slot that is not of the generation of `salts` looks like a frame of an older one: its
+/// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot behind
+/// it has the same.
+fn is_likely_leftover(facts: &FrameFacts, successor: Option<&FrameFacts>, salts: Salts) -> bool {
+    let FrameHeader { page, commit_size_pages, salts: own, .. } = facts.header;
+    let numbers = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
+    let age = salts.salt1.wrapping_sub(own.salt1);
+    let has_fellow = successor.is_some_and(|next| next.header.salts == own);
+    numbers && ((1..=MOST_LIKELY_AGE).contains(&age) || has_fellow || facts.is_in_progress())
+}
+
+impl Judged {
     /// Whether the checksums show what the right bytes are.
     #[must_use]
     pub fn is_proven(&self) -> bool {
@@ -134,7 +142,9 @@ impl Linker {
             None => self.link(&facts, successor),
         };
         self.seed = seed;
-        Judged { facts, before, link, header, cured }
+        let is_no_frame =
+            link == Link::Foreign && !is_likely_leftover(&facts, successor, self.salts);
+        Judged { facts, before, link, header, cured, is_no_frame }
     }
 
     fn link(

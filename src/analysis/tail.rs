@@ -154,7 +154,7 @@ impl TailFold {
             }
             Link::Blank => self.tail.inside_transaction,
             // Nothing ties it to this generation, but nothing was left over here either.
-            Link::Foreign if at_stop.is_no_frame() => true,
+            Link::Foreign if at_stop.is_no_frame => true,
             Link::Foreign => {
                 self.tail.inside_transaction && more_behind && !at_stop.facts.is_in_progress()
             }

@@ -124,7 +124,7 @@ impl<'a> Planner<'a> {
         }
         let directly_behind = slot.judged.facts.frame == last.next();
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
-            || (directly_behind && slot.judged.is_no_frame());
+            || (directly_behind && slot.judged.is_no_frame);
         Ok(())
     }
 
