@@ -36,8 +36,7 @@ fn append(vfs: &MemoryVfs, transactions: u32, pages: u32) {
             let pages: Vec<Page<'_>> = (first..first + pages)
                 .map(|page| Page { pgno: Pgno(page), image: &image })
                 .collect();
-            connection.commit(&pages, PAGES).unwrap();
-            connection.end_read().unwrap();
+            connection.commit_and_end(&pages, PAGES).unwrap();
         }
     });
 }

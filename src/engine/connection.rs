@@ -259,13 +259,30 @@ impl<'a> Connection<'a> {
         self.wal.frames(page_size, pages, WriteKind::Spill, self.sync)
     }
 
-    /// Writes the last pages of the transaction and commits it. Pages behind the new size are left
-    /// out; a commit without pages writes page 1, so that there is a commit frame
-    /// (pager.c pagerWalFrames). After an error the transaction must be rolled back.
+    /// Writes the last pages of the transaction and commits it; the read transaction goes on. Pages
+    /// behind the new size are left out; a commit without pages writes page 1, so that there is a
+    /// commit frame (pager.c pagerWalFrames). After an error the transaction must be rolled back.
     ///
     /// # Errors
     /// See [`Wal::frames`].
     pub fn commit(&mut self, pages: &[Page<'_>], db_size_pages: u32) -> Result<()> {
+        self.write_commit(pages, db_size_pages)?;
+        self.wal.end_write();
+        Ok(())
+    }
+
+    /// As [`Connection::commit`] and [`Connection::end_read`]: what a statement does that is a
+    /// transaction of its own. Both locks are dropped at once.
+    ///
+    /// # Errors
+    /// See [`Wal::frames`]; the transaction is still there then ([`Wal::is_writing`]) and must be
+    /// rolled back. What the checkpoint reports; the commit stands then, and both have ended.
+    pub fn commit_and_end(&mut self, pages: &[Page<'_>], db_size_pages: u32) -> Result<()> {
+        self.write_commit(pages, db_size_pages)?;
+        self.end_read()
+    }
+
+    fn write_commit(&mut self, pages: &[Page<'_>], db_size_pages: u32) -> Result<()> {
         let page_size = self.page_size()?;
         let mut list: Vec<Page<'_>> =
             pages.iter().filter(|page| page.pgno.0 <= db_size_pages).copied().collect();
@@ -277,7 +294,6 @@ impl<'a> Connection<'a> {
             list.push(Page { pgno: Pgno::FIRST, image: &first });
         }
         self.wal.frames(page_size, &list, WriteKind::Commit { db_size_pages }, self.sync)?;
-        self.wal.end_write();
         if let Some(frames) = self.wal.take_committed_frames() {
             self.checkpoint_is_due |= (self.hook)(frames) == AfterCommit::Checkpoint;
         }

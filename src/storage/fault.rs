@@ -477,6 +477,15 @@ impl File for FaultFile {
         self.inner.shm_unlock(bytes, mode)
     }
 
+    fn shm_downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
+        self.call(Verb::ShmLock)?;
+        self.inner.shm_downgrade(bytes)
+    }
+
+    fn shm_unlock_all(&self, locks: &[(Range<u64>, LockMode)]) -> Result<()> {
+        self.inner.shm_unlock_all(locks)
+    }
+
     fn shm_barrier(&self) {
         self.inner.shm_barrier();
     }

@@ -370,6 +370,14 @@ impl File for MemoryFile {
         self.locks.unlock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
+    fn shm_downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
+        self.locks.downgrade_shm(&bytes).map_err(self.failed(Verb::ShmLock))
+    }
+
+    fn shm_unlock_all(&self, locks: &[(Range<u64>, LockMode)]) -> Result<()> {
+        self.locks.unlock_all_shm(locks).map_err(self.failed(Verb::ShmLock))
+    }
+
     fn shm_unmap(&self, delete: DeleteShm) -> Result<()> {
         if self.locks.leave_shm().is_some() && delete == DeleteShm::Yes {
             self.files.borrow_mut().remove(&self.shm_path());

@@ -306,6 +306,24 @@ pub trait File: std::fmt::Debug {
         Err(no_shared_memory(Verb::ShmLock, self.path()))
     }
 
+    /// Makes an exclusive lock that [`File::shm_lock`] granted a shared one. Unless the storage can do
+    /// that at once, which SQLite's own VFSes cannot, somebody may be faster: nothing is held then.
+    ///
+    /// # Errors
+    /// When the wal-index is not attached, or the system reports one.
+    fn shm_downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
+        self.shm_unlock(bytes.clone(), LockMode::Exclusive)?;
+        self.shm_lock(bytes, LockMode::Shared)
+    }
+
+    /// Drops locks as [`File::shm_unlock`] does, in one call where the storage can.
+    ///
+    /// # Errors
+    /// As there; the locks before the one that failed are dropped.
+    fn shm_unlock_all(&self, locks: &[(Range<u64>, LockMode)]) -> Result<()> {
+        locks.iter().try_for_each(|(bytes, mode)| self.shm_unlock(bytes.clone(), *mode))
+    }
+
     /// Orders every access to the wal-index before this call before every one behind it.
     fn shm_barrier(&self) {
         fence(Ordering::SeqCst);

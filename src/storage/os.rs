@@ -328,6 +328,14 @@ impl File for OsFile {
         self.locks.unlock_shm(&bytes, mode).map_err(self.failed(Verb::ShmLock))
     }
 
+    fn shm_downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
+        self.locks.downgrade_shm(&bytes).map_err(self.failed(Verb::ShmLock))
+    }
+
+    fn shm_unlock_all(&self, locks: &[(Range<u64>, LockMode)]) -> Result<()> {
+        self.locks.unlock_all_shm(locks).map_err(self.failed(Verb::ShmLock))
+    }
+
     fn shm_unmap(&self, delete: DeleteShm) -> Result<()> {
         let Some(shm) = self.locks.leave_shm() else { return Ok(()) };
         let deleted = match delete {

@@ -134,6 +134,45 @@ impl Shm {
         Ok(())
     }
 
+    /// Makes an exclusive lock a shared one; nobody can come between.
+    pub(super) fn downgrade(&self, bytes: &Range<u64>) -> io::Result<Locked> {
+        let mask = mask_of(bytes);
+        if self.exclusive.get() & mask != mask {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let locked = self.file.set(bytes, Some(LockMode::Shared))?;
+        match locked {
+            Locked::Granted => {
+                self.exclusive.set(self.exclusive.get() & !mask);
+                self.shared.set(self.shared.get() | mask);
+            }
+            Locked::Busy => self.unlock(bytes, LockMode::Exclusive)?,
+        }
+        Ok(locked)
+    }
+
+    /// Drops several locks at once: everything between the first and the last of them, if no other
+    /// is held there.
+    pub(super) fn unlock_all(&self, locks: &[(Range<u64>, LockMode)]) -> io::Result<()> {
+        let start = locks.iter().map(|(bytes, _)| bytes.start).min();
+        let end = locks.iter().map(|(bytes, _)| bytes.end).max();
+        let (Some(start), Some(end)) = (start, end) else { return Ok(()) };
+        let named = |mode| {
+            let of_mode = locks.iter().filter(|(_, other)| *other == mode);
+            of_mode.fold(0, |mask, (bytes, _)| mask | mask_of(bytes))
+        };
+        let all = mask_of(&(start..end));
+        let shared = self.shared.get() & !named(LockMode::Shared);
+        let exclusive = self.exclusive.get() & !named(LockMode::Exclusive);
+        if (shared | exclusive) & all != 0 {
+            return locks.iter().try_for_each(|(bytes, mode)| self.unlock(bytes, *mode));
+        }
+        self.file.clear(&(start..end))?;
+        self.shared.set(shared);
+        self.exclusive.set(exclusive);
+        Ok(())
+    }
+
     fn held(&self, mode: LockMode) -> &Cell<u16> {
         match mode {
             LockMode::Shared => &self.shared,

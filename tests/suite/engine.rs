@@ -52,8 +52,7 @@ fn stamp(connection: &mut Connection<'_>, stamps: &Stamps, id: usize, stamp: u64
     let mut images = Images::new();
     stamps.put(connection, &mut images, id, stamp).unwrap();
     let size = connection.db_size_pages().unwrap();
-    connection.commit(&pages(&images), size).unwrap();
-    connection.end_read().unwrap();
+    connection.commit_and_end(&pages(&images), size).unwrap();
 }
 
 fn request(connection: &Connection<'_>, mode: CheckpointMode) -> Request<'static> {

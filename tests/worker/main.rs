@@ -166,8 +166,7 @@ impl<'a> Worker<'a> {
             connection.rollback_to(&mut savepoint).unwrap();
         }
         let size = connection.db_size_pages().unwrap();
-        connection.commit(&pages(&images), size).unwrap();
-        connection.end_read().unwrap();
+        connection.commit_and_end(&pages(&images), size).unwrap();
     }
 
     fn one_after_rollback(&mut self, stamps: &Stamps, id: usize, stamp: u64) {
@@ -284,7 +283,6 @@ fn commit_frames(connection: &mut Connection<'_>, transactions: u32, images: &mu
         }
         let pages: Vec<Page<'_>> =
             (first..).zip(&*images).map(|(page, image)| Page { pgno: Pgno(page), image }).collect();
-        connection.commit(&pages, size).unwrap();
-        connection.end_read().unwrap();
+        connection.commit_and_end(&pages, size).unwrap();
     }
 }

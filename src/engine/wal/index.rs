@@ -241,6 +241,28 @@ impl Wal<'_> {
         }
     }
 
+    /// Drops locks of the wal-index as [`Wal::unlock`] does, at once if possible.
+    pub(super) fn unlock_all(&self, locks: &[(Range<u64>, LockMode)]) {
+        if self.locking == Locking::Normal {
+            let _ = self.database.shm_unlock_all(locks);
+        }
+    }
+
+    /// Makes an exclusive lock of the wal-index a shared one. Nothing is held if somebody was faster,
+    /// or after an error.
+    pub(super) fn downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
+        match self.locking {
+            Locking::Normal => {
+                let downgraded = self.database.shm_downgrade(bytes.clone());
+                if downgraded.is_err() {
+                    self.unlock(bytes, LockMode::Exclusive);
+                }
+                Ok(downgraded?)
+            }
+            Locking::Exclusive | Locking::HeapMemory => Ok(Locked::Granted),
+        }
+    }
+
     /// Takes an exclusive lock or says [`Error::Busy`].
     pub(super) fn lock_exclusive(&self, bytes: Range<u64>) -> Result<()> {
         match self.lock(bytes, LockMode::Exclusive)? {

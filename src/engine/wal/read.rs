@@ -178,17 +178,22 @@ impl Wal<'_> {
         if let SnapshotRequest::At(snapshot) = self.snapshot {
             mx_frame = mx_frame.min(snapshot.header().mx_frame);
         }
-        let mut chosen = choose_read_mark(&self.live()?.read_marks(), mx_frame);
+        let chosen = choose_read_mark(&self.live()?.read_marks(), mx_frame);
+        let mut raised = None;
         if !self.shm_read_only && chosen.is_none_or(|(_, mark)| mark < mx_frame) {
-            chosen = self.raise_a_mark(mx_frame)?.or(chosen);
+            raised = self.raise_a_mark(mx_frame)?;
         }
-        let Some((slot, mark)) = chosen else {
+        let Some((slot, mark)) = raised.or(chosen) else {
             return match self.shm_read_only {
                 true => Err(Error::ReadOnlyCannotInitialize),
                 false => Ok(Attempt::Retry),
             };
         };
-        if self.lock(reader(slot), LockMode::Shared)? == Locked::Busy {
+        let locked = match raised {
+            Some(_) => self.downgrade(reader(slot))?,
+            None => self.lock(reader(slot), LockMode::Shared)?,
+        };
+        if locked == Locked::Busy {
             return Ok(Attempt::Retry);
         }
         // The order matters: the number of copied frames first, then the proof that the header was
@@ -203,12 +208,11 @@ impl Wal<'_> {
         Ok(Attempt::Begun)
     }
 
-    /// Sets the mark of the first slot that nobody holds to `mx_frame`.
+    /// Sets the mark of the first slot that nobody holds to `mx_frame`, and holds it exclusively.
     fn raise_a_mark(&self, mx_frame: u32) -> Result<Option<(usize, u32)>> {
         for slot in 1..READER_SLOTS {
             if self.lock(reader(slot), LockMode::Exclusive)? == Locked::Granted {
                 self.live()?.set_read_mark(slot, mx_frame);
-                self.unlock(reader(slot), LockMode::Exclusive);
                 return Ok(Some((slot, mx_frame)));
             }
         }
@@ -285,8 +289,11 @@ impl Wal<'_> {
 
     /// Ends the read transaction, and a write transaction in it (sqlite3WalEndReadTransaction).
     pub fn end_read(&mut self) {
-        if let Some(slot) = self.read_slot.take() {
-            self.end_write();
+        let Some(slot) = self.read_slot.take() else { return };
+        if self.forget_write() {
+            let write = (one(WAL_WRITE_LOCK), LockMode::Exclusive);
+            self.unlock_all(&[write, (reader(slot), LockMode::Shared)]);
+        } else {
             self.unlock(reader(slot), LockMode::Shared);
         }
     }

@@ -115,12 +115,16 @@ impl Wal<'_> {
     /// Ends the write transaction; what was not committed must have been undone
     /// (sqlite3WalEndWriteTransaction).
     pub fn end_write(&mut self) {
-        if self.write_lock {
+        if self.forget_write() {
             self.unlock(one(WAL_WRITE_LOCK), LockMode::Exclusive);
-            self.write_lock = false;
-            self.rechecksum_from = None;
-            self.truncate_on_commit = false;
         }
+    }
+
+    /// Forgets the write transaction; whether there was one, and so a lock to drop.
+    pub(super) fn forget_write(&mut self) -> bool {
+        self.rechecksum_from = None;
+        self.truncate_on_commit = false;
+        std::mem::take(&mut self.write_lock)
     }
 
     /// Forgets the frames that this transaction has written; `undone` gets the page of each
