@@ -82,7 +82,11 @@ pub fn copied_to(
 /// Whether the image in a frame is, or may be, not what was written.
 fn has_wrong_image(judged: &Judged) -> bool {
     if let Some(Cured { cure, .. }) = judged.cured {
-        return cure != Cure::Header;
+        return match cure {
+            Cure::Image { .. } | Cure::Moved(_) => true,
+            Cure::Word(only) => matches!(only.word, Word::Image(_)),
+            Cure::Header => false,
+        };
     }
     match judged.link {
         Link::Linked | Link::Blank => false,

@@ -3,17 +3,12 @@
 //! The checksum is linear modulo 2^32, so a fault in one 32-bit word changes the sum by a known
 //! vector times the fault. Given the difference between the stored and the computed sum, each word
 //! position has at most one fault that explains both halves.
-//!
-//! The vectors are Fibonacci numbers, so equal faults of several words can add up to that of one:
-//! `F(n) + F(n+1) = F(n+2)`, and around the middle of 6, 10, 14 words their sum is 4, 11, 29 times that of
-//! the middle. Equal faults come from one byte that was written over another, again and again; what may
-//! be that is not taken for one wrong word.
+//! Equal faults of several words can look like one: see [`super::fill`].
 
 use crate::format::{ByteOrder, Checksum, FrameHeader};
 use crate::scan::{FrameFacts, Joiner};
 
-/// A fault of 1 in each byte of a word.
-const EACH_BYTE: u32 = u32::from_ne_bytes([1; 4]);
+use super::fill::fills;
 
 /// Which word of a frame is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +89,7 @@ pub fn corrections(
     }
     // Asked last: it takes longer than everything else.
     let difference = facts.header.checksum.minus(computed);
-    several = several || found.is_some_and(|only| may_be_a_fill(difference, only.word, joiner));
+    several = several || found.is_some_and(|only| !fills(difference, only.word, joiner).is_empty());
     match found {
         None => Corrections::None,
         Some(_) if several => Corrections::Several { touches_header },
@@ -142,70 +137,6 @@ pub fn corrected_header(
         Word::Image(_) => {}
     }
     header
-}
-
-/// Whether a run of bytes over several words of the image, which were all the same and are all the
-/// same now, explains `difference`, as a fault of the word `only` does.
-fn may_be_a_fill(difference: Checksum, only: Word, joiner: &Joiner) -> bool {
-    let words = 2 * (joiner.pairs() - 1);
-    // Words behind it, in the order of the sum: those of the header, then the image.
-    let behind = match only {
-        Word::PageNumber => words + 1,
-        Word::CommitSize => words,
-        Word::Image(index) => words.saturating_sub(index + 1),
-        Word::StoredA | Word::StoredB => 0,
-    };
-    let masks = |byte: [u8; 4]| joiner.order().word(byte);
-    // What a fault of 1 in the last bytes of a word adds to it, and one in its first bytes.
-    let ends = [[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1], [1; 4]].map(masks);
-    let starts = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1; 4]].map(masks);
-    let pairs = ends.map(|end| starts.map(|start| (end, start)));
-    let effects = Effects::of(words);
-    // The run has the word near its middle, or is too short to have one there.
-    let runs = (2..=words).flat_map(|length| {
-        let middle = (behind + 2).saturating_sub(length / 2);
-        (middle.saturating_sub(4)..=middle).map(move |last| (last, length))
-    });
-    runs.filter(|&(last, length)| last + length <= words).any(|(last, length)| {
-        let first = last + length - 1;
-        let between = effects.at(first + 1).minus(effects.at(last + 2));
-        let whole = times(between, EACH_BYTE);
-        pairs.as_flattened().iter().any(|&(end, start)| {
-            let ends = times(effects.at(first), end).plus(times(effects.at(last), start));
-            divides_as_a_byte(difference, whole.plus(ends))
-        })
-    })
-}
-
-/// What a fault of 1 in a word adds to the sums, by the number of words behind it. From word to word
-/// these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2` without that of
-/// `p + 1`.
-struct Effects(Vec<Checksum>);
-
-impl Effects {
-    fn of(words: u32) -> Self {
-        let before = |&Checksum { a, b }: &Checksum| Some(Checksum { a: b, b: a.wrapping_add(b) });
-        let all = std::iter::successors(Some(Checksum { a: 0, b: 1 }), before);
-        Self(all.take(words as usize + 2).collect())
-    }
-
-    fn at(&self, behind: u32) -> Checksum {
-        self.0.get(behind as usize).copied().unwrap_or(Checksum::ZERO)
-    }
-}
-
-/// Whether `effect` times the difference of two bytes is `difference`.
-fn divides_as_a_byte(difference: Checksum, effect: Checksum) -> bool {
-    let on_one_line = effect.a.wrapping_mul(difference.b) == effect.b.wrapping_mul(difference.a);
-    on_one_line
-        && (1..=255).any(|byte| {
-            let up = times(effect, byte);
-            up == difference || Checksum::ZERO.minus(up) == difference
-        })
-}
-
-fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
-    Checksum { a: a.wrapping_mul(factor), b: b.wrapping_mul(factor) }
 }
 
 /// `difference` is stored minus computed; `pairs` word pairs are summed, the header's first.
@@ -323,39 +254,6 @@ mod tests {
             let found = corrections(&facts, facts.content, StoredSum::Proven, &joiner);
             let Corrections::Unique(correction) = found else { panic!("{found:?}") };
             assert_eq!(corrected_header(&facts, correction, order).commit_size_pages, 5);
-        }
-    }
-
-    /// `length` bytes from `start` of an image of one byte, overwritten with another.
-    fn is_not_mistaken(old: u8, new: u8, start: usize, length: usize, order: ByteOrder) {
-        let page_size = PageSize::from_bytes(4096).unwrap();
-        let joiner = Joiner::new(page_size, order);
-        let mut image = vec![0x5a; 4096];
-        image[20..4000].fill(old);
-        let right = [&slot(page_size)[..24], &image].concat();
-        let mut damaged = right.clone();
-        damaged[24 + start..24 + start + length].fill(new);
-        let sum = FrameFacts::judge(FrameNo(1), &right, order).content;
-        let mut facts = FrameFacts::judge(FrameNo(1), &damaged, order);
-        facts.header.checksum = sum;
-        let found = corrections(&facts, facts.content, StoredSum::Proven, &joiner);
-        if let Corrections::Unique(only) = found {
-            let (_, image) = damaged.split_at_mut(24);
-            only.apply(image, order);
-            assert!(damaged == right, "{length} bytes at {start}, {old} to {new}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn a_run_of_one_byte_over_another_is_not_taken_for_one_wrong_word() {
-        let bytes = [(0, 0x81), (0, 0xff), (0xff, 0), (0x20, 0), (1, 2)];
-        let lengths = (5..61).chain((61..3900).step_by(37)).chain((72..3900).step_by(16 * 5));
-        for (length, at) in lengths.flat_map(|length| (24..28).map(move |at| (length, at))) {
-            for (old, new) in bytes {
-                for order in [ByteOrder::Little, ByteOrder::Big] {
-                    is_not_mistaken(old, new, at, length, order);
-                }
-            }
         }
     }
 

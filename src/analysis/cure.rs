@@ -12,7 +12,8 @@ use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameN
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
-use super::correction::Corrections;
+use super::correction::{self, Correction, Corrections, StoredSum};
+use super::fill::fills;
 use super::link::{Judged, Link, Linker, Seed};
 use super::tail::{Break, Tail};
 use super::{LogShape, Prefix};
@@ -54,6 +55,9 @@ pub enum Cure {
     Moved(FrameNo),
     /// Only one header fits between the frame before, the image and the frame behind.
     Header,
+    /// One word is changed. The sums leave open whether a run of bytes was overwritten instead; the
+    /// image shows none.
+    Word(Correction),
 }
 
 /// A cure, and the header that the frame has with it.
@@ -81,6 +85,8 @@ struct Hole {
     images: Vec<FrameNo>,
     /// Nothing else explains it: neither a single word, nor is only its image wrong.
     header_may_be_lost: bool,
+    /// One word may be wrong, or a run of bytes.
+    word_may_be_wrong: bool,
     /// Where the nearest images of all pages stand, before and behind, if its header may be lost.
     all_images: BTreeMap<Pgno, [Option<FrameNo>; 2]>,
 }
@@ -142,7 +148,10 @@ impl Search<'_> {
                 if found.contains_key(&frame) {
                     continue;
                 }
-                let mut cured = self.other_image(hole)?.or_else(|| self.header(hole, most_pages));
+                let mut cured = self.other_image(hole)?;
+                if cured.is_none() {
+                    cured = self.one_word(hole)?.or_else(|| self.header(hole, most_pages));
+                }
                 if cured.is_none() {
                     cured = self.header_and_image(hole, &commits)?;
                 }
@@ -190,6 +199,10 @@ impl Search<'_> {
                     Link::Foreign | Link::Blank => true,
                     Link::Linked | Link::Unproven => false,
                 };
+                let word_may_be_wrong = matches!(
+                    judged.link,
+                    Link::Broken { corrections: Corrections::Several { .. }, .. }
+                );
                 let (facts, images) = (judged.facts, Vec::new());
                 let all_images = BTreeMap::new();
                 holes.push(Hole {
@@ -198,6 +211,7 @@ impl Search<'_> {
                     successor,
                     images,
                     header_may_be_lost,
+                    word_may_be_wrong,
                     all_images,
                 });
             }
@@ -273,6 +287,37 @@ impl Search<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The only word that explains the sums, where a run of bytes would explain them, too, but the
+    /// image shows none.
+    fn one_word(&self, hole: &Hole) -> Result<Option<Cured>, Error> {
+        if !hole.word_may_be_wrong {
+            return Ok(None);
+        }
+        let (facts, joiner, order) = (&hole.facts, self.shape.joiner(), self.shape.order);
+        let computed = joiner.sum(facts, hole.before);
+        let stored = match hole.successor_of(self.shape) {
+            Some(next) if joiner.follows(next, facts.header.checksum) => StoredSum::Proven,
+            Some(_) | None => StoredSum::Unknown,
+        };
+        let mut all = correction::plausible(facts, computed, stored, &joiner);
+        let (Some(only), None) = (all.next(), all.next()) else { return Ok(None) };
+        let mut image = vec![0; self.shape.page_size().in_memory()];
+        if !self.read_image(facts.frame, &mut image)? {
+            return Ok(None);
+        }
+        let difference = facts.header.checksum.minus(computed);
+        if fills(difference, only.word, &joiner).iter().any(|fill| fill.shows_in(&image)) {
+            return Ok(None);
+        }
+        let header = FrameHeader {
+            salts: self.shape.salts,
+            ..correction::corrected_header(facts, only, order)
+        };
+        // Each word could have explained them by chance.
+        let chance = f64::from(2 * joiner.pairs() + 2) / 2_f64.powi(32);
+        Ok(Some(Cured { cure: Cure::Word(only), header, chance }))
     }
 
     fn read_image(&self, frame: FrameNo, image: &mut [u8]) -> Result<bool, Error> {

@@ -9,6 +9,7 @@ pub mod copied;
 pub mod correction;
 pub mod cure;
 mod examine;
+mod fill;
 mod forecast;
 mod guess;
 pub mod index_file;

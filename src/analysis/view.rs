@@ -8,12 +8,11 @@ use crate::storage::{self, File};
 
 use super::LogShape;
 use super::cure::{Cure, ImageSource};
-use super::plan::Fix;
 use super::snapshot::Snapshot;
 use super::structure;
 
 /// Nothing is changed.
-static NO_FIXES: BTreeMap<FrameNo, Fix> = BTreeMap::new();
+static NO_FIXES: BTreeMap<FrameNo, Cure> = BTreeMap::new();
 /// The file's own pages are right.
 static NO_PAGES: BTreeSet<Pgno> = BTreeSet::new();
 
@@ -27,7 +26,7 @@ pub struct View<'a> {
     /// Which frame holds each page, and the size.
     pub snapshot: &'a Snapshot,
     /// What is changed in the images of some frames.
-    pub fixes: &'a BTreeMap<FrameNo, Fix>,
+    pub fixes: &'a BTreeMap<FrameNo, Cure>,
     /// Where all other pages come from.
     pub base: Option<&'a dyn File>,
     /// Pages of `base` that the database file itself does not have so: a hot journal puts them back.
@@ -104,13 +103,13 @@ impl<'a> View<'a> {
     ) -> Result<(), Error> {
         let fix = self.fixes.get(&frame);
         let slot = match fix {
-            Some(Fix::Cure(Cure::Moved(other))) => *other,
-            Some(Fix::Cure(Cure::Header | Cure::Image { .. }) | Fix::Word(_)) | None => frame,
+            Some(Cure::Moved(other)) => *other,
+            Some(Cure::Header | Cure::Image { .. } | Cure::Word(_)) | None => frame,
         };
         read_image(log, shape, slot, image)?;
         match fix {
-            Some(Fix::Word(correction)) => correction.apply(image, shape.order),
-            Some(&Fix::Cure(Cure::Image { source, first_byte, end_byte })) => {
+            Some(Cure::Word(correction)) => correction.apply(image, shape.order),
+            Some(&Cure::Image { source, first_byte, end_byte }) => {
                 let mut other = vec![0; image.len()];
                 match source {
                     ImageSource::Frame(other_frame) => {
@@ -123,7 +122,7 @@ impl<'a> View<'a> {
                     to.copy_from_slice(from);
                 }
             }
-            Some(Fix::Cure(Cure::Moved(_) | Cure::Header)) | None => {}
+            Some(Cure::Moved(_) | Cure::Header) | None => {}
         }
         Ok(())
     }

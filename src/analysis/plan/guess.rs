@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::analysis::correction::{Correction, StoredSum, Word, corrected_header, plausible};
+use crate::analysis::cure::Cure;
 use crate::analysis::link::{Fault, Judged, Link, Seed};
 use crate::analysis::snapshot::Snapshot;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::scan;
 use crate::storage;
 
-use super::Fix;
 use super::walk::Source;
 
 /// A correction that is likely.
@@ -17,7 +17,7 @@ pub(super) struct Guess {
     /// The header with it.
     pub header: FrameHeader,
     /// What it changes in the image.
-    pub fix: Option<Fix>,
+    pub fix: Option<Cure>,
     /// Every page that the frame may have been to write.
     pub pages: BTreeSet<Pgno>,
 }
@@ -40,7 +40,7 @@ pub(super) fn likeliest(
     let joiner = shape.joiner();
     let computed = joiner.sum(facts, sum);
     let Some(image) = source.frame_image(facts.frame)? else { return Ok(None) };
-    let mut best: Option<(usize, FrameHeader, Option<Fix>)> = None;
+    let mut best: Option<(usize, FrameHeader, Option<Cure>)> = None;
     let mut pages = BTreeSet::new();
     for correction in plausible(facts, computed, stored, &joiner).take(64) {
         let header = corrected_header(facts, correction, shape.order);
@@ -54,7 +54,7 @@ pub(super) fn likeliest(
             likeness += corrected.len();
         }
         if best.as_ref().is_none_or(|(most, ..)| likeness > *most) {
-            let fix = matches!(correction.word, Word::Image(_)).then_some(Fix::Word(correction));
+            let fix = matches!(correction.word, Word::Image(_)).then_some(Cure::Word(correction));
             best = Some((likeness, header, fix));
         }
     }

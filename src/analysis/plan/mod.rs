@@ -14,7 +14,6 @@ use crate::storage::File;
 
 use super::Examination;
 use super::copied;
-use super::correction::Correction;
 use super::cure::Cure;
 use super::snapshot::{self, Snapshot, Target, snapshot};
 
@@ -89,22 +88,13 @@ pub struct Step {
     pub gains: String,
 }
 
-/// What replaces the image that a frame holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fix {
-    /// One word is changed.
-    Word(Correction),
-    /// The right bytes stand elsewhere.
-    Cure(Cure),
-}
-
 /// A state of the database, as frames of the log and what is to be changed in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Pages and frames.
     pub snapshot: Snapshot,
     /// Changes to the images of some of them.
-    pub fixes: BTreeMap<FrameNo, Fix>,
+    pub fixes: BTreeMap<FrameNo, Cure>,
 }
 
 /// A repair.

@@ -14,7 +14,7 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::guess;
-use super::{Action, Candidate, CandidateKind, Fix, Plan, Proof, Restored, Step};
+use super::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
 
 /// What a plan is made from.
 pub(super) struct Source<'a> {
@@ -202,7 +202,7 @@ impl<'a> Planner<'a> {
                         (Action::CorrectWord, "one word of its header is wrong")
                     }
                     Word::Image(_) => {
-                        self.current.fixes.insert(frame, Fix::Word(only));
+                        self.current.fixes.insert(frame, Cure::Word(only));
                         (Action::CorrectWord, "one word of its image is wrong")
                     }
                 }
@@ -230,7 +230,7 @@ impl<'a> Planner<'a> {
     fn cure(&mut self, slot: &Slot) {
         let Some(Cured { cure, header, chance }) = slot.judged.cured else { return };
         let frame = slot.judged.facts.frame;
-        self.current.fixes.insert(frame, Fix::Cure(cure));
+        self.current.fixes.insert(frame, cure);
         self.chance += chance;
         let (action, proof, reason, gains) = match cure {
             Cure::Image { source, first_byte, end_byte } => {
@@ -252,6 +252,12 @@ impl<'a> Planner<'a> {
                     format!("another frame stands in its slot; its own is in slot {other}");
                 let gains = "the frame follows from the one before it".to_owned();
                 (Action::TakeFrame, Proof::Checksum, reason, gains)
+            }
+            Cure::Word(_) => {
+                let reason = "one word is wrong: a run of bytes would explain the sums as well, but \
+                              its image shows none";
+                let gains = "the frame is as it was written".to_owned();
+                (Action::CorrectWord, Proof::Checksum, reason.to_owned(), gains)
             }
             Cure::Header => {
                 let gains = format!(
