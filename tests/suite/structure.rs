@@ -77,7 +77,7 @@ const NOT_OURS: &[&str] = &[
     "non-unique entry in index ",
     "NUMERIC value in ",
     "TEXT value in ",
-    // Values of index entries: only their row ids are compared.
+    // Values of entries in indexes that are partial, of expressions or of constraints.
     "missing from index ",
     "values differ from index ",
     "stores an imprecise floating-point",

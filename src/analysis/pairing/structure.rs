@@ -98,6 +98,6 @@ fn evidence(fault: &Fault) -> Evidence {
         Fault::LargestRoot { .. } | Fault::PointerMapUsed | Fault::PointerMap { .. } => {
             Evidence::PointerMap
         }
-        Fault::EntryCount { .. } | Fault::EntryRows => Evidence::IndexEntries,
+        Fault::EntryCount { .. } | Fault::EntryRows | Fault::EntryValues => Evidence::IndexEntries,
     }
 }

@@ -9,21 +9,27 @@ use super::owners::Owner;
 use super::pointer_map::Use;
 use super::problem::Fault;
 
-/// Bytes of a payload's end that are kept: the longest number of a record.
-const TAIL_BYTES: usize = 8;
-
 /// The last bytes of a payload that goes on on overflow pages.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Tail {
     bytes: Vec<u8>,
+    most_bytes: usize,
 }
 
 impl Tail {
+    /// The length of the longest number of a record.
+    pub const NUMBER_BYTES: usize = 8;
+
+    /// Keeps the last `most_bytes`.
+    pub fn new(most_bytes: usize) -> Self {
+        Self { bytes: Vec::new(), most_bytes }
+    }
+
     pub fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(
-            bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or(bytes),
+            bytes.get(bytes.len().saturating_sub(self.most_bytes)..).unwrap_or(bytes),
         );
-        let more = self.bytes.len().saturating_sub(TAIL_BYTES);
+        let more = self.bytes.len().saturating_sub(self.most_bytes);
         self.bytes.drain(..more);
     }
 
@@ -33,21 +39,21 @@ impl Tail {
 }
 
 impl Checker<'_> {
-    /// Follows the overflow chain of `cell` on `page` of the b-tree at `root`, and returns the end of
-    /// its payload if the chain is sound.
+    /// Follows the overflow chain of `cell` on `page` of the b-tree at `root`, and returns `tail` with
+    /// the end of its payload if the chain is sound.
     pub fn overflow(
         &mut self,
         root: Pgno,
         page: Pgno,
         (index, cell): (usize, &Cell),
         local: &[u8],
+        mut tail: Tail,
     ) -> Result<Option<Tail>, Error> {
         let Some(first) = cell.overflow else { return Ok(None) };
         let room = self.layout.usable - 4;
         let mut rest_bytes = cell.payload_bytes - local.len() as u64;
         let wanted = u32::try_from(rest_bytes.div_ceil(room as u64)).unwrap_or(u32::MAX);
         let before = self.ledger.count;
-        let mut tail = Tail::default();
         tail.add(local);
         let mut image = self.take_image();
         let (mut pages, mut next, mut parent, mut kind) = (0_u32, first, page, Use::Overflow1);

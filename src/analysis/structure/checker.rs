@@ -6,6 +6,7 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Watch;
 
+use super::entries::{KeySum, key_columns};
 use super::owners::{Owner, Owners, Refused};
 use super::page::Layout;
 use super::pointer_map::{self, PointerMap, Use};
@@ -41,7 +42,19 @@ struct Planned {
     ordered: bool,
     /// It has an entry for every row of its table.
     whole: bool,
+    /// Before the walk, sums over no keys; see [`Facts::keys`].
+    keys: Vec<KeySum>,
+    /// Which of its table's sums is that of this index.
+    sum: Option<usize>,
     facts: Facts,
+}
+
+impl Planned {
+    /// Whether the entries of this index have other keys than the rows of its table.
+    fn has_other_keys_than(&self, table: &Facts) -> bool {
+        let rows = self.sum.and_then(|sum| table.keys.get(sum));
+        rows.zip(self.facts.keys.first()).is_some_and(|(rows, entries)| rows.differs_from(entries))
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -107,6 +120,8 @@ impl<'a> Checker<'a> {
             },
             ordered: false,
             whole: false,
+            keys: Vec::new(),
+            sum: None,
             facts: Facts::default(),
         });
         self.current = Some((Pgno::FIRST, "sqlite_schema".to_owned()));
@@ -119,6 +134,8 @@ impl<'a> Checker<'a> {
             .filter(|entry| entry.kind.is_table() && !entry.plain_order)
             .map(|entry| entry.name.as_str())
             .collect();
+        // Sums over the rows of each table, for its indexes.
+        let mut row_sums: HashMap<String, Vec<KeySum>> = HashMap::new();
         for entry in &schema.entries {
             let Some(kind) = entry.kind.tree() else { continue };
             let root = u32::try_from(entry.root).ok().map(Pgno);
@@ -128,6 +145,13 @@ impl<'a> Checker<'a> {
                 self.fault(None, Fault::RootPage { root: entry.root });
                 continue;
             };
+            let (mut keys, mut sum) = (Vec::new(), None);
+            if let Some(columns) = schema.table_of(entry).and_then(|it| key_columns(entry, it)) {
+                keys.push(KeySum::of_entries(columns.len()));
+                let sums = row_sums.entry(entry.table.to_ascii_lowercase()).or_default();
+                sum = Some(sums.len());
+                sums.push(KeySum::of_rows(columns));
+            }
             let of_plain = !unordered.iter().any(|name| name.eq_ignore_ascii_case(&entry.table));
             self.trees.push(Planned {
                 tree: Tree {
@@ -140,8 +164,14 @@ impl<'a> Checker<'a> {
                 },
                 ordered: entry.plain_order && of_plain,
                 whole: entry.statement != Statement::Partial,
+                keys,
+                sum,
                 facts: Facts::default(),
             });
+        }
+        for planned in self.trees.iter_mut().filter(|planned| planned.tree.kind.is_table()) {
+            let sums = row_sums.get(&planned.tree.name.to_ascii_lowercase());
+            planned.keys = sums.cloned().unwrap_or_default();
         }
         self.current = None;
     }
@@ -176,7 +206,8 @@ impl<'a> Checker<'a> {
             let tree = &mut planned.tree;
             self.current = Some((tree.root, tree.name.clone()));
             self.owners.begin_tree(tree.root);
-            let facts = Walk::new(self, tree.root, tree.kind, planned.ordered).run()?;
+            let keys = std::mem::take(&mut planned.keys);
+            let facts = Walk::new(self, (tree.root, tree.kind), planned.ordered, keys).run()?;
             (tree.pages, tree.rows) = (facts.pages, facts.rows);
             planned.facts = facts;
         }
@@ -186,7 +217,7 @@ impl<'a> Checker<'a> {
     }
 
     /// An index has one entry for every row of its table (pragma.c, `wrong # of entries in index`),
-    /// and of no other row.
+    /// of no other row, and with the values of its row.
     pub fn counts(&mut self) {
         let tables: HashMap<String, (TreeKind, Facts)> = self
             .trees
@@ -209,6 +240,8 @@ impl<'a> Checker<'a> {
                 && planned.facts.row_ids.zip(table.row_ids).is_some_and(|(ours, its)| ours != its)
             {
                 Fault::EntryRows
+            } else if planned.has_other_keys_than(table) {
+                Fault::EntryValues
             } else {
                 continue;
             };

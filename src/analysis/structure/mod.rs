@@ -6,8 +6,8 @@
 //! by the pages that are used, not by what a header promises.
 //!
 //! DIFFERS: not judged, because it needs the SQL of the schema: NOT NULL, CHECK, UNIQUE, declared
-//! types, the values of index entries (their row ids are), whether SQL parses, virtual tables'
-//! contents. Key order is judged only in indexes that are surely ordered by the BINARY collation.
+//! types, whether SQL parses, virtual tables' contents; of index entries the values in indexes that are
+//! partial, of expressions, of constraints or of WITHOUT ROWID tables. Key order is judged only in indexes that are surely ordered by the BINARY collation.
 //! The columns of a record are judged only where its header stands on the b-tree page.
 
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::scan::{self, Watch};
 
 mod chain;
 mod checker;
+mod entries;
 mod key_order;
 mod owners;
 mod page;

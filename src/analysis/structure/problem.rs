@@ -256,6 +256,9 @@ pub enum Fault {
     /// An index with as many entries as its table has rows, but of other rows.
     #[error("the entries are not those of the table's rows")]
     EntryRows,
+    /// An index with an entry for each row of its table, but with other values.
+    #[error("entries have other values than the table's rows")]
+    EntryValues,
 }
 
 /// Problems as they are found: the first ones and their count.

@@ -75,6 +75,8 @@ pub struct Entry {
     /// Its keys are columns in BINARY order, as far as its own statement tells.
     pub(super) plain_order: bool,
     pub(super) statement: Statement,
+    /// Columns that are the keys of an index, where its own statement tells.
+    pub(super) keys: Option<Vec<String>>,
 }
 
 impl Schema {
@@ -97,6 +99,12 @@ impl Schema {
             }
         }
         Ok(schema)
+    }
+
+    /// The table that `entry` is about.
+    pub(super) fn table_of(&self, entry: &Entry) -> Option<&Entry> {
+        let is_it = |it: &&Entry| it.kind.is_table() && it.name.eq_ignore_ascii_case(&entry.table);
+        self.entries.iter().find(is_it)
     }
 }
 
@@ -126,6 +134,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
             columns: Vec::new(),
             plain_order: true,
             statement: Statement::Whole,
+            keys: None,
         });
     }
     let parsed = sql::read(&sql)?;
@@ -138,6 +147,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
         columns: Vec::new(),
         plain_order: false,
         statement: Statement::Whole,
+        keys: None,
     };
     match parsed {
         Sql::Table { name, without_rowid, plain_order, columns } => {
@@ -146,8 +156,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
             entry.columns = columns;
             (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
         }
-        Sql::Index { name, table, partial, plain_order } => {
-            entry.kind = EntryKind::Index;
+        Sql::Index { name, table, partial, plain_order, keys } => {
+            (entry.kind, entry.keys) = (EntryKind::Index, keys);
             (entry.name, entry.table, entry.plain_order) = (name, table, plain_order);
             entry.statement = if partial { Statement::Partial } else { Statement::Whole };
         }

@@ -20,6 +20,8 @@ pub(super) enum Sql {
         partial: bool,
         /// Its keys are nothing but columns, in ascending order.
         plain_order: bool,
+        /// Names of the columns that are its keys; `None` where a key is not just a column.
+        keys: Option<Vec<String>>,
     },
     /// A view, a trigger or a virtual table.
     Other,
@@ -215,7 +217,21 @@ fn index(mut rest: &[Token]) -> Option<Sql> {
         Token::Symbol(symbol) => *symbol == ',',
     };
     let partial = behind.iter().any(|token| token.is("where"));
-    Some(Sql::Index { name, table, partial, plain_order: keys.iter().all(plain) })
+    let plain_order = keys.iter().all(plain);
+    let keys = parts(keys).map(key_column).collect();
+    Some(Sql::Index { name, table, partial, plain_order, keys })
+}
+
+/// The column that a key of an index is, whatever its order.
+fn key_column(key: &[Token]) -> Option<String> {
+    let (first, mut rest) = key.split_first()?;
+    if let [collate, _, behind @ ..] = rest
+        && collate.is("collate")
+    {
+        rest = behind;
+    }
+    let _ = take(&mut rest, "asc") || take(&mut rest, "desc");
+    first.name().filter(|_| rest.is_empty())
 }
 
 /// What stands inside the parentheses that `tokens` begin with, and what stands behind them.
@@ -295,9 +311,11 @@ mod tests {
         }
     }
 
-    fn index(table: &str, partial: bool, plain_order: bool) -> Option<Sql> {
+    fn index(table: &str, partial: bool, plain_order: bool, keys: &[&str]) -> Option<Sql> {
         let (name, table) = ("i".to_owned(), table.to_owned());
-        Some(Sql::Index { name, table, partial, plain_order })
+        let names = keys.iter().map(|&key| key.to_owned()).collect();
+        let keys = (!keys.is_empty()).then_some(names);
+        Some(Sql::Index { name, table, partial, plain_order, keys })
     }
 
     #[test]
@@ -341,11 +359,14 @@ mod tests {
 
     #[test]
     fn indexes_are_told_by_their_keys_and_what_stands_behind_them() {
-        assert_eq!(read("CREATE INDEX i ON t(a, \"where\")"), index("t", false, true));
-        assert_eq!(read("CREATE UNIQUE INDEX i ON `t`(a) WHERE b > 1"), index("t", true, true));
-        assert_eq!(read("CREATE INDEX i ON t(a DESC)"), index("t", false, false));
-        assert_eq!(read("CREATE INDEX i ON t(a || 'x')"), index("t", false, false));
-        assert_eq!(read("CREATE INDEX i ON t(a) -- where"), index("t", false, true));
+        let where_is_a_name = read("CREATE INDEX i ON t(a, \"where\")");
+        assert_eq!(where_is_a_name, index("t", false, true, &["a", "where"]));
+        let partial = read("CREATE UNIQUE INDEX i ON `t`(a) WHERE b > 1");
+        assert_eq!(partial, index("t", true, true, &["a"]));
+        let descending = read("CREATE INDEX i ON t([a b] DESC, c COLLATE nocase, d collate x asc)");
+        assert_eq!(descending, index("t", false, false, &["a b", "c", "d"]));
+        assert_eq!(read("CREATE INDEX i ON t(a || 'x', b)"), index("t", false, false, &[]));
+        assert_eq!(read("CREATE INDEX i ON t(a) -- where"), index("t", false, true, &["a"]));
     }
 
     #[test]

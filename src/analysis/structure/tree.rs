@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 
 use crate::format::btree::Cell;
+use crate::format::record;
 use crate::format::{PageKind, Pgno};
 
 use super::chain::Tail;
 use super::checker::Checker;
+use super::entries::KeySum;
 use super::key_order::{self, Key};
 use super::owners::Owner;
 use super::page::{self, Checked};
@@ -26,7 +28,12 @@ pub(super) struct Facts {
     /// A sum over the row ids in any order, of a table's rows or of an index's entries; `None` when
     /// one could not be read.
     pub row_ids: Option<u64>,
+    /// Sums over the keys: of an index over its entries, of a table for its indexes, in their order.
+    pub keys: Vec<KeySum>,
 }
+
+/// Longest row of an indexed table whose values are looked at.
+const MAX_ROW_BYTES: u64 = 1 << 20;
 
 /// The row id before, in key order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +56,13 @@ pub(super) struct Walk<'c, 'a> {
 }
 
 impl<'c, 'a> Walk<'c, 'a> {
-    pub fn new(checker: &'c mut Checker<'a>, root: Pgno, kind: TreeKind, ordered: bool) -> Self {
-        let facts = Facts { row_ids: Some(0), ..Facts::default() };
+    pub fn new(
+        checker: &'c mut Checker<'a>,
+        (root, kind): (Pgno, TreeKind),
+        ordered: bool,
+        keys: Vec<KeySum>,
+    ) -> Self {
+        let facts = Facts { row_ids: Some(0), keys, ..Facts::default() };
         Self { checker, root, kind, ordered, before: Before::None, key: None, facts }
     }
 
@@ -110,6 +122,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             self.facts.rows += u64::from(header.cell_count);
             if checked.cells.len() < usize::from(header.cell_count) {
                 self.facts.row_ids = None;
+                self.facts.keys.iter_mut().for_each(|sum| sum.add(None));
             }
         }
         let mut height = Height::default();
@@ -160,7 +173,16 @@ impl<'c, 'a> Walk<'c, 'a> {
         image: &[u8],
     ) -> Result<(), Error> {
         let local = image.get(cell.local.clone()).unwrap_or_default();
-        let tail = self.checker.overflow(self.root, page, (index, cell), local)?;
+        let most_bytes = match usize::try_from(cell.payload_bytes.min(MAX_ROW_BYTES)) {
+            Ok(most_bytes) if !self.facts.keys.is_empty() => most_bytes.max(Tail::NUMBER_BYTES),
+            Ok(_) | Err(_) => Tail::NUMBER_BYTES,
+        };
+        let tail = Tail::new(most_bytes);
+        let tail = self.checker.overflow(self.root, page, (index, cell), local, tail)?;
+        let end = match cell.overflow {
+            None => Some(local),
+            Some(_) => tail.as_ref().map(Tail::bytes),
+        };
         let row_id = match cell.row_id {
             Some(row_id) => {
                 if !self.row_id_fits(kind, row_id) {
@@ -170,10 +192,6 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             None => {
                 self.key(page, index, cell, local);
-                let end = match (cell.overflow, &tail) {
-                    (None, _) => Some(local),
-                    (Some(_), tail) => tail.as_ref().map(Tail::bytes),
-                };
                 let row_id = end.and_then(|end| key_order::last_integer(local, end));
                 if row_id.is_none() {
                     self.facts.row_ids = None;
@@ -183,6 +201,12 @@ impl<'c, 'a> Walk<'c, 'a> {
         };
         if let (Some(row_id), Some(sum)) = (row_id, &mut self.facts.row_ids) {
             *sum = sum.wrapping_add(mixed(row_id));
+        }
+        if kind != PageKind::TableInterior && !self.facts.keys.is_empty() {
+            let payload = end.filter(|end| end.len() as u64 == cell.payload_bytes);
+            let values = payload.map(record::values);
+            let row = row_id.zip(values.as_deref());
+            self.facts.keys.iter_mut().for_each(|sum| sum.add(row));
         }
         Ok(())
     }
