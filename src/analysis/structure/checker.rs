@@ -146,7 +146,7 @@ impl<'a> Checker<'a> {
                 continue;
             };
             let (mut keys, mut sum) = (Vec::new(), None);
-            if let Some(columns) = schema.table_of(entry).and_then(|it| key_columns(entry, it)) {
+            if let Some(columns) = key_columns(schema, entry) {
                 keys.push(KeySum::of_entries(columns.len()));
                 let sums = row_sums.entry(entry.table.to_ascii_lowercase()).or_default();
                 sum = Some(sums.len());

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use crate::format::record::Value;
 
-use super::schema::{Entry, EntryKind, Statement};
+use super::schema::{Entry, EntryKind, Schema, Statement};
 
 /// Where a key of an index stands in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,26 +16,57 @@ pub(super) enum KeyColumn {
     RowId,
 }
 
-/// Where the rows of `table` have the keys of `index`; `None` where their statements do not tell.
-pub(super) fn key_columns(index: &Entry, table: &Entry) -> Option<Vec<KeyColumn>> {
-    let of_table = index.kind == EntryKind::Index && index.statement == Statement::Whole;
+/// Where the rows of a table have what an entry of `index` has; `None` where the statements do not
+/// tell.
+pub(super) fn key_columns(schema: &Schema, index: &Entry) -> Option<Vec<KeyColumn>> {
+    let is_whole = index.kind == EntryKind::Index && index.statement == Statement::Whole;
+    let table = schema.table_of(index).filter(|_| is_whole)?;
     // Where a column is computed, values of a record do not stand at the places of their columns.
-    let stored =
-        table.kind == EntryKind::Table && table.columns.iter().all(|column| !column.generated);
-    let keys = index.keys.as_ref().filter(|_| of_table && stored)?;
-    let column = |key: &String| {
-        let mut columns = table.columns.iter();
-        let place = columns.position(|column| column.name.eq_ignore_ascii_case(key))?;
-        let is_row_id = table.columns.get(place)?.row_id;
-        Some(if is_row_id { KeyColumn::RowId } else { KeyColumn::Value(place) })
-    };
-    keys.iter().map(column).collect()
+    if table.columns.iter().any(|column| column.generated) {
+        return None;
+    }
+    let mut keys = schema.keys_of(index, table)?;
+    let in_list = |list: &[String], name: &str| list.iter().any(|it| it.eq_ignore_ascii_case(name));
+    if table.kind == EntryKind::Table {
+        let column = |key: &String| {
+            let place = table.columns.iter().position(|it| it.name.eq_ignore_ascii_case(key))?;
+            let row_id = table.columns.get(place)?.row_id;
+            Some(if row_id { KeyColumn::RowId } else { KeyColumn::Value(place) })
+        };
+        let columns: Option<Vec<KeyColumn>> = keys.iter().map(column).collect();
+        return columns.map(|mut columns| {
+            columns.push(KeyColumn::RowId);
+            columns
+        });
+    }
+    // WITHOUT ROWID: rows begin with the primary key, and entries end with what of it is no key. Where
+    // collations differ, they have some of it twice.
+    let primary = table.constraints.iter().find(|constraint| constraint.primary)?;
+    if !(index.plain_order && table.plain_order) {
+        return None;
+    }
+    let mut stored: Vec<String> = Vec::new();
+    let others = table.columns.iter().map(|column| &column.name);
+    for name in primary.columns.iter().chain(others) {
+        if !in_list(&stored, name) {
+            stored.push(name.clone());
+        }
+    }
+    for name in &primary.columns {
+        if !in_list(&keys, name) {
+            keys.push(name.clone());
+        }
+    }
+    let place = |key: &String| stored.iter().position(|name| name.eq_ignore_ascii_case(key));
+    keys.iter().map(|key| place(key).map(KeyColumn::Value)).collect()
 }
 
 /// A sum over keys. Only to be compared within one run of the program.
 #[derive(Clone, Debug)]
 pub(super) struct KeySum {
     columns: Vec<KeyColumn>,
+    /// A row that was written before a column was added has no value there, but a default.
+    has_defaults: bool,
     /// `None` when a key could not be read.
     sum: Option<u64>,
 }
@@ -43,16 +74,17 @@ pub(super) struct KeySum {
 impl KeySum {
     /// Of no row. `columns` tell where the keys stand in the rows of a table.
     pub fn of_rows(columns: Vec<KeyColumn>) -> Self {
-        Self { columns, sum: Some(0) }
+        Self { columns, has_defaults: true, sum: Some(0) }
     }
 
-    /// Of no entry of an index of so many columns.
-    pub fn of_entries(columns: usize) -> Self {
-        Self::of_rows((0..columns).map(KeyColumn::Value).collect())
+    /// Of no entry of an index with so many values in each.
+    pub fn of_entries(values: usize) -> Self {
+        let columns = (0..values).map(KeyColumn::Value).collect();
+        Self { columns, has_defaults: false, sum: Some(0) }
     }
 
-    /// Adds the keys of a row, or of an entry; `None` if it could not be read.
-    pub fn add(&mut self, row: Option<(i64, &[Value<'_>])>) {
+    /// Adds a whole row and its row id if it has one, or an entry; `None` if it could not be read.
+    pub fn add(&mut self, row: Option<(Option<i64>, &[Value<'_>])>) {
         let digest = row.and_then(|(row_id, values)| self.digest(row_id, values));
         self.sum = self.sum.zip(digest).map(|(sum, digest)| sum.wrapping_add(digest));
     }
@@ -62,23 +94,24 @@ impl KeySum {
         self.sum.zip(other.sum).is_some_and(|(ours, theirs)| ours != theirs)
     }
 
-    /// A row that was written before a column was added has no value there, but a default.
-    fn digest(&self, row_id: i64, values: &[Value<'_>]) -> Option<u64> {
+    fn digest(&self, row_id: Option<i64>, values: &[Value<'_>]) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
-        hasher.write_i64(row_id);
         for column in &self.columns {
             match *column {
-                KeyColumn::RowId => hash(&Value::Int(row_id), &mut hasher)?,
-                KeyColumn::Value(place) => hash(values.get(place)?, &mut hasher)?,
+                KeyColumn::RowId => hash(&Value::Int(row_id?), &mut hasher),
+                KeyColumn::Value(place) => match values.get(place) {
+                    Some(value) => hash(value, &mut hasher),
+                    None if self.has_defaults => return None,
+                    None => hasher.write_u8(u8::MAX),
+                },
             }
         }
         Some(hasher.finish())
     }
 }
 
-/// Equal for values that SQLite takes as equal in a table and in its index; `None` where a part of the
-/// value is missing.
-fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) -> Option<()> {
+/// Equal for values that SQLite takes as equal in a table and in its index.
+fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) {
     // Whole numbers of a REAL column are stored as integers of up to 6 bytes, but not everywhere.
     const WHOLE: f64 = 140_737_488_355_328.0;
     match *value {
@@ -98,16 +131,15 @@ fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) -> Option<()> {
             hasher.write_u64(float.to_bits());
         }
         Value::Text { bytes, length_bytes } | Value::Blob { bytes, length_bytes } => {
-            if (bytes.len() as u64) < length_bytes {
-                return None;
-            }
             hasher.write_u8(if matches!(value, Value::Text { .. }) { 3 } else { 4 });
             hasher.write_u64(length_bytes);
             hasher.write(bytes);
         }
-        Value::Unknown { .. } => return None,
+        Value::Unknown { serial_type } => {
+            hasher.write_u8(5);
+            hasher.write_u64(serial_type);
+        }
     }
-    Some(())
 }
 
 #[cfg(test)]
@@ -120,28 +152,24 @@ mod tests {
 
     #[test]
     fn the_order_of_rows_does_not_count_and_their_values_do() {
-        let rows = [
-            (1, vec![Value::Null, Value::Int(5), text(b"a")]),
-            (2, vec![Value::Null, Value::Float(7.0), text(b"b")]),
-        ];
-        let sum = |values: [(i64, [Value<'static>; 2]); 2]| {
-            let mut sum = KeySum::of_entries(2);
-            values.iter().for_each(|(row_id, values)| sum.add(Some((*row_id, values))));
+        type Entry = [Value<'static>; 3];
+        let entries = |all: &[Entry]| {
+            let mut sum = KeySum::of_entries(3);
+            all.iter().for_each(|values| sum.add(Some((None, values))));
             sum
         };
-        let mut table = KeySum::of_rows(vec![KeyColumn::Value(2), KeyColumn::Value(1)]);
-        rows.iter().for_each(|(row_id, values)| table.add(Some((*row_id, values))));
-        let right = [(2, [text(b"b"), Value::Int(7)]), (1, [text(b"a"), Value::Int(5)])];
-        assert!(!table.differs_from(&sum(right)));
-        let other_row_ids = [(1, right[0].1), (2, right[1].1)];
-        assert!(table.differs_from(&sum(other_row_ids)));
-        let other_values = [right[0], (1, [text(b"a"), Value::Int(6)])];
-        assert!(table.differs_from(&sum(other_values)));
-        // What cannot be read is not judged.
-        let cut = Value::Text { bytes: b"a", length_bytes: 9 };
-        assert!(!table.differs_from(&sum([right[0], (1, [cut, Value::Int(5)])])));
-        assert!(
-            !table.differs_from(&sum([right[0], (1, [Value::Unknown { serial_type: 10 }; 2])]))
-        );
+        let columns = vec![KeyColumn::Value(2), KeyColumn::Value(1), KeyColumn::RowId];
+        let mut rows = KeySum::of_rows(columns);
+        rows.add(Some((Some(1), &[Value::Null, Value::Int(5), text(b"a")])));
+        rows.add(Some((Some(2), &[Value::Null, Value::Float(7.0), text(b"b")])));
+        let [one, two] = [[text(b"a"), Value::Int(5)], [text(b"b"), Value::Int(7)]];
+        let entry =
+            |[first, second]: [Value<'static>; 2], row_id| [first, second, Value::Int(row_id)];
+        assert!(!rows.differs_from(&entries(&[entry(two, 2), entry(one, 1)])));
+        assert!(rows.differs_from(&entries(&[entry(two, 1), entry(one, 2)])));
+        assert!(rows.differs_from(&entries(&[entry(two, 2), entry([one[0], Value::Int(6)], 1)])));
+        // A row with a default is not judged.
+        rows.add(Some((Some(3), &[Value::Null])));
+        assert!(!rows.differs_from(&entries(&[])));
     }
 }

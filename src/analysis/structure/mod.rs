@@ -6,9 +6,11 @@
 //! by the pages that are used, not by what a header promises.
 //!
 //! DIFFERS: not judged, because it needs the SQL of the schema: NOT NULL, CHECK, UNIQUE, declared
-//! types, whether SQL parses, virtual tables' contents; of index entries the values in indexes that are
-//! partial, of expressions, of constraints or of WITHOUT ROWID tables. Key order is judged only in indexes that are surely ordered by the BINARY collation.
-//! The columns of a record are judged only where its header stands on the b-tree page.
+//! types, whether SQL parses, virtual tables' contents. The values of index entries are not judged in
+//! indexes that are partial or of expressions, where a column is computed or has a default in old
+//! rows, and where a row has more than 1 MiB. Key order is judged only in indexes that are surely
+//! ordered by the BINARY collation. The columns of a record are judged only where its header stands on
+//! the b-tree page.
 
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use crate::format::Pgno;
 use crate::format::record::{self, Value};
 
 use super::rows::Rows;
-use super::sql::{self, Column, Sql};
+use super::sql::{self, Column, Constraint, Sql};
 use super::{Error, Pages, TreeKind};
 
 /// Bytes of a schema row that are read. Root page and kind stand at its beginning.
@@ -57,6 +57,13 @@ pub(super) enum Statement {
     Partial,
 }
 
+impl Entry {
+    /// The column of a table that has this name.
+    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}
+
 /// A row of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -77,6 +84,8 @@ pub struct Entry {
     pub(super) statement: Statement,
     /// Columns that are the keys of an index, where its own statement tells.
     pub(super) keys: Option<Vec<String>>,
+    /// Constraints of a table that need an index.
+    pub(super) constraints: Vec<Constraint>,
 }
 
 impl Schema {
@@ -99,6 +108,34 @@ impl Schema {
             }
         }
         Ok(schema)
+    }
+
+    /// The columns of an index: those of its statement, or of the constraint that needs it
+    /// (build.c sqlite3CreateIndex).
+    pub(super) fn keys_of(&self, index: &Entry, table: &Entry) -> Option<Vec<String>> {
+        if !index.sql.is_empty() {
+            return index.keys.clone();
+        }
+        let has_index = |constraint: &&Constraint| {
+            let is_row_id = |name: &String| table.column(name).is_some_and(|column| column.row_id);
+            let alias = matches!(&constraint.columns[..], [only] if is_row_id(only));
+            !(constraint.primary && alias)
+        };
+        let constraints: Vec<_> = table.constraints.iter().filter(has_index).collect();
+        let is_own = |entry: &&Entry| entry.sql.is_empty() && self.is_about(entry, table);
+        // One of two equal constraints has no index, and WITHOUT ROWID the table is that of one.
+        if table.kind != EntryKind::Table
+            || self.entries.iter().filter(is_own).count() != constraints.len()
+        {
+            return None;
+        }
+        let (_, number) = index.name.rsplit_once('_')?;
+        let place = number.parse::<usize>().ok()?.checked_sub(1)?;
+        Some(constraints.get(place)?.columns.clone()).filter(|columns| !columns.is_empty())
+    }
+
+    fn is_about(&self, entry: &Entry, table: &Entry) -> bool {
+        entry.kind == EntryKind::Index && entry.table.eq_ignore_ascii_case(&table.name)
     }
 
     /// The table that `entry` is about.
@@ -135,6 +172,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
             plain_order: true,
             statement: Statement::Whole,
             keys: None,
+            constraints: Vec::new(),
         });
     }
     let parsed = sql::read(&sql)?;
@@ -148,12 +186,13 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
         plain_order: false,
         statement: Statement::Whole,
         keys: None,
+        constraints: Vec::new(),
     };
     match parsed {
-        Sql::Table { name, without_rowid, plain_order, columns } => {
+        Sql::Table { name, without_rowid, plain_order, columns, constraints } => {
             let kind = if without_rowid { EntryKind::WithoutRowid } else { EntryKind::Table };
             entry.table.clone_from(&name);
-            entry.columns = columns;
+            (entry.columns, entry.constraints) = (columns, constraints);
             (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
         }
         Sql::Index { name, table, partial, plain_order, keys } => {

@@ -11,6 +11,7 @@ pub(super) enum Sql {
         /// No column has another order than ascending and BINARY.
         plain_order: bool,
         columns: Vec<Column>,
+        constraints: Vec<Constraint>,
     },
     /// An index.
     Index {
@@ -38,6 +39,15 @@ pub struct Column {
     pub row_id: bool,
     /// It is computed, and perhaps not stored.
     pub generated: bool,
+}
+
+/// A constraint of a table that needs an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constraint {
+    /// PRIMARY KEY; otherwise UNIQUE.
+    pub primary: bool,
+    /// Its columns.
+    pub columns: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +123,48 @@ fn table(mut rest: &[Token]) -> Option<Sql> {
     let without_rowid = pairs.clone().any(|(one, two)| one.is("without") && two.is("rowid"));
     let ordered = |token: &Token| !token.is("collate") && !token.is("desc");
     let plain_order = columns.iter().all(ordered);
-    Some(Sql::Table { name, without_rowid, plain_order, columns: self::columns(columns) })
+    let constraints = constraints(columns);
+    Some(Sql::Table {
+        name,
+        without_rowid,
+        plain_order,
+        columns: self::columns(columns),
+        constraints,
+    })
+}
+
+/// The constraints that need an index, of columns and of the table, in their order.
+fn constraints(definitions: &[Token]) -> Vec<Constraint> {
+    let mut found = Vec::new();
+    for definition in parts(definitions) {
+        let of_column =
+            definition.first().filter(|first| !begins_constraint(first)).and_then(Token::name);
+        let mut depth = 0_i64;
+        let mut rest = definition;
+        while let Some((first, behind)) = rest.split_first() {
+            depth += match first {
+                Token::Symbol('(') => 1,
+                Token::Symbol(')') => -1,
+                Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => 0,
+            };
+            let primary = first.is("primary") && behind.first().is_some_and(|key| key.is("key"));
+            let is_name = std::ptr::eq(rest, definition) && of_column.is_some();
+            if depth == 0 && !is_name && (primary || first.is("unique")) {
+                let keys = behind.get(usize::from(primary)..).and_then(parentheses);
+                let listed = || parts(keys?.0).map(key_column).collect();
+                let columns = of_column.clone().map_or_else(listed, |name| Some(vec![name]));
+                // A list that is not of columns has no column that an index could be compared with.
+                found.push(Constraint { primary, columns: columns.unwrap_or_default() });
+            }
+            rest = behind;
+        }
+    }
+    found
+}
+
+/// Whether a definition that begins so is a constraint of the table.
+fn begins_constraint(token: &Token) -> bool {
+    ["constraint", "primary", "unique", "check", "foreign"].iter().any(|word| token.is(word))
 }
 
 /// The columns among the definitions and constraints of a table.
@@ -122,8 +173,7 @@ fn columns(definitions: &[Token]) -> Vec<Column> {
     let mut integers = Vec::new();
     for definition in parts(definitions) {
         let Some((first, rest)) = definition.split_first() else { continue };
-        if ["constraint", "primary", "unique", "check", "foreign"].iter().any(|word| first.is(word))
-        {
+        if begins_constraint(first) {
             if let Some(name) = single_primary_key(definition) {
                 let alias = |column: &&mut Column| {
                     column.name.eq_ignore_ascii_case(&name) && integers.contains(&column.name)
@@ -355,6 +405,22 @@ mod tests {
         ] {
             assert_eq!(shown(sql), ["a:", "b:"], "{sql}");
         }
+    }
+
+    #[test]
+    fn constraints_that_need_an_index_are_found_in_their_order() {
+        let listed = |sql: &str| -> Vec<String> {
+            let Some(Sql::Table { constraints, .. }) = read(sql) else { panic!("{sql}") };
+            let one = |it: Constraint| {
+                (if it.primary { "p:" } else { "u:" }).to_owned() + &it.columns.join(",")
+            };
+            constraints.into_iter().map(one).collect()
+        };
+        let sql = "CREATE TABLE t(a TEXT NOT NULL PRIMARY KEY UNIQUE, \"unique\" DEFAULT (unique), b UNIQUE,
+                   CONSTRAINT k UNIQUE(a, b COLLATE nocase DESC), CHECK(b IN (1, unique)), UNIQUE(a || b))";
+        assert_eq!(listed(sql), ["p:a", "u:a", "u:b", "u:a,b", "u:"]);
+        let sql = "CREATE TABLE t(a, b, primary key(b, a)) without rowid";
+        assert_eq!(listed(sql), ["p:b,a"]);
     }
 
     #[test]

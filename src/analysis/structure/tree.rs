@@ -205,7 +205,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         if kind != PageKind::TableInterior && !self.facts.keys.is_empty() {
             let payload = end.filter(|end| end.len() as u64 == cell.payload_bytes);
             let values = payload.map(record::values);
-            let row = row_id.zip(values.as_deref());
+            let row = values.as_deref().map(|values| (row_id, values));
             self.facts.keys.iter_mut().for_each(|sum| sum.add(row));
         }
         Ok(())
