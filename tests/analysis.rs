@@ -391,6 +391,27 @@ fn a_last_frame_that_was_overwritten_is_not_taken_for_a_leftover() {
 }
 
 #[test]
+fn a_frame_of_page_0_is_never_taken_even_if_its_sum_follows() {
+    let slot = |frame: usize| 32 + (frame - 1) * SLOT;
+    for salts_are_right in [true, false] {
+        let mut log = Log::new(1);
+        for page in [2, 0, 3] {
+            log.commit(&[page]);
+        }
+        if !salts_are_right {
+            log.bytes[slot(2) + 8..slot(2) + 16].fill(7);
+        }
+        let found = examined(&log.bytes);
+        let plan = Plan::of(&MemoryFile::with_bytes(log.bytes), &found, None, &Nobody).unwrap();
+        let candidates = plan.candidates.iter().map(|candidate| &candidate.restored);
+        for restored in candidates.chain([&plan.restored]) {
+            assert!(!restored.snapshot.pages.contains_key(&Pgno(0)), "{plan:#?}");
+        }
+        assert!(!plan.is_lossless());
+    }
+}
+
+#[test]
 fn random_bytes_never_panic() {
     let seed = 0x5eed;
     let mut random = fastrand::Rng::with_seed(seed);

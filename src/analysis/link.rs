@@ -167,7 +167,8 @@ impl Linker {
         let computed = self.joiner.sum(facts, before);
         if computed == stored {
             let link = match (current, header.page.0) {
-                (true, 0) => broken(Fault::Content, Corrections::None),
+                // Nobody writes page 0, whatever its sum says.
+                (_, 0) => broken(Fault::Content, Corrections::None),
                 (true, _) => Link::Linked,
                 (false, _) => broken(Fault::Salt, Corrections::None),
             };
