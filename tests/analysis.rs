@@ -391,6 +391,22 @@ fn a_last_frame_that_was_overwritten_is_not_taken_for_a_leftover() {
 }
 
 #[test]
+fn a_transaction_whose_first_and_last_frames_are_damaged_was_to_commit() {
+    for lost in [&[][..], &[2]] {
+        let mut log = Log::new(1);
+        lost.iter().for_each(|&page| log.commit(&[page]));
+        log.commit(&[3, 4, 5]);
+        let first = 1 + lost.len();
+        log.scramble(first);
+        log.scramble(first + 2);
+        let found = examined(&log.bytes);
+        assert_eq!(found.verdict, Verdict::TornTail);
+        let plan = Plan::of(&MemoryFile::with_bytes(log.bytes), &found, None, &Nobody).unwrap();
+        assert!(!plan.is_lossless(), "{plan:#?}");
+    }
+}
+
+#[test]
 fn a_frame_of_page_0_is_never_taken_even_if_its_sum_follows() {
     let slot = |frame: usize| 32 + (frame - 1) * SLOT;
     for salts_are_right in [true, false] {

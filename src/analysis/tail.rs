@@ -64,6 +64,8 @@ pub struct TailFold {
     tail: Tail,
     salts: Salts,
     at_stop: Option<Judged>,
+    /// A frame of this generation that is not proven says that it was to commit.
+    has_lost_commit: bool,
 }
 
 impl TailFold {
@@ -81,7 +83,7 @@ impl TailFold {
             stop_link: None,
             cures,
         };
-        Self { tail, salts, at_stop: None }
+        Self { tail, salts, at_stop: None, has_lost_commit: false }
     }
 
     /// Takes the next frame.
@@ -107,6 +109,8 @@ impl TailFold {
         }
         if judged.is_proven() {
             self.tail.last_lost_commit = Some(frame);
+        } else if of_this_generation {
+            self.has_lost_commit = true;
         }
     }
 
@@ -143,21 +147,18 @@ impl TailFold {
     fn is_torn(&self) -> bool {
         let Some(at_stop) = &self.at_stop else { return false };
         let more_behind = self.tail.last_current > Some(self.tail.stop);
+        // Residue of a transaction that was rolled back has no commit frame.
+        let was_to_commit = self.tail.inside_transaction || self.has_lost_commit;
         match at_stop.link {
             Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
             Link::Broken {
                 corrections: Corrections::Unique(_) | Corrections::Several { .. },
                 ..
             } => true,
-            Link::Broken { .. } | Link::Unproven => {
-                self.tail.inside_transaction || at_stop.header.commit_size_pages != 0
-            }
-            Link::Blank => self.tail.inside_transaction,
+            Link::Broken { .. } | Link::Unproven | Link::Blank => was_to_commit,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
-            Link::Foreign => {
-                self.tail.inside_transaction && more_behind && !at_stop.facts.is_in_progress()
-            }
+            Link::Foreign => was_to_commit && more_behind && !at_stop.facts.is_in_progress(),
             Link::Linked => false,
         }
     }
