@@ -13,7 +13,7 @@ use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
 use super::correction::{self, Correction, Corrections, StoredSum};
-use super::fill::fills;
+use super::fill;
 use super::link::{Judged, Link, Linker, Seed};
 use super::tail::{Break, Tail};
 use super::{LogShape, Prefix};
@@ -71,8 +71,51 @@ pub struct Cured {
     pub chance: f64,
 }
 
-/// The cures of a log, by frame.
-pub type Cures = Arc<BTreeMap<FrameNo, Cured>>;
+/// What other bytes than its own tell of a log's damaged frames.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cures {
+    cured: Arc<BTreeMap<FrameNo, Cured>>,
+    doubted: Arc<BTreeSet<FrameNo>>,
+}
+
+impl Cures {
+    /// The cure of a frame.
+    #[must_use]
+    pub fn get(&self, frame: FrameNo) -> Option<Cured> {
+        self.cured.get(&frame).copied()
+    }
+
+    /// All cures, by frame.
+    pub fn iter(&self) -> impl Iterator<Item = (FrameNo, Cured)> {
+        self.cured.iter().map(|(&frame, &cured)| (frame, cured))
+    }
+
+    /// Whether only one word explains the sums of a frame, but its image shows a run of bytes that may
+    /// have been written over others.
+    #[must_use]
+    pub fn is_doubted(&self, frame: FrameNo) -> bool {
+        self.doubted.contains(&frame)
+    }
+
+    fn with(&self, mut found: BTreeMap<FrameNo, Cured>) -> Self {
+        found.extend(self.iter());
+        Self { cured: Arc::new(found), doubted: Arc::clone(&self.doubted) }
+    }
+
+    fn doubting(&self, mut frames: BTreeSet<FrameNo>) -> Self {
+        frames.extend(self.doubted.iter());
+        Self { cured: Arc::clone(&self.cured), doubted: Arc::new(frames) }
+    }
+}
+
+/// What a round finds in the tail of a log.
+struct Round {
+    holes: Vec<Hole>,
+    /// Sizes that intact frames commit, the largest among them.
+    commits: BTreeSet<u32>,
+    /// Frames of which a single word seems to be wrong, but not surely.
+    doubted: BTreeSet<FrameNo>,
+}
 
 /// A frame that is to be cured.
 struct Hole {
@@ -133,11 +176,21 @@ impl Search<'_> {
         mut tail: Tail,
         read_tail: impl Fn(&Cures) -> Result<Tail, Error>,
     ) -> Result<Tail, Error> {
+        let read_again = |cures: Cures, broken| {
+            let tail = read_tail(&cures)?;
+            // What was broken is not whole because it can be cured.
+            let broken = if tail.broken == Break::None { broken } else { tail.broken };
+            Ok::<Tail, Error>(Tail { broken, ..tail })
+        };
         for _ in 0..MOST_ROUNDS {
             if tail.broken == Break::None {
                 break;
             }
-            let (mut holes, commits) = self.holes(&tail)?;
+            let Round { mut holes, commits, doubted } = self.round(&tail)?;
+            if !doubted.is_empty() {
+                tail = read_again(tail.cures.doubting(doubted), tail.broken)?;
+                continue;
+            }
             if holes.is_empty() {
                 break;
             }
@@ -160,27 +213,22 @@ impl Search<'_> {
             if found.is_empty() {
                 break;
             }
-            found.extend(tail.cures.iter().map(|(frame, cured)| (*frame, *cured)));
-            let broken = tail.broken;
-            tail = read_tail(&Arc::new(found))?;
-            // What was broken is not whole because it can be cured.
-            if tail.broken == Break::None {
-                tail.broken = broken;
-            }
+            tail = read_again(tail.cures.with(found), tail.broken)?;
         }
         Ok(tail)
     }
 
-    /// Frames up to the last one of this generation that are not proven, though the sum before them
-    /// is known; and sizes that intact frames commit, the largest among them.
-    fn holes(&self, tail: &Tail) -> Result<(Vec<Hole>, BTreeSet<u32>), Error> {
+    /// Looks for frames up to the last one of this generation that are not proven, though the sum
+    /// before them is known.
+    fn round(&self, tail: &Tail) -> Result<Round, Error> {
         let mut linker = Linker::new(
             self.shape.joiner(),
             self.shape.salts,
             Seed::Trusted(self.prefix.end_sum),
-            Arc::clone(&tail.cures),
+            tail.cures.clone(),
         );
         let mut holes: Vec<Hole> = Vec::new();
+        let mut corrected = Vec::new();
         let mut commits: BTreeSet<u32> = self.prefix.db_size_pages.into_iter().collect();
         let mut take = |judged: Judged, successor: Option<FrameFacts>| {
             if judged.link == Link::Linked {
@@ -188,6 +236,9 @@ impl Search<'_> {
                 if commits.len() > MOST_COMMITS {
                     commits.pop_first();
                 }
+            }
+            if let Link::Broken { corrections: Corrections::Unique(only), .. } = judged.link {
+                corrected.push((judged.facts.frame, only));
             }
             let Seed::Trusted(before) = judged.before else { return };
             let last = tail.last_current.max(Some(tail.stop));
@@ -226,7 +277,15 @@ impl Search<'_> {
         if let Some(judged) = linker.finish() {
             take(judged, None);
         }
-        Ok((holes, commits))
+        let mut doubted = BTreeSet::new();
+        let mut image = vec![0; self.shape.page_size().in_memory()];
+        for (frame, only) in corrected {
+            let whole = self.read_image(frame, &mut image)?;
+            if whole && fill::hides_in_a_run(&image, only, self.shape.order) {
+                doubted.insert(frame);
+            }
+        }
+        Ok(Round { holes, commits, doubted })
     }
 
     /// Collects other images of the holes' pages, and finds frames that stand in a wrong slot.
@@ -308,7 +367,8 @@ impl Search<'_> {
             return Ok(None);
         }
         let difference = facts.header.checksum.minus(computed);
-        if fills(difference, only.word, &joiner).iter().any(|fill| fill.shows_in(&image)) {
+        let mut runs = fill::fills(difference, only.word, &joiner).into_iter();
+        if fill::hides_in_a_run(&image, only, order) || runs.any(|run| run.shows_in(&image)) {
             return Ok(None);
         }
         let header = FrameHeader {

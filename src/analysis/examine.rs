@@ -1,7 +1,6 @@
 //! The verdict of a log.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -312,8 +311,8 @@ fn read_tail(
 ) -> Result<Tail, scan::Error> {
     let stop = prefix.stop.frame;
     let seed = Seed::Trusted(prefix.end_sum);
-    let mut linker = Linker::new(shape.joiner(), shape.salts, seed, Arc::clone(cures));
-    let mut fold = TailFold::new(prefix, shape.salts, Arc::clone(cures));
+    let mut linker = Linker::new(shape.joiner(), shape.salts, seed, cures.clone());
+    let mut fold = TailFold::new(prefix, shape.salts, cures.clone());
     let mut first = None;
     for facts in shape.facts(file, stop..shape.extent.end(), watch) {
         let facts = facts?;

@@ -3,12 +3,13 @@
 //! What a fault of one word adds to the sums are Fibonacci numbers, so equal faults of several words can
 //! add up to that of one: `F(n) + F(n+1) = F(n+2)`, and around the middle of 6, 10, 14 words their sum is
 //! 4, 11, 29 times that of the middle. Equal faults come from one byte that was written over another,
-//! again and again. Where the sums leave that open, the image tells: such a run is still there.
+//! again and again. Where the sums leave that open, the image tells: such a run is still there. And
+//! where the image shows a run, it is not only the sums that tell.
 
-use crate::format::Checksum;
+use crate::format::{ByteOrder, Checksum};
 use crate::scan::Joiner;
 
-use super::correction::Word;
+use super::correction::{Correction, Word};
 
 /// A fault of 1 in each byte of a word.
 const EACH_BYTE: u32 = u32::from_ne_bytes([1; 4]);
@@ -77,6 +78,21 @@ pub fn fills(difference: Checksum, only: Word, joiner: &Joiner) -> Vec<Fill> {
     found
 }
 
+/// Whether what looks like one wrong word of an image may be the end of a run of one byte that goes on
+/// over the next two words, or over more on both sides. If those were equal before, their faults are
+/// one in that word; what was there in itself does not count. Not where the correction makes the word
+/// a part of the run.
+#[must_use]
+pub fn hides_in_a_run(image: &[u8], only: Correction, order: ByteOrder) -> bool {
+    let Word::Image(index) = only.word else { return false };
+    let word = index as usize * 4;
+    let Some([first, rest @ ..]) = image.get(word + 3..word + 12) else { return false };
+    let mut corrected = image.to_vec();
+    only.apply(&mut corrected, order);
+    let joins = corrected.get(word..word + 4).is_some_and(|word| word == [*first; 4]);
+    rest.iter().all(|byte| byte == first) && !joins
+}
+
 /// What a fault of 1 in a word adds to the sums, by the number of words behind it. From word to word
 /// these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2` without that of
 /// `p + 1`.
@@ -113,8 +129,8 @@ fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::correction::{Correction, StoredSum, plausible};
-    use crate::format::{ByteOrder, FRAME_HEADER_BYTES, FrameNo, PageSize};
+    use crate::analysis::correction::{StoredSum, plausible};
+    use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize};
     use crate::scan::FrameFacts;
 
     /// The only word of `damaged` that explains the sum of `right`, and the runs that do.
@@ -164,6 +180,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_run_that_begins_in_a_word_of_anything_is_not_taken_for_that_word() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let mut asked = 0;
+        for _ in 0..2000 {
+            let order = if random.bool() { ByteOrder::Little } else { ByteOrder::Big };
+            let mut right = vec![random.u8(..); FRAME_HEADER_BYTES + 4096];
+            let word = FRAME_HEADER_BYTES + 4 * random.usize(4..1000);
+            random.fill(&mut right[word..word + 4]);
+            let mut damaged = right.clone();
+            // Two words behind it; or a word before it and four behind.
+            let (before, behind) = *random.choice(&[(0, 2), (4, 4)]).unwrap();
+            let start = if before > 0 { word - before } else { word + random.usize(0..4) };
+            damaged[start..word + 4 + 4 * behind].fill(random.u8(..));
+            let Some((only, _)) = explanations(&right, &damaged, order) else { continue };
+            let image = &damaged[FRAME_HEADER_BYTES..];
+            let mut corrected = image.to_vec();
+            only.apply(&mut corrected, order);
+            let is_right = corrected == right[FRAME_HEADER_BYTES..];
+            assert!(is_right || hides_in_a_run(image, only, order), "{start}: {only:?}");
+            asked += u32::from(!is_right);
+        }
+        assert!(asked > 1000, "{asked}");
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl Linker {
 
     fn judge(&mut self, facts: FrameFacts, successor: Option<&FrameFacts>) -> Judged {
         let before = self.seed;
-        let cured = self.cures.get(&facts.frame).copied();
+        let cured = self.cures.get(facts.frame);
         let (link, header, seed) = match cured {
             Some(Cured { header, .. }) => {
                 (broken(Fault::Content, Corrections::None), header, Seed::Trusted(header.checksum))
@@ -203,7 +203,12 @@ impl Linker {
         by_successor: StoredSum,
     ) -> (Link, FrameHeader, Seed) {
         let stored = facts.header.checksum;
-        let found = correction::corrections(facts, computed, by_successor, &self.joiner);
+        let found = match correction::corrections(facts, computed, by_successor, &self.joiner) {
+            Corrections::Unique(_) if self.cures.is_doubted(facts.frame) => {
+                Corrections::Several { touches_header: false }
+            }
+            found => found,
+        };
         let (fault, seed) = match (by_successor, found) {
             (StoredSum::Proven, _) => (Fault::Content, Seed::Trusted(stored)),
             (StoredSum::Unknown, Corrections::Unique(only)) => match only.word {

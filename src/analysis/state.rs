@@ -1,7 +1,5 @@
 //! The one state of every slot, and the streaming pass that gives it.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use crate::format::Salts;
@@ -154,7 +152,7 @@ impl StateFold {
         Self {
             prefix: *prefix,
             tail: tail.clone(),
-            linker: Linker::new(shape.joiner(), shape.salts, seed, Arc::clone(&tail.cures)),
+            linker: Linker::new(shape.joiner(), shape.salts, seed, tail.cures.clone()),
             generations: Generations::new(shape.salts),
             commits: 0,
             follows_commit: false,
