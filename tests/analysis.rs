@@ -422,14 +422,13 @@ fn a_run_over_zeros_and_a_word_before_them_is_not_taken_for_that_word() {
 #[test]
 fn a_frame_of_page_0_is_never_taken_even_if_its_sum_follows() {
     let slot = |frame: usize| 32 + (frame - 1) * SLOT;
-    for salts_are_right in [true, false] {
+    // Its salts wrong, or one half of its sum, or both, or neither.
+    for damaged in [0..0, 8..16, 16..20, 16..24] {
         let mut log = Log::new(1);
         for page in [2, 0, 3] {
             log.commit(&[page]);
         }
-        if !salts_are_right {
-            log.bytes[slot(2) + 8..slot(2) + 16].fill(7);
-        }
+        log.bytes[slot(2) + damaged.start..slot(2) + damaged.end].fill(7);
         let found = examined(&log.bytes);
         let plan = Plan::of(&MemoryFile::with_bytes(log.bytes), &found, None, &Nobody).unwrap();
         let candidates = plan.candidates.iter().map(|candidate| &candidate.restored);

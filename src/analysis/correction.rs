@@ -3,7 +3,9 @@
 //! The checksum is linear modulo 2^32, so a fault in one 32-bit word changes the sum by a known
 //! vector times the fault. Given the difference between the stored and the computed sum, each word
 //! position has at most one fault that explains both halves.
-//! Equal faults of several words can look like one: see [`super::fill`].
+//! Equal faults of several words can look like one: runs are told by [`super::fill`]. Two equal faults,
+//! 4, 8, 12 words apart and with nothing between them, add up to one of the word in the middle, and are
+//! taken for it.
 
 use crate::format::{ByteOrder, Checksum, FrameHeader};
 use crate::scan::{FrameFacts, Joiner};
@@ -107,10 +109,11 @@ pub fn plausible(
     let (facts, order) = (*facts, joiner.order());
     let all = candidates(facts.header.checksum.minus(computed), joiner.pairs());
     all.filter(move |candidate| match candidate.word {
-        Word::StoredA | Word::StoredB => stored == StoredSum::Unknown,
         Word::PageNumber => corrected_header(&facts, *candidate, order).page.0 != 0,
         // A frame that names page 0 is wrong in that word, whatever else is.
-        Word::CommitSize | Word::Image(_) => facts.header.page.0 != 0,
+        _ if facts.header.page.0 == 0 => false,
+        Word::StoredA | Word::StoredB => stored == StoredSum::Unknown,
+        Word::CommitSize | Word::Image(_) => true,
     })
 }
 

@@ -94,6 +94,8 @@ impl Judged {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         match self.link {
+            // Nobody writes page 0, whatever the sums say.
+            _ if self.header.page.0 == 0 => false,
             _ if self.cured.is_some() => true,
             Link::Linked => true,
             Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
@@ -167,7 +169,6 @@ impl Linker {
         let computed = self.joiner.sum(facts, before);
         if computed == stored {
             let link = match (current, header.page.0) {
-                // Nobody writes page 0, whatever its sum says.
                 (_, 0) => broken(Fault::Content, Corrections::None),
                 (true, _) => Link::Linked,
                 (false, _) => broken(Fault::Salt, Corrections::None),

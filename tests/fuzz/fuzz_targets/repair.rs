@@ -30,8 +30,8 @@ struct Input {
     damage: Vec<Damage>,
 }
 
-/// One byte is written over a part of an image. Other bytes could be made to look like one wrong word,
-/// which no disk does.
+/// One byte is written over a part of an image, once. Other bytes, and two runs in one image, could be
+/// made to look like one wrong word, which no disk does.
 #[derive(Arbitrary, Debug)]
 struct Damage {
     frame: u8,
@@ -43,7 +43,14 @@ struct Damage {
 fuzz_target!(|input: Input| {
     let (database, wal) = input.fixture.files();
     let whole = Files { database: database.to_vec(), wal: wal.to_vec() }.edited(&input.history);
-    let damage: Vec<_> = input.damage.iter().map(Damage::edit).collect();
+    let mut frames: Vec<usize> = Vec::new();
+    let apart = input.damage.iter().filter(|damage| {
+        let frame = whole.frame(damage.frame);
+        let is_apart = frames.iter().all(|other| other.abs_diff(frame) > 1);
+        frames.push(frame);
+        is_apart
+    });
+    let damage: Vec<_> = apart.map(Damage::edit).collect();
     let damaged = whole.clone().edited(&damage);
     let (log, base) = (file(&damaged.wal), file(&damaged.database));
     let examination = examine_beside(&log, Some(&base), &Nobody).unwrap();

@@ -147,9 +147,15 @@ impl Files {
         (self.wal.len().saturating_sub(WAL_HEADER_BYTES) / self.slot_len()).max(1)
     }
 
+    /// The frame that a number means, counted from 0.
+    #[must_use]
+    pub fn frame(&self, number: u8) -> usize {
+        usize::from(number) % self.slots()
+    }
+
     /// Where a slot begins.
     fn slot(&self, frame: u8) -> usize {
-        WAL_HEADER_BYTES + usize::from(frame) % self.slots() * self.slot_len()
+        WAL_HEADER_BYTES + self.frame(frame) * self.slot_len()
     }
 
     fn slot_bytes(&self, frame: u8) -> Vec<u8> {
