@@ -1,22 +1,21 @@
-//! Right bytes of a damaged frame that the frame itself does not hold: in another image of its page,
-//! in another slot, or as the only header that fits between its neighbours.
+//! The search for cures, round by round.
 //!
 //! A cure makes the frame's sum right, and with it the frames behind it can be judged from a sum that
 //! is known again; so the search goes on until a round finds nothing more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
+use crate::analysis::correction::{self, Corrections, StoredSum};
+use crate::analysis::fill;
+use crate::analysis::link::{Judged, Link, Linker, Seed};
+use crate::analysis::tail::{Break, Tail};
+use crate::analysis::{LogShape, Prefix};
 use crate::format::checksum::Advance;
 use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
-use super::correction::{self, Correction, Corrections, StoredSum};
-use super::fill;
-use super::link::{Judged, Link, Linker, Seed};
-use super::tail::{Break, Tail};
-use super::{LogShape, Prefix};
+use super::{Cure, Cured, Cures, ImageSource};
 
 /// Damaged frames that one round looks at.
 const MOST_HOLES: usize = 256;
@@ -28,85 +27,6 @@ const MOST_PAGES: u32 = 4096;
 const MOST_COMMITS: usize = 8;
 /// Rounds of the search.
 const MOST_ROUNDS: usize = 64;
-
-/// Where another image of a page stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageSource {
-    /// In another frame of the log.
-    Frame(FrameNo),
-    /// In the database file.
-    Database,
-}
-
-/// How the right bytes of a frame are had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
-    /// A part of its image, or all of it, is taken from another image of the same page; the stored
-    /// sum results.
-    Image {
-        /// The other image.
-        source: ImageSource,
-        /// First byte of the part.
-        first_byte: u32,
-        /// End of the part.
-        end_byte: u32,
-    },
-    /// The frame that belongs here stands in another slot: it alone follows from the sum before.
-    Moved(FrameNo),
-    /// Only one header fits between the frame before, the image and the frame behind.
-    Header,
-    /// One word is changed. The sums leave open whether a run of bytes was overwritten instead; the
-    /// image shows none.
-    Word(Correction),
-}
-
-/// A cure, and the header that the frame has with it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cured {
-    /// How.
-    pub cure: Cure,
-    /// The right header.
-    pub header: FrameHeader,
-    /// How likely it is that something fits by chance.
-    pub chance: f64,
-}
-
-/// What other bytes than its own tell of a log's damaged frames.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Cures {
-    cured: Arc<BTreeMap<FrameNo, Cured>>,
-    doubted: Arc<BTreeSet<FrameNo>>,
-}
-
-impl Cures {
-    /// The cure of a frame.
-    #[must_use]
-    pub fn get(&self, frame: FrameNo) -> Option<Cured> {
-        self.cured.get(&frame).copied()
-    }
-
-    /// All cures, by frame.
-    pub fn iter(&self) -> impl Iterator<Item = (FrameNo, Cured)> {
-        self.cured.iter().map(|(&frame, &cured)| (frame, cured))
-    }
-
-    /// Whether only one word explains the sums of a frame, but its image shows a run of bytes that may
-    /// have been written over others.
-    #[must_use]
-    pub fn is_doubted(&self, frame: FrameNo) -> bool {
-        self.doubted.contains(&frame)
-    }
-
-    fn with(&self, mut found: BTreeMap<FrameNo, Cured>) -> Self {
-        found.extend(self.iter());
-        Self { cured: Arc::new(found), doubted: Arc::clone(&self.doubted) }
-    }
-
-    fn doubting(&self, mut frames: BTreeSet<FrameNo>) -> Self {
-        frames.extend(self.doubted.iter());
-        Self { cured: Arc::clone(&self.cured), doubted: Arc::new(frames) }
-    }
-}
 
 /// What a round finds in the tail of a log.
 struct Round {
@@ -157,7 +77,7 @@ impl Hole {
 }
 
 /// What a search reads.
-pub(super) struct Search<'a> {
+pub(in crate::analysis) struct Search<'a> {
     pub log: &'a dyn File,
     pub database: Option<&'a dyn File>,
     pub shape: &'a LogShape,
@@ -171,7 +91,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(super) fn run(
+    pub(in crate::analysis) fn run(
         &self,
         mut tail: Tail,
         read_tail: impl Fn(&Cures) -> Result<Tail, Error>,
