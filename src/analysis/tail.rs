@@ -29,7 +29,7 @@ pub enum Certainty {
 pub enum Break {
     /// The prefix ends as it should; current frames behind it are residue.
     None,
-    /// A crash tore the last transaction; no commit is lost.
+    /// The last transaction is torn, as a crash leaves it; no intact commit stands behind it.
     Torn,
     /// Committed transactions stand behind it.
     Losing(Certainty),

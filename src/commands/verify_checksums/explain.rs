@@ -91,9 +91,12 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         Verdict::Damaged => damaged(file),
         Verdict::TornTail => vec![
             stop(file),
-            format!("No committed transaction is lost. {}", keeps(file)),
-            "This is what a crash in the middle of a write leaves; SQLite cuts it off by itself."
+            format!("No intact commit stands behind it. {}", keeps(file)),
+            "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If nothing \
+             has crashed, a committed transaction may be damaged there; then copy the log before \
+             SQLite opens it:"
                 .to_owned(),
+            format!("  {}", copy_command(file)),
         ],
         Verdict::UncommittedTail => vec![format!(
             "{} behind the last commit: a transaction that was open or was rolled back. SQLite drops \
