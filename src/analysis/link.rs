@@ -34,6 +34,17 @@ pub enum Fault {
     Unknown,
 }
 
+impl Fault {
+    /// What that says of the frame's stored sum.
+    #[must_use]
+    pub fn stored_sum(self) -> StoredSum {
+        match self {
+            Self::Content => StoredSum::Proven,
+            Self::Salt | Self::ChecksumField | Self::Unknown => StoredSum::Unknown,
+        }
+    }
+}
+
 /// How a frame stands to its predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {

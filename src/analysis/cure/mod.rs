@@ -1,5 +1,5 @@
-//! Right bytes of a damaged frame that the frame itself does not hold: in another image of its page,
-//! in another slot, or as the only header that fits between its neighbours.
+//! Right bytes of a damaged frame that its sums alone do not show: in another image of its page, in
+//! another slot, as the only header that fits between its neighbours, or with a look at its own image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub struct Cured {
     pub chance: f64,
 }
 
-/// What other bytes than its own tell of a log's damaged frames.
+/// What images and other frames tell of a log's damaged frames.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cures {
     cured: Arc<BTreeMap<FrameNo, Cured>>,

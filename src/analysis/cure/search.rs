@@ -48,8 +48,8 @@ struct Hole {
     images: Vec<FrameNo>,
     /// Nothing else explains it: neither a single word, nor is only its image wrong.
     header_may_be_lost: bool,
-    /// One word may be wrong, or a run of bytes.
-    word_may_be_wrong: bool,
+    /// Where one word may be wrong, or a run of bytes: what is known of the stored sum.
+    one_word: Option<StoredSum>,
     /// Where the nearest images of all pages stand, before and behind, if its header may be lost.
     all_images: BTreeMap<Pgno, [Option<FrameNo>; 2]>,
 }
@@ -170,10 +170,12 @@ impl Search<'_> {
                     Link::Foreign | Link::Blank => true,
                     Link::Linked | Link::Unproven => false,
                 };
-                let word_may_be_wrong = matches!(
-                    judged.link,
-                    Link::Broken { corrections: Corrections::Several { .. }, .. }
-                );
+                let one_word = match judged.link {
+                    Link::Broken { fault, corrections: Corrections::Several { .. } } => {
+                        Some(fault.stored_sum())
+                    }
+                    _ => None,
+                };
                 let (facts, images) = (judged.facts, Vec::new());
                 let all_images = BTreeMap::new();
                 holes.push(Hole {
@@ -182,7 +184,7 @@ impl Search<'_> {
                     successor,
                     images,
                     header_may_be_lost,
-                    word_may_be_wrong,
+                    one_word,
                     all_images,
                 });
             }
@@ -271,15 +273,9 @@ impl Search<'_> {
     /// The only word that explains the sums, where a run of bytes would explain them, too, but the
     /// image shows none.
     fn one_word(&self, hole: &Hole) -> Result<Option<Cured>, Error> {
-        if !hole.word_may_be_wrong {
-            return Ok(None);
-        }
+        let Some(stored) = hole.one_word else { return Ok(None) };
         let (facts, joiner, order) = (&hole.facts, self.shape.joiner(), self.shape.order);
         let computed = joiner.sum(facts, hole.before);
-        let stored = match hole.successor_of(self.shape) {
-            Some(next) if joiner.follows(next, facts.header.checksum) => StoredSum::Proven,
-            Some(_) | None => StoredSum::Unknown,
-        };
         let mut all = correction::plausible(facts, computed, stored, &joiner);
         let (Some(only), None) = (all.next(), all.next()) else { return Ok(None) };
         let mut image = vec![0; self.shape.page_size().in_memory()];

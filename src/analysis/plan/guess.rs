@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::correction::{Correction, StoredSum, Word, corrected_header, plausible};
+use crate::analysis::correction::{Correction, Word, corrected_header, plausible};
 use crate::analysis::cure::Cure;
-use crate::analysis::link::{Fault, Judged, Link, Seed};
+use crate::analysis::link::{Judged, Link, Seed};
 use crate::analysis::snapshot::Snapshot;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::scan;
@@ -35,14 +35,13 @@ pub(super) fn likeliest(
     let (Link::Broken { fault, .. }, Seed::Trusted(sum)) = (judged.link, judged.before) else {
         return Ok(None);
     };
-    let stored = if fault == Fault::Content { StoredSum::Proven } else { StoredSum::Unknown };
     let (facts, shape) = (&judged.facts, source.shape);
     let joiner = shape.joiner();
     let computed = joiner.sum(facts, sum);
     let Some(image) = source.frame_image(facts.frame)? else { return Ok(None) };
     let mut best: Option<(usize, FrameHeader, Option<Cure>)> = None;
     let mut pages = BTreeSet::new();
-    for correction in plausible(facts, computed, stored, &joiner).take(64) {
+    for correction in plausible(facts, computed, fault.stored_sum(), &joiner).take(64) {
         let header = corrected_header(facts, correction, shape.order);
         pages.insert(header.page);
         let mut corrected = image.clone();

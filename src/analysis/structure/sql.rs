@@ -174,9 +174,10 @@ fn columns(definitions: &[Token]) -> Vec<Column> {
     for definition in parts(definitions) {
         let Some((first, rest)) = definition.split_first() else { continue };
         if begins_constraint(first) {
-            if let Some(name) = single_primary_key(definition) {
+            for key in constraints(definition).iter().filter(|constraint| constraint.primary) {
                 let alias = |column: &&mut Column| {
-                    column.name.eq_ignore_ascii_case(&name) && integers.contains(&column.name)
+                    let is_key = matches!(&key.columns[..], [only] if column.name.eq_ignore_ascii_case(only));
+                    is_key && integers.contains(&column.name)
                 };
                 columns.iter_mut().filter(alias).for_each(|column| column.row_id = true);
             }
@@ -208,20 +209,6 @@ fn columns(definitions: &[Token]) -> Vec<Column> {
         });
     }
     columns
-}
-
-/// The column of `PRIMARY KEY(column)`.
-fn single_primary_key(definition: &[Token]) -> Option<String> {
-    let place = definition.windows(2).position(|pair| match pair {
-        [one, two] => one.is("primary") && two.is("key"),
-        _ => false,
-    })?;
-    let (keys, _) = parentheses(definition.get(place + 2..)?)?;
-    match keys {
-        [name] => name.name(),
-        [name, order] if order.is("asc") || order.is("desc") => name.name(),
-        _ => None,
-    }
 }
 
 /// Whether the declared type of a column ends before `token`.
@@ -397,6 +384,8 @@ mod tests {
         let sql = "CREATE TABLE t(a integer, b INT, c, CONSTRAINT k PRIMARY KEY(A DESC))";
         assert_eq!(shown(sql), ["a:r", "b:", "c:"]);
         let sql = "CREATE TABLE t(a INTEGER CONSTRAINT k NOT NULL PRIMARY KEY, b)";
+        assert_eq!(shown(sql), ["a:r", "b:"]);
+        let sql = "CREATE TABLE t(a INTEGER, b, PRIMARY KEY(a COLLATE nocase))";
         assert_eq!(shown(sql), ["a:r", "b:"]);
         for sql in [
             "CREATE TABLE t(a INTEGER PRIMARY KEY DESC, b)",
