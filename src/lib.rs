@@ -10,10 +10,12 @@
 //!   and beside running SQLite processes.
 //! - [`analysis`]: read-only; accepts any damage and returns facts: states, verdict, loss.
 //! - [`repair`]: plans into actions: replay of a log, and the undo set.
+//! - [`access`]: how commands come to files: readings, attaching, rails, exit codes.
 //! - [`output`]: tables, JSON, CSV and hex dumps. Knows nothing of the rest.
 //! - [`commands`]: one file a command: its arguments, its report, its run function.
 //! - [`cli`]: the clap tree, dispatch, exit codes, errors on the terminal, progress, interrupt.
 
+pub mod access;
 pub mod analysis;
 pub mod cli;
 pub mod commands;

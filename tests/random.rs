@@ -5,9 +5,9 @@
 
 use clap::Parser;
 use fastrand::Rng;
+use walsmith::access::Context;
 use walsmith::analysis::page_dump::{Layout, describe};
 use walsmith::cli::Cli;
-use walsmith::commands::Context;
 use walsmith::format::btree::BtreeHeader;
 use walsmith::format::wal_header::WAL_MAGIC;
 use walsmith::format::{

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::access::{Context, Exit};
 use crate::commands::blockers::Blockers;
 use crate::commands::checkpoint_now::CheckpointNow;
 use crate::commands::completions::Completions;
@@ -18,7 +19,6 @@ use crate::commands::replay::Replay;
 use crate::commands::txn_list::TxnList;
 use crate::commands::undo::Undo;
 use crate::commands::verify_checksums::VerifyChecksums;
-use crate::commands::{Context, Exit};
 use crate::output::Format;
 
 /// Inspect and repair SQLite write-ahead logs

@@ -10,8 +10,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use anyhow::Result;
 use clap::{CommandFactory, Parser};
 
-use crate::commands::failure::{describe, is_closed_pipe};
-use crate::commands::{Context, Exit};
+use crate::access::failure::{describe, is_closed_pipe};
+use crate::access::{Context, Exit};
 use crate::output::{Format, Output, Paint, Tone, write_error};
 use crate::storage::shared::{Spread, ThreadedVfs};
 

@@ -7,18 +7,17 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::attach::{Patience, Target, duration};
+use crate::access::failure::Exit;
+use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::holders::{self, Blocked, Blocker};
+use crate::access::live::Reading;
 use crate::engine::connection::Connection;
 use crate::engine::wal::{Checkpoint, CheckpointMode, Request, Synchronous, Verify};
 use crate::format::FrameNo;
 use crate::output::write_report;
 use crate::storage::DeleteShm;
-
-use super::Context;
-use super::attach::{Patience, Target, duration};
-use super::blockers::{self, Blocked, Blocker};
-use super::failure::Exit;
-use super::files::{FileArgs, Files, open_if_there};
-use super::live::Reading;
 
 mod forecast;
 mod report;
@@ -343,7 +342,7 @@ impl CheckpointNow {
 
     fn in_the_way(&self, target: &Target, context: &Context) -> Result<Vec<Blocker>> {
         let own = i32::try_from(std::process::id()).ok();
-        let mut rows = blockers::find(&target.files, context)?.1;
+        let mut rows = holders::find(&target.files, context)?.1;
         rows.retain(|row| row.pid.is_none() || row.pid != own);
         rows.retain(|row| row.blocks.iter().any(|&blocked| self.mode.minds(blocked)));
         Ok(rows)

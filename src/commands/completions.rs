@@ -4,8 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::Context;
-use super::failure::Exit;
+use crate::access::{Context, Exit};
 
 /// Print a completion script for a shell
 ///

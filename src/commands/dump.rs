@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files};
+use crate::access::live::{self, Reading};
 use crate::analysis::page_dump::{Layout, describe};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
@@ -19,11 +23,7 @@ mod report;
 
 pub use report::{HeaderFields, LogDump, PageDump};
 
-use super::Context;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files};
-use super::frame_list::{FrameRow, exit_of};
-use super::live::{self, Reading};
+use super::frame_list::FrameRow;
 
 const SEE_FRAMES: &str = "walsmith frame-list --all PATH shows every frame and its page";
 
@@ -92,7 +92,7 @@ impl Dump {
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
         let opened = Opened { files, reading, database };
-        let exit = opened.reading.as_ref().map_or(Exit::Done, |r| exit_of(&r.examination));
+        let exit = opened.reading.as_ref().map_or(Exit::Done, |r| Exit::of(r.examination.verdict));
         let page = match (self.frame, self.page) {
             (None, None) if self.raw => {
                 return Err(Failure::Usage("--raw needs --frame or --page".to_owned()).into());

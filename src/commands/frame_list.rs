@@ -6,17 +6,16 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure, describe, is_closed_pipe};
+use crate::access::files::{FileArgs, Files};
+use crate::access::live::{self, Reading};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
 use crate::scan::{self, FrameFacts, Frames, Watch};
 use crate::storage::File;
-
-use super::Context;
-use super::failure::{Exit, Failure, describe, is_closed_pipe};
-use super::files::{FileArgs, Files};
-use super::live::{self, Reading};
 
 /// List the frames of a log: page, transaction, commit size, state
 ///
@@ -156,7 +155,7 @@ impl FrameList {
         match listed {
             Ok(()) => {
                 stream.close(None)?;
-                Ok(exit_of(&examination))
+                Ok(Exit::of(examination.verdict))
             }
             Err(error) if is_closed_pipe(&error) => Err(error),
             Err(error) => {
@@ -317,20 +316,6 @@ impl FrameList {
         if self.digest {
             to.words([row.crc32]);
         }
-    }
-}
-
-/// 1 when the log is damaged, as `verify-checksums` says.
-pub(super) fn exit_of(examination: &Examination) -> Exit {
-    use crate::analysis::Verdict;
-    match examination.verdict {
-        Verdict::BadHeader | Verdict::Damaged => Exit::Found,
-        Verdict::Unreadable
-        | Verdict::Absent
-        | Verdict::TornTail
-        | Verdict::UncommittedTail
-        | Verdict::Empty
-        | Verdict::Clean => Exit::Done,
     }
 }
 

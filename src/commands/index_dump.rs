@@ -7,6 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files};
+use crate::access::live::{self, Reading};
 use crate::analysis::index_file::{EntryFault, IndexBlock, IndexFile};
 use crate::analysis::{Examination, LogShape};
 use crate::format::lock_bytes::WAL_READ_LOCK_0;
@@ -16,11 +20,6 @@ use crate::output::quantity::{counted, grouped};
 
 use crate::output::{Paint, Report, Tone, key_values, table, write_report};
 use crate::storage::{File, LockMode};
-
-use super::Context;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files};
-use super::live::{self, Reading};
 
 /// Most wrong entries that are listed.
 const LISTED_ENTRIES: usize = 20;

@@ -8,18 +8,17 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::attach::{Patience, Target, duration};
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files};
+use crate::access::holders::{self, Blocked, Blocker};
+use crate::access::live::Reading;
 use crate::engine;
 use crate::engine::wal::KnownLog;
 use crate::output::quantity::counted;
 use crate::output::{Paint, Report, Tone, write_report};
 use crate::storage::DeleteShm;
-
-use super::Context;
-use super::attach::{Patience, Target, duration};
-use super::blockers::{self, Blocked, Blocker};
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files};
-use super::live::Reading;
 
 /// Build a wal-index anew from the log
 ///
@@ -69,7 +68,7 @@ impl IndexRebuild {
             let found = "there is no log to build an index from".to_owned();
             return Err(Failure::NotALog { path: wal, found }.into());
         };
-        let before = blockers::read_index(&target.files, context)?;
+        let before = holders::read_index(&target.files, context)?;
         let reading = target.protect_evidence(self.accept_loss, context)?;
         if let (Some(before), Some(Reading { examination: examined, .. })) = (before, &reading)
             && before.mx_frame > examined.prefix.mx_frame
@@ -95,7 +94,7 @@ impl IndexRebuild {
         if !self.rebuild(&target, known, &mut report, context)? {
             report.busy = true;
             let own = i32::try_from(std::process::id()).ok();
-            report.blocked_by = blockers::find(&target.files, context)?.1;
+            report.blocked_by = holders::find(&target.files, context)?.1;
             report.blocked_by.retain(|row| {
                 (row.pid.is_none() || row.pid != own) && row.blocks.contains(&Blocked::Recovery)
             });
@@ -147,7 +146,7 @@ impl Report for Rebuilt {
             let busy = paint.tone(Tone::Notice, "not rebuilt");
             writeln!(to, "{}: {busy}, somebody is in the way.", self.database)?;
             if !self.blocked_by.is_empty() {
-                writeln!(to, "{}", blockers::rows_table(&self.blocked_by, width))?;
+                writeln!(to, "{}", holders::rows_table(&self.blocked_by, width))?;
             }
             return Ok(());
         };

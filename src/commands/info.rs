@@ -7,6 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::live::{self, Reading};
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Target, snapshot};
 use crate::analysis::state::{Slot, State, StateFold};
@@ -17,11 +21,6 @@ use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::{Paint, Report, Tone, key_values, write_report};
 use crate::scan::Watch;
 use crate::storage::File;
-
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files, open_if_there};
-use super::live::{self, Reading};
-use super::{Context, frame_list};
 
 /// Summarise a database and its log on one screen
 ///
@@ -187,7 +186,7 @@ impl Info {
         let mut exit = Exit::Done;
         let wal = match &reading {
             Some(Reading { file, examination }) => {
-                exit = frame_list::exit_of(examination);
+                exit = Exit::of(examination.verdict);
                 Some(Wal::of(&files, file.as_ref(), examination, backfilled, context.watch)?)
             }
             None => None,

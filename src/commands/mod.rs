@@ -1,24 +1,16 @@
 //! The commands: each file has its arguments, its report and its run function. No command prints;
 //! reports go to an [`Output`], and errors to whoever called.
 
-pub mod attach;
 pub mod blockers;
 pub mod checkpoint_now;
 pub mod completions;
-pub mod context;
 pub mod dump;
-pub mod failure;
-pub mod files;
 pub mod frame_list;
 pub mod index_dump;
 pub mod index_rebuild;
 pub mod info;
-pub mod live;
 pub mod repair;
 pub mod replay;
 pub mod txn_list;
 pub mod undo;
 pub mod verify_checksums;
-
-pub use context::Context;
-pub use failure::{Exit, Failure};

@@ -6,6 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files};
+use crate::access::holders;
+use crate::access::live::{self, Reading};
+use crate::access::rails;
 use crate::analysis::Verdict;
 use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
@@ -19,13 +25,6 @@ use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::SyncDirectory;
 use crate::storage::new_file::{Existing, NewFile};
-
-use super::Context;
-use super::blockers;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files};
-use super::live::{self, Reading};
-use super::replay::rails;
 
 use base::Base;
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
@@ -301,7 +300,7 @@ impl Repair {
             return Ok(());
         }
         let database = files.database.as_deref().unwrap_or(&self.path);
-        let holders = blockers::find(files, context)?.1;
+        let holders = holders::find(files, context)?.1;
         let named: Vec<String> = holders
             .iter()
             .filter_map(|row| Some(format!("process {} ({})", row.pid?, row.command.as_deref()?)))

@@ -7,6 +7,10 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::live::{self, Reading};
+use crate::access::{Context, rails};
 use crate::analysis::pairing::Pairing;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
@@ -19,13 +23,6 @@ use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
-
-use super::Context;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files, open_if_there};
-use super::live::{self, Reading};
-
-pub(super) mod rails;
 
 /// Apply a log to a database, in a new file or in place
 ///

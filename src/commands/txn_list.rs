@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files};
+use crate::access::live::{self, Reading};
 use crate::analysis::transactions::{Transaction, TransactionFold};
 use crate::format::FrameNo;
 use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
 
-use super::Context;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files};
-use super::frame_list::{Range, exit_of};
-use super::live::{self, Reading};
+use super::frame_list::Range;
 
 /// List the committed transactions of a log
 ///
@@ -62,7 +62,7 @@ impl TxnList {
             RowStream::open(&mut context.output, "txn-list", &wal, "transactions", columns)?;
         let mut exit = Exit::Done;
         if let Some(Reading { file, examination }) = &reading {
-            exit = exit_of(examination);
+            exit = Exit::of(examination.verdict);
             let mut fold = TransactionFold::default();
             let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
             for facts in examination.facts(file.as_ref(), committed, watch) {

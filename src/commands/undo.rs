@@ -7,14 +7,13 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::failure::{Exit, Failure};
+use crate::access::files::{FileArgs, Files, with_suffix};
 use crate::output::quantity::{bytes, counted};
 use crate::output::{Paint, Report, write_report};
 use crate::repair::offline;
 use crate::repair::undo::{self, Set, Stage, Trust};
-
-use super::Context;
-use super::failure::{Exit, Failure};
-use super::files::{FileArgs, Files, with_suffix};
 
 /// Put back what an in-place command has overwritten
 ///

@@ -7,15 +7,14 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::failure::{Exit, describe};
+use crate::access::files::{FileArgs, Files, Kind, open_if_there};
+use crate::access::live::{self, Reading};
+use crate::access::{Context, Failure};
 use crate::analysis::copied::{self, SqliteSees};
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
 use crate::output::{ErrorReport, Paint, Report, write_report};
-
-use super::failure::{Exit, describe};
-use super::files::{FileArgs, Files, Kind, open_if_there};
-use super::live::{self, Reading};
-use super::{Context, Failure};
 
 mod explain;
 mod walk;

@@ -9,10 +9,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use clap::Parser;
+use walsmith::access::{Context, Exit};
 use walsmith::commands::repair::Repair;
 use walsmith::commands::replay::Replay;
 use walsmith::commands::undo::Undo;
-use walsmith::commands::{Context, Exit};
 use walsmith::output::{Format, Output};
 use walsmith::scan::Nobody;
 use walsmith::storage::fault::{Fault, FaultKind, FaultVfs, Unsynced};

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::access::Context;
+use crate::access::attach::Target;
+use crate::access::holders;
+use crate::access::live::Reading;
 use crate::analysis::index_file::{IndexBlock, IndexFile};
 use crate::analysis::snapshot::{self, snapshot_of};
-use crate::commands::Context;
-use crate::commands::attach::Target;
-use crate::commands::live::Reading;
 use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::block_of;
 use crate::format::{FrameNo, Pgno};
 use crate::storage::{File, LockMode};
 
 use super::{CheckpointReport, Mode};
-use crate::commands::blockers;
 
 /// Fills the numbers of `report`.
 pub(super) fn fill(
@@ -31,7 +31,7 @@ pub(super) fn fill(
     }
     if !report.kept_its_promise() {
         let own = |blocked| report.mode.minds(blocked);
-        let mut rows = blockers::find(&target.files, context)?.1;
+        let mut rows = holders::find(&target.files, context)?.1;
         rows.retain(|row| row.blocks.iter().any(|&blocked| own(blocked)));
         report.blocked_by = rows;
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::commands::blockers;
+use crate::access::holders;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::{Paint, Report, Tone};
 
@@ -34,7 +34,7 @@ impl Report for CheckpointReport {
         }
         if !self.blocked_by.is_empty() {
             writeln!(to, "In the way:")?;
-            writeln!(to, "{}", blockers::rows_table(&self.blocked_by, width))?;
+            writeln!(to, "{}", holders::rows_table(&self.blocked_by, width))?;
         }
         Ok(())
     }

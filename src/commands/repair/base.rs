@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::access::Context;
+use crate::access::files::{Files, open_if_there};
 use crate::analysis::plan::{Action, Proof, Step};
-use crate::commands::Context;
-use crate::commands::files::{Files, open_if_there};
 use crate::engine::rollback::{self, RolledBack};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, PageSize, Pgno};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-use crate::commands::files::{Kind, kind_of, with_suffix};
+use crate::access::files::{Kind, kind_of, with_suffix};
 use crate::storage::os::OsVfs;
 
 /// The paths to verify: files as given; below directories every log, and every database without

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::analysis::{Examination, Verdict, examine_keeping};
-use crate::commands::{Context, Failure};
 use crate::engine::wal::KnownLog;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
@@ -13,6 +12,7 @@ use crate::scan::{self, KnownFrames};
 use crate::storage::{File, LockMode};
 
 use super::files::Files;
+use super::{Context, Failure};
 
 /// Readings before a log is given up as busy.
 const MAX_RESTARTS: u32 = 10;
@@ -122,7 +122,7 @@ fn read_log_keeping(
 }
 
 /// Whether anybody has the database open, by the locks that every connection holds. Asks only.
-pub(super) fn is_attached(files: &Files, context: &Context) -> Result<bool> {
+pub fn is_attached(files: &Files, context: &Context) -> Result<bool> {
     if shm_holder(context.vfs, files.shm.as_deref())?.is_some() {
         return Ok(true);
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{self, snapshot};
+use crate::analysis::{self, Verdict, snapshot};
 use crate::output::{self, ErrorReport};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
@@ -54,6 +54,20 @@ impl Exit {
         ),
         (Self::Interrupted, 130, "interrupted"),
     ];
+
+    /// How a command that inspects a log of `verdict` ends: as `verify-checksums`.
+    #[must_use]
+    pub fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::BadHeader | Verdict::Damaged => Self::Found,
+            Verdict::Unreadable
+            | Verdict::Absent
+            | Verdict::TornTail
+            | Verdict::UncommittedTail
+            | Verdict::Empty
+            | Verdict::Clean => Self::Done,
+        }
+    }
 
     /// The process exit code.
     #[must_use]

@@ -1,4 +1,4 @@
-//! The safety rails of `replay`.
+//! The safety rails: what keeps a command from writing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +8,6 @@ use anyhow::Result;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
-use crate::commands::files::{Files, with_suffix};
-use crate::commands::{Context, Failure};
 use crate::engine::connection::has_hot_journal;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::SHARED_BYTES;
@@ -19,10 +17,16 @@ use crate::repair::undo::{Set, Stage};
 use crate::storage::new_file::is_same_file;
 use crate::storage::{File, LockMode};
 
+use super::files::{Files, with_suffix};
+use super::{Context, Failure};
+
 /// What the rails of a log with commits look at.
-pub(in crate::commands) struct Rails<'a> {
+pub struct Rails<'a> {
+    /// The files that PATH means.
     pub files: &'a Files,
+    /// The log.
     pub log: &'a dyn File,
+    /// How its frames are read.
     pub shape: &'a LogShape,
     /// The result, as it is to be written.
     pub view: View<'a>,
@@ -30,7 +34,7 @@ pub(in crate::commands) struct Rails<'a> {
 
 /// The output is no input, no sidecar of one, has no sidecars of its own, and does not exist
 /// unless `force` replaces it.
-pub(in crate::commands) fn output_is_free(
+pub fn output_is_free(
     output: &Path,
     files: &Files,
     base: Option<&Path>,
@@ -60,7 +64,7 @@ pub(in crate::commands) fn output_is_free(
 }
 
 /// A past state of a database that somebody has open may be checkpointed away while it is read.
-pub(in crate::commands) fn past_state_is_stable(files: &Files, context: &Context) -> Result<()> {
+pub fn past_state_is_stable(files: &Files, context: &Context) -> Result<()> {
     let attached = match files.open_database(context.vfs)? {
         Some(database) => database.lock_holder(SHARED_BYTES, LockMode::Exclusive)?.is_some(),
         None => false,
@@ -74,7 +78,7 @@ pub(in crate::commands) fn past_state_is_stable(files: &Files, context: &Context
 }
 
 /// A database that an in-place command has half written is neither its old nor its new self.
-pub(in crate::commands) fn no_change_was_cut_off(files: &Files, context: &Context) -> Result<()> {
+pub fn no_change_was_cut_off(files: &Files, context: &Context) -> Result<()> {
     let Some(database) = &files.database else { return Ok(()) };
     match Set::peek(context.vfs, database)? {
         Some(Stage::Writing | Stage::Restored) => {
@@ -87,7 +91,7 @@ pub(in crate::commands) fn no_change_was_cut_off(files: &Files, context: &Contex
 }
 
 /// SQLite would roll a hot journal back before it looks at the log; so does `repair`.
-pub(in crate::commands) fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
+pub fn journal_is_cold(files: &Files, context: &Context) -> Result<()> {
     let (Some(journal), Some(database)) = (&files.journal, files.open_database(context.vfs)?)
     else {
         return Ok(());
@@ -102,11 +106,7 @@ pub(in crate::commands) fn journal_is_cold(files: &Files, context: &Context) -> 
 
 /// A damaged log is replayed only when the loss is accepted; under a wrong version SQLite sees
 /// nothing at all. Returns whether something is left out.
-pub(in crate::commands) fn loss_is_accepted(
-    files: &Files,
-    examination: &Examination,
-    accepted: bool,
-) -> Result<bool> {
+pub fn loss_is_accepted(files: &Files, examination: &Examination, accepted: bool) -> Result<bool> {
     let verdict = examination.verdict;
     if !matches!(verdict, Verdict::Damaged | Verdict::BadHeader) {
         return Ok(false);
@@ -129,7 +129,7 @@ pub(in crate::commands) fn loss_is_accepted(
 
 /// In place the log must be the database's own: another one would leave that beside pages that it
 /// does not fit.
-pub(in crate::commands) fn log_is_its_own(files: &Files) -> Result<()> {
+pub fn log_is_its_own(files: &Files) -> Result<()> {
     let Some(database) = &files.database else {
         let why = "no database belongs to it; --database names one";
         return Err(Failure::unsupported(&files.wal, why).into());
@@ -144,7 +144,7 @@ pub(in crate::commands) fn log_is_its_own(files: &Files) -> Result<()> {
 }
 
 /// Pages of a database file by its own header; `None` without one.
-pub(in crate::commands) fn pages_of(database: Option<&dyn File>) -> Result<Option<u32>> {
+pub fn pages_of(database: Option<&dyn File>) -> Result<Option<u32>> {
     let Some(file) = database else { return Ok(None) };
     let Some(page_size) = header_of(file)?.and_then(|header| header.page_size()) else {
         return Ok(None);
@@ -159,7 +159,7 @@ fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
 }
 
 /// A log of another database is not applied.
-pub(in crate::commands) fn refuse_foreign(judged: Option<&Pairing>, database: &Path) -> Result<()> {
+pub fn refuse_foreign(judged: Option<&Pairing>, database: &Path) -> Result<()> {
     let Some(judged) = judged.filter(|judged| judged.verdict == pairing::Verdict::Foreign) else {
         return Ok(());
     };
@@ -171,7 +171,7 @@ pub(in crate::commands) fn refuse_foreign(judged: Option<&Pairing>, database: &P
 
 impl Rails<'_> {
     /// The log's page size is that of page 1 as SQLite reads it, and there is a base to write on.
-    pub(in crate::commands) fn base_fits(&self, base_was_chosen: bool) -> Result<()> {
+    pub fn base_fits(&self, base_was_chosen: bool) -> Result<()> {
         let log_size = self.shape.page_size();
         let in_base = match self.view.base {
             Some(base) => header_of(base)?,
@@ -214,7 +214,7 @@ impl Rails<'_> {
     }
 
     /// A log of another database would overwrite this one's pages with its own.
-    pub(in crate::commands) fn log_belongs_to_base(
+    pub fn log_belongs_to_base(
         &self,
         foreign_is_accepted: bool,
         context: &Context,
@@ -256,7 +256,7 @@ impl Rails<'_> {
 
     /// SQLite's own test before a checkpoint (wal.c walCheckpoint): a database does not grow by
     /// more than the log can hold.
-    pub(in crate::commands) fn growth_is_plausible(&self) -> Result<()> {
+    pub fn growth_is_plausible(&self) -> Result<()> {
         let page_bytes = self.shape.page_size().bytes_u64();
         let Some(pages) = self.view.snapshot.db_size_pages else { return Ok(()) };
         let need = u64::from(pages) * page_bytes;
@@ -278,7 +278,7 @@ impl Rails<'_> {
 
     /// The point-in-time trap: what a checkpoint has copied into the base cannot be taken out. Only
     /// pages that the snapshot takes from the base matter.
-    pub(in crate::commands) fn past_was_not_overwritten(
+    pub fn past_was_not_overwritten(
         &self,
         examination: &Examination,
         base_is_own: bool,

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::analysis::Verdict;
-use crate::commands::{Context, Failure};
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
 use crate::engine::wal::{Busy, Options};
@@ -19,6 +18,7 @@ use crate::storage::{File, LockMode, OpenMode, Vfs};
 
 use super::files::Files;
 use super::live::{self, Reading};
+use super::{Context, Failure, holders};
 
 /// A database in WAL mode that a command is about to attach to.
 pub struct Target {
@@ -80,7 +80,7 @@ impl Target {
         if shm.lock_holder(switch, LockMode::Exclusive)?.is_none() {
             return Ok(true);
         }
-        Ok(super::blockers::read_index(&self.files, context)?.is_none())
+        Ok(holders::read_index(&self.files, context)?.is_none())
     }
 
     /// Examines the log, and refuses to go on where SQLite's rules would drop committed transactions

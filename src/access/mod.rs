@@ -1,0 +1,13 @@
+//! How commands come to files: which files a PATH means, truthful readings of what may change, how to
+//! attach, the rails that refuse, and the one place that maps errors to exit codes.
+
+pub mod attach;
+pub mod context;
+pub mod failure;
+pub mod files;
+pub mod holders;
+pub mod live;
+pub mod rails;
+
+pub use context::Context;
+pub use failure::{Exit, Failure};
