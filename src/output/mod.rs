@@ -9,6 +9,7 @@ pub mod quantity;
 mod report;
 mod rows;
 mod table;
+pub mod text;
 
 pub use fields::{Cells, Fields, Row};
 pub use report::{Error, ErrorReport, Report, write_error, write_report};
