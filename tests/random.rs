@@ -3,6 +3,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a failed test is a panic")]
 
+use std::cell::RefCell;
+
 use clap::Parser;
 use fastrand::Rng;
 use walsmith::access::Context;
@@ -104,8 +106,13 @@ fn ten_thousand_random_files_through_each_command() {
             let args = [&["walsmith"], command, &["x.db"]].concat();
             let mut report = Vec::new();
             let output = Output { to: &mut report, format, color: false, width_columns: Some(80) };
-            let mut context =
-                Context { vfs: &vfs, watch: &Nobody, output, quiet: false, warnings: Vec::new() };
+            let mut context = Context {
+                vfs: &vfs,
+                watch: &Nobody,
+                output,
+                quiet: false,
+                warnings: RefCell::default(),
+            };
             let _ = Cli::try_parse_from(args).unwrap().command.run(&mut context);
         }
     }

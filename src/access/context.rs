@@ -1,5 +1,7 @@
 //! What a command gets from the outside.
 
+use std::cell::RefCell;
+
 use crate::output::Output;
 use crate::scan::Watch;
 use crate::storage::Vfs;
@@ -15,5 +17,12 @@ pub struct Context<'a> {
     /// Says only what is wrong.
     pub quiet: bool,
     /// Sentences for stderr, beside the report.
-    pub warnings: Vec<String>,
+    pub warnings: RefCell<Vec<String>>,
+}
+
+impl Context<'_> {
+    /// Says `sentence` on stderr when the command ends.
+    pub fn warn(&self, sentence: impl Into<String>) {
+        self.warnings.borrow_mut().push(sentence.into());
+    }
 }

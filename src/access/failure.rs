@@ -4,9 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::{self, Verdict, snapshot};
+use crate::output::text::command;
 use crate::output::{self, ErrorReport};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
+use crate::storage::LockHolder;
 use crate::{engine, scan, storage};
 
 /// How a run ended.
@@ -96,6 +98,16 @@ pub enum Failure {
         /// How often it was read.
         restarts: u32,
     },
+    /// A lock was not granted in time.
+    #[error("{}: {why}{}", path.display(), by(*.pid))]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// What is in the way.
+        why: String,
+        /// Who, where the system tells it.
+        pid: Option<i32>,
+    },
     /// A safety rail.
     #[error("{}: refused: {why}", path.display())]
     Refused {
@@ -121,10 +133,20 @@ pub enum Failure {
     Usage(String),
 }
 
+fn by(pid: Option<i32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
 impl Failure {
     /// A refusal by a safety rail.
     pub fn refused(path: &Path, why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { path: path.to_owned(), why: why.into(), hint: Some(hint.into()) }
+    }
+
+    /// A lock that `holder` did not give up in time.
+    pub fn busy(path: &Path, why: impl Into<String>, holder: Option<LockHolder>) -> Self {
+        let pid = holder.and_then(|holder| holder.pid);
+        Self::Busy { path: path.to_owned(), why: why.into(), pid }
     }
 
     /// Something that cannot be done with these files.
@@ -223,6 +245,10 @@ fn classify_failure(failure: &Failure, report: &mut ErrorReport) -> Exit {
     let (kind, path, hint, exit) = match failure {
         Failure::NotALog { path, .. } => ("not-a-log", Some(path), None, Exit::CouldNot),
         Failure::KeepsChanging { path, .. } => ("busy", Some(path), None, Exit::Busy),
+        Failure::Busy { path, .. } => {
+            let hint = command("blockers", path) + " shows who holds what; --timeout waits longer";
+            ("busy", Some(path), Some(hint), Exit::Busy)
+        }
         Failure::Refused { path, hint, .. } => ("refused", Some(path), hint.clone(), Exit::Refused),
         Failure::Unsupported { path, hint, .. } => {
             ("unsupported", Some(path), hint.clone(), Exit::CouldNot)

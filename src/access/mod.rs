@@ -5,6 +5,7 @@ pub mod attach;
 pub mod context;
 pub mod failure;
 pub mod files;
+pub mod held;
 pub mod holders;
 pub mod live;
 pub mod rails;

@@ -10,12 +10,10 @@ use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::engine::connection::has_hot_journal;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::lock_bytes::SHARED_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
-use crate::repair::offline::shm_holder;
 use crate::repair::undo::{Set, Stage};
+use crate::storage::File;
 use crate::storage::new_file::is_same_file;
-use crate::storage::{File, LockMode};
 
 use super::files::{Files, with_suffix};
 use super::{Context, Failure};
@@ -59,20 +57,6 @@ pub fn output_is_free(
     if !force && context.vfs.exists(output)? {
         let hint = "--force replaces it";
         return Err(Failure::refused(output, "it exists already", hint).into());
-    }
-    Ok(())
-}
-
-/// A past state of a database that somebody has open may be checkpointed away while it is read.
-pub fn past_state_is_stable(files: &Files, context: &Context) -> Result<()> {
-    let attached = match files.open_database(context.vfs)? {
-        Some(database) => database.lock_holder(SHARED_BYTES, LockMode::Exclusive)?.is_some(),
-        None => false,
-    };
-    if attached || shm_holder(context.vfs, files.shm.as_deref())?.is_some() {
-        let why = "it is in use, and an earlier state could be overwritten while it is read";
-        let hint = "replay the last commit, or stop the processes that have it open";
-        return Err(Failure::refused(&files.wal, why, hint).into());
     }
     Ok(())
 }
@@ -333,7 +317,7 @@ impl Rails<'_> {
         let index = WalIndexHeader::decode(&bytes);
         Ok(index.validate().is_ok()
             && index.salts == self.shape.salts
-            && index.backfill_attempted > self.view.snapshot.to_frame)
+            && index.backfill > self.view.snapshot.to_frame)
     }
 
     fn gone(&self, evidence: &str) -> anyhow::Error {

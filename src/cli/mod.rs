@@ -5,6 +5,7 @@
 mod args;
 mod progress;
 
+use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::Result;
@@ -55,7 +56,7 @@ fn dispatch(cli: &Cli) -> Exit {
             width_columns: if terminal { terminal_width() } else { None },
         },
         quiet: cli.global.quiet,
-        warnings: Vec::new(),
+        warnings: RefCell::default(),
     };
     let result = cli.command.run(&mut context);
     progress.clear();
@@ -65,7 +66,7 @@ fn dispatch(cli: &Cli) -> Exit {
 fn finish(cli: &Cli, context: &mut Context, result: Result<Exit>) -> Exit {
     let paint = Paint::new(cli.global.color.allows(io::stderr().is_terminal()));
     let mut stderr = io::stderr().lock();
-    for warning in &context.warnings {
+    for warning in context.warnings.borrow().iter() {
         let _ = writeln!(stderr, "{} {warning}", paint.tone(Tone::Notice, "walsmith:"));
     }
     let error = match result {

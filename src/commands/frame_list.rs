@@ -161,7 +161,7 @@ impl FrameList {
             Err(error) => {
                 let (exit, report) = describe(&error);
                 stream.close(Some(&report))?;
-                context.warnings.push(report.message);
+                context.warn(report.message);
                 Ok(exit)
             }
         }

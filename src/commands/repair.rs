@@ -334,14 +334,11 @@ impl Repair {
             // With what a journal puts back: no page of it needs to be written again.
             replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
         }
-        match prepared.view(prepared.restored(), &BTreeSet::new()) {
-            Some(view) => {
-                Self::result_fits(&view, files)?;
-                replay::finish_new_file(&view, file, existing, base, context.watch)?;
-            }
-            None => file.publish(existing, base)?,
+        if let Some(view) = prepared.view(prepared.restored(), &BTreeSet::new()) {
+            Self::result_fits(&view, files)?;
+            replay::write_over(&view, &file, context.watch)?;
         }
-        Ok(())
+        Ok(file.publish(existing, base)?)
     }
 
     /// Returns whether there is something to undo.

@@ -9,18 +9,20 @@ use serde::Serialize;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
 use crate::access::{Context, rails};
 use crate::analysis::pairing::Pairing;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
-use crate::format::{FrameNo, Salts, WAL_HEADER_BYTES, WalHeader};
+use crate::format::FrameNo;
 use crate::output::quantity::{counted, grouped};
 use crate::output::{Paint, Report, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
+use crate::scan::KnownFrames;
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
 
@@ -66,6 +68,9 @@ pub struct Replay {
     /// Take another database file as the base, or none
     #[arg(long, value_name = "FILE|none")]
     pub base: Option<PathBuf>,
+    /// How the state is held while it is copied.
+    #[command(flatten)]
+    pub hold: HoldArgs,
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
@@ -94,14 +99,44 @@ pub struct Replayed {
     pub pairing: Option<Pairing>,
 }
 
+/// What a log is applied to, and what is known of it.
+struct Source<'a> {
+    base: Option<&'a dyn File>,
+    log: Option<&'a Reading>,
+    /// The state that is held; `None` where nobody else can change the files.
+    held: Option<&'a Held>,
+}
+
 /// A log as it is to be applied; without one the result is the base alone.
-struct Plan {
-    log: Option<(Box<dyn File>, LogShape)>,
+struct Plan<'a> {
+    log: Option<(&'a dyn File, LogShape)>,
     snapshot: Snapshot,
-    salts: Option<Salts>,
     /// The log is damaged, and what SQLite would drop is left out.
     with_loss: bool,
     pairing: Option<Pairing>,
+}
+
+impl Plan<'_> {
+    fn view<'v>(&'v self, base: Option<&'v dyn File>) -> Option<View<'v>> {
+        let (log, shape) = self.log.as_ref()?;
+        Some(View::plain(*log, shape, &self.snapshot, base))
+    }
+
+    fn outcome(self, undo: Option<String>, file: Option<NewFile>) -> Outcome {
+        let Self { snapshot, with_loss, pairing, .. } = self;
+        Outcome { snapshot, with_loss, pairing, undo, file }
+    }
+}
+
+/// What was done.
+struct Outcome {
+    snapshot: Snapshot,
+    with_loss: bool,
+    pairing: Option<Pairing>,
+    /// Where the old state is.
+    undo: Option<String>,
+    /// The result, still without its name.
+    file: Option<NewFile>,
 }
 
 impl Replay {
@@ -116,37 +151,18 @@ impl Replay {
         if self.in_place {
             rails::log_is_its_own(&files)?;
         }
-        let offline = match (self.in_place && !self.dry_run, &base) {
-            (true, Some(database)) => Some(
-                offline::prove(context.vfs, database, files.shm.as_deref())
-                    .with_context(|| format!("{}: in place needs it alone", database.display()))?,
-            ),
-            (true, None) | (false, _) => None,
+        let mut outcome = match (self.in_place && !self.dry_run, &base) {
+            (true, Some(database)) => self.replay_in_place(database, &files, context)?,
+            (true, None) | (false, _) => self.replay_held(&files, base.as_deref(), context)?,
         };
-        if offline.is_none() && self.target() != Target::Last {
-            rails::past_state_is_stable(&files, context)?;
+        if let Some(file) = outcome.file.take() {
+            let existing = if self.force { Existing::Replace } else { Existing::Keep };
+            file.publish(existing, base.as_deref())?;
         }
-        match &offline {
-            Some(offline) => undo::make_way(context.vfs, offline.database.as_ref())?,
-            None => rails::no_change_was_cut_off(&files, context)?,
-        }
-        let (plan, undo) = match (&offline, &self.output) {
-            _ if self.dry_run => (self.plan(&files, base.as_deref(), context)?, None),
-            (Some(offline), _) => {
-                let plan = self.plan(&files, base.as_deref(), context)?;
-                let undo = self.write_in_place(&plan, offline, &files, context)?;
-                (plan, undo)
-            }
-            (None, Some(output)) => {
-                (self.write_new(output, &files, base.as_deref(), context)?, None)
-            }
-            (None, None) => {
-                return Err(Failure::Usage("--output or --in-place is needed".into()).into());
-            }
-        };
-        let report = self.report(&plan, base.as_deref(), undo, context)?;
+        let with_loss = outcome.with_loss;
+        let report = self.report(outcome, base.as_deref(), context)?;
         write_report(&mut context.output, &report)?;
-        Ok(if plan.with_loss { Exit::Found } else { Exit::Done })
+        Ok(if with_loss { Exit::Found } else { Exit::Done })
     }
 
     fn base_path(&self, files: &Files) -> Option<PathBuf> {
@@ -172,21 +188,84 @@ impl Replay {
         }
     }
 
-    /// Reads the log and passes every safety rail.
-    fn plan(&self, files: &Files, base: Option<&Path>, context: &Context) -> Result<Plan> {
-        let base_file = open_if_there(context.vfs, base)?;
+    /// Copies a state that nobody changes meanwhile, or only looks at it.
+    fn replay_held(
+        &self,
+        files: &Files,
+        base: Option<&Path>,
+        context: &Context,
+    ) -> Result<Outcome> {
+        rails::no_change_was_cut_off(files, context)?;
+        held::hold(files, &self.hold, KnownFrames::LIMIT, context, |held| {
+            let other = match &self.base {
+                Some(_) => open_if_there(context.vfs, base)?,
+                None => None,
+            };
+            let base_file = if self.base.is_some() { &other } else { &held.database };
+            let source =
+                Source { base: base_file.as_deref(), log: held.log.as_ref(), held: Some(held) };
+            let plan = self.plan(files, &source, context)?;
+            let file = match &self.output {
+                Some(output) if !self.dry_run => Some(self.copy(output, &plan, &source, context)?),
+                Some(_) | None => None,
+            };
+            Ok(plan.outcome(None, file))
+        })
+    }
+
+    /// The result in a file that has no name yet.
+    fn copy(
+        &self,
+        output: &Path,
+        plan: &Plan<'_>,
+        source: &Source<'_>,
+        context: &Context,
+    ) -> Result<NewFile> {
+        let file = NewFile::beside(output)?;
+        let view = plan.view(source.base);
+        if let Some(base) = source.base {
+            let limit_bytes = match &view {
+                Some(view) => view.size_bytes()?,
+                None => u64::MAX,
+            };
+            replay::copy_base(base, &file, limit_bytes, context.watch)?;
+        }
+        if let Some(view) = &view {
+            replay::write_over(view, &file, context.watch)?;
+        }
+        Ok(file)
+    }
+
+    fn replay_in_place(
+        &self,
+        database: &Path,
+        files: &Files,
+        context: &Context,
+    ) -> Result<Outcome> {
+        let offline = offline::prove(context.vfs, database, files.shm.as_deref())
+            .with_context(|| format!("{}: in place needs it alone", database.display()))?;
+        undo::make_way(context.vfs, offline.database.as_ref())?;
         let reading = live::read_frames(files, context)?;
-        if base_file.is_none() && reading.is_none() {
+        let base = Some(offline.database.as_ref());
+        let source = Source { base, log: reading.as_ref(), held: None };
+        let plan = self.plan(files, &source, context)?;
+        let undo = self.write_in_place(&plan, &offline, files, context)?;
+        Ok(plan.outcome(undo, None))
+    }
+
+    /// Passes every safety rail.
+    fn plan<'a>(&self, files: &Files, source: &Source<'a>, context: &Context) -> Result<Plan<'a>> {
+        if source.base.is_none() && source.log.is_none() {
             let found = "no such file".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
         if self.base.is_none() {
             rails::journal_is_cold(files, context)?;
         }
-        let Some(Reading { file, examination }) = reading else {
+        let Some(Reading { file, examination }) = source.log else {
             return self.base_alone(files, false);
         };
-        let with_loss = rails::loss_is_accepted(files, &examination, self.accept_loss)?;
+        let with_loss = rails::loss_is_accepted(files, examination, self.accept_loss)?;
         let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
             return self.base_alone(files, with_loss);
         };
@@ -199,22 +278,22 @@ impl Replay {
             files,
             log: file.as_ref(),
             shape: &shape,
-            view: View::plain(file.as_ref(), &shape, &snapshot, base_file.as_deref()),
+            view: View::plain(file.as_ref(), &shape, &snapshot, source.base),
         };
         rails.base_fits(self.base.is_some())?;
         rails.growth_is_plausible()?;
         if snapshot.to_frame < examination.prefix.mx_frame {
-            self.past_is_still_there(&rails, &examination, context)?;
+            self.past_is_still_there(&rails, examination, source.held, context)?;
         }
         let pairing = rails.log_belongs_to_base(self.accept_foreign, context)?;
-        let salts = examination.header.map(|header| header.salts);
-        Ok(Plan { log: Some((file, shape)), snapshot, salts, with_loss, pairing })
+        Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, with_loss, pairing })
     }
 
     fn past_is_still_there(
         &self,
         rails: &rails::Rails,
         examination: &Examination,
+        held: Option<&Held>,
         context: &Context,
     ) -> Result<()> {
         if self.in_place && self.keep_wal {
@@ -222,14 +301,18 @@ impl Replay {
             let hint = "leave --keep-wal out, or write to a new file with --output";
             return Err(Failure::refused(&rails.files.wal, why, hint).into());
         }
-        rails.past_was_not_overwritten(examination, self.base.is_none(), context)
+        let base_is_own = self.base.is_none();
+        if base_is_own && held.is_some_and(|held| held.holds_commit(rails.view.snapshot.to_frame)) {
+            return Ok(());
+        }
+        rails.past_was_not_overwritten(examination, base_is_own, context)
     }
 
-    fn base_alone(&self, files: &Files, with_loss: bool) -> Result<Plan> {
+    fn base_alone<'a>(&self, files: &Files, with_loss: bool) -> Result<Plan<'a>> {
         match self.target() {
             Target::Last | Target::Txn(0) => {
                 let snapshot = Snapshot::default();
-                Ok(Plan { log: None, snapshot, salts: None, with_loss, pairing: None })
+                Ok(Plan { log: None, snapshot, with_loss, pairing: None })
             }
             Target::Txn(_) | Target::Frame(_) => {
                 let why = "the log holds no committed transaction";
@@ -240,14 +323,12 @@ impl Replay {
 
     fn write_in_place(
         &self,
-        plan: &Plan,
+        plan: &Plan<'_>,
         offline: &Offline,
         files: &Files,
         context: &Context,
     ) -> Result<Option<String>> {
-        let Some((log, shape)) = &plan.log else { return Ok(None) };
-        let view =
-            View::plain(log.as_ref(), shape, &plan.snapshot, Some(offline.database.as_ref()));
+        let Some(view) = plan.view(Some(offline.database.as_ref())) else { return Ok(None) };
         let sidecars = match self.keep_wal {
             true => SetAside::default(),
             false => SetAside { wal: Some(&files.wal), shm: files.shm.as_deref(), journal: None },
@@ -256,72 +337,9 @@ impl Replay {
         Ok(Some(undo::path_of(offline.database.path()).display().to_string()))
     }
 
-    /// Copies the base first and reads the log after it: the other order would miss what a running
-    /// checkpoint moves from one to the other.
-    fn write_new(
-        &self,
-        output: &Path,
-        files: &Files,
-        base: Option<&Path>,
-        context: &Context,
-    ) -> Result<Plan> {
-        const MAX_RESTARTS: u32 = 10;
-        let existing = if self.force { Existing::Replace } else { Existing::Keep };
-        let mut before = self.salts_before(files, base, context)?;
-        for _ in 0..MAX_RESTARTS {
-            let file = NewFile::beside(output)?;
-            let base_file = open_if_there(context.vfs, base)?;
-            if let Some(base) = &base_file {
-                replay::copy_base(base.as_ref(), &file, u64::MAX, context.watch)?;
-            }
-            let plan = self.plan(files, base, context)?;
-            if plan.salts != before {
-                before = plan.salts;
-                continue;
-            }
-            match &plan.log {
-                None => file.publish(existing, base)?,
-                Some((log, shape)) => {
-                    let base_file = base_file.as_deref();
-                    let view = View::plain(log.as_ref(), shape, &plan.snapshot, base_file);
-                    replay::finish_new_file(&view, file, existing, base, context.watch)?;
-                }
-            }
-            return Ok(plan);
-        }
-        Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
-    }
-
-    /// The generation of the log before the base is copied. Where copying takes longer than reading
-    /// the log, the whole plan comes first, so that a refusal does not come last.
-    fn salts_before(
-        &self,
-        files: &Files,
-        base: Option<&Path>,
-        context: &Context,
-    ) -> Result<Option<Salts>> {
-        let size = |file: Option<Box<dyn File>>| file.map_or(Ok(0), |file| file.size());
-        let log = files.open_wal(context.vfs)?;
-        let mut bytes = [0; WAL_HEADER_BYTES];
-        let is_whole = match &log {
-            Some(log) => log.read_at(&mut bytes, 0)? == bytes.len(),
-            None => false,
-        };
-        if size(open_if_there(context.vfs, base)?)? > size(log)? {
-            return Ok(self.plan(files, base, context)?.salts);
-        }
-        Ok(is_whole.then(|| WalHeader::decode(&bytes).salts))
-    }
-
-    fn report(
-        &self,
-        plan: &Plan,
-        base: Option<&Path>,
-        undo: Option<String>,
-        context: &Context,
-    ) -> Result<Replayed> {
+    fn report(&self, outcome: Outcome, base: Option<&Path>, context: &Context) -> Result<Replayed> {
         let shown = |path: &Path| path.display().to_string();
-        let snapshot = &plan.snapshot;
+        let snapshot = &outcome.snapshot;
         let from_log = (snapshot.to_frame > 0).then_some(snapshot);
         let db_size_pages = match snapshot.db_size_pages {
             Some(pages) => Some(pages),
@@ -338,8 +356,8 @@ impl Replay {
             pages_written: u32::try_from(snapshot.pages.len())?,
             db_size_pages,
             dry_run: self.dry_run,
-            undo,
-            pairing: plan.pairing.clone(),
+            undo: outcome.undo,
+            pairing: outcome.pairing,
         })
     }
 }

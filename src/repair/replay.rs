@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::analysis::view::View;
 use crate::format::Pgno;
 use crate::scan::{self, Nobody, Watch};
-use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::new_file::NewFile;
 use crate::storage::runs::Runs;
 use crate::storage::{self, File, SyncDirectory, SyncKind, Vfs};
 
@@ -88,17 +88,11 @@ pub fn copy_base(
     Ok(())
 }
 
-/// Writes the view over a copy of its base and publishes it.
+/// Writes the view over a copy of its base, which is not published yet.
 ///
 /// # Errors
-/// When a file fails or the watcher stops it; nothing appears at the target then.
-pub fn finish_new_file(
-    view: &View,
-    file: NewFile,
-    existing: Existing,
-    like: Option<&Path>,
-    watch: &dyn Watch,
-) -> Result<(), Error> {
+/// When a file fails or the watcher stops it.
+pub fn write_over(view: &View, file: &NewFile, watch: &dyn Watch) -> Result<(), Error> {
     let write = |run: &[u8], offset| Ok::<(), Error>(file.write_at(run, offset)?);
     let most_bytes = 1 << 18;
     let mut runs =
@@ -108,8 +102,7 @@ pub fn finish_new_file(
         Ok(())
     })?;
     runs.finish(write)?;
-    file.truncate(view.size_bytes()?)?;
-    Ok(file.publish(existing, like)?)
+    Ok(file.truncate(view.size_bytes()?)?)
 }
 
 /// The sidecars that a change in place makes superfluous.

@@ -428,6 +428,20 @@ impl File for FaultFile {
         self.inner.lock_holder(bytes, wanted)
     }
 
+    fn lock_bytes(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
+        self.call(Verb::Lock)?;
+        self.inner.lock_bytes(bytes, mode)
+    }
+
+    fn unlock_bytes(&self, bytes: Range<u64>) -> Result<()> {
+        self.inner.unlock_bytes(bytes)
+    }
+
+    fn modified(&self) -> Result<Option<Duration>> {
+        self.call(Verb::Size)?;
+        self.inner.modified()
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

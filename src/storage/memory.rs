@@ -348,6 +348,14 @@ impl File for MemoryFile {
         self.holder(&bytes, wanted).map_err(self.failed(Verb::Lock))
     }
 
+    fn lock_bytes(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
+        self.set(&bytes, Some(mode)).map_err(self.failed(Verb::Lock))
+    }
+
+    fn unlock_bytes(&self, bytes: Range<u64>) -> Result<()> {
+        self.clear(&bytes).map_err(self.failed(Verb::Lock))
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

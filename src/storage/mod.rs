@@ -24,6 +24,7 @@ mod region;
 pub mod runs;
 pub mod shared;
 mod shm;
+pub mod window;
 
 pub use database_lock::LockLevel;
 pub use error::{Error, Result, Verb};
@@ -226,6 +227,31 @@ pub trait File: std::fmt::Debug {
     /// # Errors
     /// When the system reports one.
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>>;
+
+    /// Sets a lock on `bytes`, whatever they mean; it is dropped with the handle. Never waits. Not among
+    /// SQLite's own verbs: a reader's locks on a wal-index that is only read are taken so.
+    ///
+    /// # Errors
+    /// When the system reports one, or the storage has no such locks.
+    fn lock_bytes(&self, _bytes: Range<u64>, _mode: LockMode) -> Result<Locked> {
+        Err(Error::new(Verb::Lock, self.path(), std::io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Drops the locks that [`File::lock_bytes`] has set on `bytes`.
+    ///
+    /// # Errors
+    /// As there.
+    fn unlock_bytes(&self, _bytes: Range<u64>) -> Result<()> {
+        Err(Error::new(Verb::Lock, self.path(), std::io::ErrorKind::Unsupported.into()))
+    }
+
+    /// When the content was changed last, since the Unix epoch; `None` where the storage does not tell.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn modified(&self) -> Result<Option<Duration>> {
+        Ok(None)
+    }
 
     /// The path it was opened under, for messages.
     fn path(&self) -> &Path;

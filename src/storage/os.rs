@@ -305,6 +305,20 @@ impl File for OsFile {
         self.file.holder(&bytes, wanted).map_err(self.failed(Verb::Lock))
     }
 
+    fn lock_bytes(&self, bytes: Range<u64>, mode: LockMode) -> Result<Locked> {
+        self.file.set(&bytes, Some(mode)).map_err(self.failed(Verb::Lock))
+    }
+
+    fn unlock_bytes(&self, bytes: Range<u64>) -> Result<()> {
+        self.file.clear(&bytes).map_err(self.failed(Verb::Lock))
+    }
+
+    fn modified(&self) -> Result<Option<Duration>> {
+        let metadata = self.file.metadata().map_err(self.failed(Verb::Size))?;
+        // A file system without times, or a time before 1970, tells nothing.
+        Ok(metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()))
+    }
+
     fn access(&self) -> Access {
         self.access
     }

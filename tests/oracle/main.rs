@@ -8,6 +8,7 @@
     reason = "a test program: it panics where SQLite does not do what the fixture needs"
 )]
 
+mod counted;
 mod generate;
 mod race;
 mod see;
@@ -30,6 +31,11 @@ fn main() {
         }
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
+        ["prepare-counted", database] => counted::prepare(Path::new(database)),
+        ["write-counted", database, writer, seconds] => {
+            let (writer, seconds) = (writer.parse().unwrap(), seconds.parse().unwrap());
+            counted::write(Path::new(database), writer, seconds);
+        }
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {
             work::checkpoint(Path::new(database), mode, sync);

@@ -2,6 +2,7 @@
 //!
 //! `WALSMITH_CRASH_SEEDS=20 cargo test --release in_place` tries more orders of lost writes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ fn run(vfs: &dyn Vfs, args: &[&str]) -> Result<Exit, String> {
     let mut out = Vec::new();
     let to = &mut out;
     let output = Output { to, format: Format::Json, color: false, width_columns: None };
-    let mut context = Context { vfs, watch: &Nobody, output, quiet: false, warnings: Vec::new() };
+    let mut context =
+        Context { vfs, watch: &Nobody, output, quiet: false, warnings: RefCell::default() };
     let done = match line {
         Line::Replay(command) => command.run(&mut context),
         Line::Repair(command) => command.run(&mut context),

@@ -1,0 +1,451 @@
+//! Held states: the pages of a database at one commit, which do not change while they are held.
+//!
+//! A database file and its log, read one after the other beside a busy writer, give a database that
+//! never was. So every command that reads pages of both gets them from [`hold`]. What keeps them
+//! still depends on who uses them:
+//!
+//! - Somebody is attached (the dead-man switch is held): SHARED on the database, the switch, read slot
+//!   0 and one slot of the log, all shared and on handles for reading. A checkpoint takes slot 0
+//!   exclusively before it sets `nBackfillAttempted` or writes a page (wal.c walCheckpoint), and a
+//!   reset takes the slots of the log exclusively (walRestartLog, sqlite3WalCheckpoint): file and frames
+//!   up to `mxFrame` stay as they are, and frames are only added.
+//! - Nobody is: SHARED, which a rollback-mode writer, a last close and a change of the journal mode
+//!   need to be alone; a new WAL writer does not, so everything is looked at again afterwards.
+//! - Locks cannot be taken, or are not wanted: read, then prove by the wal-index that no checkpoint
+//!   has begun since; again where it has.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::analysis::index_file::IndexFile;
+use crate::analysis::{self, Examination, Verdict, examine_keeping};
+use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
+use crate::scan::{self, KnownFrames};
+use crate::storage::window::Window;
+use crate::storage::{File, LockLevel, LockMode, Locked};
+
+use super::attach::{Patience, duration};
+use super::files::{Files, with_suffix};
+use super::live::Reading;
+use super::{Context, Failure};
+
+/// Attempts before files are given up as changing.
+const MAX_RESTARTS: u32 = 10;
+
+/// Looks at a wal-index that counts more frames as copied than it has, before that is believed: a reset
+/// publishes its header first and clears the count afterwards.
+const MAX_LOOKS: u32 = 20;
+
+/// Longer than this, the user is told that checkpoints had to wait.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// How a state is held.
+#[derive(Args, Clone, Debug)]
+pub struct HoldArgs {
+    /// How long to wait for locks: 5, 250ms, 1min
+    #[arg(long, value_parser = duration, default_value = "5s", value_name = "TIME")]
+    #[arg(help_heading = "Lock options")]
+    pub timeout: Duration,
+    /// Take no lock: read, and again if a checkpoint came between
+    #[arg(long, help_heading = "Lock options")]
+    pub no_lock: bool,
+}
+
+impl Default for HoldArgs {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(5), no_lock: false }
+    }
+}
+
+/// Files that stand still.
+pub struct Held {
+    /// The database; `None` without one. SHARED is held through it, unless no lock was wanted.
+    pub database: Option<Box<dyn File>>,
+    /// The log up to the state that is held, and what its bytes tell; `None` without a log.
+    pub log: Option<Reading>,
+    /// The wal-index, where somebody is attached who keeps it right.
+    pub index: Option<WalIndexHeader>,
+    /// Last committed frame by that index, where the log does not give it: a frame has changed since
+    /// it was committed. SQLite sees it until it recovers the log.
+    pub lost_frames_from: Option<u32>,
+    /// Commit of the oldest state that was asked for.
+    oldest_frame: Cell<u32>,
+    guard: Guard,
+}
+
+/// What keeps them still.
+enum Guard {
+    /// A reader's locks; dropped with the handle.
+    Slots { _shm: Box<dyn File> },
+    /// Nobody is attached, and everything is as this says.
+    Quiet(Stamp),
+    /// By the wal-index no checkpoint has begun behind `index.mx_frame`.
+    Index(Stamp),
+}
+
+/// How the files were; equal stamps mean that nothing was written in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    database: Option<(u64, Option<Duration>)>,
+    log: Option<LogStamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LogStamp {
+    bytes: u64,
+    modified: Option<Duration>,
+    header: [u8; WAL_HEADER_BYTES],
+    /// Headers of the last valid frame and of the slot after it.
+    end: [[u8; FRAME_HEADER_BYTES]; 2],
+}
+
+/// Runs `work` on a state of the database of `files` that does not change meanwhile; again from the
+/// beginning where it did. Of the log, up to `known_frames` frames are kept in memory.
+///
+/// # Errors
+/// [`Failure::Busy`] when a lock is not granted in time, [`Failure::KeepsChanging`] after ten attempts
+/// without locks, what reading reports, and whatever `work` reports of a state that stood still.
+pub fn hold<T>(
+    files: &Files,
+    args: &HoldArgs,
+    known_frames: usize,
+    context: &Context,
+    mut work: impl FnMut(&Held) -> Result<T>,
+) -> Result<T> {
+    let mut patience = Patience::new(args.timeout, context.vfs, context.watch);
+    for _ in 0..MAX_RESTARTS {
+        let Some(held) = begin(files, args, known_frames, &mut patience, context)? else {
+            continue;
+        };
+        let started = context.vfs.now();
+        let done = work(&held);
+        if context.watch.is_interrupted() || held.has_stood_still(files, context)? {
+            let lasted = context.vfs.now().saturating_sub(started);
+            if matches!(held.guard, Guard::Slots { .. }) && lasted > SILENT {
+                let seconds = lasted.as_secs_f64();
+                context.warn(format!(
+                    "a read slot was held for {seconds:.1} s; checkpoints had to wait"
+                ));
+            }
+            return done;
+        }
+    }
+    Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+}
+
+/// Takes the locks and examines the log; `None` where it was cut while it was read.
+fn begin(
+    files: &Files,
+    args: &HoldArgs,
+    known_frames: usize,
+    patience: &mut Patience<'_>,
+    context: &Context,
+) -> Result<Option<Held>> {
+    let database = files.open_database(context.vfs)?;
+    let locks = match (&database, args.no_lock) {
+        (Some(database), false) => take_shared(database.as_ref(), patience)?,
+        (_, _) => Locks::None,
+    };
+    let shm = match is_own_log(files) {
+        true => files.open_shm(context.vfs)?,
+        false => None,
+    };
+    let found = match (shm, locks) {
+        (Some(shm), Locks::Held) => take_slots(shm, files, patience, context)?,
+        (Some(shm), Locks::None) => look(shm.as_ref(), context)?,
+        (None, _) => Found::Nobody,
+    };
+    let (index, slots) = match found {
+        Found::Nobody => (None, None),
+        Found::Seen(index) => (Some(index), None),
+        Found::Slots(index, shm) => (Some(index), Some(shm)),
+    };
+    let file = files.open_wal(context.vfs)?;
+    let has_log = file.is_some();
+    let file = match index {
+        Some(index) => file.map(|file| up_to(file, &index)),
+        None => file,
+    };
+    let log = match file {
+        Some(file) => {
+            let known = KnownFrames::up_to(known_frames);
+            let witness = database.as_deref();
+            match examine_keeping(known, file.as_ref(), witness, context.watch) {
+                Ok(examination) => Some(Reading { file, examination }),
+                Err(analysis::Error::Scan(scan::Error::Shrunk { .. })) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        None => None,
+    };
+    let stamp = Stamp::of(database.as_deref(), log.as_ref())?;
+    let guard = match (slots, index) {
+        (Some(shm), _) => Guard::Slots { _shm: shm },
+        (None, Some(_)) => Guard::Index(stamp),
+        (None, None) => Guard::Quiet(stamp),
+    };
+    let mut held = Held {
+        database,
+        log,
+        index,
+        lost_frames_from: None,
+        oldest_frame: Cell::new(u32::MAX),
+        guard,
+    };
+    held.compare_with_index(files, has_log)?;
+    Ok(Some(held))
+}
+
+/// Whether the log of `files` is the one that the wal-index beside the database is about.
+fn is_own_log(files: &Files) -> bool {
+    files.database.as_deref().is_some_and(|database| with_suffix(database, "-wal") == files.wal)
+}
+
+/// The frames that `index` knows as committed, and no more: what comes after them may be changing.
+fn up_to(file: Box<dyn File>, index: &WalIndexHeader) -> Box<dyn File> {
+    let slot_bytes = index.page_size().map_or(0, |size| size.slot_bytes());
+    let end = WAL_HEADER_BYTES as u64 + u64::from(index.mx_frame) * slot_bytes;
+    Box::new(Window::new(file, end))
+}
+
+/// Whether SHARED is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    Held,
+    None,
+}
+
+fn take_shared(database: &dyn File, patience: &mut Patience<'_>) -> Result<Locks> {
+    loop {
+        match database.lock(LockLevel::Shared) {
+            Ok(Locked::Granted) => return Ok(Locks::Held),
+            Ok(Locked::Busy) if patience.wait() => {}
+            Ok(Locked::Busy) => {
+                let holder = database.lock_holder(SHARED_BYTES, LockMode::Shared)?;
+                let why = "somebody has it in exclusive mode, or is writing it";
+                return Err(Failure::busy(database.path(), why, holder).into());
+            }
+            // A file system without locks: the files are watched instead.
+            Err(_) => return Ok(Locks::None),
+        }
+    }
+}
+
+/// Who keeps the wal-index right.
+enum Found {
+    Nobody,
+    /// Somebody does, and no lock is held.
+    Seen(WalIndexHeader),
+    /// Somebody does, and a reader's locks are held through the handle.
+    Slots(WalIndexHeader, Box<dyn File>),
+}
+
+const SWITCH: Range<u64> = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
+
+fn slot(number: u64) -> Range<u64> {
+    WAL_READ_LOCK_0 + number..WAL_READ_LOCK_0 + number + 1
+}
+
+/// Takes the locks of a reader who needs slot 0 and the log: nobody copies, and nobody resets.
+fn take_slots(
+    shm: Box<dyn File>,
+    files: &Files,
+    patience: &mut Patience<'_>,
+    context: &Context,
+) -> Result<Found> {
+    let mut looks = 0;
+    loop {
+        // Only where somebody else holds the switch already: alone, it would make SQLite trust an index
+        // that nobody keeps.
+        let Ok(others) = shm.lock_holder(SWITCH, LockMode::Exclusive) else {
+            return look(shm.as_ref(), context);
+        };
+        if others.is_none() {
+            return Ok(Found::Nobody);
+        }
+        let all = [SWITCH, slot(0)];
+        let mut granted = all.iter().map(|bytes| is_granted(shm.as_ref(), bytes.clone()));
+        if granted.all(|granted| granted)
+            && (1..=4).rev().any(|number| is_granted(shm.as_ref(), slot(number)))
+            && shm.lock_holder(SWITCH, LockMode::Exclusive)?.is_some()
+            && let Some(index) = settled_index(shm.as_ref())?
+            && log_is_that_of(&index, files, context)?
+        {
+            looks += 1;
+            if index.backfill <= index.mx_frame || looks == MAX_LOOKS {
+                return Ok(Found::Slots(index, shm));
+            }
+        }
+        shm.unlock_bytes(WAL_READ_LOCK_0..DEAD_MAN_SWITCH + 1)?;
+        if !patience.wait() {
+            return Err(why_no_slot(shm.as_ref(), files, context)?.into());
+        }
+    }
+}
+
+fn is_granted(shm: &dyn File, bytes: Range<u64>) -> bool {
+    shm.lock_bytes(bytes, LockMode::Shared).is_ok_and(|locked| locked == Locked::Granted)
+}
+
+/// The index header, if it is valid and two looks agree: the second would show a reset or a
+/// checkpoint that came between.
+fn settled_index(shm: &dyn File) -> Result<Option<WalIndexHeader>> {
+    let valid = || -> Result<Option<WalIndexHeader>> {
+        let index = IndexFile::read(shm)?.map(|index| index.info);
+        Ok(index.filter(|index| index.validate().is_ok()))
+    };
+    let (Some(first), Some(second)) = (valid()?, valid()?) else { return Ok(None) };
+    let same = first.salts == second.salts
+        && first.mx_frame <= second.mx_frame
+        && first.backfill == second.backfill
+        && first.backfill_attempted == second.backfill_attempted;
+    Ok(same.then_some(first))
+}
+
+/// Whether the log at the path is the one that `index` describes. With no frame in the log, the new
+/// salts are in the index first.
+fn log_is_that_of(index: &WalIndexHeader, files: &Files, context: &Context) -> Result<bool> {
+    if index.mx_frame == 0 {
+        return Ok(true);
+    }
+    let Some(log) = files.open_wal(context.vfs)? else { return Ok(false) };
+    let mut bytes = [0; WAL_HEADER_BYTES];
+    let whole = log.read_at(&mut bytes, 0)? == bytes.len();
+    // A header that is damaged is another matter.
+    let header = WalHeader::decode(&bytes);
+    Ok(whole && (header.salts == index.salts || header.validate().is_err()))
+}
+
+/// Why the locks could not be taken in time.
+fn why_no_slot(shm: &dyn File, files: &Files, context: &Context) -> Result<Failure> {
+    let path = files.database.as_deref().unwrap_or(&files.wal);
+    if let Some(index) = settled_index(shm)?
+        && !log_is_that_of(&index, files, context)?
+    {
+        let why = format!(
+            "the log at {} is not the one that the attached processes use",
+            files.wal.display()
+        );
+        let hint = crate::output::text::command("blockers", path);
+        return Ok(Failure::refused(path, why, format!("{hint} names them")));
+    }
+    let holder = shm.lock_holder(slot(0), LockMode::Shared)?;
+    Ok(Failure::busy(path, "no read slot was free in time", holder))
+}
+
+/// The same without a lock.
+fn look(shm: &dyn File, context: &Context) -> Result<Found> {
+    if shm.lock_holder(SWITCH, LockMode::Exclusive).is_ok_and(|holder| holder.is_none()) {
+        return Ok(Found::Nobody);
+    }
+    for look in 0..MAX_LOOKS {
+        if look > 0 {
+            context.vfs.sleep(Duration::from_millis(1));
+        }
+        if let Some(index) = settled_index(shm)?.filter(|index| index.backfill <= index.mx_frame) {
+            return Ok(Found::Seen(index));
+        }
+    }
+    Ok(Found::Nobody)
+}
+
+impl Stamp {
+    fn of(database: Option<&dyn File>, log: Option<&Reading>) -> Result<Self> {
+        let stamp = |file: &dyn File| Ok::<_, anyhow::Error>((file.size()?, file.modified()?));
+        let log = match log {
+            Some(Reading { file, examination }) => Some(LogStamp::of(file.as_ref(), examination)?),
+            None => None,
+        };
+        Ok(Self { database: database.map(stamp).transpose()?, log })
+    }
+}
+
+impl LogStamp {
+    fn of(file: &dyn File, examination: &Examination) -> Result<Self> {
+        let mut header = [0; WAL_HEADER_BYTES];
+        file.read_at(&mut header, 0)?;
+        let mut end = [[0; FRAME_HEADER_BYTES]; 2];
+        if let Some(shape) = &examination.shape {
+            let last = FrameNo(examination.prefix.valid_frames.max(1));
+            for (slot, frame) in end.iter_mut().zip([last, last.next()]) {
+                file.read_at(slot, frame.offset_bytes(shape.page_size()))?;
+            }
+        }
+        Ok(Self { bytes: file.size()?, modified: file.modified()?, header, end })
+    }
+}
+
+impl Held {
+    /// A log that gives less than the index of its attached processes knows is damaged, wherever the
+    /// first frame that is wrong lies.
+    fn compare_with_index(&mut self, files: &Files, has_log: bool) -> Result<()> {
+        let Some(index) = &self.index else { return Ok(()) };
+        if index.mx_frame > 0 && !has_log && index.backfill < index.mx_frame {
+            let why = "its log is gone, and attached processes still use it";
+            let path = files.database.as_deref().unwrap_or(&files.wal);
+            let hint = crate::output::text::command("blockers", path);
+            return Err(Failure::refused(path, why, format!("{hint} names them")).into());
+        }
+        let Some(Reading { examination, .. }) = &mut self.log else { return Ok(()) };
+        if examination.prefix.mx_frame < index.mx_frame {
+            self.lost_frames_from = Some(index.mx_frame);
+            if examination.verdict != Verdict::BadHeader {
+                examination.verdict = Verdict::Damaged;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every page of the commit in `frame` is held, whatever checkpoints have done before. The
+    /// newest commit always is. Where this says no, a page may have been overwritten; a state that is
+    /// held without locks must then not be read at all.
+    #[must_use]
+    pub fn holds_commit(&self, frame: u32) -> bool {
+        self.oldest_frame.set(self.oldest_frame.get().min(frame));
+        self.index.is_some_and(|index| index.backfill_attempted <= frame)
+    }
+
+    /// Whether the files were the same all the time.
+    fn has_stood_still(&self, files: &Files, context: &Context) -> Result<bool> {
+        let stamp = match &self.guard {
+            Guard::Slots { .. } => return Ok(true),
+            Guard::Quiet(stamp) | Guard::Index(stamp) => stamp,
+        };
+        for file in [self.database.as_deref(), self.log.as_ref().map(|log| log.file.as_ref())] {
+            if file.map_or(Ok(false), File::has_moved)? {
+                return Ok(false);
+            }
+        }
+        if self.log.is_none() && context.vfs.exists(&files.wal)? {
+            return Ok(false);
+        }
+        let now = Stamp::of(self.database.as_deref(), self.log.as_ref())?;
+        let shm = match is_own_log(files) {
+            true => files.open_shm(context.vfs)?,
+            false => None,
+        };
+        let Some(before) = &self.index else {
+            let attached = match &shm {
+                Some(shm) => shm.lock_holder(SWITCH, LockMode::Exclusive)?.is_some(),
+                None => false,
+            };
+            return Ok(!attached && now == *stamp);
+        };
+        // The file may have changed, as long as every page that did has a frame up to the state.
+        let index = shm.map(|shm| settled_index(shm.as_ref())).transpose()?.flatten();
+        let same_log = match (&now.log, &stamp.log) {
+            (Some(now), Some(then)) => before.mx_frame == 0 || now.header == then.header,
+            (now, then) => now == then,
+        };
+        Ok(same_log
+            && index.is_some_and(|index| {
+                index.salts == before.salts
+                    && index.backfill_attempted <= before.mx_frame.min(self.oldest_frame.get())
+            }))
+    }
+}

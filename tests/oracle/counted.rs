@@ -1,0 +1,53 @@
+//! Writers whose every commit can be told from any mixture of commits: a table counts the rows that
+//! each has written.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::see::open;
+
+/// Makes the database of [`write`], for three writers.
+pub fn prepare(path: &Path) {
+    let setup = "PRAGMA journal_mode=WAL;
+        CREATE TABLE t(id INTEGER PRIMARY KEY, w, n, k, b);
+        CREATE INDEX t_by_count ON t(w, n); CREATE INDEX t_by_key ON t(k);
+        CREATE TABLE s(w INTEGER PRIMARY KEY, n); INSERT INTO s VALUES(0, 0), (1, 0), (2, 0);
+        CREATE TABLE junk(x)";
+    open(path).execute_batch(setup).unwrap();
+}
+
+/// Commits transactions of one to six rows, updates and deletions for `seconds`, with small automatic
+/// checkpoints; prints how many.
+pub fn write(path: &Path, writer: u32, seconds: u64) {
+    let connection = Connection::open(path).unwrap();
+    connection.busy_timeout(Duration::from_secs(30)).unwrap();
+    let frames = [60, 150, 400][writer as usize % 3];
+    let setup = format!("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint={frames}");
+    connection.execute_batch(&setup).unwrap();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut commits = 0_u64;
+    while Instant::now() < end {
+        let rows = 1 + commits * 7 % 6;
+        let sql = format!(
+            "BEGIN IMMEDIATE;
+             WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {rows})
+             INSERT INTO t(w, n, k, b) SELECT {writer}, (SELECT n FROM s WHERE w = {writer}) + i,
+                 abs(random() % 1000000000), randomblob(10 + abs(random() % 1500)) FROM c;
+             UPDATE t SET b = randomblob(300) WHERE id IN
+                 (SELECT abs(random() % (SELECT max(id) + 1 FROM t)) FROM t LIMIT 5);
+             UPDATE s SET n = n + {rows} WHERE w = {writer}; COMMIT"
+        );
+        connection.execute_batch(&sql).unwrap();
+        if commits % 50 == 13 {
+            let sql = "BEGIN IMMEDIATE; DELETE FROM junk;
+                 WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 40)
+                 INSERT INTO junk SELECT randomblob(3000) FROM c; COMMIT";
+            connection.execute_batch(sql).unwrap();
+        }
+        commits += 1;
+        std::thread::sleep(Duration::from_millis(writer.into()));
+    }
+    println!("{commits}");
+}
