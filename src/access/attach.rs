@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::Verdict;
+use crate::analysis::snapshot;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
-use crate::engine::wal::{Busy, Options};
+use crate::engine::wal::{Busy, KnownLog, Options};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::DEAD_MAN_SWITCH;
-use crate::format::{DatabaseHeader, PageSize};
+use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
 use crate::scan::Watch;
 use crate::storage::{File, LockMode, OpenMode, Vfs};
 
 use super::files::Files;
-use super::live::{self, Reading};
+use super::held::{self, HoldArgs};
+use super::rails::{self, Accepted, Consents, Effect, FalseBackfill, Newest, Scene};
 use super::{Context, Failure, holders};
 
 /// A database in WAL mode that a command is about to attach to.
@@ -54,11 +55,7 @@ impl Target {
             let hint = "walsmith replay --base none writes what the log holds to a new file";
             return Err(Failure::refused(&database, why, hint).into());
         }
-        let mut bytes = [0; DATABASE_HEADER_BYTES];
-        let whole = file.read_at(&mut bytes, 0)? == bytes.len();
-        let header = DatabaseHeader::decode(&bytes);
-        let Some(page_size) = header.page_size().filter(|_| whole && header.validate().is_ok())
-        else {
+        let Some(page_size) = page_size(file.as_ref(), &files, context)? else {
             return Err(missing("this is not a database").into());
         };
         let had_index = match &files.shm {
@@ -83,33 +80,29 @@ impl Target {
         Ok(holders::read_index(&self.files, context)?.is_none())
     }
 
-    /// Examines the log, and refuses to go on where SQLite's rules would drop committed transactions
-    /// of it, unless that is accepted.
+    /// Looks at the files as they are before anybody writes, and passes the rails: what the step would make
+    /// final is refused, unless it was accepted. Frames that count as copied and are not are left to the
+    /// caller.
     ///
     /// # Errors
-    /// The refusal, or what reading the log reports.
-    pub fn protect_evidence(
-        &self,
-        accept_loss: bool,
-        context: &Context,
-    ) -> Result<Option<Reading>> {
-        let Some(reading) = live::read_before_attaching(&self.files, context)? else {
-            return Ok(None);
-        };
-        let examination = &reading.examination;
-        let lossy = matches!(examination.verdict, Verdict::Damaged | Verdict::BadHeader);
-        if lossy && !accept_loss {
-            let why = format!(
-                "the log is {}: attaching would drop committed transactions for good",
-                examination.verdict.word()
-            );
-            let hint = format!(
-                "walsmith verify-checksums {} says which; --accept-loss goes on all the same",
-                self.files.wal.display()
-            );
-            return Err(Failure::refused(&self.files.wal, why, hint).into());
-        }
-        Ok(Some(reading))
+    /// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
+    pub fn look(&self, timeout: Duration, given: Consents, context: &Context) -> Result<Looked> {
+        let args = HoldArgs { timeout: timeout.max(HoldArgs::default().timeout), no_lock: false };
+        let known = if self.would_recover(context)? { KNOWN_WHEN_ATTACHING } else { 0 };
+        held::hold(&self.files, &args, known, context, |held| {
+            let scene = Scene {
+                files: &self.files,
+                database: held.database.as_deref(),
+                log: held.log.as_ref(),
+                index: held.index.as_ref(),
+                target: snapshot::Target::Last,
+                pairing: None,
+            };
+            let found = rails::dangers(&scene, Effect::Writes, context)?;
+            let accepted = rails::refuse(found.dangers, given)?;
+            let (backfill, newest) = (found.backfill, found.newest);
+            Ok(Looked { accepted, backfill, newest, known: held.take_known() })
+        })
     }
 
     /// Opens the database for writing.
@@ -149,6 +142,40 @@ impl Target {
         }
     }
 }
+
+/// The page size by the header of the database; by that of the log where that one is none (encrypted, or
+/// overwritten).
+fn page_size(file: &dyn File, files: &Files, context: &Context) -> Result<Option<PageSize>> {
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let whole = file.read_at(&mut bytes, 0)? == bytes.len();
+    let header = DatabaseHeader::decode(&bytes);
+    if whole && header.validate().is_ok() {
+        return Ok(header.page_size());
+    }
+    let mut bytes = [0; WAL_HEADER_BYTES];
+    let whole = match files.open_wal(context.vfs)? {
+        Some(log) => log.read_at(&mut bytes, 0)? == bytes.len(),
+        None => false,
+    };
+    let header = WalHeader::decode(&bytes);
+    Ok(header.page_size().filter(|_| whole && header.validate().is_ok()))
+}
+
+/// What was seen before a command attaches.
+pub struct Looked {
+    /// Dangers that were taken on.
+    pub accepted: Vec<Accepted>,
+    /// Frames that count as copied and are not.
+    pub backfill: Option<FalseBackfill>,
+    /// The state that the log gives.
+    pub newest: Option<Newest>,
+    /// The log, for recovery.
+    pub known: Option<KnownLog>,
+}
+
+/// Frames that are kept at most before a command attaches: 80 MB, for a log of 16 GB in pages of 4096
+/// bytes. Recovery reads those after them once more.
+const KNOWN_WHEN_ATTACHING: usize = 4_000_000;
 
 /// How long a command waits for locks: pauses grow as in SQLite's own busy handler
 /// (main.c sqliteDefaultBusyCallback).

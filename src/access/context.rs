@@ -21,6 +21,13 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Says `sentence` on stderr when the command ends, unless only what is wrong is wanted.
+    pub fn note(&self, sentence: impl Into<String>) {
+        if !self.quiet {
+            self.warn(sentence);
+        }
+    }
+
     /// Says `sentence` on stderr when the command ends.
     pub fn warn(&self, sentence: impl Into<String>) {
         self.warnings.borrow_mut().push(sentence.into());

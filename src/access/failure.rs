@@ -155,6 +155,12 @@ impl Failure {
     }
 }
 
+/// Whether the files could not be held: somebody was in the way, or they kept changing.
+#[must_use]
+pub fn is_busy(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Busy { .. } | Failure::KeepsChanging { .. }))
+}
+
 /// The exit code and the report of an error.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> (Exit, ErrorReport) {
@@ -220,6 +226,12 @@ fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport)
         report.kind = "refused";
         report.file = Some(error.path.display().to_string());
         report.hint = Some("run it as somebody who may write the database".to_owned());
+        return Some(Exit::Refused);
+    }
+    if let Some(Attached::Open { file, pid, .. }) = cause.downcast_ref::<Attached>() {
+        report.kind = "attached";
+        report.file = Some(file.display().to_string());
+        report.hint = Some(format!("copy the files first, then stop process {pid} and try again"));
         return Some(Exit::Refused);
     }
     if let Some(Attached::Held { pid, .. }) = cause.downcast_ref::<Attached>() {

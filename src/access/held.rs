@@ -23,6 +23,7 @@ use clap::Args;
 
 use crate::analysis::index_file::IndexFile;
 use crate::analysis::{self, Examination, Verdict, examine_keeping};
+use crate::engine::wal::KnownLog;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
 use crate::scan::{self, KnownFrames};
@@ -115,15 +116,15 @@ pub fn hold<T>(
     args: &HoldArgs,
     known_frames: usize,
     context: &Context,
-    mut work: impl FnMut(&Held) -> Result<T>,
+    mut work: impl FnMut(&mut Held) -> Result<T>,
 ) -> Result<T> {
     let mut patience = Patience::new(args.timeout, context.vfs, context.watch);
     for _ in 0..MAX_RESTARTS {
-        let Some(held) = begin(files, args, known_frames, &mut patience, context)? else {
+        let Some(mut held) = begin(files, args, known_frames, &mut patience, context)? else {
             continue;
         };
         let started = context.vfs.now();
-        let done = work(&held);
+        let done = work(&mut held);
         if context.watch.is_interrupted() || held.has_stood_still(files, context)? {
             let lasted = context.vfs.now().saturating_sub(started);
             if matches!(held.guard, Guard::Slots { .. }) && lasted > SILENT {
@@ -399,6 +400,13 @@ impl Held {
             }
         }
         Ok(())
+    }
+
+    /// What recovery need not read again. It can be taken once.
+    pub fn take_known(&mut self) -> Option<KnownLog> {
+        let examination = &mut self.log.as_mut()?.examination;
+        let frames = std::mem::take(&mut examination.known);
+        examination.header.map(|header| KnownLog { header, frames })
     }
 
     /// Whether every page of the commit in `frame` is held, whatever checkpoints have done before. The

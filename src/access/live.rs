@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::analysis::{Examination, Verdict, examine_keeping};
-use crate::engine::wal::KnownLog;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
@@ -18,10 +17,6 @@ use super::{Context, Failure};
 const MAX_RESTARTS: u32 = 10;
 /// Between two readings that must agree.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// Frames that are kept at most before a command attaches: 80 MB, for a log of 16 GB in pages of 4096
-/// bytes. Recovery reads those behind them once more.
-const KNOWN_WHEN_ATTACHING: usize = 4_000_000;
 
 /// A log and what its bytes tell.
 pub struct Reading {
@@ -62,23 +57,6 @@ pub fn read_log_beside(
 /// As [`read_log`].
 pub fn read_frames(files: &Files, context: &Context) -> Result<Option<Reading>> {
     read_log_keeping(files, None, KnownFrames::LIMIT, context)
-}
-
-/// As [`read_log`], for commands that attach afterwards.
-///
-/// # Errors
-/// As [`read_log`].
-pub fn read_before_attaching(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_keeping(files, None, KNOWN_WHEN_ATTACHING, context)
-}
-
-impl Reading {
-    /// What recovery need not read again.
-    #[must_use]
-    pub fn into_known(self) -> Option<KnownLog> {
-        let Examination { header, known: frames, .. } = self.examination;
-        header.map(|header| KnownLog { header, frames })
-    }
 }
 
 fn read_log_keeping(

@@ -5,10 +5,13 @@ pub mod attach;
 pub mod context;
 pub mod failure;
 pub mod files;
+pub mod finding;
 pub mod held;
 pub mod holders;
 pub mod live;
+pub mod missing;
 pub mod rails;
+pub mod users;
 
 pub use context::Context;
 pub use failure::{Exit, Failure};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::format::{Checksum, FrameNo, Salts, WAL_HEADER_BYTES};
+use crate::format::{Checksum, FrameNo, Pgno, Salts, WAL_HEADER_BYTES};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::LogShape;
@@ -47,6 +47,8 @@ pub struct Prefix {
     pub transactions: u32,
     /// Commit size of frame `mx_frame`.
     pub db_size_pages: Option<u32>,
+    /// Newest committed image of page 1; `None` where the log has none.
+    pub page_one: Option<FrameNo>,
     /// The chain's sum behind the last valid frame.
     pub end_sum: Checksum,
     /// Where it ends.
@@ -65,6 +67,7 @@ impl Prefix {
             mx_frame: 0,
             transactions: 0,
             db_size_pages: None,
+            page_one: None,
             end_sum: start,
             stop,
             last_current: None,
@@ -78,6 +81,8 @@ pub struct PrefixFold {
     joiner: Joiner,
     salts: Salts,
     prefix: Prefix,
+    /// Newest image of page 1, committed or not.
+    page_one: Option<FrameNo>,
     stopped: Option<StopReason>,
 }
 
@@ -89,6 +94,7 @@ impl PrefixFold {
             joiner: shape.joiner(),
             salts: shape.salts,
             prefix: Prefix::none(shape.start, StopReason::Eof),
+            page_one: None,
             stopped: None,
         }
     }
@@ -116,6 +122,9 @@ impl PrefixFold {
     }
 
     fn accept(&mut self, facts: &FrameFacts) {
+        if facts.header.page == Pgno::FIRST {
+            self.page_one = Some(facts.frame);
+        }
         let prefix = &mut self.prefix;
         prefix.valid_frames = facts.frame.0;
         prefix.end_sum = facts.header.checksum;
@@ -123,6 +132,7 @@ impl PrefixFold {
             prefix.mx_frame = facts.frame.0;
             prefix.transactions += 1;
             prefix.db_size_pages = Some(pages);
+            prefix.page_one = self.page_one;
         }
     }
 

@@ -52,6 +52,13 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A database file alone. `snapshot` is the default one.
+    #[must_use]
+    pub fn of_file(base: &'a dyn File, page_size: PageSize, snapshot: &'a Snapshot) -> Self {
+        let (fixes, base_pages) = (&NO_FIXES, &NO_PAGES);
+        Self { page_size, log: None, snapshot, fixes, base: Some(base), base_pages }
+    }
+
     /// Size in bytes: what the snapshot commits, or that of the base.
     ///
     /// # Errors

@@ -9,16 +9,20 @@ use serde::Serialize;
 
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocker, Held};
+use crate::access::rails;
+use crate::access::users::{self, User, Users};
 use crate::access::{Context, Exit, Failure};
-use crate::output::quantity::counted;
+use crate::output::quantity::{bytes, counted};
+use crate::output::text::command;
 use crate::output::{Paint, Report, Tone, write_report};
-use crate::storage::process::{command_of, holders_of_deleted, user_of};
 
 /// Show who holds which lock, and what it blocks
 ///
 /// Joins the locks that processes really hold with the read marks of the wal-index: slot, mark,
 /// process, command, and how many frames cannot be copied until it ends. A mark without a lock was
-/// left by a reader that has gone; it is shown as stale and blocks nothing. Asks only, locks nothing.
+/// left by a reader that has gone; it is shown as stale and blocks nothing. Processes that use the files
+/// without a lock, or under a deleted or replaced name, are named by their open files, and the exit code
+/// is 1. Asks only, locks nothing.
 #[derive(Args, Clone, Debug)]
 pub struct Blockers {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -41,22 +45,15 @@ pub struct BlockerReport {
     pub mx_frame: Option<u32>,
     /// One row a holder, and one a mark without holder.
     pub blockers: Vec<Blocker>,
-    /// Processes that still use a log or wal-index that was deleted under them: what they write is
-    /// lost, and their locks keep nobody else out.
-    pub deleted_files: Vec<DeletedFile>,
-}
-
-/// A deleted file that somebody still has open.
-#[derive(Clone, Debug, Serialize)]
-pub struct DeletedFile {
-    /// The name that it had.
-    pub file: String,
-    /// The process.
-    pub pid: i32,
-    /// Its command line.
-    pub command: Option<String>,
-    /// Its user.
-    pub user: Option<String>,
+    /// Processes that use the files without a lock, under a deleted name, or of before: no lock tells of
+    /// them.
+    pub misusers: Vec<User>,
+    /// Processes that could not be looked into: only locks tell of them.
+    pub unseen_processes: u32,
+    /// Size of the log; `None` without one.
+    pub wal_bytes: Option<u64>,
+    /// The command to type; `None` where there is nothing to do.
+    pub next: Option<String>,
 }
 
 impl Blockers {
@@ -72,32 +69,42 @@ impl Blockers {
         }
         let (index, blockers) = holders::find(&files, context)?;
         let over = |row: &Blocker| row.pinned_frames > self.max_pinned_frames;
-        let exit = match self.max_pinned_frames {
-            Some(_) if blockers.iter().any(over) => Exit::Found,
-            Some(_) | None => Exit::Done,
+        let users = users::find(&files, context);
+        let is_over = self.max_pinned_frames.is_some() && blockers.iter().any(over);
+        let exit = match is_over || !users.misusers.is_empty() {
+            true => Exit::Found,
+            false => Exit::Done,
         };
+        let log = files.open_wal(context.vfs)?;
+        let wal_bytes = log.map(|log| log.size()).transpose()?;
+        let next = next(&files, &users, &blockers, wal_bytes);
         let report = BlockerReport {
             database: files.database.as_deref().map(|path| path.display().to_string()),
             mx_frame: index.map(|index| index.mx_frame),
             blockers,
-            deleted_files: deleted_files(&files),
+            misusers: users.misusers,
+            unseen_processes: users.unseen_processes,
+            wal_bytes,
+            next,
         };
         write_report(&mut context.output, &report)?;
         Ok(exit)
     }
 }
 
-fn deleted_files(files: &Files) -> Vec<DeletedFile> {
-    let names = [Some(files.wal.as_path()), files.shm.as_deref()];
-    let holders = names.into_iter().flatten().flat_map(|file| {
-        holders_of_deleted(file).into_iter().map(|pid| DeletedFile {
-            file: file.display().to_string(),
-            pid,
-            command: command_of(pid),
-            user: user_of(pid),
-        })
-    });
-    holders.collect()
+/// Copies first where something could be lost; a log that nobody holds can be emptied.
+fn next(
+    files: &Files,
+    users: &Users,
+    blockers: &[Blocker],
+    wal_bytes: Option<u64>,
+) -> Option<String> {
+    if !users.misusers.is_empty() {
+        return Some(rails::copy_lines(files));
+    }
+    let is_free = blockers.iter().all(|row| row.blocks.is_empty());
+    let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0))?;
+    Some(command("checkpoint-now --mode truncate", database))
 }
 
 impl Report for BlockerReport {
@@ -119,22 +126,33 @@ impl Report for BlockerReport {
         attached.sort_unstable();
         attached.dedup();
         let who = counted(attached.len() as u64, "process");
-        for deleted in &self.deleted_files {
+        for user in &self.misusers {
+            writeln!(to, "{} {}.", paint.tone(Tone::Bad, "danger:"), rails::misuse(user))?;
+            if let Some(bytes) = &user.bytes_in {
+                writeln!(to, "  Its bytes are still to be read in {}.", bytes.display())?;
+            }
+        }
+        if self.unseen_processes > 0 {
+            let unseen = counted(self.unseen_processes.into(), "process");
             writeln!(
                 to,
-                "{} process {} ({}) still has the deleted {} open: what it writes there is lost.",
-                paint.tone(Tone::Bad, "danger:"),
-                deleted.pid,
-                deleted.command.as_deref().unwrap_or("unknown"),
-                deleted.file
+                "{unseen} of other users could not be looked into: only locks tell of them."
             )?;
         }
         let in_the_way = self.blockers.iter().any(|row| !row.blocks.is_empty());
-        let said = if in_the_way {
+        let said = if in_the_way || !self.misusers.is_empty() {
             paint.tone(Tone::Notice, "somebody is in the way")
         } else {
             paint.tone(Tone::Good, "nobody is in the way")
         };
-        writeln!(to, "{who} with locks on the database; {said}.")
+        writeln!(to, "{who} with locks on the database; {said}.")?;
+        if let Some(size) = self.wal_bytes {
+            writeln!(to, "The log has {}.", bytes(size))?;
+        }
+        match &self.next {
+            Some(next) if self.misusers.is_empty() => writeln!(to, "This empties it: {next}"),
+            Some(next) => writeln!(to, "First copy what is there: {next}"),
+            None => Ok(()),
+        }
     }
 }

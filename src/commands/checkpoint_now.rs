@@ -8,14 +8,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::{Patience, Target, duration};
-use crate::access::failure::Exit;
+use crate::access::attach::{Looked, Patience, Target, duration};
+use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
-use crate::access::live::Reading;
+use crate::access::missing::{self, MissingLog};
+use crate::access::rails::{self, Accepted, Consents, Danger, Effect};
 use crate::engine::connection::Connection;
-use crate::engine::wal::{Checkpoint, CheckpointMode, Request, Synchronous, Verify};
+use crate::engine::wal::{Checkpoint, CheckpointMode, Mend, Request, Synchronous, Verify};
 use crate::format::FrameNo;
+use crate::output::text::command;
 use crate::output::write_report;
 use crate::storage::DeleteShm;
 
@@ -58,9 +60,12 @@ pub struct CheckpointNow {
     /// Delete the log and the wal-index afterwards, if nobody else is attached
     #[arg(long)]
     pub remove_files: bool,
-    /// Go on where the log is damaged: what SQLite would drop is dropped
+    /// Go on where the log is damaged, or sizes contradict each other: as SQLite would
     #[arg(long)]
     pub accept_loss: bool,
+    /// Go on where the log seems to be another database's
+    #[arg(long)]
+    pub accept_foreign: bool,
 }
 
 /// How far a checkpoint goes.
@@ -160,12 +165,16 @@ pub struct CheckpointReport {
     pub wal_bytes_after: Option<u64>,
     /// A frame that has rotten since its commit.
     pub rot: Option<RotReport>,
-    /// More frames were marked as copied than the log has: they were copied again.
+    /// Frames were marked as copied that were not in the database: they were copied again.
     pub backfill_repaired: bool,
     /// The log and the wal-index were deleted.
     pub removed_files: bool,
     /// Who is in the way.
     pub blocked_by: Vec<Blocker>,
+    /// Dangers that were taken on.
+    pub accepted: Vec<Accepted>,
+    /// There is no log, and a wal-index knows of one with commits that were not copied.
+    pub missing_log: Option<MissingLog>,
 }
 
 /// A rotten frame.
@@ -197,6 +206,8 @@ impl CheckpointReport {
             backfill_repaired: false,
             removed_files: false,
             blocked_by: Vec::new(),
+            accepted: Vec::new(),
+            missing_log: None,
         }
     }
 
@@ -205,7 +216,6 @@ impl CheckpointReport {
         self.log_frames = done.log_frames;
         self.checkpointed_frames = done.checkpointed_frames;
         self.copied_pages = done.log_frames.map(|_| done.copied_pages);
-        self.backfill_repaired = done.backfill_repaired;
         self.rot = done.rot.map(|rot| RotReport {
             frame: rot.frame.0,
             offset_bytes: rot.frame.offset_bytes(target.page_size),
@@ -229,7 +239,9 @@ impl CheckpointReport {
     }
 
     fn exit(&self) -> Exit {
-        if self.rot.is_some() {
+        let is_done = self.wal_bytes_before.is_none() || self.kept_its_promise();
+        let is_lossy = !self.accepted.is_empty() && is_done;
+        if self.rot.is_some() || self.missing_log.is_some() || is_lossy {
             Exit::Found
         } else if self.wal_bytes_before.is_none() || self.kept_its_promise() {
             Exit::Done
@@ -250,12 +262,22 @@ impl CheckpointNow {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
         let name = files.database.as_deref().unwrap_or(&self.path).display().to_string();
         let mut report = CheckpointReport::new(name, self.mode, self.dry_run);
+        report.missing_log = missing::find(&files, context)?;
+        if report.missing_log.is_some() {
+            let dangers = rails::misusers(&files, Effect::Writes, context);
+            rails::refuse(dangers, Consents::default())?;
+        }
         if let Some(target) = Target::of(files, context)? {
             report.wal_bytes_before = wal_bytes(&target, context)?;
-            if self.dry_run {
-                forecast::fill(&mut report, &target, self.accept_loss, context)?;
-            } else {
-                self.act(&mut report, &target, context)?;
+            match self.look(&mut report, &target, context)? {
+                None => {
+                    report.busy = true;
+                    report.blocked_by = self.in_the_way(&target, context)?;
+                }
+                Some(looked) if self.dry_run => {
+                    forecast::fill(&mut report, &target, &looked, context)?;
+                }
+                Some(looked) => self.act(&mut report, &target, looked, context)?,
             }
             report.wal_bytes_after = wal_bytes(&target, context)?;
         }
@@ -266,11 +288,44 @@ impl CheckpointNow {
         Ok(report.exit())
     }
 
-    fn act(&self, report: &mut CheckpointReport, target: &Target, context: &Context) -> Result<()> {
-        let reading = match target.would_recover(context)? {
-            true => target.protect_evidence(self.accept_loss, context)?,
-            false => None,
+    /// Passes the rails; `None` while somebody works in exclusive mode.
+    fn look(
+        &self,
+        report: &mut CheckpointReport,
+        target: &Target,
+        context: &Context,
+    ) -> Result<Option<Looked>> {
+        let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
+        let mut looked = match target.look(self.timeout, given, context) {
+            Ok(looked) => looked,
+            Err(error) if is_busy(&error) => return Ok(None),
+            Err(error) => return Err(error),
         };
+        report.accepted = std::mem::take(&mut looked.accepted);
+        if let Some(backfill) = &looked.backfill {
+            report.backfill_repaired = self.mode > Mode::Passive;
+            if self.mode <= Mode::Passive {
+                let never =
+                    Danger { consent: None, ..rails::unmended_backfill(&target.files, backfill) };
+                let next = command("checkpoint-now --mode full", &target.database);
+                rails::refuse(vec![never.next(next, "copies them again")], given)?;
+            } else if !backfill.is_last() {
+                let danger = rails::unmended_backfill(&target.files, backfill);
+                report.accepted.extend(rails::refuse(vec![danger], given)?);
+            }
+        }
+        Ok(Some(looked))
+    }
+
+    fn act(
+        &self,
+        report: &mut CheckpointReport,
+        target: &Target,
+        looked: Looked,
+        context: &Context,
+    ) -> Result<()> {
+        let mend = looked.backfill.map(|backfill| backfill.mend);
+        report.backfill_repaired = false;
         let file = target.open(context)?;
         let mut patience = Patience::new(self.timeout, context.vfs, context.watch);
         let Some(mut connection) = target.attach(file.as_ref(), &mut patience)? else {
@@ -279,10 +334,10 @@ impl CheckpointNow {
             return Ok(());
         };
         connection.set_synchronous(self.sync.engine());
-        if let Some(known) = reading.and_then(Reading::into_known) {
+        if let Some(known) = looked.known {
             connection.wal_mut().know(known);
         }
-        let done = self.checkpoint(&mut connection, target, &mut patience, context);
+        let done = self.checkpoint(&mut connection, target, mend, &mut patience, context);
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -291,6 +346,7 @@ impl CheckpointNow {
             }
         };
         report.take(&done, target);
+        report.backfill_repaired = done.backfill_repaired;
         if !report.kept_its_promise() {
             report.blocked_by = self.in_the_way(target, context)?;
         }
@@ -303,6 +359,7 @@ impl CheckpointNow {
         &self,
         connection: &mut Connection<'_>,
         target: &Target,
+        mend: Option<Mend>,
         patience: &mut Patience<'_>,
         context: &Context,
     ) -> crate::engine::Result<Checkpoint> {
@@ -313,6 +370,7 @@ impl CheckpointNow {
                 page_size: target.page_size,
                 sync: self.sync.engine().flags(),
                 verify: if self.no_verify { Verify::Nothing } else { Verify::Frames },
+                mend,
                 busy: Some(&mut busy),
                 watch: context.watch,
             })?;

@@ -8,9 +8,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::failure::{Exit, Failure};
+use crate::access::failure::{Exit, Failure, is_busy};
 use crate::access::files::{FileArgs, Files};
+use crate::access::held::{self, HoldArgs};
 use crate::access::live::{self, Reading};
+use crate::access::rails;
 use crate::analysis::index_file::{EntryFault, IndexBlock, IndexFile};
 use crate::analysis::{Examination, LogShape};
 use crate::format::lock_bytes::WAL_READ_LOCK_0;
@@ -191,7 +193,8 @@ impl IndexDump {
         if report.header_fault.is_none() {
             match live::read_log(&files, context)? {
                 Some(reading) => {
-                    report.compare(shm.as_ref(), &index.copies[0], &reading, context)?
+                    report.compare(shm.as_ref(), &index.copies[0], &reading, context)?;
+                    report.compare_with_database(&files, context)?;
                 }
                 None => report.comparison = Comparison::Alone,
             }
@@ -310,6 +313,31 @@ impl IndexReport {
         }
         self.settle(header, examination);
         Ok(())
+    }
+
+    /// While somebody is attached, what counts as copied must be in the database.
+    fn compare_with_database(&mut self, files: &Files, context: &Context) -> Result<()> {
+        let args = HoldArgs { no_lock: true, ..HoldArgs::default() };
+        let found = held::hold(files, &args, 0, context, |held| {
+            let (Some(index), Some(log), Some(database)) = (&held.index, &held.log, &held.database)
+            else {
+                return Ok(None);
+            };
+            let (file, database) = (log.file.as_ref(), database.as_ref());
+            let watch = context.watch;
+            Ok(rails::false_backfill(index, file, &log.examination, database, watch)?)
+        });
+        match found {
+            Ok(Some(found)) if found.missing_pages > 0 => {
+                self.differences.push(found.to_string());
+                self.comparison = Comparison::Wrong;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            // Beside a busy writer that cannot be told without a lock.
+            Err(error) if is_busy(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn settle(&mut self, header: &IndexHeader, examination: &Examination) {

@@ -13,9 +13,10 @@ use crate::access::attach::{Patience, Target, duration};
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocked, Blocker};
-use crate::access::live::Reading;
+use crate::access::rails::{self, Accepted, Consent, Consents, Danger, Newest};
 use crate::engine;
 use crate::engine::wal::KnownLog;
+use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
 use crate::output::quantity::counted;
 use crate::output::{Paint, Report, Tone, write_report};
 use crate::storage::DeleteShm;
@@ -34,9 +35,12 @@ pub struct IndexRebuild {
     /// How long to wait for locks: 5s, 250ms, 1min
     #[arg(short, long, value_parser = duration, default_value = "0", value_name = "TIME")]
     pub timeout: Duration,
-    /// Go on where the log is damaged: what SQLite would drop is dropped
+    /// Go on where the log is damaged, or sizes contradict each other: as SQLite would
     #[arg(long)]
     pub accept_loss: bool,
+    /// Go on where the log seems to be another database's
+    #[arg(long)]
+    pub accept_foreign: bool,
 }
 
 /// What was done.
@@ -54,6 +58,8 @@ pub struct Rebuilt {
     pub db_size_pages: Option<u32>,
     /// Who is in the way.
     pub blocked_by: Vec<Blocker>,
+    /// Dangers that were taken on.
+    pub accepted: Vec<Accepted>,
 }
 
 impl IndexRebuild {
@@ -69,19 +75,16 @@ impl IndexRebuild {
             return Err(Failure::NotALog { path: wal, found }.into());
         };
         let before = holders::read_index(&target.files, context)?;
-        let reading = target.protect_evidence(self.accept_loss, context)?;
-        if let (Some(before), Some(Reading { examination: examined, .. })) = (before, &reading)
-            && before.mx_frame > examined.prefix.mx_frame
-            && examined.header.is_some_and(|header| header.salts == before.salts)
-            && !self.accept_loss
-        {
-            let why = format!(
-                "the index knows {} committed frames, the log gives only {}: it was cut or changed",
-                before.mx_frame, examined.prefix.mx_frame
-            );
-            let hint = "--accept-loss gives the missing frames up";
-            return Err(Failure::refused(&target.paths.wal, why, hint).into());
-        }
+        let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
+        let looked = target.look(self.timeout, given, context)?;
+        let mut accepted = looked.accepted;
+        let lost = lost_frames(&target, before.as_ref(), &looked.newest, context)?;
+        let backfill = looked.backfill.as_ref();
+        // Connections would keep the pages that they have read without those frames.
+        let unmended = backfill
+            .map(|found| rails::unmended_backfill(&target.files, found).unless(Consent::Loss));
+        let dangers = lost.into_iter().chain(unmended).collect();
+        accepted.extend(rails::refuse(dangers, given)?);
         let mut report = Rebuilt {
             database: target.database.display().to_string(),
             busy: false,
@@ -89,9 +92,9 @@ impl IndexRebuild {
             mx_frame: None,
             db_size_pages: None,
             blocked_by: Vec::new(),
+            accepted,
         };
-        let known = reading.and_then(Reading::into_known);
-        if !self.rebuild(&target, known, &mut report, context)? {
+        if !self.rebuild(&target, looked.known, &mut report, context)? {
             report.busy = true;
             let own = i32::try_from(std::process::id()).ok();
             report.blocked_by = holders::find(&target.files, context)?.1;
@@ -100,7 +103,11 @@ impl IndexRebuild {
             });
         }
         write_report(&mut context.output, &report)?;
-        Ok(if report.busy { Exit::Busy } else { Exit::Done })
+        Ok(match (report.busy, report.accepted.is_empty()) {
+            (true, _) => Exit::Busy,
+            (false, false) => Exit::Found,
+            (false, true) => Exit::Done,
+        })
     }
 
     /// Whether the index could be built.
@@ -138,6 +145,28 @@ impl IndexRebuild {
     }
 }
 
+/// Committed frames that the index knows and the log does not give: it was cut or changed.
+fn lost_frames(
+    target: &Target,
+    before: Option<&WalIndexHeader>,
+    newest: &Option<Newest>,
+    context: &Context,
+) -> Result<Option<Danger>> {
+    let Some(before) = before else { return Ok(None) };
+    let Some(log) = target.files.open_wal(context.vfs)? else { return Ok(None) };
+    let mut bytes = [0; WAL_HEADER_BYTES];
+    let whole = log.read_at(&mut bytes, 0)? == bytes.len();
+    let given = newest.map_or(0, |newest| newest.frames);
+    if !whole || WalHeader::decode(&bytes).salts != before.salts || before.mx_frame <= given {
+        return Ok(None);
+    }
+    let why = format!(
+        "the index knows {} committed frames, the log gives only {given}: it was cut or changed",
+        before.mx_frame
+    );
+    Ok(Some(Danger::new("log-cut", &target.paths.wal, why).unless(Consent::Loss)))
+}
+
 impl Report for Rebuilt {
     const COMMAND: &'static str = "index-rebuild";
 
@@ -155,6 +184,11 @@ impl Report for Rebuilt {
             Some(before) => format!("it had {}", counted(before.into(), "frame")),
             None => "there was no valid one".to_owned(),
         };
-        writeln!(to, "{}: the wal-index holds {frames} now; {before}.", self.database)
+        writeln!(to, "{}: the wal-index holds {frames} now; {before}.", self.database)?;
+        for accepted in &self.accepted {
+            let message = paint.tone(Tone::Bad, &accepted.message);
+            writeln!(to, "  Accepted ({}): {message}.", accepted.rule)?;
+        }
+        Ok(())
     }
 }

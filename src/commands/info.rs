@@ -7,19 +7,24 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::access::Context;
-use crate::access::failure::{Exit, Failure};
+use crate::access::failure::{Exit, Failure, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::finding::{self, Finding};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
+use crate::access::missing::{self, MissingLog};
+use crate::access::rails::{self, Effect, Scene};
+use crate::access::{Context, holders};
 use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::snapshot::{Target, snapshot};
+use crate::analysis::snapshot::{Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, Verdict};
-use crate::format::{DatabaseHeader, FrameNo, WalIndexHeader};
+use crate::format::{DatabaseHeader, FrameNo, Pgno, Salts, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::{Paint, Report, Tone, key_values, write_report};
-use crate::scan::Watch;
+use crate::output::text::{command, escaped};
+use crate::output::{Paint, Report, Tone, key_values, wrapped, write_report};
+use crate::scan::{KnownFrames, Watch};
 use crate::storage::File;
 
 /// Summarise a database and its log on one screen
@@ -33,6 +38,9 @@ pub struct Info {
     /// A database, its log (-wal) or its wal-index (-shm)
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    /// How the state is held while log and database are compared.
+    #[command(flatten)]
+    pub hold: HoldArgs,
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
@@ -49,8 +57,30 @@ pub struct Summary {
     pub shm: Option<Shm>,
     /// The rollback journal; `None` when it is not there.
     pub journal: Option<Journal>,
-    /// Whether log and database belong together; `None` when one of them holds nothing.
+    /// Whether log and database belong together; `None` when one of them holds nothing, or the files could
+    /// not be held.
     pub pairing: Option<Pairing>,
+    /// There is no log, and the wal-index knows of one with commits that were not copied.
+    pub missing_log: Option<MissingLog>,
+    /// Frames that the wal-index of attached processes counts as copied and that are not.
+    pub false_backfill: Option<BackfillReport>,
+    /// What must be known, worst first; `None` when the files could not be held.
+    pub findings: Option<Vec<Finding>>,
+    /// The command to type; `None` where there is nothing to do.
+    pub next: Option<String>,
+}
+
+/// Frames that count as copied and are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BackfillReport {
+    /// Frames that count as copied.
+    pub backfill_frames: u32,
+    /// Committed frames of the log.
+    pub mx_frame: u32,
+    /// Pages of them that are not in the database.
+    pub missing_pages: u32,
+    /// The first of these.
+    pub first_page: Option<Pgno>,
 }
 
 /// The database file.
@@ -152,6 +182,16 @@ pub struct Journal {
     pub hot: bool,
 }
 
+/// What log and database tell together.
+struct Together {
+    pairing: Option<Pairing>,
+    backfill: Option<BackfillReport>,
+    findings: Vec<Finding>,
+    /// The log, where nobody is attached: it need not be read again.
+    wal: Option<(Wal, Option<Salts>)>,
+    is_attached: bool,
+}
+
 impl Info {
     /// Runs the command.
     ///
@@ -159,46 +199,152 @@ impl Info {
     /// When no file is there, or one cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_frames(&files, context)?;
         let database = database(&files, context)?;
-        if reading.is_none() && database.is_none() {
+        let index = read_index(&files, context)?;
+        let mut together =
+            match held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
+                together(&files, held, index.as_ref(), context)
+            }) {
+                Ok(together) => Some(together),
+                Err(error) if is_busy(&error) => {
+                    context.warn(format!("{error:#}: log and database could not be compared"));
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+        let held_log = together.as_mut().filter(|it| !it.is_attached);
+        let log = match held_log {
+            Some(held) => held.wal.take(),
+            None => live_log(&files, index.as_ref(), context)?,
+        };
+        let (wal, salts) = log.map_or((None, None), |(wal, salts)| (Some(wal), salts));
+        if wal.is_none() && database.is_none() {
             let found = "no such file".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
-        let index = read_index(&files, context)?;
-        let salts = reading.as_ref().and_then(|r| r.examination.header).map(|h| h.salts);
-        let shm = index.as_ref().map(|(path, file_bytes, header)| {
-            let valid = header.as_ref().is_some_and(|header| header.validate().is_ok());
-            let read = header.as_ref().filter(|_| valid);
-            Shm {
-                path: path.clone(),
-                file_bytes: *file_bytes,
-                valid,
-                same_generation: read.map(|header| Some(header.salts) == salts),
-                mx_frame: read.map(|header| header.mx_frame),
-                backfilled_frames: read.map(|header| header.backfill),
-            }
-        });
-        let backfilled = shm
-            .as_ref()
-            .filter(|shm| shm.same_generation == Some(true))
-            .and_then(|shm| shm.backfilled_frames);
-        let mut exit = Exit::Done;
-        let wal = match &reading {
-            Some(Reading { file, examination }) => {
-                exit = Exit::of(examination.verdict);
-                Some(Wal::of(&files, file.as_ref(), examination, backfilled, context.watch)?)
-            }
-            None => None,
-        };
+        let shm = index.as_ref().map(|index| Shm::of(index, salts));
         let journal = journal(&files, context)?;
-        let pairing = match &reading {
-            Some(reading) => pairing(&files, reading, context)?,
-            None => None,
+        let missing_log = missing::find(&files, context)?;
+        let mut summary = Summary {
+            database,
+            wal,
+            shm,
+            journal,
+            pairing: together.as_ref().and_then(|it| it.pairing.clone()),
+            missing_log,
+            false_backfill: together.as_ref().and_then(|it| it.backfill),
+            findings: together.map(|it| it.findings),
+            next: None,
         };
-        let summary = Summary { database, wal, shm, journal, pairing };
+        summary.next = summary.next(&files, context)?;
+        let exit = summary.exit();
         write_report(&mut context.output, &summary)?;
         Ok(exit)
+    }
+}
+
+/// The log as it is beside writers, or where it could not be held.
+fn live_log(
+    files: &Files,
+    index: Option<&Index>,
+    context: &Context,
+) -> Result<Option<(Wal, Option<Salts>)>> {
+    let Some(Reading { file, examination }) = live::read_frames(files, context)? else {
+        return Ok(None);
+    };
+    wal_of(files, file.as_ref(), &examination, index, context).map(Some)
+}
+
+fn wal_of(
+    files: &Files,
+    file: &dyn File,
+    examination: &Examination,
+    index: Option<&Index>,
+    context: &Context,
+) -> Result<(Wal, Option<Salts>)> {
+    let salts = examination.header.map(|header| header.salts);
+    let own = index.and_then(|(_, _, header)| header.as_ref());
+    let own = own.filter(|header| header.validate().is_ok() && Some(header.salts) == salts);
+    let backfilled = own.map(|header| header.backfill);
+    Ok((Wal::of(files, file, examination, backfilled, context.watch)?, salts))
+}
+
+fn together(
+    files: &Files,
+    held: &Held,
+    index: Option<&Index>,
+    context: &Context,
+) -> Result<Together> {
+    let pairing = match &held.log {
+        Some(reading) => pairing(reading, held.database.as_deref(), context)?,
+        None => None,
+    };
+    let scene = Scene {
+        files,
+        database: held.database.as_deref(),
+        log: held.log.as_ref(),
+        index: held.index.as_ref(),
+        target: Target::Last,
+        pairing: pairing.as_ref(),
+    };
+    let found = rails::dangers(&scene, Effect::Looks, context)?;
+    let backfill = found.backfill.map(|found| BackfillReport {
+        backfill_frames: found.backfill_frames,
+        mx_frame: found.mx_frame,
+        missing_pages: found.missing_pages,
+        first_page: found.first_page,
+    });
+    let is_attached = held.index.is_some();
+    let wal = match &held.log {
+        Some(Reading { file, examination }) if !is_attached => {
+            Some(wal_of(files, file.as_ref(), examination, index, context)?)
+        }
+        Some(_) | None => None,
+    };
+    let findings = finding::of_rails(files, found);
+    Ok(Together { pairing, backfill, findings, wal, is_attached })
+}
+
+impl Summary {
+    fn exit(&self) -> Exit {
+        let verdict = self.wal.as_ref().map_or(Verdict::Absent, |wal| wal.verdict);
+        let has_error = self.findings.iter().flatten().any(Finding::is_error);
+        match has_error || self.missing_log.is_some() {
+            true => Exit::Found,
+            false => Exit::of(verdict),
+        }
+    }
+
+    /// The command of the worst finding; or who is in the way; or how a log that nobody needs is emptied.
+    fn next(&self, files: &Files, context: &Context) -> Result<Option<String>> {
+        let worst = self.findings.iter().flatten().find_map(|finding| finding.next.clone());
+        let (None, Some(database), Some(wal)) = (&worst, &files.database, &self.wal) else {
+            return Ok(worst);
+        };
+        let own = i32::try_from(std::process::id()).ok();
+        let holders = holders::find(files, context)?.1;
+        let in_the_way = |row: &holders::Blocker| !row.blocks.is_empty() && row.pid != own;
+        Ok(if holders.iter().any(in_the_way) {
+            Some(command("blockers", database))
+        } else if wal.file_bytes > 0 && self.findings.is_some() {
+            Some(command("checkpoint-now --mode truncate", database))
+        } else {
+            None
+        })
+    }
+}
+
+impl Shm {
+    fn of((path, file_bytes, header): &Index, salts: Option<Salts>) -> Self {
+        let read = header.as_ref().filter(|header| header.validate().is_ok());
+        Self {
+            path: path.clone(),
+            file_bytes: *file_bytes,
+            valid: read.is_some(),
+            same_generation: read.map(|header| Some(header.salts) == salts),
+            mx_frame: read.map(|header| header.mx_frame),
+            backfilled_frames: read.map(|header| header.backfill),
+        }
     }
 }
 
@@ -218,14 +364,18 @@ fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
     }))
 }
 
-fn pairing(files: &Files, reading: &Reading, context: &Context) -> Result<Option<Pairing>> {
+fn pairing(
+    reading: &Reading,
+    base: Option<&dyn File>,
+    context: &Context,
+) -> Result<Option<Pairing>> {
     let examination = &reading.examination;
     let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
     let Some(shape) = shape else { return Ok(None) };
-    let base = files.open_database(context.vfs)?;
     let log = reading.file.as_ref();
-    let snapshot = snapshot(log, &shape, &examination.prefix, Target::Last, context.watch)?;
-    let view = View::plain(log, &shape, &snapshot, base.as_deref());
+    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+    let snapshot = snapshot_of(examination.facts(log, committed, context.watch), Target::Last)?;
+    let view = View::plain(log, &shape, &snapshot, base);
     Ok(pairing::judge(&view, context.watch)?)
 }
 
@@ -327,7 +477,7 @@ impl Wal {
 impl Report for Summary {
     const COMMAND: &'static str = "info";
 
-    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         let mut section = |title: &str, facts: &[(&str, String)]| {
             writeln!(to, "{}\n{}", paint.tone(Tone::Strong, title), key_values(facts).trim_end())
         };
@@ -337,7 +487,7 @@ impl Report for Summary {
         }
         match &self.wal {
             Some(wal) => section("Log", &wal.facts())?,
-            None => section("Log", &[("file", "not there: everything is in the database".into())])?,
+            None => section("Log", &[("file", self.no_log())])?,
         }
         if let Some(shm) = &self.shm {
             section("Wal-index", &shm.facts())?;
@@ -354,17 +504,49 @@ impl Report for Summary {
         if let Some(pairing) = &self.pairing {
             section("Log and database", &pairing_facts(pairing))?;
         }
-        if let Some(wal) = self.wal.as_ref().filter(|wal| wal.needs_verification()) {
-            let command = format!("walsmith verify-checksums {}", wal.path);
-            writeln!(to, "\nDo not open this database with SQLite yet. Next: {command}")?;
-        } else if self.wal.as_ref().is_some_and(|wal| wal.pinned_frames > Some(0)) {
-            let path = self.database.as_ref().map_or("DATABASE", |database| &database.path);
-            writeln!(
-                to,
-                "\nWho keeps a checkpoint from copying the rest: walsmith blockers {path}"
-            )?;
+        for finding in self.findings.iter().flatten() {
+            let tone = if finding.is_error() { Tone::Bad } else { Tone::Notice };
+            let sentence = format!("{}: {}.", finding.rule, escaped(&finding.message));
+            writeln!(to, "\n{}", paint.tone(tone, &wrapped(&sentence, 0, 2, width)))?;
         }
-        Ok(())
+        if self.wal.as_ref().is_some_and(Wal::needs_verification) {
+            writeln!(to, "\nDo not open this database with SQLite yet.")?;
+        }
+        match &self.next {
+            Some(next) => writeln!(to, "\n{}: {next}", self.purpose()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Summary {
+    /// What can be said where there is no log.
+    fn no_log(&self) -> String {
+        match (&self.missing_log, &self.shm) {
+            (Some(missing), _) => format!(
+                "not there, and the wal-index knows of one with {} of {} that were not copied: they are \
+                 lost, unless somebody who had the database alone has copied them since",
+                grouped((missing.mx_frame - missing.backfilled_frames).into()),
+                counted(missing.mx_frame.into(), "committed frame")
+            ),
+            (None, Some(shm)) if shm.valid => {
+                "not there; by the wal-index everything is in the database".to_owned()
+            }
+            (None, _) => "not there; whether one was lost cannot be told here".to_owned(),
+        }
+    }
+
+    /// What the next command is for.
+    fn purpose(&self) -> String {
+        let has_finding = self.findings.iter().flatten().any(|finding| finding.next.is_some());
+        match (&self.wal, &self.next) {
+            (_, Some(next)) if next.starts_with("cp ") => "First copy the files".to_owned(),
+            (Some(wal), Some(next)) if !has_finding && next.contains("truncate") => {
+                format!("Nobody needs the log; this frees {}", bytes(wal.file_bytes))
+            }
+            (_, _) if has_finding => "Next".to_owned(),
+            (_, _) => "Who is in the way".to_owned(),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders;
 use crate::access::live::{self, Reading};
-use crate::access::rails;
+use crate::access::missing;
+use crate::access::rails::{self, Consents, Effect};
 use crate::analysis::Verdict;
 use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
@@ -165,6 +166,7 @@ impl Repair {
             applied: false,
             output: target.map(|path| path.display().to_string()),
             undo: None,
+            accepted: Vec::new(),
             choose: self.choose,
         };
         let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
@@ -208,13 +210,18 @@ impl Repair {
             plan.steps.insert(0, step);
         }
         if reading.is_none() && self.has_orphan_index(files, context)? {
+            // An index that knows of commits is all that is left of them.
+            let missing = missing::find(files, context)?;
             plan.steps.push(Step {
                 action: Action::RemoveIndex,
                 frame: None,
                 pages: Vec::new(),
-                lossless: true,
-                proof: Some(Proof::Evidence),
-                reason: "a wal-index stands there without a log, and nobody uses it".to_owned(),
+                lossless: missing.is_none(),
+                proof: missing.is_none().then_some(Proof::Evidence),
+                reason: missing.map_or_else(
+                    || "there is a wal-index without a log, and nobody uses it".to_owned(),
+                    |missing| missing.to_string(),
+                ),
                 gains: "nothing is left that could be taken for one in use".to_owned(),
             });
         }
@@ -269,12 +276,19 @@ impl Repair {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
         let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {
-            return Ok(if damaged || hot { Exit::Found } else { Exit::Done });
+            let found = damaged || hot || !report.lossless;
+            return Ok(if found { Exit::Found } else { Exit::Done });
         }
-        if !self.accept_foreign {
-            let database = files.database.as_deref().unwrap_or(&self.path);
-            rails::refuse_foreign(report.pairing.as_ref(), database)?;
+        let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
+        let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
+        let no_pages = BTreeSet::new();
+        let view = prepared.view(prepared.restored(), &no_pages);
+        if let Some(view) = &view {
+            Self::result_fits(view, files)?;
         }
+        let pairing = report.pairing.as_ref();
+        let dangers = rails::dangers_of_repair(files, view.as_ref(), pairing, effect, context)?;
+        report.accepted = rails::refuse(dangers, given)?;
         if !report.lossless && !self.accept_loss {
             return Ok(Exit::Refused);
         }
@@ -292,7 +306,8 @@ impl Repair {
             }
             (None, _) => {}
         }
-        Ok(if report.lossless { Exit::Done } else { Exit::Found })
+        let is_clean = report.lossless && report.accepted.is_empty();
+        Ok(if is_clean { Exit::Done } else { Exit::Found })
     }
 
     fn nobody_is_attached(&self, files: &Files, context: &Context) -> Result<()> {
@@ -316,8 +331,7 @@ impl Repair {
             return Ok(());
         };
         let rails = rails::Rails { files, log, shape, view: *view };
-        rails.base_fits(false)?;
-        rails.growth_is_plausible()
+        rails.base_fits(false)
     }
 
     fn write_new(
@@ -335,7 +349,6 @@ impl Repair {
             replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
         }
         if let Some(view) = prepared.view(prepared.restored(), &BTreeSet::new()) {
-            Self::result_fits(&view, files)?;
             replay::write_over(&view, &file, context.watch)?;
         }
         Ok(file.publish(existing, base)?)
@@ -355,7 +368,6 @@ impl Repair {
             context.vfs.delete(shm, SyncDirectory::Yes)?;
             return Ok(false);
         }
-        Self::result_fits(&view, files)?;
         let sidecars = SetAside {
             wal: Some(&files.wal),
             journal: prepared.journal(),

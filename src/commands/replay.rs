@@ -11,14 +11,15 @@ use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
+use crate::access::rails::{Accepted, Consents, Effect, Scene};
 use crate::access::{Context, rails};
-use crate::analysis::pairing::Pairing;
+use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
 use crate::format::FrameNo;
 use crate::output::quantity::{counted, grouped};
-use crate::output::{Paint, Report, write_report};
+use crate::output::{Paint, Report, Tone, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
@@ -97,6 +98,8 @@ pub struct Replayed {
     pub undo: Option<String>,
     /// Whether log and base belong together; `None` when one of them holds nothing.
     pub pairing: Option<Pairing>,
+    /// Dangers that were taken on.
+    pub accepted: Vec<Accepted>,
 }
 
 /// What a log is applied to, and what is known of it.
@@ -111,8 +114,8 @@ struct Source<'a> {
 struct Plan<'a> {
     log: Option<(&'a dyn File, LogShape)>,
     snapshot: Snapshot,
-    /// The log is damaged, and what SQLite would drop is left out.
-    with_loss: bool,
+    /// Dangers that were taken on.
+    accepted: Vec<Accepted>,
     pairing: Option<Pairing>,
 }
 
@@ -123,15 +126,15 @@ impl Plan<'_> {
     }
 
     fn outcome(self, undo: Option<String>, file: Option<NewFile>) -> Outcome {
-        let Self { snapshot, with_loss, pairing, .. } = self;
-        Outcome { snapshot, with_loss, pairing, undo, file }
+        let Self { snapshot, accepted, pairing, .. } = self;
+        Outcome { snapshot, accepted, pairing, undo, file }
     }
 }
 
 /// What was done.
 struct Outcome {
     snapshot: Snapshot,
-    with_loss: bool,
+    accepted: Vec<Accepted>,
     pairing: Option<Pairing>,
     /// Where the old state is.
     undo: Option<String>,
@@ -159,10 +162,10 @@ impl Replay {
             let existing = if self.force { Existing::Replace } else { Existing::Keep };
             file.publish(existing, base.as_deref())?;
         }
-        let with_loss = outcome.with_loss;
+        let is_clean = outcome.accepted.is_empty();
         let report = self.report(outcome, base.as_deref(), context)?;
         write_report(&mut context.output, &report)?;
-        Ok(if with_loss { Exit::Found } else { Exit::Done })
+        Ok(if is_clean { Exit::Done } else { Exit::Found })
     }
 
     fn base_path(&self, files: &Files) -> Option<PathBuf> {
@@ -259,34 +262,45 @@ impl Replay {
             let found = "no such file".to_owned();
             return Err(Failure::NotALog { path: self.path.clone(), found }.into());
         }
-        if self.base.is_none() {
-            rails::journal_is_cold(files, context)?;
-        }
-        let Some(Reading { file, examination }) = source.log else {
-            return self.base_alone(files, false);
+        let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
+        let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
+        // A journal belongs to the database beside it, not to another base.
+        let own = match self.base {
+            Some(_) => Files { journal: None, ..files.clone() },
+            None => files.clone(),
         };
-        let with_loss = rails::loss_is_accepted(files, examination, self.accept_loss)?;
-        let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
-            return self.base_alone(files, with_loss);
+        let mut scene = Scene {
+            files: &own,
+            database: source.base,
+            log: source.log,
+            index: source.held.and_then(|held| held.index.as_ref()),
+            target: self.target(),
+            pairing: None,
         };
-        let target = self.target();
+        let has_commits = |it: &&Reading| it.examination.prefix.mx_frame > 0;
+        let log = source.log.filter(has_commits);
+        let shaped = log.and_then(|it| it.examination.shape.map(|shape| (it, shape)));
+        let Some((Reading { file, examination }, shape)) = shaped else {
+            let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
+            if let Some(Reading { examination, .. }) = source.log {
+                rails::version_is_known(files, examination)?;
+            }
+            return self.base_alone(files, accepted);
+        };
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
         let snapshot =
-            snapshot_of(facts, target).with_context(|| files.wal.display().to_string())?;
-        let rails = rails::Rails {
-            files,
-            log: file.as_ref(),
-            shape: &shape,
-            view: View::plain(file.as_ref(), &shape, &snapshot, source.base),
-        };
+            snapshot_of(facts, self.target()).with_context(|| files.wal.display().to_string())?;
+        let view = View::plain(file.as_ref(), &shape, &snapshot, source.base);
+        let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
-        rails.growth_is_plausible()?;
+        let pairing = pairing::judge(&view, context.watch)?;
+        scene.pairing = pairing.as_ref();
+        let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, examination, source.held, context)?;
         }
-        let pairing = rails.log_belongs_to_base(self.accept_foreign, context)?;
-        Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, with_loss, pairing })
+        Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, accepted, pairing })
     }
 
     fn past_is_still_there(
@@ -308,11 +322,11 @@ impl Replay {
         rails.past_was_not_overwritten(examination, base_is_own, context)
     }
 
-    fn base_alone<'a>(&self, files: &Files, with_loss: bool) -> Result<Plan<'a>> {
+    fn base_alone<'a>(&self, files: &Files, accepted: Vec<Accepted>) -> Result<Plan<'a>> {
         match self.target() {
             Target::Last | Target::Txn(0) => {
                 let snapshot = Snapshot::default();
-                Ok(Plan { log: None, snapshot, with_loss, pairing: None })
+                Ok(Plan { log: None, snapshot, accepted, pairing: None })
             }
             Target::Txn(_) | Target::Frame(_) => {
                 let why = "the log holds no committed transaction";
@@ -358,6 +372,7 @@ impl Replay {
             dry_run: self.dry_run,
             undo: outcome.undo,
             pairing: outcome.pairing,
+            accepted: outcome.accepted,
         })
     }
 }
@@ -365,7 +380,7 @@ impl Replay {
 impl Report for Replayed {
     const COMMAND: &'static str = "replay";
 
-    fn human(&self, to: &mut dyn Write, _paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
         let verb = if self.dry_run { "would write" } else { "wrote" };
         let output = self.output.as_deref().unwrap_or("the result");
         let size = self
@@ -385,6 +400,10 @@ impl Report for Replayed {
             let verdict = pairing.verdict.word();
             let all = if pairing.self_contained { "; the log holds every page" } else { "" };
             writeln!(to, "Pairing of log and database: {verdict}{all}.")?;
+        }
+        for accepted in &self.accepted {
+            let message = paint.tone(Tone::Bad, &accepted.message);
+            writeln!(to, "Accepted ({}): {message}.", accepted.rule)?;
         }
         if let Some(undo) = &self.undo {
             let database = self.database.as_deref().unwrap_or_default();

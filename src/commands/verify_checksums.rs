@@ -7,13 +7,19 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::access::failure::{Exit, describe};
+use crate::access::failure::{Exit, describe, is_busy};
 use crate::access::files::{FileArgs, Files, Kind, open_if_there};
+use crate::access::finding::{Finding, Severity};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
+use crate::access::missing;
+use crate::access::rails::{self, Danger};
 use crate::access::{Context, Failure};
 use crate::analysis::copied::{self, SqliteSees};
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
+use crate::output::quantity::counted;
+use crate::output::text::command;
 use crate::output::{ErrorReport, Paint, Report, write_report};
 
 mod explain;
@@ -122,6 +128,9 @@ pub struct FileReport {
     pub sqlite_sees: Option<SqliteSees>,
     /// What a leftover wal-index says.
     pub index_witness: Option<IndexWitness>,
+    /// What else must be known of log, header and wal-index, worst first; `None` where the files kept
+    /// changing while that was looked for.
+    pub findings: Option<Vec<Finding>>,
     /// Why the log is unreadable.
     pub error: Option<ErrorReport>,
 }
@@ -186,8 +195,50 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         _ => SqliteSees::Prefix,
     };
     let witness = witness(&files, &examination, context)?;
+    let log = Some((file.as_ref(), &examination));
+    let is_cut = witness.is_some_and(|it| it.mx_frame > examination.prefix.mx_frame);
+    let findings = match is_cut || !rails::fits_at_a_glance(log, database.as_deref())? {
+        true => findings(&files, context)?,
+        false => Some(Vec::new()),
+    };
     let database = database.and(files.database.as_deref());
-    Ok(FileReport::found(&files.wal, database, &examination, sqlite_sees, witness))
+    let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
+    Ok(FileReport { findings, ..report })
+}
+
+/// Looks again, at files that stand still; `None` beside a writer who does not let them.
+fn findings(files: &Files, context: &Context) -> Result<Option<Vec<Finding>>> {
+    let args = HoldArgs { no_lock: true, ..HoldArgs::default() };
+    let found = held::hold(files, &args, 0, context, |held| {
+        let (log, database) = (held.log.as_ref(), held.database.as_deref());
+        let mut dangers = Vec::new();
+        dangers.extend(rails::contradictions(files, log, database, context)?);
+        dangers.extend(cut_log(files, held, context)?);
+        Ok(dangers.into_iter().map(Finding::from).collect())
+    });
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_busy(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The log ends before what an index of the same salts has committed.
+fn cut_log(files: &Files, held: &Held, context: &Context) -> Result<Option<Danger>> {
+    let Some(Reading { examination, .. }) = &held.log else { return Ok(None) };
+    let known = match held.index {
+        Some(_) => held.lost_frames_from,
+        None => witness(files, examination, context)?.map(|witness| witness.mx_frame),
+    };
+    let given = examination.prefix.mx_frame;
+    let Some(known) = known.filter(|&known| known > given) else { return Ok(None) };
+    let why = format!(
+        "the wal-index knows {}, the log gives {given}: it was cut or damaged, or copied before the index",
+        counted(known.into(), "committed frame")
+    );
+    let database = files.database.as_deref().unwrap_or(&files.wal);
+    let danger = Danger::new("log-cut", &files.wal, why);
+    Ok(Some(danger.next(command("repair", database), "shows what can be recovered")))
 }
 
 fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
@@ -200,7 +251,17 @@ fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
         let found = "neither a database nor a log, and no log stands beside it".to_owned();
         return Err(Failure::NotALog { path: path.to_owned(), found }.into());
     }
-    Ok(FileReport::absent(&files.wal, database))
+    drop(file);
+    let mut found: Vec<Finding> = missing_log(files, context)?.into_iter().collect();
+    found.extend(findings(files, context)?.into_iter().flatten());
+    Ok(FileReport { findings: Some(found), ..FileReport::absent(&files.wal, database) })
+}
+
+/// A log that a valid wal-index knows.
+fn missing_log(files: &Files, context: &Context) -> Result<Option<Finding>> {
+    let Some(missing) = missing::find(files, context)? else { return Ok(None) };
+    let message = missing.to_string();
+    Ok(Some(Finding::new("log-missing", Severity::Error, files.wal.clone(), message)))
 }
 
 /// A wal-index of the same generation beside the log.
@@ -246,6 +307,7 @@ impl FileReport {
             lost: None,
             sqlite_sees: None,
             index_witness: None,
+            findings: None,
             error: None,
         }
     }
@@ -311,6 +373,7 @@ impl FileReport {
             }
             Verdict::Unreadable => Exit::CouldNot,
             Verdict::BadHeader | Verdict::Damaged => Exit::Found,
+            _ if self.findings.iter().flatten().any(Finding::is_error) => Exit::Found,
             Verdict::TornTail if strict => Exit::Found,
             _ if strict && self.is_cut() => Exit::Found,
             Verdict::Absent

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -137,6 +137,12 @@ fn parse(line: &str) -> Option<Line> {
         last => last.parse().ok()?,
     };
     Some(Line { has_process, mode, pid, file: (major, minor, inode), bytes: first..=last })
+}
+
+/// Mode and bytes of a line of a kernel lock list, whoever holds it.
+pub(super) fn parse_lock(line: &str) -> Option<(LockMode, Range<u64>)> {
+    let Line { mode, bytes, .. } = parse(line)?;
+    Some((mode, *bytes.start()..bytes.end().saturating_add(1)))
 }
 
 #[cfg(test)]

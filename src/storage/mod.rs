@@ -17,6 +17,7 @@ mod lock;
 pub mod lock_list;
 pub mod memory;
 pub mod new_file;
+pub mod open_files;
 pub mod os;
 pub mod overlay;
 pub mod process;

@@ -10,6 +10,7 @@
 
 mod counted;
 mod generate;
+mod holders;
 mod race;
 mod see;
 mod work;
@@ -31,6 +32,9 @@ fn main() {
         }
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
+        ["hold-updates", database] => holders::hold_updates(Path::new(database)),
+        ["lose-locks", database] => holders::lose_locks(Path::new(database)),
+        ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),
         ["write-counted", database, writer, seconds] => {
             let (writer, seconds) = (writer.parse().unwrap(), seconds.parse().unwrap());

@@ -90,7 +90,7 @@ fn a_log_damaged_after_it_was_copied_gives_a_mixture() {
 fn a_log_cut_at_a_frame_border_is_betrayed_by_its_index() {
     let (_folder, database) = copy("shm-leftover");
     let (report, exit) = verified(&database);
-    assert_eq!((report["index_witness"]["agrees"].as_bool(), exit), (Some(false), 0));
+    assert_eq!((report["index_witness"]["agrees"].as_bool(), exit), (Some(false), 1));
     let strict = walsmith(&["verify-checksums", "--strict"], &database);
     assert_eq!(strict.status.code(), Some(1));
 }
@@ -251,7 +251,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn inspecting_opens_nothing_for_writing_and_sets_no_lock() {
+fn inspecting_opens_nothing_for_writing_and_sets_no_lock_but_a_readers() {
     for name in ["shm-current", "abandoned-history", "uncommitted-tail"] {
         let (folder, database) = copy(name);
         let before = state_of(folder.path());
@@ -275,6 +275,15 @@ fn inspecting_opens_nothing_for_writing_and_sets_no_lock() {
             for line in trace.lines() {
                 let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "SETLK", "LOCK_"];
                 let changes = ["unlink", "rename", "truncate(", "pwrite", "mkdir", "fallocate"];
+                // Pages of file and log are read together under a reader's locks.
+                let holds = ["replay", "checkpoint-now", "info", "dump", "repair"];
+                let reads = ["F_RDLCK", "F_UNLCK"];
+                if holds.contains(&args[0])
+                    && line.contains("F_OFD_SETLK")
+                    && reads.iter().any(|lock| line.contains(lock))
+                {
+                    continue;
+                }
                 let found = writes.iter().chain(&changes).find(|word| line.contains(*word));
                 assert_eq!(found, None, "{args:?}: {line}");
             }

@@ -167,6 +167,7 @@ fn checkpoint(
         page_size: connection.page_size()?,
         sync: synchronous.flags(),
         verify: Verify::Frames,
+        mend: None,
         busy: Some(&mut busy),
         watch: &Nobody,
     };

@@ -58,7 +58,15 @@ fn stamp(connection: &mut Connection<'_>, stamps: &Stamps, id: usize, stamp: u64
 fn request(connection: &Connection<'_>, mode: CheckpointMode) -> Request<'static> {
     let page_size = connection.page_size().unwrap();
     let sync = Synchronous::Full.flags();
-    Request { mode, page_size, sync, verify: Verify::Frames, busy: None, watch: &Nobody }
+    Request {
+        mode,
+        page_size,
+        sync,
+        verify: Verify::Frames,
+        mend: None,
+        busy: None,
+        watch: &Nobody,
+    }
 }
 
 /// A database in memory with rows to stamp, and where they are.

@@ -116,6 +116,8 @@ fn an_index_is_rebuilt_beside_a_reader_that_keeps_its_snapshot() {
     use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(&shm).unwrap();
     file.write_all_at(&77_u32.to_ne_bytes(), 136 + 4 * 3).unwrap();
+    // Whoever has it open for writing and holds no lock is in the way.
+    drop(file);
     let (seen, exit) = walsmith(&["index-dump", text(&database)]);
     assert_eq!((seen["wrong_entries"][0]["frame"].as_u64(), exit), (Some(4), 1), "{seen:#}");
     let (built, exit) = walsmith(&["index-rebuild", text(&database)]);
@@ -135,6 +137,7 @@ fn an_index_that_knows_more_than_its_log_is_not_thrown_away() {
     let reader = hold("hold-read", &database);
     let wal = fs::OpenOptions::new().write(true).open(beside(&database, "-wal")).unwrap();
     wal.set_len(32 + 15 * 4120).unwrap();
+    drop(wal);
     let (refused, exit) = walsmith(&["index-rebuild", text(&database)]);
     assert_eq!((refused["error"]["kind"].as_str(), exit), (Some("refused"), 6), "{refused:#}");
     assert_eq!(word(&beside(&database, "-shm"), 16), 20);

@@ -89,6 +89,7 @@ fn recovered(
         page_size: connection.page_size().unwrap(),
         sync: Synchronous::Full.flags(),
         verify,
+        mend: None,
         busy: None,
         watch: &Nobody,
     };

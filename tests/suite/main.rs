@@ -25,6 +25,7 @@ mod mutate;
 mod oracle_agreement;
 mod pairing;
 mod race;
+mod rails;
 mod repair;
 mod replay;
 mod rows;

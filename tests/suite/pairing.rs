@@ -170,7 +170,8 @@ fn a_foreign_log_is_refused_and_accepted_only_by_its_flag() {
     assert!(!output.exists());
     assert_eq!(walsmith(&["replay", "--in-place", text(&one)]).1, 6);
     let (report, exit) = walsmith(&[&replay[..], &["--accept-foreign"]].concat());
-    assert_eq!((report["pairing"]["verdict"].as_str(), exit), (Some("foreign"), 0), "{report:#}");
+    assert_eq!((report["pairing"]["verdict"].as_str(), exit), (Some("foreign"), 1), "{report:#}");
+    assert_eq!(report["accepted"][0]["rule"], "pair-foreign");
     assert!(output.exists());
     assert_eq!(fs::read(&one).unwrap(), before);
 }

@@ -265,7 +265,9 @@ fn a_commit_that_grows_beyond_what_the_log_can_hold_is_refused() {
     bytes.truncate(32 + 4120);
     fs::write(&wal, bytes).unwrap();
     let output = folder.path().join("new.db");
-    let (report, exit) = replay_to(&[], &database, &output);
-    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("unsupported"), 3));
+    for options in [&[][..], &["--accept-loss"]] {
+        let (report, exit) = replay_to(options, &database, &output);
+        assert_eq!((report["error"]["kind"].as_str(), exit), (Some("refused"), 6));
+    }
     assert!(!output.exists());
 }

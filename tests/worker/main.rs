@@ -234,6 +234,7 @@ impl<'a> Worker<'a> {
             page_size,
             sync: Synchronous::Full.flags(),
             verify: Verify::Frames,
+            mend: None,
             busy: Some(&mut busy),
             watch: &Nobody,
         };

@@ -34,8 +34,19 @@ struct Page {
     equal: Option<FrameNo>,
 }
 
-pub(super) fn compare(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
-    let pages = pages(pair, watch)?;
+/// How much is compared.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    pub pages: usize,
+    pub frames: u32,
+}
+
+impl Limit {
+    pub const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
+}
+
+pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
+    let pages = pages(pair, limit, watch)?;
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let mut reasons = Vec::new();
     let mut copied = Vec::new();
@@ -62,12 +73,12 @@ pub(super) fn compare(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Err
 
 /// Pages of which the file has an image and the log has frames. Frames behind the snapshot count as
 /// well, those of older generations too: a log is reset only when all of it is in the file.
-fn pages(pair: &Pair, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> {
+fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> {
     let shape = pair.shape;
     let joiner = shape.joiner();
     let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
     let mut image = vec![0; shape.page_size().in_memory()];
-    let end = shape.extent.end().min(FrameNo(MAX_FRAMES + 1));
+    let end = shape.extent.end().min(FrameNo(limit.frames + 1));
     for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
         let facts = facts?;
         let page = facts.header.page;
@@ -76,7 +87,7 @@ fn pages(pair: &Pair, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> 
         }
         if !pages.contains_key(&page) {
             let offset_bytes = page.offset_bytes(shape.page_size());
-            if pages.len() >= MAX_PAGES
+            if pages.len() >= limit.pages
                 || pair.base.read_at(&mut image, offset_bytes)? < image.len()
             {
                 continue;

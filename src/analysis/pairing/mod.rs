@@ -165,16 +165,24 @@ struct Pair<'a> {
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
 pub fn judge(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Error> {
-    let (Some((log, shape)), Some(base)) = (view.log, view.base) else { return Ok(None) };
-    let snapshot = view.snapshot;
-    let Some(size_pages) = snapshot.db_size_pages.filter(|_| snapshot.to_frame > 0) else {
-        return Ok(None);
-    };
-    if base.size()? == 0 {
+    Pair::of(view)?.map(|pair| pair.judge(watch)).transpose()
+}
+
+/// As [`judge`], where only a foreign log matters: one thing that speaks for the pair on the first pages
+/// is enough, and the rest is not read. `None` then, too.
+///
+/// # Errors
+/// As there.
+pub fn judge_quickly(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Error> {
+    let Some(pair) = Pair::of(view)? else { return Ok(None) };
+    let limit = content::Limit { pages: 64, frames: 512 };
+    let speaks_for_it = |reason: &Reason| reason.speaks_for == SpeaksFor::Same;
+    if header::page_size(&pair)?.is_none()
+        && content::compare(&pair, limit, watch)?.iter().any(speaks_for_it)
+    {
         return Ok(None);
     }
-    let file = FilePages::new(base, shape.page_size())?;
-    Pair { log, shape, snapshot, base, file, both: view, size_pages }.judge(watch).map(Some)
+    pair.judge(watch).map(Some)
 }
 
 fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
@@ -191,7 +199,21 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
     }
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    /// The log of `view` and its base; `None` when one of them holds nothing.
+    fn of(view: &'a View<'a>) -> Result<Option<Self>, scan::Error> {
+        let (Some((log, shape)), Some(base)) = (view.log, view.base) else { return Ok(None) };
+        let snapshot = view.snapshot;
+        let Some(size_pages) = snapshot.db_size_pages.filter(|_| snapshot.to_frame > 0) else {
+            return Ok(None);
+        };
+        if base.size()? == 0 {
+            return Ok(None);
+        }
+        let file = FilePages::new(base, shape.page_size())?;
+        Ok(Some(Self { log, shape, snapshot, base, file, both: view, size_pages }))
+    }
+
     fn judge(&self, watch: &dyn Watch) -> Result<Pairing, scan::Error> {
         let mut self_contained = self.is_self_contained();
         if let Some(reason) = header::page_size(self)? {
@@ -201,7 +223,7 @@ impl Pair<'_> {
                 reasons: vec![reason],
             });
         }
-        let mut reasons = content::compare(self, watch)?;
+        let mut reasons = content::compare(self, content::Limit::ALL, watch)?;
         reasons.extend(header::compare(self)?);
         if !self_contained {
             self_contained = self.together(&mut reasons, watch)?;

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::access::attach::Target;
+use crate::access::attach::{Looked, Target};
 use crate::access::holders;
-use crate::access::live::Reading;
+use crate::access::rails::Newest;
 use crate::analysis::index_file::{IndexBlock, IndexFile};
-use crate::analysis::snapshot::{self, snapshot_of};
-use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
+use crate::format::lock_bytes::{DEAD_MAN_SWITCH, WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::block_of;
 use crate::format::{FrameNo, Pgno};
 use crate::storage::{File, LockMode};
@@ -21,13 +20,13 @@ use super::{CheckpointReport, Mode};
 pub(super) fn fill(
     report: &mut CheckpointReport,
     target: &Target,
-    accept_loss: bool,
+    looked: &Looked,
     context: &Context,
 ) -> Result<()> {
     let recovers = target.would_recover(context)?;
     match target.files.open_shm(context.vfs)? {
-        Some(shm) if !recovers => from_index(report, shm.as_ref())?,
-        Some(_) | None => from_log(report, target, accept_loss, context)?,
+        Some(shm) if !recovers => from_index(report, shm.as_ref(), looked)?,
+        Some(_) | None => from_log(report, looked.newest),
     }
     if !report.kept_its_promise() {
         let own = |blocked| report.mode.minds(blocked);
@@ -39,29 +38,20 @@ pub(super) fn fill(
 }
 
 /// Nobody is attached: the log is recovered, and all of it is copied.
-fn from_log(
-    report: &mut CheckpointReport,
-    target: &Target,
-    accept_loss: bool,
-    context: &Context,
-) -> Result<()> {
-    let Some(Reading { file, examination }) = target.protect_evidence(accept_loss, context)? else {
-        return Ok(());
-    };
-    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let facts = examination.facts(file.as_ref(), committed, context.watch);
-    let pages = snapshot_of(facts, snapshot::Target::Last)?.pages.len();
-    let frames = examination.prefix.mx_frame;
+fn from_log(report: &mut CheckpointReport, newest: Option<Newest>) {
+    let Newest { frames, pages } = newest.unwrap_or(Newest { frames: 0, pages: 0 });
     let copies = report.mode > Mode::Noop;
     report.log_frames = Some(if report.mode == Mode::Truncate { 0 } else { frames });
-    report.checkpointed_frames =
-        Some(if copies && report.mode != Mode::Truncate { frames } else { 0 });
-    report.copied_pages = Some(if copies { u32::try_from(pages)? } else { 0 });
-    Ok(())
+    report.checkpointed_frames = match report.mode {
+        Mode::Noop => Some(0),
+        Mode::Passive | Mode::Full | Mode::Restart => Some(frames),
+        Mode::Truncate => Some(0),
+    };
+    report.copied_pages = Some(if copies { pages } else { 0 });
 }
 
 /// Somebody keeps the wal-index right: it tells what is copied, and its locks what may be.
-fn from_index(report: &mut CheckpointReport, shm: &dyn File) -> Result<()> {
+fn from_index(report: &mut CheckpointReport, shm: &dyn File, looked: &Looked) -> Result<()> {
     let Some(index) = IndexFile::read(shm)? else { return Ok(()) };
     let held = |byte: u64, wanted| shm.lock_holder(byte..byte + 1, wanted);
     let index = index.info;
@@ -76,6 +66,9 @@ fn from_index(report: &mut CheckpointReport, shm: &dyn File) -> Result<()> {
         report.busy = true;
         (report.log_frames, report.checkpointed_frames, report.copied_pages) = (None, None, None);
         return Ok(());
+    }
+    if report.backfill_repaired {
+        return from_mend(report, shm, looked.newest);
     }
     let mut safe = index.mx_frame;
     let mut log_is_read = false;
@@ -100,6 +93,18 @@ fn from_index(report: &mut CheckpointReport, shm: &dyn File) -> Result<()> {
     if mode == Mode::Truncate && !report.busy {
         (report.log_frames, report.checkpointed_frames) = (Some(0), Some(0));
     }
+    Ok(())
+}
+
+/// All frames are copied again, under the locks of all readers and of the writer.
+fn from_mend(report: &mut CheckpointReport, shm: &dyn File, newest: Option<Newest>) -> Result<()> {
+    let all = WAL_WRITE_LOCK..DEAD_MAN_SWITCH;
+    if shm.lock_holder(all, LockMode::Exclusive)?.is_some() {
+        report.busy = true;
+        (report.log_frames, report.checkpointed_frames, report.copied_pages) = (None, None, None);
+        return Ok(());
+    }
+    from_log(report, newest);
     Ok(())
 }
 

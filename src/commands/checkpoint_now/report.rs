@@ -28,9 +28,13 @@ impl Report for CheckpointReport {
         if self.backfill_repaired {
             writeln!(
                 to,
-                "  More frames were marked as copied than the log has (SQLite before 3.51.3 does \
-                 that); they were copied again."
+                "  Frames were marked as copied that are not in the database; {}.",
+                if self.dry_run { "they would be copied again" } else { "they were copied again" }
             )?;
+        }
+        for accepted in &self.accepted {
+            let message = paint.tone(Tone::Bad, &accepted.message);
+            writeln!(to, "  Accepted ({}): {message}.", accepted.rule)?;
         }
         if !self.blocked_by.is_empty() {
             writeln!(to, "In the way:")?;
@@ -43,7 +47,10 @@ impl Report for CheckpointReport {
 impl CheckpointReport {
     fn outcome(&self, paint: &Paint) -> String {
         if self.wal_bytes_before.is_none() {
-            return "there is no log; nothing to do.".to_owned();
+            return match &self.missing_log {
+                Some(missing) => paint.tone(Tone::Bad, &format!("{missing}.")),
+                None => "there is no log; nothing to do.".to_owned(),
+            };
         }
         let mode = self.mode.word();
         let (Some(log), Some(done)) = (self.log_frames, self.checkpointed_frames) else {

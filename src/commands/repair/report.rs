@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::access::rails::Accepted;
 use crate::analysis::Verdict;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{Choice, TableLoss};
@@ -47,6 +48,8 @@ pub struct RepairReport {
     pub output: Option<String>,
     /// The undo set; `None` when nothing was overwritten.
     pub undo: Option<String>,
+    /// Dangers that were taken on.
+    pub accepted: Vec<Accepted>,
     /// The state that was asked for by its number.
     #[serde(skip)]
     pub choose: Option<usize>,

@@ -68,6 +68,9 @@ fn number(count: Option<u32>) -> String {
 }
 
 fn needs_attention(file: &FileReport) -> bool {
+    if file.findings.iter().flatten().next().is_some() {
+        return true;
+    }
     match file.verdict {
         Verdict::Unreadable | Verdict::BadHeader | Verdict::Damaged | Verdict::TornTail => true,
         Verdict::Absent | Verdict::UncommittedTail | Verdict::Empty | Verdict::Clean => {
@@ -105,13 +108,15 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         )],
         Verdict::Absent | Verdict::Empty | Verdict::Clean => Vec::new(),
     };
-    if file.is_cut() {
+    for finding in file.findings.iter().flatten() {
+        story.push(paint.tone(Tone::Bad, &format!("{}: {}.", finding.rule, finding.message)));
+        story.extend(finding.next.as_ref().map(|next| format!("Next: {next}")));
+    }
+    if file.findings.is_none() && file.is_cut() {
         let known = file.index_witness.map_or(0, |witness| witness.mx_frame);
         story.push(format!(
-            "The wal-index of the same generation knows {}, the log ends at {}: it was cut at a \
-             frame border, or the index is ahead of a log that was copied early.",
-            counted(known.into(), "committed frame"),
-            number(file.mx_frame)
+            "The wal-index knows {}; the log kept changing, so it could not be told whether it lacks any.",
+            counted(known.into(), "committed frame")
         ));
     }
     if matches!(file.verdict, Verdict::Damaged | Verdict::BadHeader) {

@@ -4,9 +4,9 @@ use super::index::{ALL_READERS, one, reader};
 use super::read::Cache;
 use super::{SyncFlags, Wal};
 use crate::engine::{Corruption, Error, Result};
-use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_WRITE_LOCK};
+use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
-use crate::format::{FrameNo, IndexHeader, PageSize, Pgno};
+use crate::format::{FrameNo, IndexHeader, PageSize, Pgno, Salts};
 use crate::scan::{Extent, FrameFacts, Frames, Joiner, Nobody, Watch};
 use crate::storage::{FileControl, LockMode, Locked};
 
@@ -54,6 +54,9 @@ pub struct Request<'r> {
     pub sync: SyncFlags,
     /// Whether frames are checked first.
     pub verify: Verify,
+    /// Copies frames again that are marked as copied and are not in the database, in the modes from `Full`
+    /// on.
+    pub mend: Option<Mend>,
     /// Asked when a lock is in the way, in all modes but `Noop` and `Passive`.
     pub busy: Option<&'r mut dyn FnMut() -> Busy>,
     /// Sees bytes read by a recovery or a verification and bytes copied, of all that are to be, and may
@@ -66,8 +69,25 @@ impl Request<'_> {
     #[must_use]
     pub fn passive(page_size: PageSize, sync: SyncFlags) -> Self {
         let mode = CheckpointMode::Passive;
-        Self { mode, page_size, sync, verify: Verify::Nothing, busy: None, watch: &Nobody }
+        Self {
+            mode,
+            page_size,
+            sync,
+            verify: Verify::Nothing,
+            mend: None,
+            busy: None,
+            watch: &Nobody,
+        }
     }
+}
+
+/// A state of the log in which the wal-index counts frames as copied that are not in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// Its generation.
+    pub salts: Salts,
+    /// Its last commit: in a later one, pages may have been written without those that are missing.
+    pub mx_frame: u32,
 }
 
 /// What a checkpoint came to.
@@ -83,7 +103,7 @@ pub struct Checkpoint {
     pub copied_pages: u32,
     /// A frame that is not what its checksum says, with all behind it left in the log.
     pub rot: Option<Rot>,
-    /// Frames were marked as copied that the log does not have; they are copied again.
+    /// Frames were marked as copied that were not in the database; they were copied again.
     pub backfill_repaired: bool,
 }
 
@@ -165,7 +185,15 @@ impl Wal<'_> {
             self.agree_on_page_size(request.page_size)?;
         }
         if mode > CheckpointMode::Noop {
-            done.backfill_repaired = self.repair_backfill()?;
+            match request.mend {
+                Some(mend) if self.write_lock => {
+                    self.mend_backfill(mend, request)?;
+                    *cache = Cache::Stale;
+                    done.backfill_repaired = true;
+                }
+                Some(_) => return Err(Error::Busy),
+                None => self.refuse_wrong_backfill()?,
+            }
             self.copy(request, &mut done)?;
             done.busy = !self.finish(mode, request)?;
         }
@@ -198,40 +226,51 @@ impl Wal<'_> {
     }
 
     /// More frames marked as copied than the log has is the trace of the WAL-reset bug: the pages of
-    /// the frames below the mark are not all in the database. Whether the mark was wrong, and is set
-    /// to 0 now. C is held; W is needed to know, because a reset publishes its header first.
+    /// the frames below the mark are not all in the database. W is needed to know, because a reset
+    /// publishes its header first; while somebody else writes, nothing is said.
     ///
-    /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset.
-    fn repair_backfill(&self) -> Result<bool> {
-        if self.live()?.backfill() <= self.header.mx_frame {
-            return Ok(false);
+    /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset. It is not
+    /// mended by the way: connections keep pages of before as long as the header is the same, and a later
+    /// commit may have been made without the pages that are missing.
+    pub(super) fn refuse_wrong_backfill(&self) -> Result<()> {
+        if self.live()?.backfill() <= self.header.mx_frame || self.is_read_only() {
+            return Ok(());
         }
         let held = self.write_lock;
         if !held && self.lock(one(WAL_WRITE_LOCK), LockMode::Exclusive)? == Locked::Busy {
-            return Ok(false);
+            return Ok(());
         }
         let live = self.live()?;
-        let wrong = live.backfill() > live.header().mx_frame;
-        if wrong {
-            live.set_backfill(0);
-        }
+        let (backfill, mx_frame) = (live.backfill(), live.header().mx_frame);
         if !held {
             self.unlock(one(WAL_WRITE_LOCK), LockMode::Exclusive);
         }
-        Ok(wrong)
+        match backfill > mx_frame {
+            true => Err(Corruption::Backfill { backfill, mx_frame }.into()),
+            false => Ok(()),
+        }
     }
 
-    /// The same for a reader, who would not find a single frame of such a log. Does nothing while
-    /// somebody checkpoints or writes.
-    pub(super) fn rescue_backfill(&self) -> Result<()> {
-        if self.is_read_only()
-            || self.lock(one(WAL_CKPT_LOCK), LockMode::Exclusive)? == Locked::Busy
-        {
-            return Ok(());
+    /// Makes every frame count as not copied, under W, C and the locks of all readers, and publishes a
+    /// header that differs from the one before: whoever has read without these frames forgets his
+    /// pages.
+    fn mend_backfill(&mut self, mend: Mend, request: &mut Request<'_>) -> Result<()> {
+        let readers = WAL_READ_LOCK_0..ALL_READERS.end;
+        if self.lock_range_patiently(readers.clone(), request)? == Locked::Busy {
+            return Err(Error::Busy);
         }
-        let repaired = self.repair_backfill();
-        self.unlock(one(WAL_CKPT_LOCK), LockMode::Exclusive);
-        repaired.map(drop)
+        let same = self.header.salts == mend.salts && self.header.mx_frame == mend.mx_frame;
+        let mended = match same && self.is_current()? {
+            true => {
+                self.live()?.set_backfill(0);
+                self.header.change = self.header.change.wrapping_add(1);
+                self.publish_header()
+            }
+            // Somebody has committed or reset since it was looked at.
+            false => Err(Error::Busy),
+        };
+        self.unlock(readers, LockMode::Exclusive);
+        mended
     }
 
     /// The copy phase: as far as readers allow.

@@ -24,7 +24,7 @@ use crate::storage::{
     Access, DeleteShm, File, LockLevel, Locked, OpenMode, Region, SyncDirectory, SyncKind, Vfs,
 };
 
-pub use checkpoint::{Busy, Checkpoint, CheckpointMode, Request, Rot, Verify};
+pub use checkpoint::{Busy, Checkpoint, CheckpointMode, Mend, Request, Rot, Verify};
 pub use read::Cache;
 pub use recover::KnownLog;
 pub(super) use snapshot::zeroed;

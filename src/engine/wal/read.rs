@@ -152,7 +152,7 @@ impl Wal<'_> {
         if backfill > self.header.mx_frame {
             // DIFFERS: SQLite goes on and would not find a single frame. It is a reset in progress,
             // or damage.
-            self.rescue_backfill()?;
+            self.refuse_wrong_backfill()?;
             return Ok(Some(Attempt::Retry));
         }
         let nameable = self.snapshot != SnapshotRequest::Newest && self.header.mx_frame != 0;

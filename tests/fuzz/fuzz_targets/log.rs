@@ -243,6 +243,7 @@ fn checkpoint(vfs: &MemoryVfs, mut connection: Connection<'_>, files: &Files, vi
         page_size,
         sync: Synchronous::Full.flags(),
         verify: Verify::Frames,
+        mend: None,
         busy: None,
         watch: &Nobody,
     };

@@ -351,6 +351,7 @@ pub unsafe extern "C" fn sqlite3WalCheckpoint(
         page_size,
         sync: sync_flags(flags),
         verify: Verify::Nothing,
+        mend: None,
         busy: ask.as_mut().map(|ask| ask as &mut dyn FnMut() -> Busy),
         watch: &watch,
     };

@@ -1,0 +1,92 @@
+//! A fact about a set of files that its user must know.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::files::Files;
+use super::rails::{self, Danger, Found};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// It may hurt.
+    Warning,
+    /// Data is lost, or will be when SQLite or we touch the files.
+    Error,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule that says so.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file that it is about.
+    pub file: PathBuf,
+    /// Where in the file.
+    pub offset_bytes: Option<u64>,
+    /// In which frame.
+    pub frame: Option<u32>,
+    /// On which page.
+    pub page: Option<u32>,
+    /// The process that it is about.
+    pub pid: Option<i32>,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// What proves it, beyond the message.
+    pub evidence: Vec<String>,
+    /// The command to type, complete; `None` without one.
+    pub next: Option<String>,
+}
+
+impl Finding {
+    /// A finding of `rule`.
+    #[must_use]
+    pub fn new(rule: &'static str, severity: Severity, file: PathBuf, message: String) -> Self {
+        Self {
+            rule,
+            severity,
+            file,
+            offset_bytes: None,
+            frame: None,
+            page: None,
+            pid: None,
+            message,
+            evidence: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// Whether it is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl From<Danger> for Finding {
+    fn from(danger: Danger) -> Self {
+        // A hot journal is rolled back by whoever comes next, and nothing is lost.
+        let severity = match danger.rule {
+            "journal-hot" => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let (next, pid) = (danger.next, danger.pid);
+        Self { next, pid, ..Self::new(danger.rule, severity, danger.file, danger.why) }
+    }
+}
+
+/// Every finding that the rails know, worst first.
+#[must_use]
+pub fn of_rails(files: &Files, found: Found) -> Vec<Finding> {
+    let backfill = found.backfill.map(|found| rails::unmended_backfill(files, &found));
+    let mut findings: Vec<Finding> =
+        found.dangers.into_iter().chain(backfill).map(Finding::from).collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings
+}
