@@ -120,6 +120,28 @@ pub fn snapshot_of(
     }
 }
 
+/// The state of the last of `committed` as [`snapshot_of`] gives it, with `size_pages` instead of its
+/// commit size.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn resized_snapshot_of(
+    committed: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
+    size_pages: u32,
+) -> Result<Snapshot, scan::Error> {
+    let mut snapshot = Snapshot { db_size_pages: Some(size_pages), ..Snapshot::default() };
+    let mut pages = HashMap::new();
+    for facts in committed {
+        let facts = facts?;
+        pages.insert(facts.header.page, facts.frame);
+        if facts.commit_size_pages().is_some() {
+            snapshot.to_frame = facts.frame.0;
+            snapshot.to_txn += 1;
+        }
+    }
+    Ok(snapshot.with_pages(pages))
+}
+
 impl Snapshot {
     /// Pages behind the commit size are not part of the database (wal.c walCheckpoint).
     fn with_pages(mut self, pages: HashMap<Pgno, FrameNo>) -> Self {

@@ -13,6 +13,8 @@ use super::structure;
 
 /// Nothing is changed.
 static NO_FIXES: BTreeMap<FrameNo, Cure> = BTreeMap::new();
+/// Where page 1 counts the pages of the database (fileformat2.html section 1.3.8).
+const PAGE_COUNT_FIELD: std::ops::Range<usize> = 28..32;
 /// The file's own pages are right.
 static NO_PAGES: BTreeSet<Pgno> = BTreeSet::new();
 
@@ -31,6 +33,8 @@ pub struct View<'a> {
     pub base: Option<&'a dyn File>,
     /// Pages of `base` that the database file itself does not have so: a hot journal puts them back.
     pub base_pages: &'a BTreeSet<Pgno>,
+    /// Pages that page 1 counts; `None` leaves it as it is.
+    pub page_count: Option<u32>,
 }
 
 impl<'a> View<'a> {
@@ -49,6 +53,7 @@ impl<'a> View<'a> {
             fixes: &NO_FIXES,
             base,
             base_pages: &NO_PAGES,
+            page_count: None,
         }
     }
 
@@ -56,7 +61,8 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn of_file(base: &'a dyn File, page_size: PageSize, snapshot: &'a Snapshot) -> Self {
         let (fixes, base_pages) = (&NO_FIXES, &NO_PAGES);
-        Self { page_size, log: None, snapshot, fixes, base: Some(base), base_pages }
+        let base = Some(base);
+        Self { page_size, log: None, snapshot, fixes, base, base_pages, page_count: None }
     }
 
     /// Size in bytes: what the snapshot commits, or that of the base.
@@ -77,7 +83,8 @@ impl<'a> View<'a> {
     pub fn changed_pages(&self) -> BTreeSet<Pgno> {
         let size = self.snapshot.db_size_pages.unwrap_or(u32::MAX);
         let from_base = self.base_pages.iter().copied().filter(|page| page.0 <= size);
-        from_base.chain(self.snapshot.pages.keys().copied()).collect()
+        let first = self.page_count.map(|_| Pgno::FIRST);
+        from_base.chain(first).chain(self.snapshot.pages.keys().copied()).collect()
     }
 
     /// Reads `page` into `image`, a whole page long. What the base does not have is zero.
@@ -86,9 +93,17 @@ impl<'a> View<'a> {
     /// When a file cannot be read, or the log was cut.
     pub fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
         match (self.snapshot.pages.get(&page), self.log) {
-            (Some(&frame), Some((log, shape))) => self.read_frame(log, shape, page, frame, image),
-            (_, _) => self.read_base(page, image),
+            (Some(&frame), Some((log, shape))) => {
+                self.read_frame(log, shape, page, frame, image)?
+            }
+            (_, _) => self.read_base(page, image)?,
         }
+        if let Some(count) = self.page_count.filter(|_| page == Pgno::FIRST)
+            && let Some(field) = image.get_mut(PAGE_COUNT_FIELD)
+        {
+            field.copy_from_slice(&count.to_be_bytes());
+        }
+        Ok(())
     }
 
     fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
+use crate::access::finding::{Finding, Severity};
 use crate::access::holders;
 use crate::access::live::{self, Reading};
 use crate::access::missing;
@@ -32,6 +33,7 @@ pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
 mod report;
+mod sizes;
 
 /// Get back what SQLite would drop of a damaged log
 ///
@@ -78,6 +80,8 @@ struct Prepared {
     reading: Option<Reading>,
     plan: Plan,
     candidates: Vec<Choice>,
+    /// What does not fit in the result, and cannot be set right.
+    findings: Vec<Finding>,
 }
 
 impl Prepared {
@@ -90,6 +94,13 @@ impl Prepared {
         let number = self.chosen().map_or(0, |choice| choice.number);
         let candidate = number.checked_sub(1).and_then(|index| self.plan.candidates.get(index));
         candidate.map_or(&self.plan.restored, |candidate| &candidate.restored)
+    }
+
+    /// Whether every page of the newest state can be read, so that its rows can be counted.
+    fn newest_is_whole(&self) -> bool {
+        let newest = self.plan.candidates.first();
+        newest
+            .is_some_and(|it| it.old_pages.is_empty() && it.guessed.is_empty() && it.nameless == 0)
     }
 
     fn journal(&self) -> Option<&Path> {
@@ -119,6 +130,7 @@ impl Prepared {
             fixes: &restored.fixes,
             base: self.base.as_ref().map(Base::file),
             base_pages: pages,
+            page_count: restored.page_count,
         })
     }
 }
@@ -154,10 +166,12 @@ impl Repair {
             database: files.database.as_deref().map(|path| path.display().to_string()),
             wal: reading.as_ref().map(|_| files.wal.display().to_string()),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
-            lossless: plan.is_lossless(),
+            lossless: plan.is_lossless() && prepared.findings.is_empty(),
             lossless_error_bound: plan.error_bound,
             candidates: prepared.candidates.clone(),
-            lost: prepared.chosen().map(|choice| Loss::of(choice, health.as_ref())),
+            lost: prepared
+                .chosen()
+                .map(|choice| Loss::of(choice, prepared.newest_is_whole(), health.as_ref())),
             health: health.as_ref().map(HealthReport::of),
             pairing,
             transactions_before: plan.transactions_before,
@@ -167,6 +181,7 @@ impl Repair {
             output: target.map(|path| path.display().to_string()),
             undo: None,
             accepted: Vec::new(),
+            findings: prepared.findings.clone(),
             choose: self.choose,
         };
         let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
@@ -225,7 +240,8 @@ impl Repair {
                 gains: "nothing is left that could be taken for one in use".to_owned(),
             });
         }
-        let mut prepared = Prepared { base, reading, plan, candidates: Vec::new() };
+        let (candidates, findings) = (Vec::new(), Vec::new());
+        let mut prepared = Prepared { base, reading, plan, candidates, findings };
         prepared.candidates = self.choices(&prepared, context)?;
         if let Some(choice) = prepared.chosen() {
             let step = lossy_step(choice, &prepared.plan);
@@ -233,6 +249,18 @@ impl Repair {
             steps.retain(|step| step.action != Action::DropBehind);
             let tail = steps.iter().position(|step| step.action == Action::CutTail);
             steps.insert(tail.unwrap_or(steps.len()), step);
+        }
+        match sizes::correct(&prepared, context)? {
+            Some((_, Some(corrected))) if prepared.chosen().is_none() => {
+                prepared.plan.steps.push(corrected.step);
+                prepared.plan.restored = corrected.restored;
+            }
+            Some((found, _)) => {
+                let database = files.database.as_deref().unwrap_or(&self.path).to_owned();
+                let (rule, message) = (found.rule(), found.to_string());
+                prepared.findings.push(Finding::new(rule, Severity::Error, database, message));
+            }
+            None => {}
         }
         Ok(prepared)
     }
@@ -276,7 +304,9 @@ impl Repair {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
         let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {
-            let found = damaged || hot || !report.lossless;
+            let changes = [Action::CorrectCommitSize, Action::CorrectPageCount];
+            let resized = report.plan.iter().any(|step| changes.contains(&step.action));
+            let found = damaged || hot || resized || !report.lossless;
             return Ok(if found { Exit::Found } else { Exit::Done });
         }
         let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
@@ -364,7 +394,8 @@ impl Repair {
     ) -> Result<bool> {
         let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
         let Some(view) = prepared.view(prepared.restored(), &pages) else { return Ok(false) };
-        if let (None, None, Some(shm)) = (&prepared.reading, prepared.journal(), &files.shm) {
+        let only_index = |step: &Step| step.action == Action::RemoveIndex;
+        if let (true, Some(shm)) = (prepared.plan.steps.iter().all(only_index), &files.shm) {
             context.vfs.delete(shm, SyncDirectory::Yes)?;
             return Ok(false);
         }

@@ -307,7 +307,29 @@ fn sizes_that_contradict_each_other_are_refused() {
             (Some("sizes-contradict"), 1),
             "{seen:#}"
         );
+        assert_repairs(&database, "601");
     }
+}
+
+/// Repair finds the one size that gives a sound database.
+fn assert_repairs(database: &Path, count: &str) {
+    let (plan, exit) = walsmith(&["repair", text(database)]);
+    assert_eq!((plan["plan"].as_array().unwrap().len(), exit), (1, 1), "{plan:#}");
+    let fixed = database.with_extension("fixed");
+    let apply = ["repair", "--apply", "--force", "--output", text(&fixed), text(database)];
+    let (done, exit) = walsmith(&apply);
+    assert_eq!((done["lossless"].as_bool(), exit), (Some(true), 0), "{done:#}");
+    assert_eq!(rows(&fixed, "SELECT count(*) FROM t").trim(), format!("[{count}]"));
+    assert_eq!(rows(&fixed, "PRAGMA integrity_check").trim(), r#"["ok"]"#);
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&fixed, suffix));
+    }
+    let before = fs::read(database).unwrap();
+    let (done, exit) = walsmith(&["repair", "--apply", "--in-place", text(database)]);
+    assert_eq!((done["applied"].as_bool(), exit), (Some(true), 0), "{done:#}");
+    let (done, exit) = walsmith(&["undo", text(database)]);
+    assert_eq!(exit, 0, "{done:#}");
+    assert_eq!(fs::read(database).unwrap(), before);
 }
 
 /// What a document says of the findings of a rule.
@@ -329,6 +351,7 @@ fn a_file_that_is_shorter_or_longer_than_its_header_says_is_not_healthy() {
         assert_eq!((rules(&seen), exit), (vec![rule.to_owned()], 1), "{seen:#}");
         let copy = database.with_extension("copy");
         refused(&["replay", "--output", text(&copy)], &database, "page 1 counts");
+        assert_repairs(&database, "300");
     }
 }
 
@@ -360,6 +383,9 @@ fn a_lost_page_1_is_named_and_only_a_log_that_has_it_helps() {
     }
     let (seen, exit) = walsmith(&["info", text(&database)]);
     assert_eq!((rules(&seen), exit), (vec!["page-1-lost".to_owned()], 1), "{seen:#}");
+    let (seen, exit) = walsmith(&["repair", text(&database)]);
+    assert_eq!((rules(&seen), exit), (vec!["page-1-lost".to_owned()], 1), "{seen:#}");
+    assert_eq!(seen["lossless"], false);
     // Nor is there a log.
     fs::remove_file(beside(&database, "-wal")).unwrap();
     let (seen, exit) = walsmith(&["info", text(&database)]);

@@ -12,10 +12,10 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::Watch;
 use crate::storage::File;
 
-use super::Examination;
 use super::copied;
 use super::cure::Cure;
 use super::snapshot::{self, Snapshot, Target, snapshot};
+use super::{Examination, Verdict};
 
 pub mod choice;
 mod guess;
@@ -55,6 +55,10 @@ pub enum Action {
     DropLog,
     /// Removes a wal-index that belongs to no log.
     RemoveIndex,
+    /// Takes another size for the last commit, the one that page 1 counts.
+    CorrectCommitSize,
+    /// Lets page 1 count the pages that there are.
+    CorrectPageCount,
     /// Leaves out what a crash has torn or a transaction has not committed.
     CutTail,
 }
@@ -95,6 +99,8 @@ pub struct Restored {
     pub snapshot: Snapshot,
     /// Changes to the images of some of them.
     pub fixes: BTreeMap<FrameNo, Cure>,
+    /// Pages that page 1 is to count; `None` leaves it as it is.
+    pub page_count: Option<u32>,
 }
 
 /// A repair.
@@ -173,6 +179,17 @@ impl Plan {
             None => None,
         };
         let source = walk::Source { log, database, shape, examination, copied_to };
-        Ok(walk::plan(&source, seen, watch)?)
+        let plan = walk::plan(&source, seen, watch)?;
+        Ok(match examination.verdict {
+            // SQLite drops what was not committed, as it should.
+            Verdict::UncommittedTail => Self { steps: Vec::new(), ..plan },
+            Verdict::Unreadable
+            | Verdict::Absent
+            | Verdict::BadHeader
+            | Verdict::Damaged
+            | Verdict::TornTail
+            | Verdict::Empty
+            | Verdict::Clean => plan,
+        })
     }
 }

@@ -70,7 +70,7 @@ impl<'a> Planner<'a> {
     fn new(source: &'a Source<'a>, seen: Snapshot) -> Self {
         let Source { shape, examination, .. } = source;
         let transactions_before = seen.to_txn;
-        let current = Restored { snapshot: seen.clone(), fixes: BTreeMap::new() };
+        let current = Restored { snapshot: seen.clone(), ..Restored::default() };
         Self {
             source,
             seen,
@@ -335,7 +335,7 @@ impl<'a> Planner<'a> {
             self.steps.retain(|step| step.frame.is_none_or(|frame| frame.0 <= kept));
             if doubtful {
                 let fixes = BTreeMap::new();
-                self.complete = Restored { snapshot: self.seen.clone(), fixes };
+                self.complete = Restored { snapshot: self.seen.clone(), fixes, page_count: None };
             }
             self.steps.push(self.drop_behind(doubtful));
         }
@@ -374,7 +374,7 @@ impl<'a> Planner<'a> {
             guessed: Vec::new(),
             nameless: 0,
         };
-        let of = |snapshot| Restored { snapshot, fixes: BTreeMap::new() };
+        let of = |snapshot| Restored { snapshot, ..Restored::default() };
         let mut all = vec![newest];
         let rest = [
             plain(CandidateKind::NewestComplete, self.complete.clone()),

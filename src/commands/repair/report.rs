@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::access::finding::Finding;
 use crate::access::rails::Accepted;
 use crate::analysis::Verdict;
 use crate::analysis::pairing::{self, Pairing};
@@ -48,6 +49,8 @@ pub struct RepairReport {
     pub output: Option<String>,
     /// The undo set; `None` when nothing was overwritten.
     pub undo: Option<String>,
+    /// What does not fit in the result, and cannot be set right.
+    pub findings: Vec<Finding>,
     /// Dangers that were taken on.
     pub accepted: Vec<Accepted>,
     /// The state that was asked for by its number.
@@ -58,8 +61,10 @@ pub struct RepairReport {
 /// What a plan with loss gives up.
 #[derive(Debug, Serialize)]
 pub struct Loss {
-    /// Rows by table that can be read behind the damage, and are given up.
+    /// Rows by table that can be read after the damage, and are given up.
     pub rows_lost_by_table: Vec<TableLoss>,
+    /// No other rows are lost: every page of the newest state can be read.
+    pub rows_are_exact: bool,
     /// Pages of which an older copy is taken, and whose they are.
     pub pages: Vec<PageLoss>,
 }
@@ -85,11 +90,13 @@ pub struct HealthReport {
 }
 
 impl Loss {
-    pub(super) fn of(choice: &Choice, health: Option<&Health>) -> Self {
+    /// `is_whole`: every page of the newest state can be read.
+    pub(super) fn of(choice: &Choice, is_whole: bool, health: Option<&Health>) -> Self {
         let owner = |page: Pgno| health.and_then(|health| health.owner_name(page));
         let pages = choice.old_pages.iter();
         Self {
             rows_lost_by_table: choice.rows_lost_by_table.clone(),
+            rows_are_exact: is_whole,
             pages: pages.map(|&page| PageLoss { page, owner: owner(page) }).collect(),
         }
     }
@@ -123,6 +130,8 @@ impl Action {
             Self::DropLog => "give up the log",
             Self::DropBehind => "give up what lies behind",
             Self::RemoveIndex => "remove the wal-index",
+            Self::CorrectCommitSize => "correct the commit size",
+            Self::CorrectPageCount => "correct the count on page 1",
             Self::CutTail => "leave the tail out",
         }
     }
@@ -153,7 +162,8 @@ impl RepairReport {
         }
         let Some(lost) = &self.lost else { return Ok(()) };
         for TableLoss { table, rows } in &lost.rows_lost_by_table {
-            writeln!(to, "Lost: {} of table {table}.", counted(*rows, "row"))?;
+            let at_least = if lost.rows_are_exact { "" } else { "at least " };
+            writeln!(to, "Lost: {at_least}{} of table {table}.", counted(*rows, "row"))?;
         }
         for PageLoss { page, owner } in lost.pages.iter().take(8) {
             let owner = owner.as_deref().unwrap_or("nobody that can be told");
@@ -194,8 +204,14 @@ impl Report for RepairReport {
             let why = format!("{}; {}.", step.reason, step.gains);
             writeln!(to, "{}", wrapped(&why, 5, 5, width))?;
         }
-        if self.plan.is_empty() {
-            writeln!(to, "  There is nothing to repair.")?;
+        for finding in &self.findings {
+            let sentence = format!("{}: {}.", finding.rule, finding.message);
+            writeln!(to, "{}", paint.tone(Tone::Bad, &wrapped(&sentence, 2, 4, width)))?;
+        }
+        match (self.plan.is_empty(), self.findings.is_empty()) {
+            (true, true) => writeln!(to, "  There is nothing to repair.")?,
+            (true, false) => writeln!(to, "  Nothing is known that would set it right.")?,
+            (false, _) => {}
         }
         if let Some(pairing) =
             self.pairing.as_ref().filter(|pairing| pairing.verdict == pairing::Verdict::Foreign)

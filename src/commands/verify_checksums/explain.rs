@@ -179,7 +179,8 @@ fn damaged(file: &FileReport) -> Vec<String> {
     story.extend(damaged_frames(&file.damaged));
     story.push(match lost.certainty {
         Certainty::Proven => {
-            "Certainty: proven. Checksums show what the right bytes are.".to_owned()
+            "Certainty: proven. The checksums at the break show that what follows belongs to this log."
+                .to_owned()
         }
         Certainty::Likely => {
             "Certainty: likely. The break lies inside a transaction, or one damaged word explains it."

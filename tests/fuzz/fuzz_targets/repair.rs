@@ -129,6 +129,7 @@ fn of<'a>(
         fixes: &restored.fixes,
         base: Some(base),
         base_pages,
+        page_count: restored.page_count,
     }
 }
 
