@@ -10,6 +10,7 @@
 
 mod counted;
 mod generate;
+mod healthy;
 mod holders;
 mod race;
 mod see;
@@ -32,6 +33,9 @@ fn main() {
         }
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
+        ["healthy", database, seed, kind, end] => {
+            healthy::make(Path::new(database), seed.parse().unwrap(), kind, end);
+        }
         ["hold-updates", database] => holders::hold_updates(Path::new(database)),
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),
         ["grown", database] => holders::grown(Path::new(database)),

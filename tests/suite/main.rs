@@ -13,6 +13,7 @@ mod dump;
 mod engine;
 mod fixtures;
 mod forecast;
+mod healthy;
 mod held;
 mod in_place;
 mod index;
