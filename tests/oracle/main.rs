@@ -14,6 +14,7 @@ mod healthy;
 mod holders;
 mod race;
 mod see;
+mod shims;
 mod work;
 mod worlds;
 mod zoo;
@@ -23,7 +24,24 @@ use std::path::Path;
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args.as_slice() {
+    run(&args);
+}
+
+fn run(args: &[&str]) {
+    match args {
+        ["shim", name, action @ ..] => {
+            ::shims::Shim::named(name).unwrap().register();
+            run(action);
+        }
+        ["run-reserving", database, reserved, sql] => {
+            shims::run_reserving(Path::new(database), reserved.parse().unwrap(), sql);
+        }
+        ["contents"] => shims::contents_of_each(),
+        ["verify", database] => shims::verify(Path::new(database)),
+        ["history", database, reserved, seed] => {
+            let (reserved, seed) = (reserved.parse().unwrap(), seed.parse().unwrap());
+            shims::history(Path::new(database), reserved, seed);
+        }
         ["see"] => see::see(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
