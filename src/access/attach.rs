@@ -9,7 +9,8 @@ use anyhow::Result;
 use crate::analysis::snapshot;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
-use crate::engine::wal::{Busy, KnownLog, Options};
+use crate::engine::page_checksum::PageChecksums;
+use crate::engine::wal::{Busy, KnownLog, Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::DEAD_MAN_SWITCH;
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
@@ -18,8 +19,15 @@ use crate::storage::{File, LockMode, OpenMode, Vfs};
 
 use super::files::Files;
 use super::held::{self, HoldArgs};
-use super::rails::{self, Accepted, Consents, Effect, FalseBackfill, Newest, Scene};
+use super::rails::{self, Accepted, Consents, Danger, Effect, FalseBackfill, Newest, Scene};
 use super::{Context, Failure, holders};
+
+/// Page checksums are kept: no VFS of SQLite lies below us.
+const OPTIONS: Options = Options {
+    shared_memory: SharedMemory::Use,
+    journal_size_limit_bytes: None,
+    page_checksums: PageChecksums::Keep,
+};
 
 /// A database in WAL mode that a command is about to attach to.
 pub struct Target {
@@ -101,7 +109,8 @@ impl Target {
             let found = rails::dangers(&scene, Effect::Writes, context)?;
             let accepted = rails::refuse(found.dangers, given)?;
             let (backfill, newest) = (found.backfill, found.newest);
-            Ok(Looked { accepted, backfill, newest, known: held.take_known() })
+            let (page_checksums, known) = (found.page_checksums, held.take_known());
+            Ok(Looked { accepted, backfill, newest, page_checksums, known })
         })
     }
 
@@ -123,7 +132,7 @@ impl Target {
         patience: &mut Patience<'a>,
     ) -> Result<Option<Connection<'a>>> {
         loop {
-            match Connection::attach(patience.vfs, file, &self.paths, Options::default()) {
+            match Connection::attach(patience.vfs, file, &self.paths, OPTIONS) {
                 Ok(Some(connection)) => return Ok(Some(connection)),
                 Ok(None) => {
                     let found = "its log has gone".to_owned();
@@ -169,6 +178,8 @@ pub struct Looked {
     pub backfill: Option<FalseBackfill>,
     /// The state that the log gives.
     pub newest: Option<Newest>,
+    /// It is not known what pages get in the database.
+    pub page_checksums: Option<Danger>,
     /// The log, for recovery.
     pub known: Option<KnownLog>,
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::{self, Verdict, snapshot};
+use crate::engine::page_checksum::Doubt;
 use crate::output::text::command;
 use crate::output::{self, ErrorReport};
 use crate::repair::offline::Attached;
@@ -316,6 +317,10 @@ fn classify_engine(error: &engine::Error, report: &mut ErrorReport) -> Option<Ex
         engine::Error::Corrupt(_) => ("corrupt", Exit::CouldNot),
         engine::Error::Version { .. } => ("version", Exit::CouldNot),
         engine::Error::HotJournal => ("hot-journal", Exit::Refused),
+        engine::Error::PageChecksums(_) => {
+            report.hint = Some(Doubt::HINT.to_owned());
+            ("refused", Exit::Refused)
+        }
         engine::Error::OutOfMemory => ("memory", Exit::CouldNot),
         engine::Error::ReadOnly
         | engine::Error::ReadOnlyRecovery
@@ -336,6 +341,11 @@ fn classify_replay(error: &replay::Error, report: &mut ErrorReport) -> Option<Ex
         replay::Error::Interrupted => {
             report.kind = "interrupted";
             Some(Exit::Interrupted)
+        }
+        replay::Error::PageChecksums(_) => {
+            report.kind = "refused";
+            report.hint = Some(Doubt::HINT.to_owned());
+            Some(Exit::Refused)
         }
         replay::Error::Scan(error) => Some(classify_scan(error, report)),
         replay::Error::Check { path, .. } => {

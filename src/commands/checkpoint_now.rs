@@ -302,6 +302,9 @@ impl CheckpointNow {
             Err(error) => return Err(error),
         };
         report.accepted = std::mem::take(&mut looked.accepted);
+        if self.mode > Mode::Noop {
+            rails::refuse(looked.page_checksums.take().into_iter().collect(), given)?;
+        }
         if let Some(backfill) = &looked.backfill {
             report.backfill_repaired = self.mode > Mode::Passive;
             if self.mode <= Mode::Passive {

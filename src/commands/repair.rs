@@ -361,7 +361,8 @@ impl Repair {
             return Ok(());
         };
         let rails = rails::Rails { files, log, shape, view: *view };
-        rails.base_fits(false)
+        rails.base_fits(false)?;
+        rails.page_checksums_are_known()
     }
 
     fn write_new(
@@ -375,10 +376,11 @@ impl Repair {
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let file = NewFile::beside(output)?;
         if let Some(base) = &prepared.base {
-            // With what a journal puts back: no page of it needs to be written again.
             replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
         }
-        if let Some(view) = prepared.view(prepared.restored(), &BTreeSet::new()) {
+        // What a journal puts back is there already, but pages may get a checksum on their way.
+        let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
+        if let Some(view) = prepared.view(prepared.restored(), &pages) {
             replay::write_over(&view, &file, context.watch)?;
         }
         Ok(file.publish(existing, base)?)

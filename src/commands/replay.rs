@@ -297,6 +297,7 @@ impl Replay {
         let pairing = pairing::judge(&view, context.watch)?;
         scene.pairing = pairing.as_ref();
         let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
+        rails.page_checksums_are_known()?;
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, examination, source.held, context)?;
         }

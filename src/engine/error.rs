@@ -2,6 +2,7 @@
 
 use std::collections::TryReserveError;
 
+use super::page_checksum::Doubt;
 use crate::format::{FrameNo, PageSize};
 use crate::{scan, storage};
 
@@ -68,6 +69,9 @@ pub enum Error {
     /// A rollback journal must be played back first.
     #[error("a hot rollback journal must be rolled back first")]
     HotJournal,
+    /// What the pages get in the database is not known; nothing was written.
+    #[error(transparent)]
+    PageChecksums(#[from] Doubt),
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),

@@ -8,6 +8,7 @@
 
 pub mod connection;
 mod error;
+pub mod page_checksum;
 pub mod rollback;
 pub mod wal;
 

@@ -91,12 +91,18 @@ impl DatabaseHeader {
         }
     }
 
+    /// Begins as every database that is not encrypted does.
+    #[must_use]
+    pub fn has_magic(&self) -> bool {
+        &self.magic == b"SQLite format 3\0"
+    }
+
     /// Judges as lockBtree does.
     ///
     /// # Errors
     /// The first fault that makes SQLite refuse the file.
     pub fn validate(&self) -> Result<(), DatabaseHeaderFault> {
-        if &self.magic != b"SQLite format 3\0" {
+        if !self.has_magic() {
             return Err(DatabaseHeaderFault::Magic);
         }
         if self.read_version > 2 {

@@ -10,6 +10,7 @@ pub mod database_header;
 mod dot;
 pub mod frame;
 pub mod lock_bytes;
+pub mod page_checksum;
 pub mod page_kind;
 pub mod page_size;
 pub mod record;

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use crate::analysis::view::View;
-use crate::format::Pgno;
+use crate::engine::page_checksum::{self, Doubt, Wanted};
+use crate::format::page_checksum::write as write_page_checksum;
+use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::{self, Nobody, Watch};
 use crate::storage::new_file::NewFile;
 use crate::storage::runs::Runs;
@@ -31,6 +33,9 @@ pub enum Error {
     /// The watcher asked to stop; nothing was changed.
     #[error("interrupted")]
     Interrupted,
+    /// What the pages get in the database is not known; nothing was written.
+    #[error(transparent)]
+    PageChecksums(#[from] Doubt),
     /// A page did not read back as it was written.
     #[error("{path}: page {page} does not read back as it was written")]
     Check {
@@ -44,8 +49,39 @@ pub enum Error {
 /// Takes a page, its image and its offset in the database.
 type WritePage<'a> = dyn FnMut(Pgno, &[u8], u64) -> Result<(), Error> + 'a;
 
-/// Gives every page of `view` that differs from the database file to `write`, ascending.
-fn changed_pages(view: &View, watch: &dyn Watch, write: &mut WritePage<'_>) -> Result<(), Error> {
+/// What pages get in the database that `view` is, where any are written.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn page_checksums(view: &View) -> Result<Wanted, scan::Error> {
+    if view.snapshot.pages.is_empty() && view.base_pages.is_empty() {
+        return Ok(Wanted::Nothing);
+    }
+    let mut page_1 = None;
+    if view.snapshot.pages.contains_key(&Pgno::FIRST) {
+        let mut image = vec![0; view.page_size.in_memory()];
+        view.read(Pgno::FIRST, &mut image)?;
+        page_1 = image.first_chunk().map(DatabaseHeader::decode);
+    }
+    Ok(page_checksum::wanted(view.base, view.page_size, page_1.as_ref())?)
+}
+
+/// The same before the first page is written.
+fn known_page_checksums(view: &View) -> Result<Wanted, Error> {
+    match page_checksums(view)? {
+        Wanted::NotKnown(doubt) => Err(doubt.into()),
+        wanted @ (Wanted::Nothing | Wanted::Checksum) => Ok(wanted),
+    }
+}
+
+/// Gives every page of `view` that differs from the database file to `write`, ascending, with what it
+/// gets there.
+fn changed_pages(
+    view: &View,
+    wanted: Wanted,
+    watch: &dyn Watch,
+    write: &mut WritePage<'_>,
+) -> Result<(), Error> {
     let page_bytes = view.page_size.bytes_u64();
     let mut image = vec![0; view.page_size.in_memory()];
     let pages = view.changed_pages();
@@ -55,6 +91,9 @@ fn changed_pages(view: &View, watch: &dyn Watch, write: &mut WritePage<'_>) -> R
             return Err(Error::Interrupted);
         }
         view.read(page, &mut image)?;
+        if wanted == Wanted::Checksum {
+            write_page_checksum(&mut image);
+        }
         write(page, &image, page.offset_bytes(view.page_size))?;
     }
     Ok(())
@@ -97,7 +136,7 @@ pub fn write_over(view: &View, file: &NewFile, watch: &dyn Watch) -> Result<(), 
     let most_bytes = 1 << 18;
     let mut runs =
         Runs::new(view.page_size.in_memory(), most_bytes).map_err(|_| scan::Error::OutOfMemory)?;
-    changed_pages(view, watch, &mut |_, image, offset| {
+    changed_pages(view, known_page_checksums(view)?, watch, &mut |_, image, offset| {
         runs.page(offset, write)?.copy_from_slice(image);
         Ok(())
     })?;
@@ -129,11 +168,13 @@ pub fn in_place(
     sidecars: SetAside,
 ) -> Result<(), Error> {
     let database = offline.database.as_ref();
+    let wanted = known_page_checksums(view)?;
     // From here on an interrupt would only leave work for `undo`.
     let mut set = Set::create::<Error>(vfs, database, view.size_bytes()?, &mut |write| {
-        changed_pages(view, &Nobody, &mut |_, image, offset| write(image, offset))
+        changed_pages(view, wanted, &Nobody, &mut |_, image, offset| write(image, offset))
     })?;
-    match write_in_place(vfs, view, database, sidecars, &mut set) {
+    let change = Change { view, wanted, sidecars };
+    match write_in_place(vfs, change, database, &mut set) {
         Ok(()) => Ok(()),
         Err(error) => {
             // It is still there if this fails, and says so to the next command.
@@ -143,18 +184,27 @@ pub fn in_place(
     }
 }
 
+/// What is done in place.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    view: &'a View<'a>,
+    wanted: Wanted,
+    sidecars: SetAside<'a>,
+}
+
 fn write_in_place(
     vfs: &dyn Vfs,
-    view: &View,
+    change: Change,
     database: &dyn File,
-    sidecars: SetAside,
     set: &mut Set,
 ) -> Result<(), Error> {
-    changed_pages(view, &Nobody, &mut |_, image, offset| Ok(database.write_at(image, offset)?))?;
+    let Change { view, wanted, sidecars } = change;
+    let write = &mut |_, image: &[u8], offset| Ok(database.write_at(image, offset)?);
+    changed_pages(view, wanted, &Nobody, write)?;
     database.truncate(view.size_bytes()?)?;
     database.sync(SyncKind::Full)?;
     let mut written = vec![0; view.page_size.in_memory()];
-    changed_pages(view, &Nobody, &mut |page, image, offset| {
+    changed_pages(view, wanted, &Nobody, &mut |page, image, offset| {
         if database.read_at(&mut written, offset)? < written.len() || written != image {
             return Err(Error::Check { path: database.path().display().to_string(), page });
         }

@@ -120,7 +120,7 @@ pub fn history(path: &Path, reserved: i32, seed: u64) {
         );
         connection.execute_batch(&sql).unwrap();
     }
-    checkpoint(path, &["PASSIVE", "RESTART", "TRUNCATE"][random.usize(..3)]);
+    checkpoint(path, ["PASSIVE", "RESTART", "TRUNCATE"][random.usize(..3)]);
     let mut states = vec![contents(&connection).unwrap()];
     let mut generation = salts(path);
     let mut reader = None;

@@ -24,12 +24,14 @@ mod known;
 mod live;
 mod mutate;
 mod oracle_agreement;
+mod page_checksums;
 mod pairing;
 mod race;
 mod rails;
 mod repair;
 mod replay;
 mod rows;
+mod shim;
 #[path = "../stamps/mod.rs"]
 mod stamps;
 mod structure;

@@ -120,13 +120,14 @@ pub fn hold(action: &str, database: &Path) -> Child {
 
 /// A process of ours or SQLite's that holds a transaction until its stdin closes.
 pub fn hold_with(program: &Path, action: &str, database: &Path) -> Child {
-    let mut holder = Command::new(program)
-        .arg(action)
-        .arg(database)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(program);
+    command.arg(action).arg(database);
+    hold_command(command)
+}
+
+/// A process that says "ready" and holds something until its stdin closes.
+pub fn hold_command(mut command: Command) -> Child {
+    let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut ready = [0; 6];
     holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     holder

@@ -12,10 +12,12 @@ use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::engine::connection::has_hot_journal;
+use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
 use crate::output::quantity::counted;
 use crate::output::text::command;
+use crate::repair::replay;
 use crate::repair::undo::{Set, Stage};
 use crate::storage::File;
 use crate::storage::new_file::is_same_file;
@@ -60,6 +62,9 @@ pub struct Found {
     pub backfill: Option<FalseBackfill>,
     /// The state that the log gives; `None` where it gives none.
     pub newest: Option<Newest>,
+    /// It is not known what pages get in the database: nobody may write any. Left to the caller, who
+    /// may write none.
+    pub page_checksums: Option<Danger>,
 }
 
 /// The size of a state of the log.
@@ -109,12 +114,26 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     found.dangers.extend(judged.and_then(|judged| foreign_log(files, &judged)));
     found.dangers.extend(contradicting_sizes(files, &view)?);
     let pages = u32::try_from(snapshot.pages.len()).unwrap_or(u32::MAX);
+    found.page_checksums = unknown_page_checksums(files, &view)?;
     found.newest = Some(Newest { frames: snapshot.to_frame, pages });
     if let (Some(index), Some(database)) = (index, database) {
         found.backfill =
             false_backfill(index, file.as_ref(), examination, database, context.watch)?;
     }
     Ok(found)
+}
+
+/// What speaks against writing the pages of `view` into a database, because nobody knows whether they
+/// get checksums of their own there.
+fn unknown_page_checksums(files: &Files, view: &View) -> Result<Option<Danger>> {
+    let database = files.database.as_deref().unwrap_or(&files.wal);
+    Ok(match replay::page_checksums(view)? {
+        Wanted::NotKnown(doubt) => {
+            let danger = Danger::new("page-checksums-unknown", database, doubt.to_string());
+            Some(danger.advice(Doubt::HINT))
+        }
+        Wanted::Nothing | Wanted::Checksum => None,
+    })
 }
 
 /// Processes that no lock keeps out.
@@ -376,10 +395,7 @@ impl Rails<'_> {
             Some(base) => header_of(base)?,
             None => None,
         };
-        let in_log = match self.view.snapshot.pages.get(&Pgno::FIRST) {
-            Some(_) => Some(self.header_of_result()?),
-            None => None,
-        };
+        let in_log = self.page_1_in_log()?;
         let base_bytes = match self.view.base {
             Some(base) => base.size()?,
             None => 0,
@@ -416,6 +432,20 @@ impl Rails<'_> {
 
     fn database(&self) -> &Path {
         self.files.database.as_deref().unwrap_or(&self.files.wal)
+    }
+
+    /// The database header of the result, where the log has it.
+    fn page_1_in_log(&self) -> Result<Option<DatabaseHeader>> {
+        match self.view.snapshot.pages.get(&Pgno::FIRST) {
+            Some(_) => Ok(Some(self.header_of_result()?)),
+            None => Ok(None),
+        }
+    }
+
+    /// It is known whether pages get checksums of their own in the result, where any are written.
+    pub fn page_checksums_are_known(&self) -> Result<()> {
+        let danger = unknown_page_checksums(self.files, &self.view)?;
+        refuse(danger.into_iter().collect(), Consents::default()).map(drop)
     }
 
     /// The database header of the result.

@@ -3,6 +3,7 @@
 use super::index::{ALL_READERS, one, reader};
 use super::read::Cache;
 use super::{SyncFlags, Wal};
+use crate::engine::page_checksum::Wanted;
 use crate::engine::{Corruption, Error, Result};
 use crate::format::lock_bytes::{WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, READMARK_NOT_USED, block_of};
@@ -120,6 +121,12 @@ pub struct Rot {
 
 /// A page, and its newest frame.
 pub(super) type Pair = (Pgno, FrameNo);
+
+/// What is copied, and what each page gets.
+struct Copies {
+    pairs: Vec<Pair>,
+    wanted: Wanted,
+}
 
 impl Wal<'_> {
     /// Copies the log into the database, as far as `request` asks and others allow. The wal-index is
@@ -279,6 +286,7 @@ impl Wal<'_> {
         if self.live()?.backfill() >= mx_frame {
             return Ok(());
         }
+        let wanted = self.page_checksums_wanted(request)?;
         let mut safe = mx_frame;
         for slot in 1..READER_SLOTS {
             let mark = self.live()?.read_mark(slot);
@@ -300,7 +308,7 @@ impl Wal<'_> {
         }
         let pairs = self.pages_to_copy()?;
         if self.lock_range_patiently(reader(0), request)? == Locked::Granted {
-            let copied = self.copy_locked(request, &pairs, safe, done);
+            let copied = self.copy_locked(request, &Copies { pairs, wanted }, safe, done);
             self.unlock(reader(0), LockMode::Exclusive);
             copied?;
         }
@@ -334,7 +342,7 @@ impl Wal<'_> {
     fn copy_locked(
         &mut self,
         request: &Request<'_>,
-        pairs: &[Pair],
+        copies: &Copies,
         mut safe: u32,
         done: &mut Checkpoint,
     ) -> Result<()> {
@@ -361,7 +369,7 @@ impl Wal<'_> {
         let _ = self.database.file_control(FileControl::CheckpointStart);
         let copied = self
             .announce_growth(request)
-            .and_then(|()| self.copy_pages(request, pairs, backfill, safe));
+            .and_then(|()| self.copy_pages(request, &copies.pairs, backfill, safe, copies.wanted));
         let _ = self.database.file_control(FileControl::CheckpointDone);
         done.copied_pages = copied?;
         if safe == self.live()?.header().mx_frame {

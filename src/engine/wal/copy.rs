@@ -11,8 +11,12 @@ use std::thread;
 use super::Wal;
 use super::checkpoint::{Pair, Request};
 use super::read::image_offset;
+use crate::engine::page_checksum::{self, PageChecksums, Wanted};
 use crate::engine::{Error, Result};
-use crate::format::PageSize;
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::page_checksum::write as write_page_checksum;
+use crate::format::wal_index::block_of;
+use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno};
 use crate::storage;
 use crate::storage::runs::Runs;
 use crate::storage::shared::SharedFile;
@@ -28,17 +32,52 @@ struct Copying {
     safe: u32,
     /// and of them pages up to this one.
     db_size_pages: u32,
+    /// Pages end with their checksum in this database.
+    wanted: Wanted,
 }
 
 impl Wal<'_> {
+    /// What pages get on their way into the database. Fails before anything is changed.
+    pub(super) fn page_checksums_wanted(&mut self, request: &Request<'_>) -> Result<Wanted> {
+        if self.page_checksums == PageChecksums::Leave {
+            return Ok(Wanted::Nothing);
+        }
+        let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
+        let mut page_1 = None;
+        for number in (block_of(first)..=block_of(last)).rev() {
+            let block = self.block(number)?;
+            let mut frames = first.max(block.first_frame())..=last.min(block.last_frame());
+            page_1 = frames.rfind(|&frame| block.page_of(frame) == Pgno::FIRST.0).map(FrameNo);
+            if page_1.is_some() {
+                break;
+            }
+        }
+        let mut bytes = [0; DATABASE_HEADER_BYTES];
+        if let Some(frame) = page_1 {
+            let offset_bytes = image_offset(frame, request.page_size);
+            if self.log.read_at(&mut bytes, offset_bytes)? < bytes.len() {
+                return Err(Error::ShortRead { frame, offset_bytes });
+            }
+        }
+        let page_1 = page_1.map(|_| DatabaseHeader::decode(&bytes));
+        let wanted =
+            page_checksum::wanted(Some(self.database), request.page_size, page_1.as_ref())?;
+        match wanted {
+            Wanted::NotKnown(doubt) => Err(doubt.into()),
+            wanted @ (Wanted::Nothing | Wanted::Checksum) => Ok(wanted),
+        }
+    }
+
     /// Copies of `pairs`, which ascend by page, those of the frames behind `backfill` up to `safe`;
-    /// returns how many. C and L0 are held.
+    /// returns how many. Each gets
+    /// what is `wanted`. C and L0 are held.
     pub(super) fn copy_pages(
         &self,
         request: &Request<'_>,
         pairs: &[Pair],
         backfill: u32,
         safe: u32,
+        wanted: Wanted,
     ) -> Result<u32> {
         let copying = Copying {
             page_size: request.page_size,
@@ -46,6 +85,7 @@ impl Wal<'_> {
             backfill,
             safe,
             db_size_pages: self.header.db_size_pages,
+            wanted,
         };
         let total_bytes = pairs.len() as u64 * request.page_size.bytes_u64();
         let shared = self.log.shared().zip(self.database.shared());
@@ -136,6 +176,9 @@ impl Copying {
             let offset_bytes = image_offset(frame, self.page_size);
             if read(image, offset_bytes)? < page_len {
                 return Err(Error::ShortRead { frame, offset_bytes });
+            }
+            if self.wanted == Wanted::Checksum {
+                write_page_checksum(image);
             }
             copied += 1;
         }

@@ -17,6 +17,7 @@ mod write;
 
 use std::path::Path;
 
+use super::page_checksum::PageChecksums;
 use super::{Error, Result};
 use crate::format::{IndexHeader, PageSize, Salts};
 use crate::scan::Watch;
@@ -95,11 +96,17 @@ pub struct Options {
     /// The size in bytes to which the log is cut after a commit that began it anew
     /// (`PRAGMA journal_size_limit`); `None` leaves it.
     pub journal_size_limit_bytes: Option<u64>,
+    /// Who cares for the checksums of pages that a checkpoint writes.
+    pub page_checksums: PageChecksums,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shared_memory: SharedMemory::Use, journal_size_limit_bytes: None }
+        Self {
+            shared_memory: SharedMemory::Use,
+            journal_size_limit_bytes: None,
+            page_checksums: PageChecksums::Leave,
+        }
     }
 }
 
@@ -154,6 +161,7 @@ pub struct Wal<'a> {
     /// The next commit may cut the log to its limit (`truncateOnCommit`).
     truncate_on_commit: bool,
     journal_size_limit_bytes: Option<u64>,
+    page_checksums: PageChecksums,
     /// The private copy of the header: the snapshot, plus what this writer has added (`hdr`).
     header: IndexHeader,
     /// Frames before it are in the database file already (`minFrame`).
@@ -205,6 +213,7 @@ impl<'a> Wal<'a> {
             shm_unreliable: false,
             truncate_on_commit: false,
             journal_size_limit_bytes: options.journal_size_limit_bytes,
+            page_checksums: options.page_checksums,
             header: IndexHeader::ZERO,
             min_frame: 0,
             rechecksum_from: None,

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::ptr;
 use std::slice;
 
+use walsmith::engine::page_checksum::PageChecksums;
 use walsmith::engine::wal::{
     Busy, Cache, CheckpointMode, Closing, Options, Page, Request, Savepoint, SharedMemory,
     Snapshot, SnapshotRequest, SyncFlags, Verify, Wal, WriteKind,
@@ -53,7 +54,7 @@ fn code_of(error: &Error) -> c_int {
         Error::ShortRead { .. } => IOERR_SHORT_READ,
         Error::Interrupted => INTERRUPT,
         Error::OutOfMemory => NOMEM,
-        Error::NoSnapshot | Error::NotAttached => ERROR,
+        Error::PageChecksums(_) | Error::NoSnapshot | Error::NotAttached => ERROR,
         Error::SnapshotGone => ERROR_SNAPSHOT,
         Error::HotJournal => READONLY_ROLLBACK,
         Error::Storage(error) => error.source.raw_os_error().unwrap_or(ERROR),
@@ -138,8 +139,12 @@ pub unsafe extern "C" fn sqlite3WalOpen(
         let (vfs, database) = (Box::into_raw(vfs), Box::into_raw(database));
         let path: &'static Path = Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes()));
         let shared_memory = if no_shm == 0 { SharedMemory::Use } else { SharedMemory::Avoid };
-        let options =
-            Options { shared_memory, journal_size_limit_bytes: u64::try_from(limit).ok() };
+        let options = Options {
+            shared_memory,
+            journal_size_limit_bytes: u64::try_from(limit).ok(),
+            // SQLite's own VFS lies below, with the shims that it has.
+            page_checksums: PageChecksums::Leave,
+        };
         let code = match Wal::open(&*vfs, &*database, path, options) {
             Ok(wal) => match try_box(Handle { wal, vfs, database }) {
                 Ok(opened) => {

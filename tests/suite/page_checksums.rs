@@ -1,0 +1,342 @@
+//! Databases of cksumvfs: what we write into one, SQLite reads with the shim under it.
+//!
+//! `WALSMITH_SHIM_CASES=300 cargo test --release --test suite page_checksums` makes more histories.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::shim::{Shim, cases};
+use crate::support::{beside, release, text, walsmith};
+
+const SHIM: Shim = Shim(Some("cksumvfs"));
+
+/// A database whose log writes page 1 and most other pages again, with some pages only in the file.
+const SETUP: &str = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+    CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES(randomblob(70000));
+    CREATE TABLE u(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+    INSERT INTO u SELECT randomblob(90) FROM n; PRAGMA wal_checkpoint(TRUNCATE);
+    UPDATE u SET x = randomblob(91); CREATE TABLE v(x); INSERT INTO v VALUES(randomblob(5000));
+    UPDATE u SET x = randomblob(92);";
+
+fn made(page_bytes: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    SHIM.and_die(&["run-reserving", text(&database), "8", &setup(page_bytes)]);
+    (folder, database)
+}
+
+fn setup(page_bytes: u32) -> String {
+    format!("PRAGMA page_size={page_bytes}; {SETUP}")
+}
+
+/// One harmless bit of page 1 in the file: SQLite does not look at it.
+fn flip_on_page_1(database: &Path) {
+    let mut bytes = fs::read(database).unwrap();
+    bytes[80] ^= 4;
+    fs::write(database, bytes).unwrap();
+}
+
+/// Every page of the file alone, as the shim reads it: all are right.
+fn every_page_is_right(database: &Path, why: &str) {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(beside(database, suffix));
+    }
+    let pages = fs::metadata(database).unwrap().len() / page_bytes(database);
+    assert_eq!(SHIM.oracle(&["verify", text(database)]), format!("[[1,{pages}]]\n"), "{why}");
+    assert!(SHIM.contents(database).starts_with("ok,"), "{why}");
+}
+
+fn page_bytes(database: &Path) -> u64 {
+    let bytes = fs::read(database).unwrap();
+    match u64::from(u16::from_be_bytes([bytes[16], bytes[17]])) {
+        1 => 65_536,
+        bytes => bytes,
+    }
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn a_checkpoint_in_every_mode_gives_pages_their_checksums() {
+    for page_bytes in [512, 4096, 65_536] {
+        for flipped in [false, true] {
+            let (_made, original) = made(page_bytes);
+            let wanted = SHIM.contents(&copy(&original).1);
+            for mode in ["noop", "passive", "full", "restart", "truncate", "removed"] {
+                let (_folder, database) = copy(&original);
+                if flipped {
+                    flip_on_page_1(&database);
+                }
+                let before = fs::read(&database).unwrap();
+                let mode_args: &[&str] =
+                    if mode == "removed" { &["--remove-files"] } else { &["--mode", mode] };
+                let args = [&["checkpoint-now", text(&database)], mode_args].concat();
+                let (done, exit) = walsmith(&args);
+                let why = format!("{page_bytes} {flipped} {mode}: {done:#}");
+                assert_eq!(exit, 0, "{why}");
+                if mode == "noop" {
+                    assert!(fs::read(&database).unwrap() == before, "{why}");
+                    continue;
+                }
+                every_page_is_right(&database, &why);
+                assert_eq!(SHIM.contents(&database), wanted, "{why}");
+            }
+        }
+    }
+}
+
+/// A copy of a database and what lies beside it.
+fn copy(database: &Path) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("x.db");
+    for suffix in ["", "-wal", "-journal"] {
+        let from = beside(database, suffix);
+        if from.exists() {
+            fs::copy(from, beside(&target, suffix)).unwrap();
+        }
+    }
+    (folder, target)
+}
+
+#[test]
+fn a_checkpoint_beside_a_running_application_does_so_too() {
+    let (_folder, database) = made(4096);
+    let holder = SHIM.hold("hold-read", &database);
+    let (done, exit) = walsmith(&["checkpoint-now", text(&database)]);
+    assert_eq!((exit, &done["checkpointed_frames"]), (0, &done["log_frames"]), "{done:#}");
+    // With an index that says "copied", the pages come from the file.
+    let pages = fs::metadata(&database).unwrap().len() / 4096;
+    assert_eq!(SHIM.oracle(&["verify", text(&database)]), format!("[[1,{pages}]]\n"));
+    release(holder);
+    every_page_is_right(&database, "beside");
+}
+
+#[test]
+fn replay_and_repair_give_pages_their_checksums_and_undo_gives_the_bytes_back() {
+    for (damaged, flipped) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (_made, original) = made(4096);
+        let wanted = SHIM.contents(&copy(&original).1);
+        if damaged {
+            let wal = beside(&original, "-wal");
+            let mut bytes = fs::read(&wal).unwrap();
+            bytes[32 + 2 * 4120 + 24 + 700] ^= 16;
+            fs::write(wal, bytes).unwrap();
+        }
+        if flipped {
+            flip_on_page_1(&original);
+        }
+        let commands: &[&[&str]] = if damaged {
+            &[&["repair", "--apply"]]
+        } else {
+            &[&["replay"], &["repair", "--apply"]]
+        };
+        for command in commands {
+            let why = format!("{command:?} {damaged} {flipped}");
+            let (folder, database) = copy(&original);
+            let new = folder.path().join("new.db");
+            let to = [*command, &["--output", text(&new), text(&database)]].concat();
+            assert_eq!(walsmith(&to).1, 0, "{why}");
+            every_page_is_right(&new, &why);
+            assert_eq!(SHIM.contents(&new), wanted, "{why}");
+            for suffix in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(beside(&new, suffix));
+            }
+            // A whole log gives repair nothing to do in place.
+            if *command != ["replay"] && !damaged {
+                continue;
+            }
+            let before = files(folder.path());
+            let in_place = [*command, &["--in-place", text(&database)]].concat();
+            assert_eq!(walsmith(&in_place).1, 0, "{why}");
+            let (_copied, written) = copy(&database);
+            every_page_is_right(&written, &why);
+            assert_eq!(SHIM.contents(&written), wanted, "{why}");
+            assert_eq!(walsmith(&["undo", text(&database)]).1, 0, "{why}");
+            assert!(files(folder.path()) == before, "{why}");
+        }
+    }
+}
+
+#[test]
+fn the_rollback_of_a_hot_journal_gives_pages_their_checksums() {
+    for to_new in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        SHIM.and_die(&["run-reserving", text(&database), "8", "CREATE TABLE z(x)"]);
+        SHIM.and_die(&["hot-journal", text(&database), "4096", "OFF"]);
+        let new = folder.path().join("new.db");
+        let target: &[&str] = if to_new { &["--output", text(&new)] } else { &["--in-place"] };
+        let args = [&["repair", "--apply", text(&database)], target].concat();
+        let (report, exit) = walsmith(&args);
+        assert_eq!((exit, &report["applied"]), (0, &true.into()), "{report:#}");
+        every_page_is_right(if to_new { &new } else { &database }, "journal");
+    }
+}
+
+/// All commands that write into a database, in the words that let them.
+fn writers<'a>(database: &'a str, new: &'a str) -> Vec<Vec<&'a str>> {
+    vec![
+        vec!["checkpoint-now", database],
+        vec!["checkpoint-now", "--mode", "truncate", database],
+        vec!["checkpoint-now", "--remove-files", database],
+        vec!["checkpoint-now", "--dry-run", database],
+        vec!["replay", "--dry-run", database],
+        vec!["replay", "--output", new, database],
+        vec!["replay", "--in-place", database],
+        vec!["repair", "--apply", "--output", new, database],
+    ]
+}
+
+fn are_refused(database: &Path, folder: &Path, damaged: bool) {
+    let before = files(folder);
+    let new = folder.join("new.db");
+    let mut all = writers(text(database), text(&new));
+    if damaged {
+        all.retain(|args| args[0] == "repair");
+        all.push(vec!["repair", "--apply", "--in-place", text(database)]);
+    }
+    for args in all {
+        let (report, exit) = walsmith(&args);
+        assert_eq!(exit, 6, "{args:?}: {report:#}");
+        let error = &report["error"];
+        assert_eq!(error["kind"], "refused", "{args:?}: {report:#}");
+        assert!(error["message"].as_str().unwrap().contains("cksumvfs"), "{args:?}: {report:#}");
+        assert!(error["hint"].as_str().unwrap().contains("application"), "{args:?}: {report:#}");
+        assert!(files(folder) == before, "{args:?}");
+    }
+}
+
+#[test]
+fn checksums_that_are_switched_on_in_the_log_alone_are_refused() {
+    for damaged in [false, true] {
+        for index in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let database = folder.path().join("x.db");
+            let end = "PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE w(x)";
+            SHIM.and_die(&["write-and-die", text(&database), &format!("{} {end}", setup(4096))]);
+            SHIM.and_die(&[
+                "run-reserving",
+                text(&database),
+                "8",
+                "VACUUM; INSERT INTO w VALUES(1)",
+            ]);
+            if damaged {
+                let wal = beside(&database, "-wal");
+                let mut bytes = fs::read(&wal).unwrap();
+                bytes[32 + 4120 + 24 + 700] ^= 16;
+                fs::write(wal, bytes).unwrap();
+            }
+            if !index {
+                fs::remove_file(beside(&database, "-shm")).unwrap();
+            }
+            are_refused(&database, folder.path(), damaged);
+        }
+    }
+}
+
+#[test]
+fn they_are_refused_beside_the_running_application_too_until_it_has_copied_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    SHIM.and_die(&[
+        "write-and-die",
+        text(&database),
+        &format!("{} PRAGMA wal_checkpoint", setup(4096)),
+    ]);
+    SHIM.and_die(&["run-reserving", text(&database), "8", "VACUUM"]);
+    let holder = SHIM.hold("hold-read", &database);
+    let before = files(folder.path());
+    for args in [&["--mode", "passive"], &["--mode", "truncate"], &["--mode", "full"]] {
+        for dry_run in [&[][..], &["--dry-run"]] {
+            let args = [&["checkpoint-now", text(&database)][..], args, dry_run].concat();
+            assert_eq!(walsmith(&args).1, 6, "{args:?}");
+            assert!(files(folder.path()) == before, "{args:?}");
+        }
+    }
+    release(holder);
+    SHIM.oracle(&["checkpoint", text(&database), "PASSIVE"]);
+    let sql = "INSERT INTO v VALUES(randomblob(9000))";
+    SHIM.and_die(&["write-and-die", text(&database), sql]);
+    let (done, exit) = walsmith(&["checkpoint-now", text(&database)]);
+    assert_eq!(exit, 0, "{done:#}");
+    every_page_is_right(&database, "after the application's own checkpoint");
+}
+
+#[test]
+fn a_file_of_which_no_page_shows_a_checksum_is_not_guessed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = "PRAGMA journal_mode=WAL; CREATE TABLE t(a, b); INSERT INTO t VALUES(1, 2)";
+    SHIM.and_die(&["run-reserving", text(&database), "8", sql]);
+    assert_eq!(fs::metadata(&database).unwrap().len(), 4096);
+    flip_on_page_1(&database);
+    are_refused(&database, folder.path(), false);
+    // Where no page is written, nothing needs to be known.
+    let new = folder.path().join("new.db");
+    let args = ["replay", "--to-txn", "0", "--output", text(&new), text(&database)];
+    assert_eq!(walsmith(&args).1, 0);
+    assert!(fs::read(&new).unwrap() == fs::read(&database).unwrap());
+}
+
+#[test]
+fn eight_reserved_bytes_without_the_shim_stay_as_the_log_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    Shim(None).and_die(&["run-reserving", text(&database), "8", &setup(4096)]);
+    let (done, exit) = walsmith(&["checkpoint-now", text(&database)]);
+    assert_eq!(exit, 0, "{done:#}");
+    let bytes = fs::read(&database).unwrap();
+    assert!(bytes.chunks_exact(4096).all(|page| page[4088..] == [0; 8]));
+}
+
+#[test]
+fn without_the_file_the_pages_of_the_log_get_their_checksums() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = format!(
+        "PRAGMA journal_mode=WAL; {}",
+        SETUP.replace("PRAGMA wal_checkpoint(TRUNCATE);", "")
+    );
+    SHIM.and_die(&["run-reserving", text(&database), "8", &sql]);
+    let new = folder.path().join("new.db");
+    let args = ["replay", "--base", "none", "--output", text(&new), text(&database)];
+    assert_eq!(walsmith(&args).1, 0);
+    every_page_is_right(&new, "from the log alone");
+}
+
+#[test]
+fn every_history_is_readable_after_every_writer() {
+    let mut written = 0;
+    for seed in 0..cases(6) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        let states = SHIM.and_die(&["history", text(&database), "8", &seed.to_string()]);
+        let states: Vec<String> = serde_json::from_str(&states).unwrap();
+        let new = folder.path().join("new.db");
+        let mut args = writers(text(&database), text(&new));
+        args.retain(|args| !args.contains(&"--dry-run"));
+        for args in args {
+            let (_copied, copied) = copy(&database);
+            let args: Vec<&str> = args
+                .iter()
+                .map(|arg| if *arg == text(&database) { text(&copied) } else { arg })
+                .collect();
+            let (report, exit) = walsmith(&args);
+            assert_eq!(exit, 0, "seed {seed} {args:?}: {report:#}");
+            let result = if args.contains(&text(&new)) { &new } else { &copied };
+            every_page_is_right(result, &format!("seed {seed} {args:?}"));
+            assert_eq!(Some(&SHIM.contents(result)), states.last(), "seed {seed} {args:?}");
+            for suffix in ["", "-wal", "-shm"] {
+                let _ = fs::remove_file(beside(&new, suffix));
+            }
+            written += 1;
+        }
+    }
+    println!("{written} databases written, every page right");
+}
