@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::format::{Checksum, FrameNo, PageSize, Pgno};
+use crate::format::{Checksum, FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
-use crate::storage::{self, File};
+use crate::storage::File;
 
 use super::correction::{Corrections, Word};
 use super::cure::{Cure, Cured};
+use super::image_sums::ImageSums;
 use super::link::{Fault, Judged, Link};
 use super::state::StateFold;
 use super::{Examination, LogShape};
@@ -55,8 +56,7 @@ pub fn copied_to(
         return Ok(None);
     };
     let mut copied = Copied {
-        database,
-        shape,
+        images: ImageSums::of(log, &shape, database, None)?,
         stop: examination.tail.stop,
         pages: HashMap::new(),
         open: Vec::new(),
@@ -100,8 +100,7 @@ fn has_wrong_image(judged: &Judged) -> bool {
 
 /// Walks over a log and asks at each commit whether the database file has that state.
 struct Copied<'a> {
-    database: &'a dyn File,
-    shape: LogShape,
+    images: ImageSums<'a>,
     stop: FrameNo,
     /// What the file has of each page, and whether that is its newest intact frame, and whether that
     /// frame lies behind the stop.
@@ -114,17 +113,15 @@ struct Copied<'a> {
 
 impl Copied<'_> {
     /// Whether the file has the very image of a damaged frame.
-    fn file_has_damage(&self, facts: &FrameFacts) -> Result<bool, storage::Error> {
+    fn file_has_damage(&self, facts: &FrameFacts) -> Result<bool, scan::Error> {
         let page = facts.header.page;
         if facts.blank || page.0 == 0 {
             return Ok(false);
         }
-        let damaged = self.shape.joiner().image_sum(facts);
-        let in_file = page_sum(self.database, page, self.shape.page_size(), &self.shape)?;
-        Ok(in_file == Some(damaged))
+        Ok(self.images.of_page(page)? == Some(self.images.of_frame(facts)?))
     }
 
-    fn push(&mut self, judged: &Judged) -> Result<(), storage::Error> {
+    fn push(&mut self, judged: &Judged) -> Result<(), scan::Error> {
         let (facts, header) = (&judged.facts, &judged.header);
         let behind = facts.frame >= self.stop;
         if has_wrong_image(judged) && self.file_has_damage(facts)? {
@@ -132,7 +129,7 @@ impl Copied<'_> {
             self.damage_was_copied = true;
         }
         if judged.link == Link::Linked {
-            let sum = self.shape.joiner().image_sum(facts);
+            let sum = self.images.of_frame(facts)?;
             self.open.push((header.page, Some(sum), behind));
         } else if judged.is_proven() || judged.page_without_image().is_some() {
             // What this page should hold is not at hand without its correction.
@@ -148,7 +145,7 @@ impl Copied<'_> {
             };
             let in_file = match self.pages.get(&page) {
                 Some((in_file, ..)) => *in_file,
-                None => page_sum(self.database, page, self.shape.page_size(), &self.shape)?,
+                None => self.images.of_page(page)?,
             };
             self.pages.insert(page, (in_file, in_file == Some(sum), behind));
         }
@@ -174,13 +171,13 @@ pub fn sqlite_sees(
 ) -> Result<SqliteSees, scan::Error> {
     let Some(shape) = examination.shape else { return Ok(SqliteSees::Unknown) };
     let Some(last) = examination.tail.last_lost_commit else { return Ok(SqliteSees::Prefix) };
-    let mut pages = pages_behind(log, database, examination, &shape, last, watch)?;
-    let joiner = shape.joiner();
+    let images = ImageSums::of(log, &shape, database, None)?;
+    let mut pages = pages_behind(log, &images, examination, &shape, last, watch)?;
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
     for facts in shape.facts(log, committed, watch) {
         let facts = facts?;
         if let Some(page) = pages.get_mut(&facts.header.page) {
-            page.before_stop = Some(joiner.image_sum(&facts));
+            page.before_stop = Some(images.of_frame(&facts)?);
         }
     }
     Ok(weigh(pages.values()))
@@ -188,13 +185,12 @@ pub fn sqlite_sees(
 
 fn pages_behind(
     log: &dyn File,
-    database: &dyn File,
+    images: &ImageSums,
     examination: &Examination,
     shape: &LogShape,
     last: FrameNo,
     watch: &dyn Watch,
 ) -> Result<HashMap<Pgno, Page>, scan::Error> {
-    let joiner = shape.joiner();
     let mut pages: HashMap<Pgno, Page> = HashMap::new();
     let prefix = &examination.prefix;
     let mut fold = StateFold::behind_prefix(shape, prefix, &examination.tail);
@@ -212,30 +208,19 @@ fn pages_behind(
         if judged.link != Link::Linked {
             continue;
         }
-        let sum = joiner.image_sum(&judged.facts);
+        let sum = images.of_frame(&judged.facts)?;
         let pgno = judged.header.page;
         if let Some(page) = pages.get_mut(&pgno) {
             page.newest = sum;
             page.any_equals_database |= page.in_database == Some(sum);
         } else {
-            let in_database = page_sum(database, pgno, shape.page_size(), shape)?;
+            let in_database = images.of_page(pgno)?;
             let any_equals_database = in_database == Some(sum);
             let page = Page { in_database, before_stop: None, newest: sum, any_equals_database };
             pages.insert(pgno, page);
         }
     }
     Ok(pages)
-}
-
-fn page_sum(
-    database: &dyn File,
-    page: Pgno,
-    page_size: PageSize,
-    shape: &LogShape,
-) -> Result<Option<Checksum>, storage::Error> {
-    let mut image = vec![0; page_size.in_memory()];
-    let read = database.read_at(&mut image, page.offset_bytes(page_size))?;
-    Ok((read == image.len()).then(|| Checksum::ZERO.update(shape.order, &image)))
 }
 
 fn weigh<'a>(pages: impl Iterator<Item = &'a Page>) -> SqliteSees {

@@ -1,7 +1,8 @@
 //! Facts about a log, whatever its damage. Read-only; a corrupt log is an ordinary answer here.
 //!
 //! [`examine`] gives a log its verdict; [`state`] gives every slot its state in a second, streaming
-//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database;
+//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database,
+//! by [`image_sums`];
 //! [`structure`] checks a whole database image as SQLite's integrity_check does; [`pairing`]
 //! tells whether a log belongs to a database.
 
@@ -12,6 +13,7 @@ mod examine;
 mod fill;
 mod forecast;
 mod guess;
+pub mod image_sums;
 pub mod index_file;
 pub mod link;
 pub mod page_dump;

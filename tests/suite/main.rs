@@ -25,6 +25,7 @@ mod live;
 mod mutate;
 mod oracle_agreement;
 mod page_checksums;
+mod page_stamps;
 mod pairing;
 mod race;
 mod rails;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::analysis::image_sums::ImageSums;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
@@ -485,7 +486,8 @@ impl Rails<'_> {
         let size = self.view.snapshot.db_size_pages.unwrap_or(u32::MAX);
         let later =
             FrameNo(self.view.snapshot.to_frame + 1)..FrameNo(examination.prefix.mx_frame + 1);
-        let joiner = self.shape.joiner();
+        let page_1 = self.page_1_in_log()?;
+        let images = ImageSums::of(self.log, self.shape, base, page_1.as_ref())?;
         let mut in_base: BTreeMap<Pgno, Option<Checksum>> = BTreeMap::new();
         for facts in self.shape.facts(self.log, later, context.watch) {
             let facts = facts?;
@@ -495,10 +497,10 @@ impl Rails<'_> {
             }
             let sum = match in_base.get(&page) {
                 Some(sum) => *sum,
-                None => self.page_sum(base, page)?,
+                None => images.of_page(page)?,
             };
             in_base.insert(page, sum);
-            if sum == Some(joiner.image_sum(&facts)) {
+            if sum == Some(images.of_frame(&facts)?) {
                 return Err(self.gone(&format!("page {page} is there as of frame {}", facts.frame)));
             }
         }
@@ -511,13 +513,6 @@ impl Rails<'_> {
             Some(page) => Err(self.gone(&format!("page {page} was cut off"))),
             None => Ok(()),
         }
-    }
-
-    fn page_sum(&self, base: &dyn File, page: Pgno) -> Result<Option<Checksum>> {
-        let page_size = self.shape.page_size();
-        let mut image = vec![0; page_size.in_memory()];
-        let read = base.read_at(&mut image, page.offset_bytes(page_size))?;
-        Ok((read == image.len()).then(|| Checksum::ZERO.update(self.shape.order, &image)))
     }
 
     fn index_says_copied(&self, context: &Context) -> Result<bool> {

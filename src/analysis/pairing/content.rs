@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::analysis::image_sums::ImageSums;
 use crate::analysis::structure::{Error, Pages};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
@@ -75,9 +76,8 @@ pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Ve
 /// well, those of older generations too: a log is reset only when all of it is in the file.
 fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> {
     let shape = pair.shape;
-    let joiner = shape.joiner();
+    let images = ImageSums::of(pair.log, shape, pair.base, None)?;
     let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
-    let mut image = vec![0; shape.page_size().in_memory()];
     let end = shape.extent.end().min(FrameNo(limit.frames + 1));
     for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
         let facts = facts?;
@@ -86,19 +86,16 @@ fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<BTreeMap<Pgno, 
             continue;
         }
         if !pages.contains_key(&page) {
-            let offset_bytes = page.offset_bytes(shape.page_size());
-            if pages.len() >= limit.pages
-                || pair.base.read_at(&mut image, offset_bytes)? < image.len()
-            {
+            if pages.len() >= limit.pages {
                 continue;
             }
-            let in_file = Checksum::ZERO.update(shape.order, &image);
+            let Some(in_file) = images.of_page(page)? else { continue };
             let (first, last) = (facts.frame, facts.frame);
             pages.insert(page, Page { in_file, first, last, equal: None });
         }
         if let Some(found) = pages.get_mut(&page) {
             found.last = facts.frame;
-            if found.equal.is_none() && joiner.image_sum(&facts) == found.in_file {
+            if found.equal.is_none() && images.of_frame(&facts)? == found.in_file {
                 found.equal = Some(facts.frame);
             }
         }

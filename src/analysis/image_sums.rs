@@ -1,0 +1,89 @@
+//! Compares images in the log with pages of the database file, by sums.
+//!
+//! SQLite's VFS shims write into the reserved bytes of a page on its way into the file: cksumvfs its
+//! checksum into 8, tmstmpvfs time and origin into 16. What the log has there says nothing about the
+//! file, and these bytes are left out where so many are reserved.
+
+use crate::format::checksum::Advance;
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
+use crate::scan::{self, FrameFacts, Joiner};
+use crate::storage::{self, File};
+
+use super::LogShape;
+
+/// Reserved bytes that a shim writes.
+const WRITTEN_BY_SHIMS: [u8; 2] = [8, 16];
+
+/// Sums of images, without the bytes that may be others in the file.
+pub struct ImageSums<'a> {
+    log: &'a dyn File,
+    database: &'a dyn File,
+    shape: LogShape,
+    joiner: Joiner,
+    left_out_bytes: usize,
+    /// Takes the bytes that are left out from the end of a sum.
+    back: Advance,
+}
+
+impl<'a> ImageSums<'a> {
+    /// For the images of `log` and the pages of `database`, whose page 1 says how many bytes are
+    /// reserved; `page_1` says it where that page is no header.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn of(
+        log: &'a dyn File,
+        shape: &LogShape,
+        database: &'a dyn File,
+        page_1: Option<&DatabaseHeader>,
+    ) -> storage::Result<Self> {
+        let mut bytes = [0; DATABASE_HEADER_BYTES];
+        let whole = database.read_at(&mut bytes, 0)? == bytes.len();
+        let in_file = Some(DatabaseHeader::decode(&bytes))
+            .filter(|header| whole && header.validate().is_ok());
+        let reserved = in_file.as_ref().or(page_1).map_or(0, |header| header.reserved_bytes);
+        let left_out = if WRITTEN_BY_SHIMS.contains(&reserved) { reserved } else { 0 };
+        Ok(Self {
+            log,
+            database,
+            shape: *shape,
+            joiner: shape.joiner(),
+            left_out_bytes: left_out.into(),
+            back: Advance::back_over_pairs(u32::from(left_out) / 8),
+        })
+    }
+
+    /// The sum of the image in a frame.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or was cut.
+    pub fn of_frame(&self, facts: &FrameFacts) -> Result<Checksum, scan::Error> {
+        let whole = self.joiner.image_sum(facts);
+        if self.left_out_bytes == 0 {
+            return Ok(whole);
+        }
+        let page_size = self.shape.page_size();
+        let mut tail = vec![0; self.left_out_bytes];
+        let slot = facts.frame.offset_bytes(page_size);
+        let end = slot + FRAME_HEADER_BYTES as u64 + page_size.bytes_u64();
+        if self.log.read_at(&mut tail, end - self.left_out_bytes as u64)? < tail.len() {
+            let path = self.log.path().display().to_string();
+            return Err(scan::Error::Shrunk { path, frame: facts.frame, offset_bytes: slot });
+        }
+        let tail = Checksum::ZERO.update(self.shape.order, &tail);
+        Ok(self.back.apply(whole.minus(tail)))
+    }
+
+    /// The sum of a page of the database; `None` where the file ends before it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn of_page(&self, page: Pgno) -> storage::Result<Option<Checksum>> {
+        let page_size = self.shape.page_size();
+        let mut image = vec![0; page_size.in_memory()];
+        let read = self.database.read_at(&mut image, page.offset_bytes(page_size))?;
+        let compared = image.split_at(image.len() - self.left_out_bytes).0;
+        Ok((read == image.len()).then(|| Checksum::ZERO.update(self.shape.order, compared)))
+    }
+}
