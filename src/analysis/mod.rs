@@ -27,6 +27,7 @@ pub mod structure;
 mod tail;
 pub mod transactions;
 pub mod view;
+pub mod wrong_pages;
 
 pub use examine::{
     Error, Examination, HeaderStatus, Verdict, examine, examine_beside, examine_keeping,

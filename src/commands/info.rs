@@ -19,6 +19,7 @@ use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::view::View;
+use crate::analysis::wrong_pages::PageChecksums;
 use crate::analysis::{Examination, Verdict};
 use crate::format::{DatabaseHeader, FrameNo, Pgno, Salts, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
@@ -27,12 +28,17 @@ use crate::output::{Paint, Report, Tone, key_values, wrapped, write_report};
 use crate::scan::{KnownFrames, Watch};
 use crate::storage::File;
 
+mod page_checksums;
+
 /// Summarise a database and its log on one screen
 ///
 /// Shows the database, its log, its wal-index and its rollback journal, and where the bytes of the
 /// log go: live (the newest image of a page), superseded (an older image of a page in the same
 /// log), reusable (left from older generations or rolled back), behind a break, and not yet copied
 /// into the database. This answers "why is my log 5 GB".
+///
+/// Where each page of the database ends with a checksum of its own (SQLite's cksumvfs), the whole file
+/// is read, and pages that do not verify are counted. Exits with 1 when SQLite would read one of them.
 #[derive(Args, Clone, Debug)]
 pub struct Info {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -68,6 +74,9 @@ pub struct Summary {
     pub findings: Option<Vec<Finding>>,
     /// The command to type; `None` where there is nothing to do.
     pub next: Option<String>,
+    /// What the pages of the database file show; `None` where they have no checksums of their own, or the
+    /// files could not be held.
+    pub page_checksums: Option<PageChecksums>,
 }
 
 /// Frames that count as copied and are not.
@@ -186,6 +195,7 @@ pub struct Journal {
 struct Together {
     pairing: Option<Pairing>,
     backfill: Option<BackfillReport>,
+    page_checksums: Option<PageChecksums>,
     findings: Vec<Finding>,
     /// The log, where nobody is attached: it need not be read again.
     wal: Option<(Wal, Option<Salts>)>,
@@ -233,6 +243,7 @@ impl Info {
             pairing: together.as_ref().and_then(|it| it.pairing.clone()),
             missing_log,
             false_backfill: together.as_ref().and_then(|it| it.backfill),
+            page_checksums: together.as_ref().and_then(|it| it.page_checksums),
             findings: together.map(|it| it.findings),
             next: None,
         };
@@ -301,8 +312,14 @@ fn together(
         }
         Some(_) | None => None,
     };
-    let findings = finding::of_rails(files, found);
-    Ok(Together { pairing, backfill, findings, wal, is_attached })
+    let mut findings = finding::of_rails(files, found);
+    let journal_is_hot = findings.iter().any(|finding| finding.rule == "journal-hot");
+    let page_checksums = page_checksums::read(held, journal_is_hot, context)?;
+    if let (Some(file), Some(found)) = (held.database.as_deref(), &page_checksums) {
+        findings.extend(page_checksums::finding(file, found));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    }
+    Ok(Together { pairing, backfill, page_checksums, findings, wal, is_attached })
 }
 
 impl Summary {
@@ -348,12 +365,17 @@ impl Shm {
     }
 }
 
-fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
-    let Some(file) = files.open_database(context.vfs)? else { return Ok(None) };
+/// The header of a database; `None` where page 1 has no valid one.
+fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
     let mut bytes = [0; 100];
     let read = file.read_at(&mut bytes, 0)?;
     let header = DatabaseHeader::decode(&bytes);
-    let header = (read == bytes.len() && header.validate().is_ok()).then_some(header);
+    Ok((read == bytes.len() && header.validate().is_ok()).then_some(header))
+}
+
+fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
+    let Some(file) = files.open_database(context.vfs)? else { return Ok(None) };
+    let header = header_of(file.as_ref())?;
     Ok(Some(Database {
         path: file.path().display().to_string(),
         file_bytes: file.size()?,
@@ -482,7 +504,12 @@ impl Report for Summary {
             writeln!(to, "{}\n{}", paint.tone(Tone::Strong, title), key_values(facts).trim_end())
         };
         match &self.database {
-            Some(database) => section("Database", &database.facts())?,
+            Some(database) => {
+                let mut facts = database.facts();
+                let words = |found| ("checksums", page_checksums::words(&found));
+                facts.extend(self.page_checksums.map(words));
+                section("Database", &facts)?;
+            }
             None => section("Database", &[("file", "not there".to_owned())])?,
         }
         match &self.wal {

@@ -1,15 +1,17 @@
 //! Databases of cksumvfs: what we write into one, SQLite reads with the shim under it.
 //!
-//! `WALSMITH_SHIM_CASES=300 cargo test --release --test suite page_checksums` makes more histories.
+//! `WALSMITH_SHIM_CASES=300 cargo test --release --test suite page_checksums` makes more histories,
+//! `WALSMITH_LIVE_SECONDS=60` stays longer beside a busy application.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::shim::{Shim, cases};
-use crate::support::{beside, release, text, walsmith};
+use crate::support::{beside, oracle, release, text, walsmith};
 
 const SHIM: Shim = Shim(Some("cksumvfs"));
 
@@ -293,6 +295,7 @@ fn eight_reserved_bytes_without_the_shim_stay_as_the_log_has_them() {
     assert_eq!(exit, 0, "{done:#}");
     let bytes = fs::read(&database).unwrap();
     assert!(bytes.chunks_exact(4096).all(|page| page[4088..] == [0; 8]));
+    assert_eq!(walsmith(&["info", text(&database)]).0["page_checksums"], serde_json::Value::Null);
 }
 
 #[test]
@@ -318,6 +321,8 @@ fn every_history_is_readable_after_every_writer() {
         let database = folder.path().join("x.db");
         let states = SHIM.and_die(&["history", text(&database), "8", &seed.to_string()]);
         let states: Vec<String> = serde_json::from_str(&states).unwrap();
+        let (info, exit) = walsmith(&["info", text(&database)]);
+        assert_eq!((exit, &info["page_checksums"]["pages_wrong"]), (0, &0.into()), "{info:#}");
         let new = folder.path().join("new.db");
         let mut args = writers(text(&database), text(&new));
         args.retain(|args| !args.contains(&"--dry-run"));
@@ -339,4 +344,75 @@ fn every_history_is_readable_after_every_writer() {
         }
     }
     println!("{written} databases written, every page right");
+}
+
+#[test]
+fn beside_a_busy_application_no_page_is_called_wrong_and_none_is_written_wrong() {
+    let seconds = std::env::var("WALSMITH_LIVE_SECONDS").unwrap_or("2".to_owned());
+    let (folder, database) = made(4096);
+    let new = folder.path().join("new.db");
+    let writers = [0, 1].map(|_| SHIM.start(&["write", text(&database), &seconds]));
+    let end = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
+    let (mut read, mut written, mut copied) = (0, 0, 0);
+    while Instant::now() < end {
+        let (info, exit) = walsmith(&["info", text(&database)]);
+        if exit != 4 {
+            assert_eq!((exit, &info["page_checksums"]["pages_wrong"]), (0, &0.into()), "{info:#}");
+            read += 1;
+        }
+        let (done, exit) = walsmith(&["checkpoint-now", "--timeout", "100ms", text(&database)]);
+        assert!([0, 4, 5].contains(&exit), "{done:#}");
+        written += done["copied_pages"].as_u64().unwrap_or(0);
+        let seen = SHIM.oracle(&["verify", text(&database)]);
+        assert!(!seen.contains("disk I/O error"), "{seen}");
+        if walsmith(&["replay", "--force", "--output", text(&new), text(&database)]).1 == 0 {
+            every_page_is_right(&new, "a copy of the live database");
+            copied += 1;
+        }
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&new, suffix));
+        }
+    }
+    for writer in writers {
+        let output = writer.wait_with_output().unwrap();
+        assert!(String::from_utf8(output.stdout).unwrap().trim().parse::<u64>().unwrap() > 0);
+    }
+    println!("{read} readings, {written} pages checkpointed by us, {copied} copies");
+    assert!(read > 0 && written > 0 && copied > 0);
+    assert_eq!(walsmith(&["checkpoint-now", "--mode", "truncate", text(&database)]).1, 0);
+    every_page_is_right(&database, "after busy writers");
+}
+
+#[test]
+fn info_counts_pages_of_the_file_that_do_not_show_their_checksum() {
+    let (_folder, database) = made(4096);
+    let sums = |exit_wanted: i32| {
+        let (report, exit) = walsmith(&["info", text(&database)]);
+        assert_eq!(exit, exit_wanted, "{report:#}");
+        report["page_checksums"].clone()
+    };
+    let pages = fs::metadata(&database).unwrap().len() / 4096;
+    let clean = sums(0);
+    assert_eq!((&clean["pages_checked"], &clean["pages_wrong"]), (&pages.into(), &0.into()));
+    assert_eq!(clean["first_wrong_page"], serde_json::Value::Null);
+    // Page 1 is in the log: nobody reads it in the file.
+    flip_on_page_1(&database);
+    let replaced = sums(0);
+    assert_eq!((&replaced["pages_wrong"], &replaced["first_wrong_page"]), (&1.into(), &1.into()));
+    assert_eq!(replaced["pages_wrong_in_use"], 0);
+    // An overflow page that is only in the file.
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[4096 * 5 + 999] ^= 1;
+    fs::write(&database, &bytes).unwrap();
+    let wrong = sums(1);
+    assert_eq!((&wrong["pages_wrong"], &wrong["first_wrong_page"]), (&2.into(), &1.into()));
+    assert_eq!(
+        (&wrong["pages_wrong_in_use"], &wrong["first_wrong_page_in_use"]),
+        (&1.into(), &6.into())
+    );
+    assert_eq!(oracle(&["rows", text(&database), "SELECT count(*) FROM v"]), "[1]\n");
+    // What is not written keeps its wrong checksum.
+    assert_eq!(walsmith(&["checkpoint-now", text(&database)]).1, 0);
+    let after = sums(1);
+    assert_eq!((&after["pages_wrong"], &after["first_wrong_page"]), (&1.into(), &6.into()));
 }

@@ -37,6 +37,11 @@ impl Shim {
         hold_command(self.command(&[action, text(database)]))
     }
 
+    /// Starts an action whose output is read when it has ended.
+    pub fn start(self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
     /// What each of `databases`, which are private copies, holds.
     pub fn contents_of(self, databases: &[&Path]) -> Vec<String> {
         let mut child = self

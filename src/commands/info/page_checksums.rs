@@ -1,0 +1,83 @@
+//! Page checksums of a database of cksumvfs, for `info`.
+
+use anyhow::Result;
+
+use crate::access::Context;
+use crate::access::finding::{Finding, Severity};
+use crate::access::held::Held;
+use crate::access::live::Reading;
+use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
+use crate::analysis::wrong_pages::{self, Around, PageChecksums};
+use crate::engine::page_checksum;
+use crate::format::FrameNo;
+use crate::output::quantity::{counted, grouped};
+use crate::storage::File;
+
+use super::header_of;
+
+/// Reads every page of a database that has checksums; `None` for others.
+pub(super) fn read(
+    held: &Held,
+    journal_is_hot: bool,
+    context: &Context,
+) -> Result<Option<PageChecksums>> {
+    let Some(file) = held.database.as_deref() else { return Ok(None) };
+    let header = header_of(file)?;
+    let shape = held.log.as_ref().and_then(|reading| reading.examination.shape);
+    let in_log = shape.map(|shape| shape.page_size());
+    let Some(page_size) = header.and_then(|header| header.page_size()).or(in_log) else {
+        return Ok(None);
+    };
+    if !page_checksum::are_in(file, page_size)? {
+        return Ok(None);
+    }
+    let snapshot = match &held.log {
+        Some(Reading { file, examination }) => {
+            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+            let facts = examination.facts(file.as_ref(), committed, context.watch);
+            snapshot_of(facts, Target::Last)?
+        }
+        None => Snapshot::default(),
+    };
+    // Who attaches first copies all of the log again.
+    let backfill = held.index.map_or(0, |index| index.backfill);
+    let around = Around { snapshot: &snapshot, backfill, journal_is_hot };
+    Ok(Some(wrong_pages::find(file, page_size, &around, context.watch)?))
+}
+
+/// What must be known of them: SQLite would read a wrong page.
+pub(super) fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
+    let page = found.first_wrong_page_in_use?;
+    let path = file.path().to_owned();
+    let finding = Finding::new("page-checksum", Severity::Error, path, words(found));
+    Some(Finding { page: Some(page), ..finding })
+}
+
+/// The same in words.
+pub(super) fn words(found: &PageChecksums) -> String {
+    let checked = counted(found.pages_checked.into(), "page");
+    let wrong = |count: u32| match count {
+        1 => format!("1 of {checked} is wrong"),
+        count => format!("{} of {checked} are wrong", grouped(count.into())),
+    };
+    let first =
+        |page: Option<u32>| page.map_or(String::new(), |page| format!(" (first: page {page})"));
+    match (found.pages_wrong, found.pages_wrong_in_use) {
+        (0, _) => format!("{checked}, all with the right page checksum (cksumvfs)"),
+        (count, None) => format!(
+            "{}{}; the hot journal may put other bytes there",
+            wrong(count),
+            first(found.first_wrong_page)
+        ),
+        (count, Some(0)) => format!(
+            "{}{} in the file, but the log has newer images of all of them",
+            wrong(count),
+            first(found.first_wrong_page)
+        ),
+        (_, Some(count)) => format!(
+            "{}{}: with cksumvfs, SQLite answers \"disk I/O error\" there",
+            wrong(count),
+            first(found.first_wrong_page_in_use)
+        ),
+    }
+}
