@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, SHM_LOCK_BYTES};
 use crate::storage::open_files::open_files;
-use crate::storage::process::command_of;
+use crate::storage::process::{brief, command_of};
 use crate::storage::{self, File, LockHolder, LockLevel, LockMode, Locked, OpenMode, Vfs};
 
 /// A database that nobody else has open, as long as this value lives: it holds EXCLUSIVE.
@@ -51,7 +51,7 @@ pub enum Attached {
 fn by(pid: Option<i32>) -> String {
     match pid {
         Some(pid) => match command_of(pid) {
-            Some(command) => format!(" by process {pid} ({command})"),
+            Some(command) => format!(" by process {pid} ({})", brief(&command)),
             None => format!(" by process {pid}"),
         },
         None => " by a process that the system does not name".to_owned(),

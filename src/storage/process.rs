@@ -12,6 +12,21 @@ pub fn command_of(pid: i32) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// A command line for a sentence or a table: the program without its folder, then its arguments, at
+/// most 60 characters.
+#[must_use]
+pub fn brief(command: &str) -> String {
+    const MOST_CHARS: usize = 60;
+    let (program, rest) = command.split_at(command.find(' ').unwrap_or(command.len()));
+    let name = program.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(program);
+    let mut chars = name.chars().chain(rest.chars());
+    let mut brief: String = chars.by_ref().take(MOST_CHARS).collect();
+    if chars.next().is_some() {
+        brief.push_str("...");
+    }
+    brief
+}
+
 /// The name of the user that a process runs as; the number where it has no name.
 #[must_use]
 pub fn user_of(pid: i32) -> Option<String> {
@@ -21,6 +36,16 @@ pub fn user_of(pid: i32) -> Option<String> {
     Some(user.map_or(uid.to_string(), |user| user.name))
 }
 
+/// Whether this process ignores `signal`, as its parent has set it.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let bit = u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit));
+    bit.is_some_and(|bit| mask & bit != 0)
+}
+
 /// `path` as the kernel names it: its directory without symbolic links.
 pub(super) fn full_name(path: &Path) -> Option<PathBuf> {
     let directory = match path.parent() {
@@ -28,4 +53,23 @@ pub(super) fn full_name(path: &Path) -> Option<PathBuf> {
         Some(_) | None => Path::new("."),
     };
     Some(fs::canonicalize(directory).ok()?.join(path.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_brief() {
+        assert_eq!(brief("/usr/bin/sqlite3 /data/app.db"), "sqlite3 /data/app.db");
+        assert_eq!(brief("/"), "/");
+        assert_eq!(brief(&"x".repeat(61)), "x".repeat(60) + "...");
+    }
+
+    #[test]
+    fn nothing_is_ignored_by_default_here() {
+        assert!(!is_ignored(15) && !is_ignored(0) && !is_ignored(-1));
+        // Rust's start-up ignores SIGPIPE.
+        assert!(is_ignored(13));
+    }
 }
