@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use walsmith::access::Exit;
+use walsmith::access::{ErrorKind, Exit};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
@@ -73,6 +73,16 @@ fn readme_has_the_exit_codes_of_the_table() {
     let readme = fs::read_to_string(readme).unwrap();
     for (_, code, meaning) in Exit::TABLE {
         assert!(readme.contains(&format!("| {code} | {meaning} |\n")), "exit code {code}");
+    }
+}
+
+#[test]
+fn readme_has_the_kinds_of_errors_of_the_table() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    for (_, word, exit, meaning) in ErrorKind::TABLE {
+        let row = format!("| `{word}` | {} | {meaning} |\n", exit.code());
+        assert!(readme.contains(&row), "{row}");
     }
 }
 

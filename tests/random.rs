@@ -105,14 +105,9 @@ fn ten_thousand_random_files_through_each_command() {
         for command in commands {
             let args = [&["walsmith"], command, &["x.db"]].concat();
             let mut report = Vec::new();
-            let output = Output { to: &mut report, format, color: false, width_columns: Some(80) };
-            let mut context = Context {
-                vfs: &vfs,
-                watch: &Nobody,
-                output,
-                quiet: false,
-                warnings: RefCell::default(),
-            };
+            let output = Output { width_columns: Some(80), ..Output::new(&mut report, format) };
+            let mut context =
+                Context { vfs: &vfs, watch: &Nobody, output, warnings: RefCell::default() };
             let _ = Cli::try_parse_from(args).unwrap().command.run(&mut context);
         }
     }

@@ -14,6 +14,7 @@ use crate::engine::wal::{Busy, KnownLog, Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::DEAD_MAN_SWITCH;
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
+use crate::output::text::{argument, command, new_name};
 use crate::scan::Watch;
 use crate::storage::{File, LockMode, OpenMode, Vfs};
 
@@ -50,21 +51,22 @@ impl Target {
     /// When there is no database, or SQLite would delete its log.
     pub fn of(files: Files, context: &Context) -> Result<Option<Self>> {
         let database = files.database.clone().unwrap_or_else(|| files.wal.clone());
-        let missing =
-            |found: &str| Failure::NotALog { path: database.clone(), found: found.into() };
         let Some(file) = files.open_database(context.vfs)? else {
-            return Err(missing("no database is there").into());
+            return Err(no_database(database, &files, context)?.into());
         };
         if !context.vfs.exists(&files.wal)? {
             return Ok(None);
         }
         if file.size()? <= 1 {
             let why = "the database has no page, and SQLite would delete its log";
-            let hint = "walsmith replay --base none writes what the log holds to a new file";
+            let output = argument(new_name(&database, "-replayed"));
+            let replay = command("replay", &files.wal);
+            let hint = format!("what the log holds: {replay} --base none --output {output}");
             return Err(Failure::refused(&database, why, hint).into());
         }
         let Some(page_size) = page_size(file.as_ref(), &files, context)? else {
-            return Err(missing("this is not a database").into());
+            let found = "this is not a database".to_owned();
+            return Err(Failure::NotALog { path: database, found }.into());
         };
         let had_index = match &files.shm {
             Some(shm) => context.vfs.exists(shm)?,
@@ -136,7 +138,7 @@ impl Target {
                 Ok(Some(connection)) => return Ok(Some(connection)),
                 Ok(None) => {
                     let found = "its log has gone".to_owned();
-                    return Err(Failure::NotALog { path: self.database.clone(), found }.into());
+                    return Err(Failure::NoLog { path: self.database.clone(), found }.into());
                 }
                 Err(engine::Error::Busy) if patience.wait() => {}
                 Err(engine::Error::Busy) => return Ok(None),
@@ -225,12 +227,25 @@ impl<'w> Patience<'w> {
     }
 }
 
-/// A duration on the command line: `5s`, `250ms`, `1min 30s`, or `0`.
+/// There is no database: also no log, or only a log.
+///
+/// # Errors
+/// When the log cannot be looked for.
+pub fn no_database(database: PathBuf, files: &Files, context: &Context) -> Result<Failure> {
+    let path = database;
+    let is_alone = context.vfs.exists(&files.wal)?;
+    Ok(if is_alone { Failure::NoDatabase { path } } else { Failure::NotFound { path } })
+}
+
+/// A duration on the command line: seconds (`5`, `0.5`), or with units (`5s`, `250ms`, `1min 30s`).
 ///
 /// # Errors
 /// When it is none.
-pub fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    if text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(text) }
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -253,6 +268,11 @@ mod tests {
     fn durations_are_read() {
         assert_eq!(duration("0").unwrap(), Duration::ZERO);
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        assert!(duration("5").is_err());
+        assert_eq!(duration("5").unwrap(), Duration::from_secs(5));
+        assert_eq!(duration("0.5").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("1min").unwrap(), Duration::from_secs(60));
+        for text in ["-1", "nan", "inf", "5 apples", "", "1e300"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

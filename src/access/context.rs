@@ -14,8 +14,6 @@ pub struct Context<'a> {
     pub watch: &'a dyn Watch,
     /// Where the report goes.
     pub output: Output<'a>,
-    /// Says only what is wrong.
-    pub quiet: bool,
     /// Sentences for stderr, beside the report.
     pub warnings: RefCell<Vec<String>>,
 }
@@ -23,7 +21,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Says `sentence` on stderr when the command ends, unless only what is wrong is wanted.
     pub fn note(&self, sentence: impl Into<String>) {
-        if !self.quiet {
+        if !self.output.quiet {
             self.warn(sentence);
         }
     }

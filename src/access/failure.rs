@@ -1,88 +1,38 @@
-//! Exit codes, and the one place that maps errors to them.
+//! Errors of commands, and the one place that maps every error to its kind and exit code.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{self, Verdict, snapshot};
+use crate::analysis::{self, snapshot};
 use crate::engine::page_checksum::Doubt;
 use crate::output::text::command;
-use crate::output::{self, ErrorReport};
+use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
 use crate::storage::LockHolder;
 use crate::{engine, scan, storage};
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
-    /// Done, nothing wrong.
-    Done,
-    /// Done, and damage, loss or differences were found.
-    Found,
-    /// The command line was wrong.
-    Usage,
-    /// Could not: I/O error, not a WAL, unsupported.
-    CouldNot,
-    /// A lock was not granted in time, or the log kept changing.
-    Busy,
-    /// The promise of the asked mode was not kept, though something was done.
-    Incomplete,
-    /// Refused by a safety rail.
-    Refused,
-    /// Interrupted.
-    Interrupted,
-}
-
-impl Exit {
-    /// Every way to end, with its code and meaning: the source of README, man pages and tests.
-    pub const TABLE: [(Self, u8, &'static str); 8] = [
-        (Self::Done, 0, "done, nothing wrong"),
-        (Self::Found, 1, "done, and damage, loss or differences were found"),
-        (Self::Usage, 2, "usage: the command line was wrong"),
-        (Self::CouldNot, 3, "could not: I/O error, not a WAL, unsupported"),
-        (
-            Self::Busy,
-            4,
-            "busy: a lock was not granted in time, nothing was changed; or the log kept changing under a scan",
-        ),
-        (
-            Self::Incomplete,
-            5,
-            "incomplete: the asked mode's promise was not kept, though something was done",
-        ),
-        (
-            Self::Refused,
-            6,
-            "refused by a safety rail; the message names the flag that overrides it, where there is one",
-        ),
-        (Self::Interrupted, 130, "interrupted"),
-    ];
-
-    /// How a command that inspects a log of `verdict` ends: as `verify-checksums`.
-    #[must_use]
-    pub fn of(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::BadHeader | Verdict::Damaged => Self::Found,
-            Verdict::Unreadable
-            | Verdict::Absent
-            | Verdict::TornTail
-            | Verdict::UncommittedTail
-            | Verdict::Empty
-            | Verdict::Clean => Self::Done,
-        }
-    }
-
-    /// The process exit code.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        let row = Self::TABLE.iter().find(|(exit, _, _)| *exit == self);
-        row.map_or(3, |&(_, code, _)| code)
-    }
-}
+pub use super::error_kind::ErrorKind;
+pub use super::exit::Exit;
 
 /// An error that a command itself finds.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// Nothing is there, under that name or beside it.
+    #[error("{}: no such file", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is none of SQLite's files.
+    #[error("{}: not a file of SQLite's: it looks like {looks_like}", path.display())]
+    NotSqlite {
+        /// The path.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        looks_like: String,
+    },
     /// The path names neither a log nor a database.
     #[error("{}: {found}", path.display())]
     NotALog {
@@ -90,6 +40,52 @@ pub enum Failure {
         path: PathBuf,
         /// What is there.
         found: String,
+    },
+    /// No database is there.
+    #[error("{}: no database is there", path.display())]
+    NoDatabase {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// There is no log.
+    #[error("{}: {found}", path.display())]
+    NoLog {
+        /// Where it would be.
+        path: PathBuf,
+        /// What is missing.
+        found: String,
+    },
+    /// There is no wal-index, or none with a header.
+    #[error("{}: {found}", path.display())]
+    NoIndex {
+        /// Where it would be.
+        path: PathBuf,
+        /// What is missing.
+        found: String,
+    },
+    /// There is no undo set.
+    #[error("{}: there is no undo set beside it", path.display())]
+    NoUndo {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The log has no such frame, or the database no such page.
+    #[error("{}: {why}", path.display())]
+    NoPage {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        why: String,
+        /// The next command to type.
+        hint: Option<String>,
+    },
+    /// The path names a directory.
+    #[error("{}: is a directory", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The next command to type.
+        hint: Option<String>,
     },
     /// The log kept changing.
     #[error("{}: the log keeps changing: {restarts} readings did not agree", path.display())]
@@ -139,6 +135,11 @@ fn by(pid: Option<i32>) -> String {
 }
 
 impl Failure {
+    /// Nothing is at `path`.
+    pub fn not_found(path: &Path) -> Self {
+        Self::NotFound { path: path.to_owned() }
+    }
+
     /// A refusal by a safety rail.
     pub fn refused(path: &Path, why: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { path: path.to_owned(), why: why.into(), hint: Some(hint.into()) }
@@ -148,6 +149,11 @@ impl Failure {
     pub fn busy(path: &Path, why: impl Into<String>, holder: Option<LockHolder>) -> Self {
         let pid = holder.and_then(|holder| holder.pid);
         Self::Busy { path: path.to_owned(), why: why.into(), pid }
+    }
+
+    /// A file that is none of SQLite's.
+    pub fn not_sqlite(path: &Path, looks_like: impl Into<String>) -> Self {
+        Self::NotSqlite { path: path.to_owned(), looks_like: looks_like.into() }
     }
 
     /// Something that cannot be done with these files.
@@ -162,25 +168,32 @@ pub fn is_busy(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Failure::Busy { .. } | Failure::KeepsChanging { .. }))
 }
 
+/// The file that an error is about, as context of an error that does not name it.
+#[derive(Clone, Debug)]
+pub struct About(pub PathBuf);
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.display())
+    }
+}
+
 /// The exit code and the report of an error.
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> (Exit, ErrorReport) {
+    let about = error.downcast_ref::<About>();
     let mut report = ErrorReport {
-        kind: "error",
-        file: None,
+        kind: "",
+        file: about.map(|About(path)| FileName::from(path)),
         offset_bytes: None,
         frame: None,
         message: format!("{error:#}"),
         hint: None,
     };
-    let mut exit = Exit::CouldNot;
-    for cause in error.chain() {
-        if let Some(found) = classify(cause, &mut report) {
-            exit = found;
-            break;
-        }
-    }
-    (exit, report)
+    let kind = error.chain().find_map(|cause| classify(cause, &mut report));
+    let kind = kind.unwrap_or(ErrorKind::Other);
+    report.kind = kind.word();
+    (kind.exit(), report)
 }
 
 /// Whether the reader of the report has gone: `walsmith ... | head`.
@@ -198,187 +211,201 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-fn classify(cause: &(dyn std::error::Error + 'static), report: &mut ErrorReport) -> Option<Exit> {
+fn classify(
+    cause: &(dyn std::error::Error + 'static),
+    report: &mut ErrorReport,
+) -> Option<ErrorKind> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return Some(classify_failure(failure, report));
     }
     if let Some(error) = cause.downcast_ref::<storage::Error>() {
-        report.kind = "io";
-        report.file = Some(error.path.display().to_string());
-        report.offset_bytes = error.offset_bytes;
-        return Some(Exit::CouldNot);
+        return Some(classify_storage(error, report));
     }
     if let Some(error) = cause.downcast_ref::<scan::Error>() {
         return Some(classify_scan(error, report));
     }
-    if let Some(analysis::Error::Scan(error)) = cause.downcast_ref::<analysis::Error>() {
-        return Some(classify_scan(error, report));
+    if let Some(error) = cause.downcast_ref::<analysis::Error>() {
+        return Some(classify_analysis(error, report));
     }
     if let Some(error) = cause.downcast_ref::<engine::Error>() {
-        return classify_engine(error, report);
+        return Some(classify_engine(error, report));
     }
     if let Some(error) = cause.downcast_ref::<replay::Error>() {
-        return classify_replay(error, report);
+        return Some(classify_replay(error, report));
     }
     if let Some(error) = cause.downcast_ref::<undo::Error>() {
-        return classify_undo(error, report);
+        return Some(classify_undo(error, report));
     }
-    if let Some(Attached::ReadOnly(error)) = cause.downcast_ref::<Attached>() {
-        report.kind = "refused";
-        report.file = Some(error.path.display().to_string());
-        report.hint = Some("run it as somebody who may write the database".to_owned());
-        return Some(Exit::Refused);
-    }
-    if let Some(Attached::Open { file, pid, .. }) = cause.downcast_ref::<Attached>() {
-        report.kind = "attached";
-        report.file = Some(file.display().to_string());
-        report.hint = Some(format!("copy the files first, then stop process {pid} and try again"));
-        return Some(Exit::Refused);
-    }
-    if let Some(Attached::Held { pid, .. }) = cause.downcast_ref::<Attached>() {
-        report.kind = "attached";
-        report.hint = Some(match pid {
-            Some(pid) => format!("stop process {pid} and try again"),
-            None => "stop every process that has the database open and try again".to_owned(),
-        });
-        return Some(Exit::Refused);
+    if let Some(error) = cause.downcast_ref::<Attached>() {
+        return Some(classify_attached(error, report));
     }
     if let Some(error) = cause.downcast_ref::<snapshot::Error>() {
-        if let snapshot::Error::Scan(error) = error {
-            return Some(classify_scan(error, report));
-        }
-        report.kind = "no-such-commit";
-        report.hint = Some("walsmith txn-list PATH shows every commit".to_owned());
-        return Some(Exit::CouldNot);
+        return Some(classify_snapshot(error, report));
     }
     None
 }
 
-fn classify_failure(failure: &Failure, report: &mut ErrorReport) -> Exit {
-    let (kind, path, hint, exit) = match failure {
-        Failure::NotALog { path, .. } => ("not-a-log", Some(path), None, Exit::CouldNot),
-        Failure::KeepsChanging { path, .. } => ("busy", Some(path), None, Exit::Busy),
+fn classify_failure(failure: &Failure, report: &mut ErrorReport) -> ErrorKind {
+    let (kind, path, hint) = match failure {
+        Failure::NotFound { path } => (ErrorKind::NotFound, Some(path), None),
+        Failure::NotSqlite { path, .. } | Failure::NotALog { path, .. } => {
+            (ErrorKind::NotSqlite, Some(path), None)
+        }
+        Failure::NoDatabase { path } => (ErrorKind::NoDatabase, Some(path), None),
+        Failure::NoLog { path, .. } => (ErrorKind::NoLog, Some(path), None),
+        Failure::NoIndex { path, .. } => (ErrorKind::NoIndex, Some(path), None),
+        Failure::NoUndo { path } => (ErrorKind::NoUndo, Some(path), None),
+        Failure::NoPage { path, hint, .. } => (ErrorKind::NoPage, Some(path), hint.clone()),
+        Failure::Directory { path, hint } => (ErrorKind::Directory, Some(path), hint.clone()),
+        Failure::KeepsChanging { path, .. } => (ErrorKind::Changed, Some(path), None),
         Failure::Busy { path, .. } => {
-            let hint = command("blockers", path) + " shows who holds what; --timeout waits longer";
-            ("busy", Some(path), Some(hint), Exit::Busy)
+            let who = command("blockers", path);
+            let hint = format!("--timeout waits longer; who holds what: {who}");
+            (ErrorKind::Busy, Some(path), Some(hint))
         }
-        Failure::Refused { path, hint, .. } => ("refused", Some(path), hint.clone(), Exit::Refused),
+        Failure::Refused { path, hint, .. } => (ErrorKind::Refused, Some(path), hint.clone()),
         Failure::Unsupported { path, hint, .. } => {
-            ("unsupported", Some(path), hint.clone(), Exit::CouldNot)
+            (ErrorKind::Unsupported, Some(path), hint.clone())
         }
-        Failure::Usage(_) => ("usage", None, None, Exit::Usage),
+        Failure::Usage(_) => (ErrorKind::Usage, None, None),
     };
-    report.kind = kind;
-    report.file = path.map(|path| path.display().to_string());
+    report.file = path.map(FileName::from);
     report.hint = hint;
-    exit
+    kind
 }
 
-fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> Exit {
+fn classify_storage(error: &storage::Error, report: &mut ErrorReport) -> ErrorKind {
+    report.file = Some(FileName::from(&error.path));
+    report.offset_bytes = error.offset_bytes;
+    if error.is_read_only() { ErrorKind::Permission } else { ErrorKind::Io }
+}
+
+fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
     match error {
-        scan::Error::Storage(error) => {
-            report.kind = "io";
-            report.file = Some(error.path.display().to_string());
-            report.offset_bytes = error.offset_bytes;
-            Exit::CouldNot
-        }
+        scan::Error::Storage(error) => classify_storage(error, report),
         scan::Error::Shrunk { path, frame, offset_bytes } => {
-            report.kind = "changed";
-            report.file = Some(path.clone());
+            report.file = Some(FileName::from(path));
             report.frame = Some(frame.0);
             report.offset_bytes = Some(*offset_bytes);
-            Exit::Busy
+            ErrorKind::Changed
         }
-        scan::Error::OutOfMemory => {
-            report.kind = "memory";
-            Exit::CouldNot
-        }
-        scan::Error::Interrupted => {
-            report.kind = "interrupted";
-            Exit::Interrupted
+        scan::Error::OutOfMemory => ErrorKind::Memory,
+        scan::Error::Interrupted => ErrorKind::Interrupted,
+    }
+}
+
+fn classify_analysis(error: &analysis::Error, report: &mut ErrorReport) -> ErrorKind {
+    match error {
+        analysis::Error::Scan(error) => classify_scan(error, report),
+        analysis::Error::TooLong { path, .. } => {
+            report.file = Some(FileName::from(path));
+            ErrorKind::Unsupported
         }
     }
 }
 
-/// `None` where the cause behind it says more.
-fn classify_engine(error: &engine::Error, report: &mut ErrorReport) -> Option<Exit> {
-    let (kind, exit) = match error {
-        engine::Error::Storage(error) => return classify(error, report),
+fn classify_engine(error: &engine::Error, report: &mut ErrorReport) -> ErrorKind {
+    match error {
+        engine::Error::Storage(error) => classify_storage(error, report),
         engine::Error::Busy
         | engine::Error::BusyRecovery
         | engine::Error::BusySnapshot
-        | engine::Error::Protocol => ("busy", Exit::Busy),
-        engine::Error::Interrupted => ("interrupted", Exit::Interrupted),
+        | engine::Error::Protocol => ErrorKind::Busy,
+        engine::Error::Interrupted => ErrorKind::Interrupted,
         engine::Error::ShortRead { frame, offset_bytes } => {
             report.frame = Some(frame.0).filter(|&frame| frame > 0);
             report.offset_bytes = Some(*offset_bytes);
-            ("short-read", Exit::CouldNot)
+            ErrorKind::ShortRead
         }
-        engine::Error::Corrupt(_) => ("corrupt", Exit::CouldNot),
-        engine::Error::Version { .. } => ("version", Exit::CouldNot),
-        engine::Error::HotJournal => ("hot-journal", Exit::Refused),
+        engine::Error::Corrupt(_) => ErrorKind::Corrupt,
+        engine::Error::Version { .. } => ErrorKind::Version,
+        engine::Error::HotJournal => ErrorKind::HotJournal,
         engine::Error::PageChecksums(_) => {
             report.hint = Some(Doubt::HINT.to_owned());
-            ("refused", Exit::Refused)
+            ErrorKind::Refused
         }
-        engine::Error::OutOfMemory => ("memory", Exit::CouldNot),
+        engine::Error::OutOfMemory => ErrorKind::Memory,
         engine::Error::ReadOnly
         | engine::Error::ReadOnlyRecovery
-        | engine::Error::ReadOnlyCannotInitialize => ("read-only", Exit::CouldNot),
+        | engine::Error::ReadOnlyCannotInitialize => ErrorKind::Permission,
         engine::Error::NoSnapshot | engine::Error::SnapshotGone | engine::Error::NotAttached => {
-            ("engine", Exit::CouldNot)
-        }
-    };
-    report.kind = kind;
-    Some(exit)
-}
-
-/// `None` where the cause behind it says more.
-fn classify_replay(error: &replay::Error, report: &mut ErrorReport) -> Option<Exit> {
-    match error {
-        replay::Error::Storage(error) => classify(error, report),
-        replay::Error::Undo(error) => classify_undo(error, report),
-        replay::Error::Interrupted => {
-            report.kind = "interrupted";
-            Some(Exit::Interrupted)
-        }
-        replay::Error::PageChecksums(_) => {
-            report.kind = "refused";
-            report.hint = Some(Doubt::HINT.to_owned());
-            Some(Exit::Refused)
-        }
-        replay::Error::Scan(error) => Some(classify_scan(error, report)),
-        replay::Error::Check { path, .. } => {
-            report.kind = "check";
-            report.file = Some(path.clone());
-            Some(Exit::CouldNot)
+            ErrorKind::Other
         }
     }
 }
 
-fn classify_undo(error: &undo::Error, report: &mut ErrorReport) -> Option<Exit> {
+fn classify_replay(error: &replay::Error, report: &mut ErrorReport) -> ErrorKind {
     match error {
-        undo::Error::Storage(error) => classify(error, report),
+        replay::Error::Storage(error) => classify_storage(error, report),
+        replay::Error::Undo(error) => classify_undo(error, report),
+        replay::Error::Interrupted => ErrorKind::Interrupted,
+        replay::Error::PageChecksums(_) => {
+            report.hint = Some(Doubt::HINT.to_owned());
+            ErrorKind::Refused
+        }
+        replay::Error::Scan(error) => classify_scan(error, report),
+        replay::Error::Check { path, .. } => {
+            report.file = Some(FileName::from(path));
+            ErrorKind::Check
+        }
+    }
+}
+
+fn classify_undo(error: &undo::Error, report: &mut ErrorReport) -> ErrorKind {
+    match error {
+        undo::Error::Storage(error) => classify_storage(error, report),
         undo::Error::Exists(path) => {
-            report.kind = "refused";
-            report.file = Some(path.display().to_string());
-            report.hint = Some(
-                "walsmith undo DATABASE puts the old state back, --discard forgets it".to_owned(),
-            );
-            Some(Exit::Refused)
+            report.file = Some(FileName::from(path));
+            let database = undo::database_of(path);
+            let put_back = command("undo", &database);
+            report.hint =
+                Some(format!("undo --discard forgets the old state; to put it back: {put_back}"));
+            ErrorKind::Refused
         }
         undo::Error::Damaged { path, offset_bytes, .. } => {
-            report.kind = "damaged-undo-set";
-            report.file = Some(path.display().to_string());
+            report.file = Some(FileName::from(path));
             report.offset_bytes = Some(*offset_bytes);
-            Some(Exit::CouldNot)
+            ErrorKind::DamagedUndo
         }
         undo::Error::Changed { path, offset_bytes, .. } => {
-            report.kind = "refused";
-            report.file = Some(path.display().to_string());
+            report.file = Some(FileName::from(path));
             report.offset_bytes = Some(*offset_bytes);
-            report.hint = Some("undo --force puts the old bytes back all the same".to_owned());
-            Some(Exit::Refused)
+            let force = command("undo --force", path);
+            report.hint = Some(format!("to put the old bytes back all the same: {force}"));
+            ErrorKind::Refused
         }
     }
+}
+
+fn classify_attached(error: &Attached, report: &mut ErrorReport) -> ErrorKind {
+    match error {
+        Attached::ReadOnly(error) => {
+            report.file = Some(FileName::from(&error.path));
+            report.hint = Some("run it as somebody who may write the database".to_owned());
+            ErrorKind::Refused
+        }
+        Attached::Open { file, pid, .. } => {
+            report.file = Some(FileName::from(file));
+            report.hint =
+                Some(format!("copy the files first, then stop process {pid} and try again"));
+            ErrorKind::Attached
+        }
+        Attached::Held { pid, .. } => {
+            report.hint = Some(match pid {
+                Some(pid) => format!("stop process {pid} and try again"),
+                None => "stop every process that has the database open and try again".to_owned(),
+            });
+            ErrorKind::Attached
+        }
+        Attached::Storage(error) => classify_storage(error, report),
+    }
+}
+
+fn classify_snapshot(error: &snapshot::Error, report: &mut ErrorReport) -> ErrorKind {
+    if let snapshot::Error::Scan(error) = error {
+        return classify_scan(error, report);
+    }
+    report.hint =
+        report.file.as_ref().map(|wal| format!("every commit: {}", command("txn-list", wal)));
+    ErrorKind::NoCommit
 }

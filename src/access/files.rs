@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::format::wal_header::WAL_MAGIC;
+use crate::output::text::argument;
 use crate::storage::{File, OpenMode, Result, Vfs};
 
 /// Overrides of the files that a PATH means.
@@ -17,6 +18,17 @@ pub struct FileArgs {
     /// Take this file as the log
     #[arg(long, value_name = "FILE", help_heading = "File options")]
     pub wal: Option<PathBuf>,
+}
+
+impl FileArgs {
+    /// The options as they are typed, each with a space before it.
+    #[must_use]
+    pub fn typed(&self) -> String {
+        let option = |name: &str, path: &Option<PathBuf>| {
+            path.as_ref().map_or(String::new(), |path| format!(" {name} {}", argument(path)))
+        };
+        option("--database", &self.database) + &option("--wal", &self.wal)
+    }
 }
 
 /// What the content of a file says it is.

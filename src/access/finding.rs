@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::output::file_name;
+
 use super::files::Files;
 use super::rails::{self, Danger, Found};
 
@@ -27,6 +29,7 @@ pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// The file that it is about.
+    #[serde(serialize_with = "file_name::serialize")]
     pub file: PathBuf,
     /// Where in the file.
     pub offset_bytes: Option<u64>,
@@ -60,6 +63,12 @@ impl Finding {
             evidence: Vec::new(),
             next: None,
         }
+    }
+
+    /// Whether it is more than a note.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        self.severity > Severity::Note
     }
 
     /// Whether it is an error.

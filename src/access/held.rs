@@ -333,7 +333,7 @@ fn why_no_slot(shm: &dyn File, files: &Files, context: &Context) -> Result<Failu
             files.wal.display()
         );
         let hint = crate::output::text::command("blockers", path);
-        return Ok(Failure::refused(path, why, format!("{hint} names them")));
+        return Ok(Failure::refused(path, why, format!("who they are: {hint}")));
     }
     let holder = shm.lock_holder(slot(0), LockMode::Shared)?;
     Ok(Failure::busy(path, "no read slot was free in time", holder))
@@ -390,7 +390,7 @@ impl Held {
             let why = "its log is gone, and attached processes still use it";
             let path = files.database.as_deref().unwrap_or(&files.wal);
             let hint = crate::output::text::command("blockers", path);
-            return Err(Failure::refused(path, why, format!("{hint} names them")).into());
+            return Err(Failure::refused(path, why, format!("who they are: {hint}")).into());
         }
         let Some(Reading { examination, .. }) = &mut self.log else { return Ok(()) };
         if examination.prefix.mx_frame < index.mx_frame {

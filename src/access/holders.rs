@@ -9,9 +9,10 @@ use crate::format::lock_bytes::{
 use crate::format::wal_index::WAL_INDEX_HEADER_BYTES;
 use crate::format::{PageSize, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::table;
+use crate::output::text::escaped;
+use crate::output::{Heading, Outside, Paint, Room, Table};
 use crate::storage::lock_list::{HeldLock, Holder, held_locks};
-use crate::storage::process::{command_of, user_of};
+use crate::storage::process::{brief, command_of, user_of};
 use crate::storage::{File, LockMode};
 
 use super::Context;
@@ -31,9 +32,9 @@ pub struct Blocker {
     /// Why that is not known.
     pub pid_unknown_because: Option<&'static str>,
     /// Its command line.
-    pub command: Option<String>,
+    pub command: Option<Outside>,
     /// Its user.
-    pub user: Option<String>,
+    pub user: Option<Outside>,
     /// Since when; the system does not tell.
     pub since: Option<String>,
     /// The frame that a reader's slot protects.
@@ -151,7 +152,9 @@ fn holders(file: &dyn File, listed: &[HeldLock], byte: u64) -> Result<Vec<HeldLo
 }
 
 impl Blocker {
-    fn nobody(lock: &'static str, byte: u64) -> Self {
+    /// A lock that nobody holds.
+    #[must_use]
+    pub fn nobody(lock: &'static str, byte: u64) -> Self {
         Self {
             lock,
             byte,
@@ -181,8 +184,8 @@ impl Blocker {
             held,
             pid,
             pid_unknown_because,
-            command: pid.and_then(command_of),
-            user: pid.and_then(user_of),
+            command: pid.and_then(command_of).map(Outside::from),
+            user: pid.and_then(user_of).map(Outside::from),
             blocks: blocks(name, held),
             ..Self::nobody(name, byte)
         }
@@ -236,13 +239,17 @@ impl Blocked {
 }
 
 /// Holders as a table.
-pub fn rows_table(rows: &[Blocker], width: Option<u16>) -> String {
-    let head = ["lock", "pid", "command", "mark", "pinned", "blocks"];
-    let mut rows_of = table(&head, width);
-    for row in rows {
-        rows_of.add_row(row.cells());
-    }
-    rows_of.to_string()
+pub fn rows_table(rows: &[Blocker], paint: &Paint, width: Option<u16>) -> String {
+    let mut table = Table::new([
+        Heading::text("lock", Room::Always),
+        Heading::text("pid", Room::Always),
+        Heading::text("command", Room::Cut),
+        Heading::text("mark", Room::IfWide(0)),
+        Heading::text("pinned", Room::Broken),
+        Heading::text("blocks", Room::Broken),
+    ]);
+    rows.iter().for_each(|row| table.row(row.cells()));
+    table.draw(paint, width)
 }
 
 impl Blocker {
@@ -263,7 +270,8 @@ impl Blocker {
             self.lock.to_owned(),
             self.pid.map_or_else(dash, |pid| pid.to_string()),
             self.command
-                .clone()
+                .as_ref()
+                .map(|command| escaped(&brief(command.raw())).into_owned())
                 .or(self.pid_unknown_because.map(str::to_owned))
                 .unwrap_or_else(dash),
             self.read_mark_frame.map_or_else(dash, |mark| grouped(mark.into())),

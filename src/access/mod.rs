@@ -3,6 +3,8 @@
 
 pub mod attach;
 pub mod context;
+pub mod error_kind;
+pub mod exit;
 pub mod failure;
 pub mod files;
 pub mod finding;
@@ -11,7 +13,10 @@ pub mod holders;
 pub mod live;
 pub mod missing;
 pub mod rails;
+pub mod stream;
 pub mod users;
 
 pub use context::Context;
-pub use failure::{Exit, Failure};
+pub use error_kind::ErrorKind;
+pub use exit::Exit;
+pub use failure::Failure;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
+use crate::output::{Outside, file_name};
 use crate::storage::open_files::{Identity, OpenFile, OpenFiles, open_files, parent_of};
 use crate::storage::process::{command_of, user_of};
 
@@ -49,12 +50,13 @@ pub struct User {
     /// The process.
     pub pid: i32,
     /// Its command line.
-    pub command: Option<String>,
+    pub command: Option<Outside>,
     /// Its user.
-    pub user: Option<String>,
+    pub user: Option<Outside>,
     /// How it uses the file.
     pub misuse: Misuse,
     /// The name of the file.
+    #[serde(serialize_with = "file_name::serialize")]
     pub file: PathBuf,
     /// Where its bytes are still to be read; `None` where it is only mapped.
     pub bytes_in: Option<PathBuf>,
@@ -117,8 +119,8 @@ fn judge(paths: &[&Path], seen: &OpenFiles) -> Users {
                 users.misusers.extend(found.into_iter().map(|(misuse, used)| {
                     User {
                         pid,
-                        command: command_of(pid),
-                        user: user_of(pid),
+                        command: command_of(pid).map(Outside::from),
+                        user: user_of(pid).map(Outside::from),
                         misuse,
                         file: paths
                             .get(used.file)

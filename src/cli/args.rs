@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{Context, Exit};
 use crate::commands::blockers::Blockers;
@@ -46,10 +46,10 @@ Exit codes: 0 nothing wrong, 1 damage or loss found, 2 usage, 3 could not, 4 bus
 /// Options of every command.
 #[derive(Args, Debug)]
 pub struct Global {
-    /// How the report is written
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    /// How the report is written; table where this is not given
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     #[arg(help_heading = "Output options")]
-    pub format: Format,
+    pub format: Option<Format>,
     /// Same as --format json
     #[arg(long, global = true, conflicts_with = "format", help_heading = "Output options")]
     pub json: bool,
@@ -93,7 +93,7 @@ impl ColorChoice {
 }
 
 /// What to do.
-#[expect(missing_docs, reason = "a comment here would replace the help that stands on the Args")]
+#[expect(missing_docs, reason = "a comment here would replace the help of the Args")]
 #[derive(Subcommand, Debug)]
 pub enum Command {
     Info(Info),
@@ -130,7 +130,29 @@ impl Command {
             Self::Replay(command) => command.run(context),
             Self::Repair(command) => command.run(context),
             Self::Undo(command) => command.run(context),
-            Self::Completions(command) => command.run(&mut Cli::command(), context),
+            Self::Completions(command) => command.run(&mut super::command(), context),
+        }
+    }
+
+    /// The option or command that writes something else than a report; `None` where a report is
+    /// written.
+    #[must_use]
+    pub fn other_output(&self) -> Option<&'static str> {
+        match self {
+            Self::Dump(command) if command.raw => Some("--raw"),
+            Self::Completions(_) => Some("completions"),
+            Self::Dump(_)
+            | Self::Info(_)
+            | Self::VerifyChecksums(_)
+            | Self::FrameList(_)
+            | Self::TxnList(_)
+            | Self::Blockers(_)
+            | Self::CheckpointNow(_)
+            | Self::IndexDump(_)
+            | Self::IndexRebuild(_)
+            | Self::Replay(_)
+            | Self::Repair(_)
+            | Self::Undo(_) => None,
         }
     }
 

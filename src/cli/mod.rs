@@ -1,22 +1,24 @@
 //! The command line: the clap tree, dispatch, exit codes, errors on the terminal.
 //!
-//! The only floor that prints.
+//! The only floor that prints, and that reads the environment.
 
 mod args;
 mod progress;
+mod terminal;
 
 use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::access::failure::{describe, is_closed_pipe};
-use crate::access::{Context, Exit};
+use crate::access::{Context, Exit, Failure};
+use crate::output::text::escaped;
 use crate::output::{Format, Output, Paint, Tone, write_error};
 use crate::storage::shared::{Spread, ThreadedVfs};
 
-pub use args::{Cli, ColorChoice, Command};
+pub use args::{Cli, ColorChoice, Command, Global};
 use progress::Progress;
 
 /// The clap tree, for man pages and completions.
@@ -28,46 +30,85 @@ pub fn command() -> clap::Command {
 /// Parses the process arguments, runs the command and returns the exit code.
 #[must_use]
 pub fn run() -> u8 {
-    match Cli::try_parse() {
-        Ok(cli) => dispatch(&cli).code(),
-        Err(error) => {
-            // Help and version are "errors" of clap that belong on stdout and succeed.
-            let asked = !error.use_stderr();
-            let _ = error.print();
-            if asked { Exit::Done.code() } else { Exit::Usage.code() }
-        }
+    let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
+    let exit = match parsed {
+        Ok(cli) => dispatch(&cli),
+        Err(error) => refuse(&error),
+    };
+    exit.code()
+}
+
+/// Prints what clap found wrong, or the help that was asked for.
+fn refuse(error: &clap::Error) -> Exit {
+    // Help and version are "errors" of clap that belong on stdout and succeed.
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Done;
     }
+    // Arguments may be names of files: what would act on the terminal is printed escaped and plain.
+    let text = error.render().to_string();
+    if text.lines().any(|line| escaped(line) != line) {
+        let mut stderr = io::stderr().lock();
+        for line in text.lines() {
+            let _ = writeln!(stderr, "{}", escaped(line));
+        }
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
 }
 
 fn dispatch(cli: &Cli) -> Exit {
     let stdout = io::stdout();
-    let terminal = stdout.is_terminal();
+    let is_terminal = stdout.is_terminal();
     let mut buffered = BufWriter::new(stdout.lock());
-    let format = if cli.global.json { Format::Json } else { cli.global.format };
+    let format = if cli.global.json { Format::Json } else { cli.global.format.unwrap_or_default() };
     let progress = Progress::new(cli.global.no_progress || cli.global.quiet);
     let spread = Spread { threads: cli.global.threads, ..Spread::default() };
     let mut context = Context {
         vfs: &ThreadedVfs { spread },
         watch: &progress,
         output: Output {
-            to: &mut buffered,
-            format,
-            color: cli.global.color.allows(terminal),
-            width_columns: if terminal { terminal_width() } else { None },
+            color: cli.global.color.allows(is_terminal),
+            width_columns: terminal::width_columns(is_terminal),
+            charset: terminal::charset(),
+            quiet: cli.global.quiet,
+            ..Output::new(&mut buffered, format)
         },
-        quiet: cli.global.quiet,
         warnings: RefCell::default(),
     };
-    let result = cli.command.run(&mut context);
+    let result = formats_agree(cli).and_then(|()| cli.command.run(&mut context));
     progress.clear();
     finish(cli, &mut context, result)
+}
+
+/// One format is asked for, and none where the output is no report. clap sees only options on the same
+/// side of the command's name.
+fn formats_agree(cli: &Cli) -> Result<()> {
+    let Global { json, format, .. } = &cli.global;
+    let asked = match (json, format) {
+        (true, Some(_)) => {
+            return Err(Failure::Usage("--json and --format exclude each other".into()).into());
+        }
+        (true, None) => "--json",
+        (false, Some(_)) => "--format",
+        (false, None) => return Ok(()),
+    };
+    match cli.command.other_output() {
+        Some(other) => {
+            Err(Failure::Usage(format!("{other} writes no report: {asked} does not go with it"))
+                .into())
+        }
+        None => Ok(()),
+    }
 }
 
 fn finish(cli: &Cli, context: &mut Context, result: Result<Exit>) -> Exit {
     let paint = Paint::new(cli.global.color.allows(io::stderr().is_terminal()));
     let mut stderr = io::stderr().lock();
     for warning in context.warnings.borrow().iter() {
-        let _ = writeln!(stderr, "{} {warning}", paint.tone(Tone::Notice, "walsmith:"));
+        let name = paint.tone(Tone::Notice, "walsmith:");
+        let _ = writeln!(stderr, "{name} {}", escaped(warning));
     }
     let error = match result {
         Ok(exit) => return exit,
@@ -75,16 +116,13 @@ fn finish(cli: &Cli, context: &mut Context, result: Result<Exit>) -> Exit {
         Err(error) => error,
     };
     let (exit, report) = describe(&error);
-    let _ = writeln!(stderr, "{} {}", paint.tone(Tone::Bad, "walsmith:"), report.message);
+    let message = escaped(&report.message);
+    let _ = writeln!(stderr, "{} {message}", paint.tone(Tone::Bad, "walsmith:"));
     if let Some(hint) = &report.hint {
-        let _ = writeln!(stderr, "{} {hint}", paint.tone(Tone::Dim, "  try:"));
+        let _ = writeln!(stderr, "{} {}", paint.tone(Tone::Dim, "  try:"), escaped(hint));
     }
     if exit != Exit::Interrupted && exit != Exit::Usage {
         let _ = write_error(&mut context.output, cli.command.name(), &report);
     }
     exit
-}
-
-fn terminal_width() -> Option<u16> {
-    terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| columns)
 }

@@ -7,14 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::attach::no_database;
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocker, Held};
 use crate::access::rails;
 use crate::access::users::{self, User, Users};
-use crate::access::{Context, Exit, Failure};
+use crate::access::{Context, Exit};
 use crate::output::quantity::{bytes, counted};
-use crate::output::text::command;
-use crate::output::{Paint, Report, Tone, write_report};
+use crate::output::text::{command, escaped};
+use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
 
 /// Show who holds which lock, and what it blocks
 ///
@@ -40,7 +41,7 @@ pub struct Blockers {
 #[derive(Debug, Serialize)]
 pub struct BlockerReport {
     /// The database.
-    pub database: Option<String>,
+    pub database: Option<FileName>,
     /// Last committed frame by the wal-index; `None` without a valid one.
     pub mx_frame: Option<u32>,
     /// One row a holder, and one a mark without holder.
@@ -64,8 +65,7 @@ impl Blockers {
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         if files.open_database(context.vfs)?.is_none() {
-            let found = "no database is there".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(no_database(self.path.clone(), &files, context)?.into());
         }
         let (index, blockers) = holders::find(&files, context)?;
         let over = |row: &Blocker| row.pinned_frames > self.max_pinned_frames;
@@ -79,7 +79,7 @@ impl Blockers {
         let wal_bytes = log.map(|log| log.size()).transpose()?;
         let next = next(&files, &users, &blockers, wal_bytes);
         let report = BlockerReport {
-            database: files.database.as_deref().map(|path| path.display().to_string()),
+            database: files.database.as_deref().map(FileName::from),
             mx_frame: index.map(|index| index.mx_frame),
             blockers,
             misusers: users.misusers,
@@ -107,8 +107,22 @@ fn next(
     Some(command("checkpoint-now --mode truncate", database))
 }
 
+impl BlockerReport {
+    fn is_in_the_way(&self) -> bool {
+        self.blockers.iter().any(|row| !row.blocks.is_empty())
+    }
+}
+
 impl Report for BlockerReport {
     const COMMAND: &'static str = "blockers";
+
+    fn needs_attention(&self) -> bool {
+        self.is_in_the_way() || !self.misusers.is_empty()
+    }
+
+    fn example() -> Result<Option<serde_json::Value>, serde_json::Error> {
+        serde_json::to_value(Blocker::nobody("", 0)).map(Some)
+    }
 
     fn rows(&self) -> Result<Vec<serde_json::Value>, serde_json::Error> {
         self.blockers.iter().map(serde_json::to_value).collect()
@@ -119,7 +133,7 @@ impl Report for BlockerReport {
             self.blockers.iter().filter(|row| !row.blocks.is_empty() || row.held == Held::None);
         let shown: Vec<Blocker> = shown.cloned().collect();
         if !shown.is_empty() {
-            writeln!(to, "{}", holders::rows_table(&shown, width))?;
+            writeln!(to, "{}", holders::rows_table(&shown, paint, width))?;
         }
         let mut attached: Vec<Option<i32>> =
             self.blockers.iter().filter(|row| row.held != Held::None).map(|row| row.pid).collect();
@@ -127,31 +141,33 @@ impl Report for BlockerReport {
         attached.dedup();
         let who = counted(attached.len() as u64, "process");
         for user in &self.misusers {
-            writeln!(to, "{} {}.", paint.tone(Tone::Bad, "danger:"), rails::misuse(user))?;
+            let danger = paint.tone(Tone::Bad, "danger:");
+            let sentence = format!("{danger} {}.", escaped(&rails::misuse(user)));
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
             if let Some(bytes) = &user.bytes_in {
                 writeln!(to, "  Its bytes are still to be read in {}.", bytes.display())?;
             }
         }
         if self.unseen_processes > 0 {
             let unseen = counted(self.unseen_processes.into(), "process");
-            writeln!(
-                to,
+            let sentence = format!(
                 "{unseen} of other users could not be looked into: only locks tell of them."
-            )?;
+            );
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         }
-        let in_the_way = self.blockers.iter().any(|row| !row.blocks.is_empty());
-        let said = if in_the_way || !self.misusers.is_empty() {
+        let said = if self.is_in_the_way() || !self.misusers.is_empty() {
             paint.tone(Tone::Notice, "somebody is in the way")
         } else {
             paint.tone(Tone::Good, "nobody is in the way")
         };
-        writeln!(to, "{who} with locks on the database; {said}.")?;
+        let sentence = format!("{who} with locks on the database; {said}.");
+        writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         if let Some(size) = self.wal_bytes {
             writeln!(to, "The log has {}.", bytes(size))?;
         }
         match &self.next {
-            Some(next) if self.misusers.is_empty() => writeln!(to, "This empties it: {next}"),
-            Some(next) => writeln!(to, "First copy what is there: {next}"),
+            Some(next) if self.misusers.is_empty() => writeln!(to, "This empties it:\n  {next}"),
+            Some(next) => writeln!(to, "First copy what is there:\n  {next}"),
             None => Ok(()),
         }
     }

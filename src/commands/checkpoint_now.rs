@@ -18,7 +18,7 @@ use crate::engine::connection::Connection;
 use crate::engine::wal::{Checkpoint, CheckpointMode, Mend, Request, Synchronous, Verify};
 use crate::format::FrameNo;
 use crate::output::text::command;
-use crate::output::write_report;
+use crate::output::{FileName, write_report};
 use crate::storage::DeleteShm;
 
 mod forecast;
@@ -42,7 +42,7 @@ pub struct CheckpointNow {
     /// How far to go
     #[arg(short, long, value_enum, default_value_t, value_name = "MODE")]
     pub mode: Mode,
-    /// How long to wait for locks: 5s, 250ms, 1min
+    /// How long to wait for locks: 5 (seconds), 250ms, 1min
     #[arg(short, long, value_parser = duration, default_value = "0", value_name = "TIME")]
     pub timeout: Duration,
     /// How far writes must be on the disk before they count
@@ -79,7 +79,7 @@ pub enum Mode {
     Passive,
     /// Wait for the writer and for readers, and copy everything
     Full,
-    /// As full, and wait until the next writer can begin the log anew
+    /// As full, and wait until the next writer can begin the log again
     Restart,
     /// As restart, and cut the log to nothing
     Truncate,
@@ -146,7 +146,7 @@ impl Sync {
 #[derive(Debug, Serialize)]
 pub struct CheckpointReport {
     /// The database.
-    pub database: String,
+    pub database: FileName,
     /// The mode that was asked for.
     pub mode: Mode,
     /// Nothing was touched: the numbers are a forecast.
@@ -191,7 +191,7 @@ pub struct RotReport {
 }
 
 impl CheckpointReport {
-    fn new(database: String, mode: Mode, dry_run: bool) -> Self {
+    fn new(database: FileName, mode: Mode, dry_run: bool) -> Self {
         Self {
             database,
             mode,
@@ -260,7 +260,7 @@ impl CheckpointNow {
     /// When there is no database, a safety rail refuses, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
-        let name = files.database.as_deref().unwrap_or(&self.path).display().to_string();
+        let name = FileName::from(files.database.as_deref().unwrap_or(&self.path));
         let mut report = CheckpointReport::new(name, self.mode, self.dry_run);
         report.missing_log = missing::find(&files, context)?;
         if report.missing_log.is_some() {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::access::Context;
-use crate::access::failure::{Exit, Failure};
+use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{self, Reading};
 use crate::analysis::page_dump::{Layout, describe};
@@ -15,7 +15,8 @@ use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
-use crate::output::{Error as OutputError, write_report};
+use crate::output::text::command;
+use crate::output::{Error as OutputError, FileName, write_report};
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
 
@@ -24,8 +25,6 @@ mod report;
 pub use report::{HeaderFields, LogDump, PageDump};
 
 use super::frame_list::FrameRow;
-
-const SEE_FRAMES: &str = "walsmith frame-list --all PATH shows every frame and its page";
 
 /// Show what is inside a log: header, frames, or one page as annotated hex
 ///
@@ -88,8 +87,7 @@ impl Dump {
         let reading = live::read_frames(&files, context)?;
         let database = files.open_database(context.vfs)?;
         if reading.is_none() && database.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
         let opened = Opened { files, reading, database };
         let exit = opened.reading.as_ref().map_or(Exit::Done, |r| Exit::of(r.examination.verdict));
@@ -134,14 +132,20 @@ impl Dump {
 }
 
 impl Opened {
-    fn wal(&self) -> Option<String> {
-        self.reading.as_ref().map(|_| self.files.wal.display().to_string())
+    fn wal(&self) -> Option<FileName> {
+        self.reading.as_ref().map(|_| FileName::from(&self.files.wal))
+    }
+
+    /// The command that shows which frames and pages there are.
+    fn see_frames(&self) -> Option<String> {
+        let log = self.reading.as_ref()?.file.path();
+        Some(format!("every frame and its page: {}", command("frame-list --all", log)))
     }
 
     fn overview(&self, limit: u32, context: &Context) -> Result<LogDump> {
         let Some(Reading { file, examination }) = &self.reading else {
-            let why = "there is no log beside it; --page shows pages of the database";
-            return Err(Failure::unsupported(&self.files.wal, why).into());
+            let found = "there is no log; --page shows pages of the database".to_owned();
+            return Err(Failure::NoLog { path: self.files.wal.clone(), found }.into());
         };
         let mut frames = Vec::new();
         let mut more_frames = 0;
@@ -170,7 +174,7 @@ impl Opened {
             let last = shape.extent.slot_frames;
             let path = self.files.wal.clone();
             let why = format!("frame {frame} is not in the log: its last whole frame is {last}");
-            Failure::Unsupported { path, why, hint: Some(SEE_FRAMES.to_owned()) }
+            Failure::NoPage { path, why, hint: self.see_frames() }
         })?;
         let place = Place {
             page: slot.judged.facts.header.page,
@@ -215,10 +219,10 @@ impl Opened {
             };
             return read_page(file, &place, &self.layout(target, shape.page_size(), context)?);
         }
-        let nowhere = |why: String| Failure::Unsupported {
+        let nowhere = |why: String| Failure::NoPage {
             path: self.path_of_database(),
             why,
-            hint: Some(SEE_FRAMES.to_owned()),
+            hint: self.see_frames(),
         };
         let database = self.database.as_deref().ok_or_else(|| {
             nowhere(format!("page {page} is not in the log, and there is no database"))
@@ -266,8 +270,7 @@ impl Opened {
         let Some(shape) = examination.shape else { return Ok(None) };
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
-        let snapshot =
-            snapshot_of(facts, target).with_context(|| self.files.wal.display().to_string())?;
+        let snapshot = snapshot_of(facts, target).with_context(|| About(self.files.wal.clone()))?;
         Ok(Some((file.as_ref(), shape, snapshot)))
     }
 
@@ -338,7 +341,7 @@ fn read_page(file: &dyn File, place: &Place, layout: &Layout) -> Result<PageDump
     image.truncate(read_bytes);
     Ok(PageDump {
         page: place.page,
-        file: file.path().display().to_string(),
+        file: FileName::from(file.path()),
         offset_bytes: place.offset_bytes,
         frame: place.frame.map(|(frame, _)| frame),
         state: place.frame.map(|(_, state)| state),

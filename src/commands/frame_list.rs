@@ -6,14 +6,14 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::access::Context;
-use crate::access::failure::{Exit, Failure, describe, is_closed_pipe};
+use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{self, Reading};
+use crate::access::{Context, stream};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::{Examination, LogShape};
 use crate::format::{FrameNo, PageKind, Pgno};
-use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
+use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
 use crate::scan::{self, FrameFacts, Frames, Watch};
 use crate::storage::File;
 
@@ -144,27 +144,29 @@ impl FrameList {
             return Err(Failure::unsupported(&files.wal, why).into());
         };
         let watch = context.watch;
-        let mut stream = RowStream::open(
-            &mut context.output,
-            "frame-list",
-            &files.wal.display().to_string(),
-            "frames",
-            self.columns(&shape),
-        )?;
-        let listed = self.list(file.as_ref(), &shape, &examination, watch, &mut stream);
-        match listed {
-            Ok(()) => {
-                stream.close(None)?;
-                Ok(Exit::of(examination.verdict))
-            }
-            Err(error) if is_closed_pipe(&error) => Err(error),
-            Err(error) => {
-                let (exit, report) = describe(&error);
-                stream.close(Some(&report))?;
-                context.warn(report.message);
-                Ok(exit)
-            }
-        }
+        let bad_only = context.output.quiet && context.output.format == Format::Table;
+        let mut stream = self.open(&files, Some(&shape), context)?;
+        let list = Listing { asked: self, shape: &shape, examination: &examination, bad_only };
+        let listed = list.run(file.as_ref(), watch, &mut stream);
+        stream::close(stream, listed)?;
+        Ok(Exit::of(examination.verdict))
+    }
+
+    fn open<'o, 'a>(
+        &self,
+        files: &Files,
+        shape: Option<&LogShape>,
+        context: &'o mut Context<'a>,
+    ) -> Result<RowStream<'o, 'a>> {
+        let example = FrameRow { crc32: self.digest.then_some(0), ..FrameRow::EXAMPLE };
+        let stream = Stream {
+            command: "frame-list",
+            wal: &FileName::from(&files.wal),
+            list: "frames",
+            columns: self.columns(shape),
+            example: &example,
+        };
+        Ok(RowStream::open(&mut context.output, stream)?)
     }
 
     /// A log that is not there, or holds no frame.
@@ -172,129 +174,35 @@ impl FrameList {
         let there =
             files.open_database(context.vfs)?.is_some() || files.open_wal(context.vfs)?.is_some();
         if !there {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
-        let wal = files.wal.display().to_string();
-        RowStream::open(&mut context.output, "frame-list", &wal, "frames", Vec::new())?
-            .close(None)?;
+        self.open(files, None, context)?.close(None)?;
         Ok(Exit::Done)
     }
 
-    fn list(
-        &self,
-        file: &dyn File,
-        shape: &LogShape,
-        examination: &Examination,
-        watch: &dyn Watch,
-        stream: &mut RowStream,
-    ) -> Result<()> {
-        let slots = FrameNo::FIRST..shape.extent.end();
-        let whole = if self.digest {
-            let order = shape.order;
-            let judge = move |frame, slot: &[u8]| {
-                let crc32 = crc32fast::hash(slot.get(24..).unwrap_or_default());
-                (FrameFacts::judge(frame, slot, order), Some(crc32))
-            };
-            let facts = Frames::new(file, shape.extent, slots, watch, judge);
-            self.list_slots(facts, shape, examination, stream)?
-        } else {
-            let facts = examination.facts(file, slots, watch).map(|facts| Ok((facts?, None)));
-            self.list_slots(facts, shape, examination, stream)?
-        };
-        if whole && shape.extent.trailing_bytes > 0 && self.wants_partial() {
-            let row = FrameRow::partial(shape);
-            stream.row(&row, |row, to| self.cells(row, to))?;
-        }
-        Ok(())
-    }
-
-    /// Writes the rows of whole slots, given with their digests; returns whether to go on.
-    fn list_slots(
-        &self,
-        slots: impl Iterator<Item = Result<(FrameFacts, Option<u32>), scan::Error>>,
-        shape: &LogShape,
-        examination: &Examination,
-        stream: &mut RowStream,
-    ) -> Result<bool> {
-        let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
-        let mut waiting = None;
-        for item in slots {
-            let (facts, crc32) = item?;
-            if let Some(slot) = fold.push(facts)
-                && !self.emit(&slot, waiting, shape, stream)?
-            {
-                return Ok(false);
-            }
-            waiting = crc32;
-        }
-        match fold.finish() {
-            Some(slot) => self.emit(&slot, waiting, shape, stream),
-            None => Ok(true),
-        }
-    }
-
-    /// Writes the row of `slot` if it is wanted; returns whether to go on.
-    fn emit(
-        &self,
-        slot: &Slot,
-        crc32: Option<u32>,
-        shape: &LogShape,
-        stream: &mut RowStream,
-    ) -> Result<bool> {
-        if self.limit.is_some_and(|limit| stream.rows() >= limit) {
-            return Ok(false);
-        }
-        if self.wants(slot) {
-            let row = FrameRow { crc32, ..FrameRow::of(slot, shape) };
-            stream.row(&row, |row, to| self.cells(row, to))?;
-        }
-        let frame = slot.judged.facts.frame.0;
-        let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
-        Ok(self.frames.is_none_or(|range| frame < range.last) && !self.txn.is_some_and(txn_passed))
-    }
-
-    fn wants(&self, slot: &Slot) -> bool {
-        let facts = &slot.judged.facts;
-        let state = match slot.state {
-            _ if !self.state.is_empty() => self.state.contains(&slot.state),
-            State::Stale => self.all,
-            _ => true,
-        };
-        state
-            && self.page.is_none_or(|page| page == facts.header.page.0)
-            && self.frames.is_none_or(|range| range.holds(facts.frame.0))
-            && self.txn.is_none_or(|range| slot.txn.is_some_and(|txn| range.holds(txn)))
-            && (!self.commits || facts.commit_size_pages().is_some())
-    }
-
-    fn wants_partial(&self) -> bool {
-        (self.state.is_empty() || self.state.contains(&State::Partial))
-            && self.page.is_none()
-            && self.frames.is_none()
-            && self.txn.is_none()
-            && !self.commits
-    }
-
-    fn columns(&self, shape: &LogShape) -> Vec<Column> {
+    fn columns(&self, shape: Option<&LogShape>) -> Vec<Column> {
         let digits = |number: u64| number.to_string().len();
-        let frame = digits(shape.extent.slot_frames.into());
-        let column = |head, width_chars, side| Column { head, width_chars, side };
+        let extent = shape.map(|shape| shape.extent);
+        let frame = digits(extent.map_or(0, |extent| extent.slot_frames.into()));
+        let offset = digits(extent.map_or(0, |extent| extent.file_bytes));
+        let column = |head, width_chars, side, room| Column { head, width_chars, side, room };
+        // What follows from another column goes first, then what was not asked for by an option.
         let mut columns = vec![
-            column("frame", frame, Side::Right),
-            column("offset", digits(shape.extent.file_bytes), Side::Right),
-            column("page", 8, Side::Right),
-            column("txn", frame, Side::Right),
-            column("commit size", 11, Side::Right),
-            column("state", 11, Side::Left),
-            column("gen", 3, Side::Right),
-            column("page kind", 14, Side::Left),
+            column("frame", frame, Side::Right, Room::Always),
+            column("offset", offset, Side::Right, Room::IfWide(1)),
+            column("page", 8, Side::Right, Room::IfWide(7)),
+            column("txn", frame, Side::Right, Room::IfWide(4)),
+            column("commit size", 11, Side::Right, Room::IfWide(3)),
+            column("state", 11, Side::Left, Room::IfWide(6)),
+            column("gen", 3, Side::Right, Room::IfWide(if self.all { 5 } else { 0 })),
+            column("page kind", 14, Side::Left, Room::IfWide(2)),
         ];
         if self.wide {
-            columns.extend([column("salts", 17, Side::Left), column("checksum", 17, Side::Left)]);
+            let word = |head| column(head, 17, Side::Left, Room::Always);
+            columns.extend([word("salts"), word("checksum")]);
         }
         if self.digest {
-            columns.push(column("crc32", 8, Side::Left));
+            columns.push(column("crc32", 8, Side::Left, Room::Always));
         }
         columns
     }
@@ -316,6 +224,106 @@ impl FrameList {
         if self.digest {
             to.words([row.crc32]);
         }
+    }
+}
+
+/// The rows that are wanted of one log.
+struct Listing<'l> {
+    asked: &'l FrameList,
+    shape: &'l LogShape,
+    examination: &'l Examination,
+    /// Only frames that SQLite drops because something is damaged.
+    bad_only: bool,
+}
+
+impl Listing<'_> {
+    fn run(&self, file: &dyn File, watch: &dyn Watch, stream: &mut RowStream) -> Result<()> {
+        let Self { asked, shape, examination, .. } = *self;
+        let slots = FrameNo::FIRST..shape.extent.end();
+        let whole = if asked.digest {
+            let order = shape.order;
+            let judge = move |frame, slot: &[u8]| {
+                let crc32 = crc32fast::hash(slot.get(24..).unwrap_or_default());
+                (FrameFacts::judge(frame, slot, order), Some(crc32))
+            };
+            let facts = Frames::new(file, shape.extent, slots, watch, judge);
+            self.slots(facts, stream)?
+        } else {
+            let facts = examination.facts(file, slots, watch).map(|facts| Ok((facts?, None)));
+            self.slots(facts, stream)?
+        };
+        if whole && shape.extent.trailing_bytes > 0 && self.wants_partial() {
+            let row = FrameRow::partial(shape);
+            stream.row(&row, |row, to| asked.cells(row, to))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of whole slots, given with their digests; returns whether to go on.
+    fn slots(
+        &self,
+        slots: impl Iterator<Item = Result<(FrameFacts, Option<u32>), scan::Error>>,
+        stream: &mut RowStream,
+    ) -> Result<bool> {
+        let Examination { prefix, tail, .. } = self.examination;
+        let mut fold = StateFold::new(self.shape, prefix, tail);
+        let mut waiting = None;
+        for item in slots {
+            let (facts, crc32) = item?;
+            if let Some(slot) = fold.push(facts)
+                && !self.emit(&slot, waiting, stream)?
+            {
+                return Ok(false);
+            }
+            waiting = crc32;
+        }
+        match fold.finish() {
+            Some(slot) => self.emit(&slot, waiting, stream),
+            None => Ok(true),
+        }
+    }
+
+    /// Writes the row of `slot` if it is wanted; returns whether to go on.
+    fn emit(&self, slot: &Slot, crc32: Option<u32>, stream: &mut RowStream) -> Result<bool> {
+        let asked = self.asked;
+        if asked.limit.is_some_and(|limit| stream.rows() >= limit) {
+            return Ok(false);
+        }
+        if self.wants(slot) {
+            let row = FrameRow { crc32, ..FrameRow::of(slot, self.shape) };
+            stream.row(&row, |row, to| asked.cells(row, to))?;
+        }
+        let frame = slot.judged.facts.frame.0;
+        let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
+        Ok(asked.frames.is_none_or(|range| frame < range.last)
+            && !asked.txn.is_some_and(txn_passed))
+    }
+
+    fn wants(&self, slot: &Slot) -> bool {
+        let asked = self.asked;
+        let facts = &slot.judged.facts;
+        let state = match slot.state {
+            _ if !asked.state.is_empty() => asked.state.contains(&slot.state),
+            State::Stale => asked.all,
+            _ => true,
+        };
+        let is_bad = matches!(slot.state, State::Damaged | State::Unproven | State::Unreachable);
+        state
+            && (is_bad || !self.bad_only)
+            && asked.page.is_none_or(|page| page == facts.header.page.0)
+            && asked.frames.is_none_or(|range| range.holds(facts.frame.0))
+            && asked.txn.is_none_or(|range| slot.txn.is_some_and(|txn| range.holds(txn)))
+            && (!asked.commits || facts.commit_size_pages().is_some())
+    }
+
+    fn wants_partial(&self) -> bool {
+        let asked = self.asked;
+        (asked.state.is_empty() || asked.state.contains(&State::Partial))
+            && !self.bad_only
+            && asked.page.is_none()
+            && asked.frames.is_none()
+            && asked.txn.is_none()
+            && !asked.commits
     }
 }
 
@@ -364,22 +372,26 @@ impl FrameRow {
         }
     }
 
+    /// A row without a page; its fields are those of every row.
+    const EXAMPLE: Self = Self {
+        frame: FrameNo::FIRST,
+        offset_bytes: 0,
+        page: None,
+        commit_size_pages: None,
+        txn: None,
+        state: State::Partial,
+        generation: None,
+        page_kind: None,
+        salt1: None,
+        salt2: None,
+        checksum1: None,
+        checksum2: None,
+        crc32: None,
+    };
+
     fn partial(shape: &LogShape) -> Self {
         let frame = shape.extent.end();
-        Self {
-            frame,
-            offset_bytes: frame.offset_bytes(shape.page_size()),
-            page: None,
-            commit_size_pages: None,
-            txn: None,
-            state: State::Partial,
-            generation: None,
-            page_kind: None,
-            salt1: None,
-            salt2: None,
-            checksum1: None,
-            checksum2: None,
-            crc32: None,
-        }
+        let offset_bytes = frame.offset_bytes(shape.page_size());
+        Self { frame, offset_bytes, ..Self::EXAMPLE }
     }
 }

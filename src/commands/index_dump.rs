@@ -20,7 +20,10 @@ use crate::format::wal_index::{READER_SLOTS, block_of};
 use crate::format::{FrameNo, IndexHeader, Pgno};
 use crate::output::quantity::{counted, grouped};
 
-use crate::output::{Paint, Report, Tone, key_values, table, write_report};
+use crate::output::text::command;
+use crate::output::{
+    FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped, write_report,
+};
 use crate::storage::{File, LockMode};
 
 /// Most wrong entries that are listed.
@@ -61,7 +64,7 @@ pub enum Comparison {
 #[derive(Debug, Serialize)]
 pub struct IndexReport {
     /// The wal-index.
-    pub shm: String,
+    pub shm: FileName,
     /// Its size.
     pub file_bytes: u64,
     /// Both copies of the header.
@@ -84,6 +87,9 @@ pub struct IndexReport {
     pub differences: Vec<String>,
     /// Wrong entries, at most 20.
     pub wrong_entries: Vec<WrongEntry>,
+    /// The log beside it, for commands to type.
+    #[serde(skip)]
+    wal: PathBuf,
 }
 
 /// One copy of the header.
@@ -181,15 +187,18 @@ impl IndexDump {
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let Some(shm) = files.open_shm(context.vfs)? else {
-            let found = "no wal-index is there; the next one who attaches builds it".to_owned();
+            if !context.vfs.exists(&self.path)? {
+                return Err(Failure::not_found(&self.path).into());
+            }
+            let found = "no wal-index is there; whoever attaches next builds it".to_owned();
             let path = files.shm.clone().unwrap_or_else(|| self.path.clone());
-            return Err(Failure::NotALog { path, found }.into());
+            return Err(Failure::NoIndex { path, found }.into());
         };
         let Some(index) = IndexFile::read(shm.as_ref())? else {
             let found = format!("{} bytes hold no wal-index header", shm.size()?);
-            return Err(Failure::NotALog { path: shm.path().to_owned(), found }.into());
+            return Err(Failure::NoIndex { path: shm.path().to_owned(), found }.into());
         };
-        let mut report = IndexReport::of(shm.as_ref(), &index)?;
+        let mut report = IndexReport::of(shm.as_ref(), &index, &files)?;
         if report.header_fault.is_none() {
             match live::read_log(&files, context)? {
                 Some(reading) => {
@@ -226,7 +235,7 @@ impl HeaderReport {
 }
 
 impl IndexReport {
-    fn of(shm: &dyn File, index: &IndexFile) -> Result<Self> {
+    fn of(shm: &dyn File, index: &IndexFile, files: &Files) -> Result<Self> {
         let info = &index.info;
         let header_fault = info.validate().err().map(|fault| fault.words());
         let mut read_marks = Vec::new();
@@ -236,7 +245,7 @@ impl IndexReport {
             read_marks.push(MarkReport { slot, read_mark_frame: mark, held });
         }
         let mut report = Self {
-            shm: shm.path().display().to_string(),
+            shm: FileName::from(shm.path()),
             file_bytes: index.file_bytes,
             headers: index.copies.map(|copy| HeaderReport::of(&copy)),
             header_fault,
@@ -248,6 +257,7 @@ impl IndexReport {
             log: None,
             differences: Vec::new(),
             wrong_entries: Vec::new(),
+            wal: files.wal.clone(),
         };
         if header_fault.is_none() {
             report.list_blocks(shm, index)?;
@@ -407,11 +417,9 @@ impl IndexReport {
     fn words(&self) -> (Tone, &'static str) {
         match self.comparison {
             Comparison::Same => (Tone::Good, "the same as an index built from the log"),
-            Comparison::Older => (Tone::Notice, "older than the log: it will be built anew"),
+            Comparison::Older => (Tone::Notice, "older than the log: it will be built again"),
             Comparison::Wrong => (Tone::Bad, "wrong"),
-            Comparison::Invalid => {
-                (Tone::Notice, "not valid: the next one who attaches builds it anew")
-            }
+            Comparison::Invalid => (Tone::Notice, "not valid: whoever attaches next builds it"),
             Comparison::Alone => (Tone::Notice, "there is no log beside it"),
         }
     }
@@ -420,46 +428,53 @@ impl IndexReport {
 impl Report for IndexReport {
     const COMMAND: &'static str = "index-dump";
 
+    fn needs_attention(&self) -> bool {
+        self.comparison == Comparison::Wrong
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        let mut head = table(&["header", "first copy", "second copy"], width);
+        let text = |head| Heading::text(head, Room::Broken);
+        let mut head = Table::new(["header", "first copy", "second copy"].map(text));
         let [one, two] = &self.headers;
         for (name, value) in HEADER_ROWS {
-            head.add_row([(*name).to_owned(), value(one), value(two)]);
+            head.row([(*name).to_owned(), value(one), value(two)]);
         }
-        writeln!(to, "{head}\n")?;
+        writeln!(to, "{}\n", head.draw(paint, width))?;
         let facts = [
-            ("file", self.shm.clone()),
+            ("file", self.shm.to_string()),
             ("size", grouped(self.file_bytes) + " bytes"),
             ("header", self.header_fault.unwrap_or("valid").to_owned()),
             ("copied", counted(self.backfill_frames.into(), "frame")),
             ("copy begun", counted(self.backfill_attempted_frames.into(), "frame")),
         ];
-        writeln!(to, "{}", key_values(&facts))?;
-        let mut marks = table(&["reader slot", "mark", "held"], width);
+        writeln!(to, "{}", key_values(&facts, width))?;
+        let mut marks = Table::new(["reader slot", "mark", "held"].map(text));
         for mark in &self.read_marks {
             let frame = mark.read_mark_frame.map_or("-".to_owned(), |mark| grouped(mark.into()));
             let held = if mark.held { "yes" } else { "no" };
-            marks.add_row([mark.slot.to_string(), frame, held.to_owned()]);
+            marks.row([mark.slot.to_string(), frame, held.to_owned()]);
         }
-        writeln!(to, "{marks}\n")?;
+        writeln!(to, "{}\n", marks.draw(paint, width))?;
         if !self.blocks.is_empty() {
-            let mut blocks = table(&["block", "frames", "committed", "hash slots used"], width);
+            let heads = ["block", "frames", "committed", "hash slots used"];
+            let mut blocks = Table::new(heads.map(text));
             for block in &self.blocks {
                 let slots =
                     if block.present { grouped(block.used_slots as u64) } else { "missing".into() };
-                blocks.add_row([
+                blocks.row([
                     block.block.to_string(),
                     format!("{}..{}", block.first_frame, block.last_frame),
                     grouped(block.committed_frames.into()),
                     slots,
                 ]);
             }
-            writeln!(to, "{blocks}\n")?;
+            writeln!(to, "{}\n", blocks.draw(paint, width))?;
         }
         let (tone, words) = self.words();
-        writeln!(to, "Compared with the log: {}.", paint.tone(tone, words))?;
+        let sentence = format!("Compared with the log: {}.", paint.tone(tone, words));
+        writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         for difference in &self.differences {
-            writeln!(to, "  {difference}")?;
+            writeln!(to, "{}", wrapped(difference, 2, 4, width))?;
         }
         for wrong in &self.wrong_entries {
             let what = match wrong.what {
@@ -469,7 +484,8 @@ impl Report for IndexReport {
             writeln!(to, "  frame {}: page {} by the log, {what}", wrong.frame, wrong.page)?;
         }
         if self.comparison == Comparison::Wrong {
-            writeln!(to, "Next: walsmith verify-checksums, then index-rebuild")?;
+            writeln!(to, "Next: {}", command("verify-checksums", &self.wal))?;
+            writeln!(to, "If the log is clean: {}", command("index-rebuild", &self.wal))?;
         }
         Ok(())
     }
@@ -488,8 +504,9 @@ const HEADER_ROWS: &[HeaderRow] = &[
         format!("{:08x} {:08x}", header.frame_checksum1, header.frame_checksum2)
     }),
     ("salts", |header| format!("{:08x} {:08x}", header.salt1, header.salt2)),
-    ("checksum", |header| {
+    ("checksum", |header| format!("{:08x} {:08x}", header.checksum1, header.checksum2)),
+    ("checksum is", |header| {
         let verdict = if header.checksum_is_right { "right" } else { "wrong" };
-        format!("{:08x} {:08x} {verdict}", header.checksum1, header.checksum2)
+        verdict.to_owned()
     }),
 ];

@@ -1,4 +1,4 @@
-//! `index-rebuild`: builds a wal-index anew from the log, beside running processes.
+//! `index-rebuild`: builds a wal-index from the log again, beside running processes.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,10 +18,11 @@ use crate::engine;
 use crate::engine::wal::KnownLog;
 use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
 use crate::output::quantity::counted;
-use crate::output::{Paint, Report, Tone, write_report};
+use crate::output::text::escaped;
+use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
 use crate::storage::DeleteShm;
 
-/// Build a wal-index anew from the log
+/// Build a wal-index from the log again
 ///
 /// Runs SQLite's own recovery under SQLite's own locks: readers go on undisturbed, and nobody writes
 /// or checkpoints meanwhile. Every frame counts as not copied afterwards, so the next checkpoint
@@ -32,7 +33,7 @@ pub struct IndexRebuild {
     /// A wal-index (-shm), its database or its log (-wal)
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// How long to wait for locks: 5s, 250ms, 1min
+    /// How long to wait for locks: 5 (seconds), 250ms, 1min
     #[arg(short, long, value_parser = duration, default_value = "0", value_name = "TIME")]
     pub timeout: Duration,
     /// Go on where the log is damaged, or sizes contradict each other: as SQLite would
@@ -47,7 +48,7 @@ pub struct IndexRebuild {
 #[derive(Debug, Serialize)]
 pub struct Rebuilt {
     /// The database.
-    pub database: String,
+    pub database: FileName,
     /// Nobody let the index be rebuilt.
     pub busy: bool,
     /// Last committed frame by the index as it was; `None` when it was not valid.
@@ -72,7 +73,7 @@ impl IndexRebuild {
         let wal = files.wal.clone();
         let Some(target) = Target::of(files, context)? else {
             let found = "there is no log to build an index from".to_owned();
-            return Err(Failure::NotALog { path: wal, found }.into());
+            return Err(Failure::NoLog { path: wal, found }.into());
         };
         let before = holders::read_index(&target.files, context)?;
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
@@ -86,7 +87,7 @@ impl IndexRebuild {
         let dangers = lost.into_iter().chain(unmended).collect();
         accepted.extend(rails::refuse(dangers, given)?);
         let mut report = Rebuilt {
-            database: target.database.display().to_string(),
+            database: FileName::from(&target.database),
             busy: false,
             mx_frame_before: before.map(|index| index.mx_frame),
             mx_frame: None,
@@ -170,12 +171,17 @@ fn lost_frames(
 impl Report for Rebuilt {
     const COMMAND: &'static str = "index-rebuild";
 
+    fn needs_attention(&self) -> bool {
+        self.busy || !self.accepted.is_empty()
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         let Some(frames) = self.mx_frame else {
             let busy = paint.tone(Tone::Notice, "not rebuilt");
-            writeln!(to, "{}: {busy}, somebody is in the way.", self.database)?;
+            let sentence = format!("{}: {busy}, somebody is in the way.", self.database);
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
             if !self.blocked_by.is_empty() {
-                writeln!(to, "{}", holders::rows_table(&self.blocked_by, width))?;
+                writeln!(to, "{}", holders::rows_table(&self.blocked_by, paint, width))?;
             }
             return Ok(());
         };
@@ -184,10 +190,12 @@ impl Report for Rebuilt {
             Some(before) => format!("it had {}", counted(before.into(), "frame")),
             None => "there was no valid one".to_owned(),
         };
-        writeln!(to, "{}: the wal-index holds {frames} now; {before}.", self.database)?;
+        let sentence = format!("{}: the wal-index holds {frames} now; {before}.", self.database);
+        writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         for accepted in &self.accepted {
-            let message = paint.tone(Tone::Bad, &accepted.message);
-            writeln!(to, "  Accepted ({}): {message}.", accepted.rule)?;
+            let message = paint.tone(Tone::Bad, &escaped(&accepted.message));
+            let sentence = format!("Accepted ({}): {message}.", accepted.rule);
+            writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         Ok(())
     }

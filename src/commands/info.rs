@@ -24,7 +24,7 @@ use crate::analysis::{Examination, Verdict};
 use crate::format::{DatabaseHeader, FrameNo, Pgno, Salts, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{command, escaped};
-use crate::output::{Paint, Report, Tone, key_values, wrapped, write_report};
+use crate::output::{FileName, Paint, Report, Tone, key_values, wrapped, write_report};
 use crate::scan::{KnownFrames, Watch};
 use crate::storage::File;
 
@@ -34,7 +34,7 @@ mod page_checksums;
 ///
 /// Shows the database, its log, its wal-index and its rollback journal, and where the bytes of the
 /// log go: live (the newest image of a page), superseded (an older image of a page in the same
-/// log), reusable (left from older generations or rolled back), behind a break, and not yet copied
+/// log), reusable (left from older generations or rolled back), after a break, and not yet copied
 /// into the database. This answers "why is my log 5 GB".
 ///
 /// Where each page of the database ends with a checksum of its own (SQLite's cksumvfs), the whole file
@@ -96,7 +96,7 @@ pub struct BackfillReport {
 #[derive(Debug, Serialize)]
 pub struct Database {
     /// Its path.
-    pub path: String,
+    pub path: FileName,
     /// Its size.
     pub file_bytes: u64,
     /// Page size in its header.
@@ -113,7 +113,7 @@ pub struct Database {
 #[derive(Debug, Serialize)]
 pub struct Wal {
     /// Its path.
-    pub path: String,
+    pub path: FileName,
     /// Its size.
     pub file_bytes: u64,
     /// The verdict of `verify-checksums`.
@@ -166,7 +166,7 @@ pub struct StateCount {
 #[derive(Debug, Serialize)]
 pub struct Shm {
     /// Its path.
-    pub path: String,
+    pub path: FileName,
     /// Its size.
     pub file_bytes: u64,
     /// Its header is valid.
@@ -183,7 +183,7 @@ pub struct Shm {
 #[derive(Debug, Serialize)]
 pub struct Journal {
     /// Its path.
-    pub path: String,
+    pub path: FileName,
     /// Its size.
     pub file_bytes: u64,
     /// It begins with a non-zero byte: SQLite will roll it back before it looks at the log, unless
@@ -229,8 +229,7 @@ impl Info {
         };
         let (wal, salts) = log.map_or((None, None), |(wal, salts)| (Some(wal), salts));
         if wal.is_none() && database.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
         let shm = index.as_ref().map(|index| Shm::of(index, salts));
         let journal = journal(&files, context)?;
@@ -377,7 +376,7 @@ fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
     let Some(file) = files.open_database(context.vfs)? else { return Ok(None) };
     let header = header_of(file.as_ref())?;
     Ok(Some(Database {
-        path: file.path().display().to_string(),
+        path: FileName::from(file.path()),
         file_bytes: file.size()?,
         page_size_bytes: header.as_ref().and_then(|h| h.page_size()).map(|size| size.bytes()),
         header_pages: header.as_ref().and_then(DatabaseHeader::page_count),
@@ -401,14 +400,14 @@ fn pairing(
     Ok(pairing::judge(&view, context.watch)?)
 }
 
-type Index = (String, u64, Option<WalIndexHeader>);
+type Index = (FileName, u64, Option<WalIndexHeader>);
 
 fn read_index(files: &Files, context: &Context) -> Result<Option<Index>> {
     let Some(file) = files.open_shm(context.vfs)? else { return Ok(None) };
     let mut bytes = [0; 136];
     let whole = file.read_at(&mut bytes, 0)? == bytes.len();
     let header = whole.then(|| WalIndexHeader::decode(&bytes));
-    Ok(Some((file.path().display().to_string(), file.size()?, header)))
+    Ok(Some((FileName::from(file.path()), file.size()?, header)))
 }
 
 fn journal(files: &Files, context: &Context) -> Result<Option<Journal>> {
@@ -418,7 +417,7 @@ fn journal(files: &Files, context: &Context) -> Result<Option<Journal>> {
     let mut first = [0];
     file.read_at(&mut first, 0)?;
     Ok(Some(Journal {
-        path: file.path().display().to_string(),
+        path: FileName::from(file.path()),
         file_bytes: file.size()?,
         hot: first != [0],
     }))
@@ -472,7 +471,7 @@ impl Wal {
         let pinned_frames = backfilled.map(|done| prefix.mx_frame.saturating_sub(done));
         counts.retain(|row| row.frames > 0);
         Ok(Self {
-            path: files.wal.display().to_string(),
+            path: FileName::from(&files.wal),
             file_bytes: examination.file_bytes,
             verdict: examination.verdict,
             page_size_bytes: examination.page_size().map(|size| size.bytes()),
@@ -499,9 +498,23 @@ impl Wal {
 impl Report for Summary {
     const COMMAND: &'static str = "info";
 
+    fn needs_attention(&self) -> bool {
+        let verdict = self.wal.as_ref().map(|wal| wal.verdict);
+        let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
+        matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader | Verdict::TornTail))
+            || pairing == Some(pairing::Verdict::Foreign)
+            || self.findings.iter().flatten().any(Finding::needs_attention)
+            || self.journal.as_ref().is_some_and(|journal| journal.hot)
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         let mut section = |title: &str, facts: &[(&str, String)]| {
-            writeln!(to, "{}\n{}", paint.tone(Tone::Strong, title), key_values(facts).trim_end())
+            writeln!(
+                to,
+                "{}\n{}",
+                paint.tone(Tone::Strong, title),
+                key_values(facts, width).trim_end()
+            )
         };
         match &self.database {
             Some(database) => {
@@ -525,7 +538,7 @@ impl Report for Summary {
             } else {
                 "cold"
             };
-            let facts = [("file", journal.path.clone()), ("state", state.to_owned())];
+            let facts = [("file", journal.path.to_string()), ("state", state.to_owned())];
             section("Rollback journal", &facts)?;
         }
         if let Some(pairing) = &self.pairing {
@@ -540,7 +553,7 @@ impl Report for Summary {
             writeln!(to, "\nDo not open this database with SQLite yet.")?;
         }
         match &self.next {
-            Some(next) => writeln!(to, "\n{}: {next}", self.purpose()),
+            Some(next) => writeln!(to, "\n{}:\n  {next}", self.purpose()),
             None => Ok(()),
         }
     }
@@ -591,8 +604,8 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
         facts.push(("", "the log holds every page: nothing of the file is left".to_owned()));
     }
     facts.extend(pairing.reasons.iter().map(|reason| match reason.speaks_for {
-        pairing::SpeaksFor::Same => ("for it", reason.to_string()),
-        pairing::SpeaksFor::Foreign => ("against it", reason.to_string()),
+        pairing::SpeaksFor::Same => ("for it", escaped(&reason.to_string()).into_owned()),
+        pairing::SpeaksFor::Foreign => ("against it", escaped(&reason.to_string()).into_owned()),
     }));
     facts
 }
@@ -601,7 +614,7 @@ impl Database {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let unknown = || "unknown".to_owned();
         vec![
-            ("file", self.path.clone()),
+            ("file", self.path.to_string()),
             ("size", bytes(self.file_bytes)),
             ("page size", self.page_size_bytes.map_or_else(unknown, |size| size.to_string())),
             ("pages", self.header_pages.map_or_else(unknown, |pages| grouped(pages.into()))),
@@ -627,7 +640,7 @@ impl Wal {
             format!("{:>10}  {}", bytes(size), counted(frames.into(), "frame"))
         };
         let mut facts = vec![
-            ("file", self.path.clone()),
+            ("file", self.path.to_string()),
             (
                 "size",
                 format!(
@@ -650,7 +663,7 @@ impl Wal {
             ("reusable", share(self.reusable_frames, self.reusable_bytes)),
         ];
         if self.lost_frames > 0 {
-            facts.push(("behind a break", share(self.lost_frames, self.lost_bytes)));
+            facts.push(("after a break", share(self.lost_frames, self.lost_bytes)));
         }
         if let (Some(frames), Some(size)) = (self.pinned_frames, self.pinned_bytes) {
             facts.push(("not copied", share(frames, size)));
@@ -672,7 +685,7 @@ impl Shm {
             (true, Some(true)) => "valid, of this log's generation",
             (true, _) => "valid, of another generation than the log",
         };
-        let mut facts = vec![("file", self.path.clone()), ("state", state.to_owned())];
+        let mut facts = vec![("file", self.path.to_string()), ("state", state.to_owned())];
         if let (Some(mx_frame), Some(done)) = (self.mx_frame, self.backfilled_frames) {
             let (mx_frame, done) = (grouped(mx_frame.into()), grouped(done.into()));
             facts.push(("copied", format!("{done} of {mx_frame} frames into the database")));

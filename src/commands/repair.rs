@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::access::Context;
-use crate::access::failure::{Exit, Failure};
+use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::finding::{Finding, Severity};
 use crate::access::holders;
@@ -21,12 +21,13 @@ use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Restored, Step};
 use crate::analysis::structure;
 use crate::analysis::view::View;
 use crate::format::Pgno;
-use crate::output::write_report;
+use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::SyncDirectory;
 use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::process::brief;
 
 use base::Base;
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
@@ -163,8 +164,8 @@ impl Repair {
             None => None,
         };
         let mut report = RepairReport {
-            database: files.database.as_deref().map(|path| path.display().to_string()),
-            wal: reading.as_ref().map(|_| files.wal.display().to_string()),
+            database: files.database.as_deref().map(FileName::from),
+            wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
             lossless: plan.is_lossless() && prepared.findings.is_empty(),
             lossless_error_bound: plan.error_bound,
@@ -178,11 +179,12 @@ impl Repair {
             transactions_after: prepared.restored().snapshot.to_txn,
             plan: plan.steps.clone(),
             applied: false,
-            output: target.map(|path| path.display().to_string()),
+            output: target.map(FileName::from),
             undo: None,
             accepted: Vec::new(),
             findings: prepared.findings.clone(),
             choose: self.choose,
+            given: self.files.typed(),
         };
         let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
         write_report(&mut context.output, &report)?;
@@ -211,13 +213,12 @@ impl Repair {
         let witness = base.as_ref().map(Base::file);
         let reading = live::read_log_beside(files, witness, context)?;
         if base.is_none() && reading.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
         let mut plan = match &reading {
             Some(Reading { file, examination }) => {
                 Plan::of(file.as_ref(), examination, witness, context.watch)
-                    .with_context(|| files.wal.display().to_string())?
+                    .with_context(|| About(files.wal.clone()))?
             }
             None => Plan::default(),
         };
@@ -330,7 +331,7 @@ impl Repair {
             (None, Some(offline)) if !report.plan.is_empty() => {
                 if self.write_in_place(prepared, offline, files, context)? {
                     let set = undo::path_of(offline.database.path());
-                    report.undo = Some(set.display().to_string());
+                    report.undo = Some(FileName::from(&set));
                 }
                 report.applied = true;
             }
@@ -348,7 +349,10 @@ impl Repair {
         let holders = holders::find(files, context)?.1;
         let named: Vec<String> = holders
             .iter()
-            .filter_map(|row| Some(format!("process {} ({})", row.pid?, row.command.as_deref()?)))
+            .filter_map(|row| {
+                let command = brief(row.command.as_ref()?.raw());
+                Some(format!("process {} ({command})", row.pid?))
+            })
             .collect();
         let who = named.first().map_or("somebody".to_owned(), Clone::clone);
         let why = format!("{who} has it open");

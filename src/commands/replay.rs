@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::access::failure::{Exit, Failure};
+use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
@@ -19,7 +19,8 @@ use crate::analysis::view::View;
 use crate::analysis::{Examination, LogShape};
 use crate::format::FrameNo;
 use crate::output::quantity::{counted, grouped};
-use crate::output::{Paint, Report, Tone, write_report};
+use crate::output::text::{command, escaped};
+use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
@@ -81,9 +82,9 @@ pub struct Replay {
 #[derive(Debug, Serialize)]
 pub struct Replayed {
     /// The base; `None` without one.
-    pub database: Option<String>,
+    pub database: Option<FileName>,
     /// The file that was written; `None` in a dry run without --output.
-    pub output: Option<String>,
+    pub output: Option<FileName>,
     /// Last transaction applied; `None` when the log has none.
     pub to_txn: Option<u32>,
     /// Its commit frame.
@@ -95,7 +96,7 @@ pub struct Replayed {
     /// Nothing was written.
     pub dry_run: bool,
     /// Where the old state is kept; `None` when nothing was overwritten.
-    pub undo: Option<String>,
+    pub undo: Option<FileName>,
     /// Whether log and base belong together; `None` when one of them holds nothing.
     pub pairing: Option<Pairing>,
     /// Dangers that were taken on.
@@ -125,7 +126,7 @@ impl Plan<'_> {
         Some(View::plain(*log, shape, &self.snapshot, base))
     }
 
-    fn outcome(self, undo: Option<String>, file: Option<NewFile>) -> Outcome {
+    fn outcome(self, undo: Option<FileName>, file: Option<NewFile>) -> Outcome {
         let Self { snapshot, accepted, pairing, .. } = self;
         Outcome { snapshot, accepted, pairing, undo, file }
     }
@@ -137,7 +138,7 @@ struct Outcome {
     accepted: Vec<Accepted>,
     pairing: Option<Pairing>,
     /// Where the old state is.
-    undo: Option<String>,
+    undo: Option<FileName>,
     /// The result, still without its name.
     file: Option<NewFile>,
 }
@@ -259,8 +260,7 @@ impl Replay {
     /// Passes every safety rail.
     fn plan<'a>(&self, files: &Files, source: &Source<'a>, context: &Context) -> Result<Plan<'a>> {
         if source.base.is_none() && source.log.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
         let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
@@ -290,7 +290,7 @@ impl Replay {
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
         let snapshot =
-            snapshot_of(facts, self.target()).with_context(|| files.wal.display().to_string())?;
+            snapshot_of(facts, self.target()).with_context(|| About(files.wal.clone()))?;
         let view = View::plain(file.as_ref(), &shape, &snapshot, source.base);
         let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
@@ -342,18 +342,17 @@ impl Replay {
         offline: &Offline,
         files: &Files,
         context: &Context,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<FileName>> {
         let Some(view) = plan.view(Some(offline.database.as_ref())) else { return Ok(None) };
         let sidecars = match self.keep_wal {
             true => SetAside::default(),
             false => SetAside { wal: Some(&files.wal), shm: files.shm.as_deref(), journal: None },
         };
         replay::in_place(context.vfs, &view, offline, sidecars)?;
-        Ok(Some(undo::path_of(offline.database.path()).display().to_string()))
+        Ok(Some(FileName::from(undo::path_of(offline.database.path()))))
     }
 
     fn report(&self, outcome: Outcome, base: Option<&Path>, context: &Context) -> Result<Replayed> {
-        let shown = |path: &Path| path.display().to_string();
         let snapshot = &outcome.snapshot;
         let from_log = (snapshot.to_frame > 0).then_some(snapshot);
         let db_size_pages = match snapshot.db_size_pages {
@@ -361,10 +360,10 @@ impl Replay {
             None => rails::pages_of(open_if_there(context.vfs, base)?.as_deref())?,
         };
         Ok(Replayed {
-            database: base.map(shown),
+            database: base.map(FileName::from),
             output: match self.in_place {
-                true => base.map(shown),
-                false => self.output.as_deref().map(shown),
+                true => base.map(FileName::from),
+                false => self.output.as_deref().map(FileName::from),
             },
             to_txn: from_log.map(|snapshot| snapshot.to_txn),
             to_frame: from_log.map(|snapshot| snapshot.to_frame),
@@ -381,36 +380,49 @@ impl Replay {
 impl Report for Replayed {
     const COMMAND: &'static str = "replay";
 
-    fn human(&self, to: &mut dyn Write, paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+    fn needs_attention(&self) -> bool {
+        let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
+        !self.accepted.is_empty() || pairing == Some(pairing::Verdict::Foreign)
+    }
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         let verb = if self.dry_run { "would write" } else { "wrote" };
-        let output = self.output.as_deref().unwrap_or("the result");
+        let output = self.output.as_ref();
+        let output = output.map_or("the result".to_owned(), ToString::to_string);
         let size = self
             .db_size_pages
             .map_or("unknown size".to_owned(), |pages| counted(pages.into(), "page"));
         match (self.to_txn, self.to_frame) {
-            (Some(txn), Some(frame)) => writeln!(
-                to,
-                "{verb} {output}: {size}, {} of them from the log, as of transaction {} (frame {}).",
-                grouped(self.pages_written.into()),
-                grouped(txn.into()),
-                grouped(frame.into())
-            )?,
-            _ => writeln!(to, "{verb} {output}: {size}; the log holds nothing to apply.")?,
+            (Some(txn), Some(frame)) => {
+                let sentence = format!(
+                    "{verb} {output}: {size}, {} of them from the log, as of transaction {} (frame \
+                     {}).",
+                    grouped(self.pages_written.into()),
+                    grouped(txn.into()),
+                    grouped(frame.into())
+                );
+                writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+            }
+            _ => {
+                let sentence = format!("{verb} {output}: {size}; the log holds nothing to apply.");
+                writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+            }
         }
         if let Some(pairing) = &self.pairing {
             let verdict = pairing.verdict.word();
             let all = if pairing.self_contained { "; the log holds every page" } else { "" };
-            writeln!(to, "Pairing of log and database: {verdict}{all}.")?;
+            let sentence = format!("Pairing of log and database: {verdict}{all}.");
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         }
         for accepted in &self.accepted {
-            let message = paint.tone(Tone::Bad, &accepted.message);
-            writeln!(to, "Accepted ({}): {message}.", accepted.rule)?;
+            let message = paint.tone(Tone::Bad, &escaped(&accepted.message));
+            let sentence = format!("Accepted ({}): {message}.", accepted.rule);
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         }
-        if let Some(undo) = &self.undo {
-            let database = self.database.as_deref().unwrap_or_default();
+        if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
             writeln!(to, "The old state is kept in {undo}.")?;
-            writeln!(to, "Back: walsmith undo {database}")?;
-            writeln!(to, "Forget it: walsmith undo --discard {database}")?;
+            writeln!(to, "Back: {}", command("undo", database))?;
+            writeln!(to, "Forget it: {}", command("undo --discard", database))?;
         }
         Ok(())
     }

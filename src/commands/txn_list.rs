@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{self, Reading};
+use crate::access::{Context, stream};
+use crate::analysis::Examination;
 use crate::analysis::transactions::{Transaction, TransactionFold};
 use crate::format::FrameNo;
-use crate::output::{Cells, Column, Fields, Row, RowStream, Side};
+use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
+use crate::scan::Watch;
 
 use super::frame_list::Range;
 
@@ -44,40 +46,70 @@ impl TxnList {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let reading = live::read_frames(&files, context)?;
         if reading.is_none() && files.open_database(context.vfs)?.is_none() {
-            let found = "no such file".to_owned();
-            return Err(Failure::NotALog { path: self.path.clone(), found }.into());
+            return Err(Failure::not_found(&self.path).into());
         }
-        let column = |head, width_chars| Column { head, width_chars, side: Side::Right };
-        let columns = vec![
-            column("txn", 8),
-            column("first frame", 11),
-            column("last frame", 10),
-            column("frames", 8),
-            column("distinct pages", 14),
-            column("db size (pages)", 15),
-        ];
-        let wal = files.wal.display().to_string();
         let watch = context.watch;
-        let mut stream =
-            RowStream::open(&mut context.output, "txn-list", &wal, "transactions", columns)?;
-        let mut exit = Exit::Done;
-        if let Some(Reading { file, examination }) = &reading {
-            exit = Exit::of(examination.verdict);
-            let mut fold = TransactionFold::default();
-            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-            for facts in examination.facts(file.as_ref(), committed, watch) {
-                let Some(transaction) = fold.push(&facts?) else { continue };
-                if self.limit.is_some_and(|limit| stream.rows() >= limit) {
-                    break;
-                }
-                if self.txn.is_none_or(|range| range.holds(transaction.txn)) {
-                    stream.row(&transaction, cells)?;
-                }
+        // No committed transaction needs attention.
+        let nothing = context.output.quiet && context.output.format == Format::Table;
+        let examination = reading.as_ref().map(|reading| &reading.examination);
+        let stream = Stream {
+            command: "txn-list",
+            wal: &FileName::from(&files.wal),
+            list: "transactions",
+            columns: columns(examination),
+            example: &EXAMPLE,
+        };
+        let mut stream = RowStream::open(&mut context.output, stream)?;
+        let listed = match &reading {
+            Some(reading) if !nothing => self.list(reading, watch, &mut stream),
+            Some(_) | None => Ok(()),
+        };
+        stream::close(stream, listed)?;
+        Ok(examination.map_or(Exit::Done, |examination| Exit::of(examination.verdict)))
+    }
+
+    fn list(&self, reading: &Reading, watch: &dyn Watch, stream: &mut RowStream) -> Result<()> {
+        let Reading { file, examination } = reading;
+        let mut fold = TransactionFold::default();
+        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+        for facts in examination.facts(file.as_ref(), committed, watch) {
+            let Some(transaction) = fold.push(&facts?) else { continue };
+            if self.limit.is_some_and(|limit| stream.rows() >= limit) {
+                break;
+            }
+            if self.txn.is_none_or(|range| range.holds(transaction.txn)) {
+                stream.row(&transaction, cells)?;
             }
         }
-        stream.close(None)?;
-        Ok(exit)
+        Ok(())
     }
+}
+
+/// A row whose fields are those of every row.
+const EXAMPLE: Transaction = Transaction {
+    txn: 1,
+    first_frame: FrameNo::FIRST,
+    last_frame: FrameNo::FIRST,
+    frames: 1,
+    distinct_pages: 1,
+    db_size_pages: 1,
+};
+
+fn columns(examination: Option<&Examination>) -> Vec<Column> {
+    let prefix = examination.map(|examination| &examination.prefix);
+    let digits = |number: Option<u32>| number.unwrap_or_default().to_string().len();
+    let txn = digits(prefix.map(|prefix| prefix.transactions));
+    let frame = digits(prefix.map(|prefix| prefix.mx_frame));
+    let column =
+        |head, width_chars| Column { head, width_chars, side: Side::Right, room: Room::Always };
+    vec![
+        column("txn", txn),
+        column("first frame", frame),
+        column("last frame", frame),
+        column("frames", frame),
+        column("pages", frame),
+        column("db pages", digits(prefix.and_then(|prefix| prefix.db_size_pages))),
+    ]
 }
 
 fn cells(row: &Transaction, to: &mut Cells) {

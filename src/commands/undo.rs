@@ -11,7 +11,8 @@ use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, with_suffix};
 use crate::output::quantity::{bytes, counted};
-use crate::output::{Paint, Report, write_report};
+use crate::output::text::command;
+use crate::output::{FileName, Paint, Report, wrapped, write_report};
 use crate::repair::offline;
 use crate::repair::undo::{self, Set, Stage, Trust};
 
@@ -41,7 +42,7 @@ pub struct Undo {
 #[derive(Debug, Serialize)]
 pub struct Undone {
     /// The database.
-    pub database: String,
+    pub database: FileName,
     /// Ranges written back; `None` when nothing was put back.
     pub restored_records: Option<u64>,
     /// The set was removed without using it.
@@ -54,7 +55,7 @@ pub struct Undone {
 #[derive(Debug, Serialize)]
 pub struct SetReport {
     /// Its file.
-    pub path: String,
+    pub path: FileName,
     /// How far the change that it belongs to has come; `None` where its bytes do not tell.
     pub stage: Option<Stage>,
     /// Ranges of the database that it holds.
@@ -64,9 +65,9 @@ pub struct SetReport {
     /// Size of the database after the change.
     pub size_after_bytes: Option<u64>,
     /// The log that it keeps; `None` without one.
-    pub wal: Option<String>,
+    pub wal: Option<FileName>,
     /// The rollback journal that it keeps; `None` without one.
-    pub journal: Option<String>,
+    pub journal: Option<FileName>,
 }
 
 impl Undo {
@@ -82,10 +83,14 @@ impl Undo {
         let kept = [undo::path_of(&database), undo::kept_wal(&database)];
         let is_there = kept.iter().map(|path| vfs.exists(path)).collect::<Result<Vec<_>, _>>()?;
         if !is_there.contains(&true) {
-            return Err(Failure::unsupported(&database, "there is no undo set beside it").into());
+            let is_there = vfs.exists(&database)?;
+            let path = database;
+            let missing =
+                if is_there { Failure::NoUndo { path } } else { Failure::NotFound { path } };
+            return Err(missing.into());
         }
         let mut report = Undone {
-            database: database.display().to_string(),
+            database: FileName::from(&database),
             restored_records: None,
             discarded: self.discard,
             set: self.set_report(&database, context)?,
@@ -101,7 +106,7 @@ impl Undo {
             {
                 let own = with_suffix(&database, suffix);
                 if vfs.exists(&kept)? && vfs.exists(&own)? {
-                    let why = format!("a new {} stands beside it", own.display());
+                    let why = format!("a new {} is beside it", own.display());
                     let hint = "the old one would replace it: move it away first";
                     return Err(Failure::refused(&database, why, hint).into());
                 }
@@ -128,11 +133,11 @@ impl Undo {
             Err(undo::Error::Damaged { .. }) if self.discard => None,
             set => set?,
         };
-        let kept = |path: PathBuf| -> Result<Option<String>> {
-            Ok(context.vfs.exists(&path)?.then(|| path.display().to_string()))
+        let kept = |path: PathBuf| -> Result<Option<FileName>> {
+            Ok(context.vfs.exists(&path)?.then(|| FileName::from(&path)))
         };
         Ok(SetReport {
-            path: undo::path_of(database).display().to_string(),
+            path: FileName::from(undo::path_of(database)),
             stage: set.as_ref().map(|set| set.stage),
             records: set.as_ref().map(Set::records),
             size_before_bytes: set.as_ref().map(Set::size_before_bytes),
@@ -146,7 +151,12 @@ impl Undo {
 impl Report for Undone {
     const COMMAND: &'static str = "undo";
 
-    fn human(&self, to: &mut dyn Write, _paint: &Paint, _width: Option<u16>) -> io::Result<()> {
+    fn needs_attention(&self) -> bool {
+        let is_half_written = matches!(self.set.stage, Some(Stage::Writing | Stage::Restored));
+        is_half_written && self.restored_records.is_none() && !self.discarded
+    }
+
+    fn human(&self, to: &mut dyn Write, _paint: &Paint, width: Option<u16>) -> io::Result<()> {
         if let Some(records) = self.restored_records {
             let records = counted(records, "range");
             return writeln!(to, "{}: {records} and the size are as they were.", self.database);
@@ -163,7 +173,7 @@ impl Report for Undone {
             Some(Stage::Restored) => "the old bytes are back already; undo again to finish",
             None => "left of a change that never began",
         };
-        writeln!(to, "{}: {stage}", set.path)?;
+        writeln!(to, "{}", wrapped(&format!("{}: {stage}", set.path), 0, 2, width))?;
         if let (Some(records), Some(before), Some(after)) =
             (set.records, set.size_before_bytes, set.size_after_bytes)
         {
@@ -178,6 +188,6 @@ impl Report for Undone {
         for kept in [&set.wal, &set.journal].into_iter().flatten() {
             writeln!(to, "  {kept}")?;
         }
-        writeln!(to, "Back: walsmith undo {}", self.database)
+        writeln!(to, "Back: {}", command("undo", &self.database))
     }
 }

@@ -20,7 +20,8 @@ use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdi
 use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
 use crate::output::quantity::counted;
 use crate::output::text::command;
-use crate::output::{ErrorReport, Paint, Report, write_report};
+use crate::output::{ErrorReport, FileName, Format, Paint, Report, write_report};
+use crate::scan;
 
 mod explain;
 mod walk;
@@ -52,6 +53,10 @@ pub struct VerifyChecksums {
 pub struct Verification {
     /// One entry a log.
     pub files: Vec<FileReport>,
+    /// A line says how many there are of each verdict.
+    #[serde(skip)]
+    summary: bool,
+    /// Only files that need attention are shown.
     #[serde(skip)]
     quiet: bool,
 }
@@ -87,9 +92,9 @@ pub struct IndexWitness {
 #[derive(Debug, Serialize)]
 pub struct FileReport {
     /// The log.
-    pub wal: String,
+    pub wal: FileName,
     /// The database it stands beside.
-    pub database: Option<String>,
+    pub database: Option<FileName>,
     /// The verdict.
     pub verdict: Verdict,
     /// The header's state; `None` without a file.
@@ -133,6 +138,15 @@ pub struct FileReport {
     pub findings: Option<Vec<Finding>>,
     /// Why the log is unreadable.
     pub error: Option<ErrorReport>,
+    /// How a run that could read nothing else ends.
+    #[serde(skip)]
+    failed: Exit,
+    /// It is a directory that could not be searched.
+    #[serde(skip)]
+    is_directory: bool,
+    /// The files that were named by options, as they are typed again.
+    #[serde(skip)]
+    given: String,
 }
 
 impl VerifyChecksums {
@@ -142,37 +156,73 @@ impl VerifyChecksums {
     /// When the report cannot be written, or the run is interrupted. What fails on one path stands
     /// in its entry.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
-        if self.paths.len() > 1 && (self.files.wal.is_some() || self.files.database.is_some()) {
-            return Err(Failure::Usage("--wal and --database go with a single PATH".into()).into());
+        let overrides = self.files.wal.is_some() || self.files.database.is_some();
+        if overrides && (self.paths.len() > 1 || self.recursive) {
+            let why = "--wal and --database go with a single PATH, without --recursive";
+            return Err(Failure::Usage(why.into()).into());
         }
-        let mut exit = Exit::Done;
         let mut files = Vec::new();
-        for path in walk::expand(&self.paths, self.recursive)? {
-            let report = match verify(&path, &self.files, context) {
+        let mut interrupted = None;
+        let found = walk::expand(&self.paths, self.recursive, context.vfs);
+        let paths = found.len();
+        for found in found {
+            let report = match self.judge(found, context) {
                 Ok(report) => report,
                 Err(error) => {
-                    let (failed, report) = describe(&error);
-                    if failed == Exit::Interrupted {
-                        return Err(error);
-                    }
-                    exit = exit.max(failed);
-                    FileReport::unreadable(&path, report)
+                    interrupted = Some(error);
+                    break;
                 }
             };
-            exit = exit.max(report.exit(self.strict));
             files.push(report);
         }
-        let report = Verification { files, quiet: context.quiet };
-        write_report(&mut context.output, &report)?;
-        Ok(exit)
+        let exits = files.iter().map(|file| file.exit(self.strict));
+        let exit = exits.fold(Exit::Done, Exit::merged);
+        let summary = self.recursive || paths > 1;
+        let (judged, quiet) = (files.len(), context.output.quiet);
+        let report = Verification { files, summary, quiet };
+        match interrupted {
+            None => {
+                write_report(&mut context.output, &report)?;
+                Ok(exit)
+            }
+            Some(error) => {
+                if judged > 0 && context.output.format == Format::Table {
+                    write_report(&mut context.output, &report)?;
+                }
+                Err(error.context(format!("{judged} of {paths} paths were judged")))
+            }
+        }
+    }
+
+    /// What is said of one path.
+    ///
+    /// # Errors
+    /// Only when the run is interrupted.
+    fn judge(&self, found: walk::Found, context: &Context) -> Result<FileReport> {
+        if context.watch.is_interrupted() {
+            return Err(scan::Error::Interrupted.into());
+        }
+        let walk::Found { path, error, is_directory } = found;
+        let judged = match error {
+            Some(error) => Err(error),
+            None => verify(&path, &self.files, context),
+        };
+        judged.or_else(|error| {
+            let (failed, report) = describe(&error);
+            match failed {
+                Exit::Interrupted => Err(error),
+                _ => {
+                    Ok(FileReport { is_directory, ..FileReport::unreadable(&path, failed, report) })
+                }
+            }
+        })
     }
 }
 
 fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileReport> {
     if path.is_dir() {
-        let hint = Some(format!("walsmith verify-checksums --recursive {}", path.display()));
-        let why = "is a directory".to_owned();
-        return Err(Failure::Unsupported { path: path.to_owned(), why, hint }.into());
+        let hint = Some(command("verify-checksums --recursive", path));
+        return Err(Failure::Directory { path: path.to_owned(), hint }.into());
     }
     let files = Files::find(context.vfs, path, overrides)?;
     let Some(Reading { file, examination }) = live::read_log(&files, context)? else {
@@ -203,7 +253,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     };
     let database = database.and(files.database.as_deref());
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
-    Ok(FileReport { findings, ..report })
+    Ok(FileReport { findings, given: overrides.typed(), ..report })
 }
 
 /// Looks again, at files that stand still; `None` beside a writer who does not let them.
@@ -244,11 +294,10 @@ fn cut_log(files: &Files, held: &Held, context: &Context) -> Result<Option<Dange
 fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
     let database = files.database.as_deref();
     let Some(file) = open_if_there(context.vfs, database)? else {
-        let found = "no such file".to_owned();
-        return Err(Failure::NotALog { path: path.to_owned(), found }.into());
+        return Err(Failure::not_found(path).into());
     };
     if files.given != Kind::Database && database == Some(path) && file.size()? > 1 {
-        let found = "neither a database nor a log, and no log stands beside it".to_owned();
+        let found = "neither a database nor a log, and no log is beside it".to_owned();
         return Err(Failure::NotALog { path: path.to_owned(), found }.into());
     }
     drop(file);
@@ -286,8 +335,8 @@ fn witness(
 impl FileReport {
     fn blank(wal: &Path, database: Option<&Path>, verdict: Verdict) -> Self {
         Self {
-            wal: wal.display().to_string(),
-            database: database.map(|path| path.display().to_string()),
+            wal: FileName::from(wal),
+            database: database.map(FileName::from),
             verdict,
             header: None,
             page_size_bytes: None,
@@ -309,6 +358,9 @@ impl FileReport {
             index_witness: None,
             findings: None,
             error: None,
+            failed: Exit::CouldNot,
+            is_directory: false,
+            given: String::new(),
         }
     }
 
@@ -316,8 +368,8 @@ impl FileReport {
         Self::blank(wal, database, Verdict::Absent)
     }
 
-    fn unreadable(path: &Path, error: ErrorReport) -> Self {
-        Self { error: Some(error), ..Self::blank(path, None, Verdict::Unreadable) }
+    fn unreadable(path: &Path, failed: Exit, error: ErrorReport) -> Self {
+        Self { error: Some(error), failed, ..Self::blank(path, None, Verdict::Unreadable) }
     }
 
     fn found(
@@ -368,10 +420,7 @@ impl FileReport {
 
     fn exit(&self, strict: bool) -> Exit {
         match self.verdict {
-            Verdict::Unreadable if self.error.as_ref().is_some_and(|e| e.kind == "busy") => {
-                Exit::Busy
-            }
-            Verdict::Unreadable => Exit::CouldNot,
+            Verdict::Unreadable => self.failed,
             Verdict::BadHeader | Verdict::Damaged => Exit::Found,
             _ if self.findings.iter().flatten().any(Finding::is_error) => Exit::Found,
             Verdict::TornTail if strict => Exit::Found,
@@ -388,11 +437,20 @@ impl FileReport {
 impl Report for Verification {
     const COMMAND: &'static str = "verify-checksums";
 
+    fn needs_attention(&self) -> bool {
+        self.files.iter().any(FileReport::needs_attention)
+    }
+
+    fn example() -> Result<Option<serde_json::Value>, serde_json::Error> {
+        let blank = FileReport::blank(Path::new(""), None, Verdict::Absent);
+        serde_json::to_value(blank).map(Some)
+    }
+
     fn rows(&self) -> Result<Vec<serde_json::Value>, serde_json::Error> {
         self.files.iter().map(serde_json::to_value).collect()
     }
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        explain::human(&self.files, self.quiet, to, *paint, width)
+        explain::human(self, to, *paint, width)
     }
 }

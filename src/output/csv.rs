@@ -1,29 +1,25 @@
-//! CSV from the JSON form of rows: nested objects become dotted columns, lists stay JSON.
+//! CSV from the JSON form of rows: one column a field, whatever the data; what is nested stays JSON.
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// Writes a header line and one line a row.
-pub(super) fn write(to: &mut dyn Write, rows: &[Value]) -> io::Result<()> {
-    let flat: Vec<Map<String, Value>> = rows.iter().map(flatten).collect();
-    let mut columns: Vec<&String> = Vec::new();
-    for row in &flat {
-        for key in row.keys() {
-            if !columns.contains(&key) {
-                columns.push(key);
-            }
-        }
-    }
+/// Writes a header line and one line a row. The columns are the fields of `example`, or of the first
+/// row.
+pub(super) fn write(to: &mut dyn Write, example: Option<&Value>, rows: &[Value]) -> io::Result<()> {
+    let columns: Vec<String> = match example.or(rows.first()) {
+        Some(Value::Object(fields)) => fields.keys().cloned().collect(),
+        Some(_) | None => Vec::new(),
+    };
     let mut writer = csv::Writer::from_writer(to);
-    writer.write_record(columns.iter().map(|column| column.as_bytes()))?;
-    for row in &flat {
-        writer.write_record(columns.iter().map(|column| cell(row.get(*column))))?;
+    writer.write_record(&columns)?;
+    for row in rows {
+        writer.write_record(columns.iter().map(|column| cell(row.get(column))))?;
     }
     writer.flush()
 }
 
-/// A value as CSV text: null is empty, strings are plain, lists are JSON.
+/// A value as CSV text: null is empty, strings are plain, lists and objects are JSON.
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -34,23 +30,23 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// Top-level keys of an object, nested objects as `outer.inner`.
-fn flatten(row: &Value) -> Map<String, Value> {
-    let mut flat = Map::new();
-    add(&mut flat, "", row);
-    flat
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-fn add(flat: &mut Map<String, Value>, prefix: &str, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                add(flat, &name, field);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            flat.insert(prefix.to_owned(), value.clone());
-        }
+    fn written(example: Option<&Value>, rows: &[Value]) -> String {
+        let mut text = Vec::new();
+        write(&mut text, example, rows).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn columns_are_the_same_whatever_the_rows_hold() {
+        let full = json!({"a": "x,y", "b": {"c": 1, "d": [2]}});
+        let bare = json!({"a": null, "b": null});
+        assert_eq!(written(None, &[full]), "a,b\n\"x,y\",\"{\"\"c\"\":1,\"\"d\"\":[2]}\"\n");
+        assert_eq!(written(None, std::slice::from_ref(&bare)), "a,b\n,\n");
+        assert_eq!(written(Some(&bare), &[]), "a,b\n");
     }
 }

@@ -1,5 +1,6 @@
 //! The fields and cells of one row, written without a detour through strings.
 
+use super::rows::Layout;
 use super::{Column, Side};
 
 /// A row of a stream.
@@ -19,7 +20,7 @@ pub(super) enum Style {
     CsvRow,
 }
 
-/// Takes the fields of one row. Each leaves a comma behind it, the last one's is removed.
+/// Takes the fields of one row. Each leaves a comma after it, the last one's is removed.
 pub struct Fields<'l> {
     line: &'l mut Vec<u8>,
     style: Style,
@@ -27,7 +28,7 @@ pub struct Fields<'l> {
 
 impl<'l> Fields<'l> {
     /// Writes `row` to `line`, without the end of the line.
-    pub(super) fn write(row: &impl Row, style: Style, line: &'l mut Vec<u8>) {
+    pub(super) fn write(row: &(impl Row + ?Sized), style: Style, line: &'l mut Vec<u8>) {
         if style == Style::Json {
             line.push(b'{');
         }
@@ -87,18 +88,17 @@ impl<'l> Fields<'l> {
 /// Takes the cells of one line of a table, column by column.
 pub struct Cells<'l> {
     line: &'l mut Vec<u8>,
-    columns: std::slice::Iter<'l, Column>,
+    columns: std::slice::Iter<'l, (Column, bool)>,
+    margin: usize,
+    start: usize,
 }
 
 impl<'l> Cells<'l> {
     /// Writes the cells that `row` puts to `line`: padded, without spaces at the end.
-    pub(super) fn write(
-        columns: &'l [Column],
-        line: &'l mut Vec<u8>,
-        row: impl FnOnce(&mut Cells),
-    ) {
+    pub(super) fn write(layout: &'l Layout, line: &'l mut Vec<u8>, row: impl FnOnce(&mut Cells)) {
         let start = line.len();
-        let mut cells = Cells { line, columns: columns.iter() };
+        let Layout { columns, margin } = layout;
+        let mut cells = Cells { line, columns: columns.iter(), margin: *margin, start };
         row(&mut cells);
         while cells.line.len() > start && cells.line.last() == Some(&b' ') {
             cells.line.pop();
@@ -137,15 +137,16 @@ impl<'l> Cells<'l> {
 
     /// A cell of `width` characters, which `write` writes.
     fn cell(&mut self, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(column) = self.columns.next() else { return };
+        let Some((column, true)) = self.columns.next() else { return };
         let padding = column.width().saturating_sub(width);
-        let (before, behind) = match column.side {
+        let (before, after) = match column.side {
             Side::Left => (0, padding),
             Side::Right => (padding, 0),
         };
-        self.spaces(1 + before);
+        let gap = usize::from(self.line.len() > self.start);
+        self.spaces(self.margin.max(gap) + before);
         write(self.line);
-        self.spaces(behind + 1);
+        self.spaces(after + self.margin);
     }
 
     fn spaces(&mut self, count: usize) {
@@ -168,6 +169,7 @@ fn hex(word: u32) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Room;
 
     #[test]
     fn words_have_eight_digits() {
@@ -177,11 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_padded_between_its_cells_and_not_behind_them() {
+    fn a_line_is_padded_between_its_cells_and_not_after_them() {
         let columns = [("n", Side::Right), ("word", Side::Left), ("last", Side::Left)]
-            .map(|(head, side)| Column { head, width_chars: 3, side });
+            .map(|(head, side)| (Column { head, width_chars: 3, side, room: Room::Always }, true));
+        let layout = Layout { columns: columns.to_vec(), margin: 1 };
         let mut line = Vec::new();
-        Cells::write(&columns, &mut line, |cells| {
+        Cells::write(&layout, &mut line, |cells| {
             cells.number(12, "-");
             cells.number(None, "-");
             cells.words([Some(255), None]);

@@ -5,11 +5,16 @@ use std::ops::Range;
 
 use super::{Paint, Tone};
 
+/// Bytes of a line, and of one on a narrow terminal.
 const LINE_BYTES: usize = 16;
+const SHORT_LINE_BYTES: usize = 8;
+/// Columns that a line of 16 bytes needs.
+const LINE_COLUMNS: u16 = 78;
 /// Equal lines of a part that are shown before `*` stands for the rest.
 const SHOWN_EQUAL_LINES: usize = 1;
 
-/// Writes `bytes` part by part: a label, then lines of offset, 16 bytes in hex and in ASCII.
+/// Writes `bytes` part by part: a label, then lines of offset, 16 bytes (8 on a narrow terminal) in hex
+/// and in ASCII.
 ///
 /// `parts` is sorted by start. Bytes between parts are shown without a label; where parts overlap,
 /// both are shown whole. Parts behind the last byte are left out. Labels are broken at `width` characters.
@@ -23,55 +28,64 @@ pub fn hexdump(
     parts: &[(Range<usize>, String)],
     width: Option<u16>,
 ) -> io::Result<()> {
+    let line_bytes = match width {
+        Some(width) if width < LINE_COLUMNS => SHORT_LINE_BYTES,
+        Some(_) | None => LINE_BYTES,
+    };
+    let lines = Lines { paint, bytes, line_bytes };
     let width = usize::from(width.unwrap_or(100).clamp(40, 100));
     let options = textwrap::Options::new(width).subsequent_indent("    ");
     let mut at = 0;
     for (range, label) in parts.iter().filter(|(range, _)| range.start < bytes.len()) {
         if at < range.start {
-            part(to, paint, bytes, at..range.start, "")?;
+            lines.part(to, at..range.start, "")?;
         }
-        part(to, paint, bytes, range.clone(), &textwrap::fill(label, &options))?;
+        lines.part(to, range.clone(), &textwrap::fill(label, &options))?;
         at = at.max(range.end);
     }
     if at < bytes.len() {
-        part(to, paint, bytes, at..bytes.len(), "")?;
+        lines.part(to, at..bytes.len(), "")?;
     }
     Ok(())
 }
 
-fn part(
-    to: &mut dyn Write,
-    paint: &Paint,
-    bytes: &[u8],
-    range: Range<usize>,
-    label: &str,
-) -> io::Result<()> {
-    let label = if label.is_empty() { "(between)" } else { label };
-    writeln!(to, "{}", paint.tone(Tone::Strong, label))?;
-    let content = bytes.get(range.start..range.end.min(bytes.len())).unwrap_or_default();
-    let mut before: Option<&[u8]> = None;
-    let mut equal = 0;
-    let mut lines = Vec::with_capacity(content.len() * 5);
-    for (index, line) in content.chunks(LINE_BYTES).enumerate() {
-        equal = if before == Some(line) { equal + 1 } else { 0 };
-        before = Some(line);
-        if equal == SHOWN_EQUAL_LINES {
-            lines.extend_from_slice(b"  *\n");
+/// What lines are made of.
+struct Lines<'a> {
+    paint: &'a Paint,
+    bytes: &'a [u8],
+    line_bytes: usize,
+}
+
+impl Lines<'_> {
+    fn part(&self, to: &mut dyn Write, range: Range<usize>, label: &str) -> io::Result<()> {
+        let Self { paint, bytes, line_bytes } = *self;
+        let label = if label.is_empty() { "(between)" } else { label };
+        writeln!(to, "{}", paint.tone(Tone::Strong, label))?;
+        let content = bytes.get(range.start..range.end.min(bytes.len())).unwrap_or_default();
+        let mut before: Option<&[u8]> = None;
+        let mut equal = 0;
+        let mut lines = Vec::with_capacity(content.len() * 5);
+        for (index, line) in content.chunks(line_bytes).enumerate() {
+            equal = if before == Some(line) { equal + 1 } else { 0 };
+            before = Some(line);
+            if equal == SHOWN_EQUAL_LINES {
+                lines.extend_from_slice(b"  *\n");
+            }
+            if equal < SHOWN_EQUAL_LINES {
+                push_line(&mut lines, range.start + index * line_bytes, line, line_bytes);
+            }
         }
-        if equal < SHOWN_EQUAL_LINES {
-            push_line(&mut lines, range.start + index * LINE_BYTES, line);
-        }
+        to.write_all(&lines)
     }
-    to.write_all(&lines)
 }
 
 /// Offset, bytes in hex with a gap in the middle, and in ASCII.
-fn push_line(to: &mut Vec<u8>, offset: usize, line: &[u8]) {
+fn push_line(to: &mut Vec<u8>, offset: usize, line: &[u8], line_bytes: usize) {
     to.extend_from_slice(b"  ");
     let digits = (usize::BITS - offset.leading_zeros()).div_ceil(4).max(5);
     (0..digits).rev().for_each(|digit| to.push(hex_digit(offset >> (4 * digit))));
     to.extend_from_slice(b"  ");
-    for index in 0..LINE_BYTES {
+    for index in 0..line_bytes {
         if index == LINE_BYTES / 2 {
             to.push(b' ');
         }
@@ -96,6 +110,20 @@ fn hex_digit(value: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_short_on_a_narrow_terminal() {
+        let mut text = Vec::new();
+        let bytes: Vec<u8> = (0x41..0x55).collect();
+        hexdump(&mut text, &Paint::new(false), &bytes, &[], Some(60)).unwrap();
+        let expected = "\
+(between)
+  00000  41 42 43 44 45 46 47 48 |ABCDEFGH|
+  00008  49 4a 4b 4c 4d 4e 4f 50 |IJKLMNOP|
+  00010  51 52 53 54             |QRST|
+";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
 
     #[test]
     fn parts_are_labelled_and_equal_lines_collapse() {

@@ -4,6 +4,7 @@
 
 mod csv;
 mod fields;
+pub mod file_name;
 pub mod hexdump;
 pub mod quantity;
 mod report;
@@ -12,9 +13,11 @@ mod table;
 pub mod text;
 
 pub use fields::{Cells, Fields, Row};
+pub use file_name::FileName;
 pub use report::{Error, ErrorReport, Report, write_error, write_report};
-pub use rows::{Column, RowStream, Side};
-pub use table::{key_values, table};
+pub use rows::{Column, RowStream, Side, Stream};
+pub use table::{Heading, Room, Table, key_values};
+pub use text::Outside;
 
 use std::io::Write;
 
@@ -40,8 +43,39 @@ pub struct Output<'a> {
     pub format: Format,
     /// Colours and other terminal escapes are allowed.
     pub color: bool,
-    /// Columns of the terminal; `None` where the destination is no terminal.
+    /// Columns of the terminal; `None` where nobody knows.
     pub width_columns: Option<u16>,
+    /// What tables are drawn with.
+    pub charset: Charset,
+    /// The human view shows only what needs attention.
+    pub quiet: bool,
+    /// A stream has begun: an error that comes later is in its document.
+    pub has_stream: bool,
+}
+
+impl<'a> Output<'a> {
+    /// A report as it goes into a file: plain, whole, of any width.
+    pub fn new(to: &'a mut dyn Write, format: Format) -> Self {
+        Self {
+            to,
+            format,
+            color: false,
+            width_columns: None,
+            charset: Charset::default(),
+            quiet: false,
+            has_stream: false,
+        }
+    }
+}
+
+/// What tables are drawn with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Charset {
+    /// Lines of Unicode.
+    #[default]
+    Unicode,
+    /// Dashes, for locales that have nothing else.
+    Ascii,
 }
 
 /// Emphasis of a word in a human view.
@@ -59,17 +93,30 @@ pub enum Tone {
     Strong,
 }
 
-/// Paints words for a terminal, or leaves them plain.
+/// How a human view looks: painted or plain, and what its tables are drawn with.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint {
     color: bool,
+    charset: Charset,
 }
 
 impl Paint {
     /// Paints when `color` is allowed.
     #[must_use]
     pub fn new(color: bool) -> Self {
-        Self { color }
+        Self { color, charset: Charset::default() }
+    }
+
+    /// The same, with tables drawn in `charset`.
+    #[must_use]
+    pub fn with_charset(self, charset: Charset) -> Self {
+        Self { charset, ..self }
+    }
+
+    /// What tables are drawn with.
+    #[must_use]
+    pub fn charset(self) -> Charset {
+        self.charset
     }
 
     /// `word` in the given tone.

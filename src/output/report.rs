@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Format, Output, csv};
+use super::{FileName, Format, Output, csv, file_name};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,17 @@ pub trait Report: Serialize {
         width: Option<u16>,
     ) -> io::Result<()>;
 
+    /// Whether there is something to say where only what needs attention is wanted.
+    fn needs_attention(&self) -> bool;
+
+    /// A row whose fields are the columns of CSV, for reports that may have none.
+    ///
+    /// # Errors
+    /// When a value cannot be encoded.
+    fn example() -> Result<Option<Value>, serde_json::Error> {
+        Ok(None)
+    }
+
     /// The rows that CSV and JSON lines consist of; the whole report is one row by default.
     ///
     /// # Errors
@@ -43,13 +54,13 @@ pub trait Report: Serialize {
     }
 }
 
-/// What failed, as it stands in a JSON document.
+/// What failed, as a JSON document has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
     /// A word that scripts can compare.
     pub kind: &'static str,
     /// The file it happened on.
-    pub file: Option<String>,
+    pub file: Option<FileName>,
     /// Where in the file.
     pub offset_bytes: Option<u64>,
     /// In which frame.
@@ -67,6 +78,16 @@ struct Envelope<'a, R> {
     report: &'a R,
 }
 
+impl<'a, R> Envelope<'a, R> {
+    fn of(command: &str, report: &'a R) -> Self {
+        Self { schema: format!("walsmith.{command}/1"), report }
+    }
+}
+
+/// What the first line of a stream says beside its schema.
+#[derive(Serialize)]
+struct Nothing {}
+
 #[derive(Serialize)]
 struct ErrorDocument<'a> {
     error: &'a ErrorReport,
@@ -78,40 +99,58 @@ struct ErrorDocument<'a> {
 /// When the destination fails or a value cannot be encoded.
 pub fn write_report<R: Report>(output: &mut Output, report: &R) -> Result<(), Error> {
     match output.format {
+        Format::Table if output.quiet && !report.needs_attention() => {}
         Format::Table => {
-            let paint = super::Paint::new(output.color);
+            let paint = super::Paint::new(output.color).with_charset(output.charset);
             report.human(output.to, &paint, output.width_columns)?;
         }
         Format::Json => document(output.to, R::COMMAND, report)?,
         Format::Jsonl => {
-            for row in report.rows()? {
-                serde_json::to_writer(&mut *output.to, &row)?;
-                output.to.write_all(b"\n")?;
-            }
+            line(output.to, &Envelope::of(R::COMMAND, &Nothing {}))?;
+            report.rows()?.iter().try_for_each(|row| line(output.to, row))?;
         }
-        Format::Csv => csv::write(output.to, &report.rows()?)?,
+        Format::Csv => csv::write(output.to, R::example()?.as_ref(), &report.rows()?)?,
     }
     Ok(output.to.flush()?)
 }
 
-/// Writes the document of a command that could not do its job; formats other than JSON have none.
+/// Writes the document of a command that could not do its job, unless a stream has said it. Formats
+/// other than JSON have none.
 ///
 /// # Errors
 /// When the destination fails.
 pub fn write_error(output: &mut Output, command: &str, error: &ErrorReport) -> Result<(), Error> {
     match output.format {
+        _ if output.has_stream => {}
         Format::Json => document(output.to, command, &ErrorDocument { error })?,
-        Format::Jsonl => {
-            serde_json::to_writer(&mut *output.to, &ErrorDocument { error })?;
-            output.to.write_all(b"\n")?;
-        }
+        Format::Jsonl => error_line(output.to, command, error)?,
         Format::Table | Format::Csv => {}
     }
     Ok(output.to.flush()?)
 }
 
+/// Writes the line of JSON that says why a stream ends early, or has not begun.
+pub(super) fn error_line(
+    to: &mut dyn Write,
+    command: &str,
+    error: &ErrorReport,
+) -> Result<(), Error> {
+    line(to, &Envelope::of(command, &ErrorDocument { error }))
+}
+
 fn document<R: Serialize>(to: &mut dyn Write, command: &str, report: &R) -> Result<(), Error> {
-    let schema = format!("walsmith.{command}/1");
-    serde_json::to_writer_pretty(&mut *to, &Envelope { schema, report })?;
+    serde_json::to_writer_pretty(&mut *to, &json(&Envelope::of(command, report))?)?;
     Ok(to.write_all(b"\n")?)
+}
+
+fn line(to: &mut dyn Write, value: &impl Serialize) -> Result<(), Error> {
+    serde_json::to_writer(&mut *to, &json(value)?)?;
+    Ok(to.write_all(b"\n")?)
+}
+
+/// The JSON of a value, with the bytes of names that are no UTF-8.
+pub(super) fn json(value: &impl Serialize) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(value)?;
+    file_name::put_bytes_beside(&mut value);
+    Ok(value)
 }

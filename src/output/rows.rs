@@ -1,9 +1,11 @@
 //! Rows written as they come: constant memory, whatever their number.
 
-use std::io::Write;
+use serde_json::json;
 
 use super::fields::{Cells, Fields, Row, Style};
-use super::{Error, ErrorReport, Format, Output};
+use super::report::{error_line, json as json_of};
+use super::table::left_out;
+use super::{Charset, Error, ErrorReport, FileName, Format, Output, Room};
 
 /// Bytes of rows that are collected before they go to the destination.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -26,6 +28,8 @@ pub struct Column {
     pub width_chars: usize,
     /// Where its cells stand.
     pub side: Side,
+    /// What becomes of it where the terminal is narrow. Cells of a stream are neither cut nor broken.
+    pub room: Room,
 }
 
 impl Column {
@@ -35,45 +39,111 @@ impl Column {
     }
 }
 
+/// What a stream of rows is.
+pub struct Stream<'s> {
+    /// The command's name in the schema.
+    pub command: &'static str,
+    /// The log that the rows come from.
+    pub wal: &'s FileName,
+    /// The name of the list in JSON.
+    pub list: &'static str,
+    /// The columns of the human table.
+    pub columns: Vec<Column>,
+    /// Any row: its fields are the columns of CSV.
+    pub example: &'s dyn Row,
+}
+
+/// The columns of a table that have room.
+pub(super) struct Layout {
+    /// Every column, and whether it is shown.
+    pub(super) columns: Vec<(Column, bool)>,
+    /// Spaces before the first column and after a cell.
+    pub(super) margin: usize,
+}
+
+impl Layout {
+    /// Takes the spaces between columns first, then whole columns.
+    fn of(columns: Vec<Column>, width: Option<u16>) -> Self {
+        let mut layout =
+            Self { columns: columns.into_iter().map(|one| (one, true)).collect(), margin: 1 };
+        let Some(width) = width.map(usize::from) else { return layout };
+        if layout.width() > width {
+            layout.margin = 0;
+        }
+        while layout.width() > width {
+            let candidates = layout.columns.iter_mut().filter(|(_, shown)| *shown);
+            let next = candidates.filter_map(|(column, shown)| match column.room {
+                Room::IfWide(rank) => Some((rank, shown)),
+                Room::Always | Room::Cut | Room::Broken => None,
+            });
+            match next.min_by_key(|(rank, _)| *rank) {
+                Some((_, shown)) => *shown = false,
+                None => break,
+            }
+        }
+        layout
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|(_, shown)| *shown).map(|(column, _)| column)
+    }
+
+    fn width(&self) -> usize {
+        let cells: usize = self.shown().map(|column| column.width() + 1 + self.margin).sum();
+        cells.saturating_sub(1 - self.margin)
+    }
+}
+
 /// An open stream of rows. What is still collected goes out when it is closed or dropped.
 pub struct RowStream<'o, 'a> {
     output: &'o mut Output<'a>,
-    columns: Vec<Column>,
+    command: &'static str,
+    layout: Layout,
     rows: u64,
     lines: Vec<u8>,
+    /// The heading of the table is written.
+    is_headed: bool,
 }
 
 impl<'o, 'a> RowStream<'o, 'a> {
-    /// Opens the stream: `{"schema", "wal", "<list>": [` in JSON, the heading in a table.
+    /// Opens the stream: `{"schema", "wal", "<list>": [` in JSON, the heading in a table. Where only
+    /// what needs attention is wanted, the heading waits for a row.
     ///
     /// # Errors
     /// When the destination fails.
-    pub fn open(
-        output: &'o mut Output<'a>,
-        command: &str,
-        wal: &str,
-        list: &str,
-        columns: Vec<Column>,
-    ) -> Result<Self, Error> {
-        match output.format {
+    pub fn open(output: &'o mut Output<'a>, stream: Stream<'_>) -> Result<Self, Error> {
+        let Stream { command, wal, list, columns, example } = stream;
+        let schema = format!("walsmith.{command}/1");
+        output.has_stream = true;
+        let head = json_of(&json!({ "schema": schema, "wal": wal }))?.to_string();
+        let layout = Layout::of(columns, output.width_columns);
+        let mut this =
+            Self { output, command, layout, rows: 0, lines: Vec::new(), is_headed: false };
+        match this.output.format {
             Format::Json => {
-                let wal = serde_json::to_string(wal)?;
-                let head =
-                    format!("{{\"schema\":\"walsmith.{command}/1\",\"wal\":{wal},\"{list}\":[");
-                output.to.write_all(head.as_bytes())?;
+                let open = head.strip_suffix('}').unwrap_or(&head);
+                write!(this.output.to, "{open},\"{list}\":[")?;
             }
-            Format::Table => {
-                rule(output.to, &columns, '─')?;
-                let mut heads = Vec::new();
-                Cells::write(&columns, &mut heads, |cells| {
-                    columns.iter().for_each(|column| cells.text(column.head));
-                });
-                output.to.write_all(&heads)?;
-                rule(output.to, &columns, '═')?;
+            Format::Jsonl => writeln!(this.output.to, "{head}")?,
+            Format::Csv => {
+                Fields::write(example, Style::CsvHead, &mut this.lines);
+                this.lines.push(b'\n');
             }
-            Format::Jsonl | Format::Csv => {}
+            Format::Table if this.output.quiet => {}
+            Format::Table => this.write_heading()?,
         }
-        Ok(Self { output, columns, rows: 0, lines: Vec::new() })
+        Ok(this)
+    }
+
+    fn write_heading(&mut self) -> Result<(), Error> {
+        self.is_headed = true;
+        self.rule('─', '-')?;
+        let mut heads = Vec::new();
+        Cells::write(&self.layout, &mut heads, |cells| {
+            self.layout.columns.iter().for_each(|(column, _)| cells.text(column.head));
+        });
+        self.output.to.write_all(&heads)?;
+        self.rule('═', '=')
     }
 
     /// Writes a row: its fields for programs, `cells` for the table.
@@ -87,9 +157,12 @@ impl<'o, 'a> RowStream<'o, 'a> {
     ) -> Result<(), Error> {
         let first = self.rows == 0;
         self.rows += 1;
+        if self.output.format == Format::Table && !self.is_headed {
+            self.write_heading()?;
+        }
         let lines = &mut self.lines;
         match self.output.format {
-            Format::Table => Cells::write(&self.columns, lines, |to| cells(row, to)),
+            Format::Table => Cells::write(&self.layout, lines, |to| cells(row, to)),
             Format::Json => {
                 lines.extend_from_slice(if first { b"\n" } else { b",\n" });
                 Fields::write(row, Style::Json, lines);
@@ -99,10 +172,6 @@ impl<'o, 'a> RowStream<'o, 'a> {
                 lines.push(b'\n');
             }
             Format::Csv => {
-                if first {
-                    Fields::write(row, Style::CsvHead, lines);
-                    lines.push(b'\n');
-                }
                 Fields::write(row, Style::CsvRow, lines);
                 lines.push(b'\n');
             }
@@ -131,20 +200,34 @@ impl<'o, 'a> RowStream<'o, 'a> {
     /// When the destination fails.
     pub fn close(mut self, error: Option<&ErrorReport>) -> Result<(), Error> {
         self.write_lines()?;
-        let to = &mut *self.output.to;
-        match self.output.format {
-            Format::Json => {
-                to.write_all(b"\n]")?;
+        match (self.output.format, error) {
+            (Format::Json, _) => {
+                self.output.to.write_all(b"\n]")?;
                 if let Some(error) = error {
-                    to.write_all(b",\"error\":")?;
-                    serde_json::to_writer(&mut *to, error)?;
+                    write!(self.output.to, ",\"error\":{}", json_of(error)?)?;
                 }
-                to.write_all(b"}\n")?;
+                self.output.to.write_all(b"}\n")?;
             }
-            Format::Table => rule(to, &self.columns, '─')?,
-            Format::Jsonl | Format::Csv => {}
+            (Format::Jsonl, Some(error)) => error_line(self.output.to, self.command, error)?,
+            (Format::Table, _) if self.is_headed => {
+                self.rule('─', '-')?;
+                let hidden = self.layout.columns.iter().filter(|(_, shown)| !shown);
+                let heads = hidden.map(|(column, _)| column.head);
+                if let Some(line) = left_out(heads, self.output.width_columns) {
+                    writeln!(self.output.to, "{line}")?;
+                }
+            }
+            (Format::Jsonl, None) | (Format::Table | Format::Csv, _) => {}
         }
-        Ok(to.flush()?)
+        Ok(self.output.to.flush()?)
+    }
+
+    fn rule(&mut self, unicode: char, ascii: char) -> Result<(), Error> {
+        let dash = match self.output.charset {
+            Charset::Unicode => unicode,
+            Charset::Ascii => ascii,
+        };
+        Ok(writeln!(self.output.to, "{}", dash.to_string().repeat(self.layout.width()))?)
     }
 }
 
@@ -155,7 +238,33 @@ impl Drop for RowStream<'_, '_> {
     }
 }
 
-fn rule(to: &mut dyn Write, columns: &[Column], dash: char) -> std::io::Result<()> {
-    let width: usize = columns.iter().map(|column| column.width() + 2).sum();
-    writeln!(to, "{}", dash.to_string().repeat(width))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(head: &'static str, width_chars: usize, room: Room) -> Column {
+        Column { head, width_chars, side: Side::Left, room }
+    }
+
+    #[test]
+    fn spaces_go_first_then_columns_by_rank() {
+        let columns = || {
+            vec![
+                column("a", 10, Room::Always),
+                column("b", 10, Room::IfWide(1)),
+                column("c", 10, Room::IfWide(0)),
+            ]
+        };
+        let shown = |width| {
+            let layout = Layout::of(columns(), width);
+            let heads: Vec<&str> = layout.shown().map(|column| column.head).collect();
+            (heads.concat(), layout.width())
+        };
+        assert_eq!(shown(None), ("abc".to_owned(), 36));
+        assert_eq!(shown(Some(36)), ("abc".to_owned(), 36));
+        assert_eq!(shown(Some(35)), ("abc".to_owned(), 32));
+        assert_eq!(shown(Some(31)), ("ab".to_owned(), 21));
+        assert_eq!(shown(Some(20)), ("a".to_owned(), 10));
+        assert_eq!(shown(Some(5)), ("a".to_owned(), 10));
+    }
 }

@@ -1,11 +1,38 @@
 //! Text that comes from outside, made fit for a terminal or a shell.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::fmt::Write as _;
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use shell_quote::{Bash, QuoteRefExt, Sh};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Text of a report that comes from outside: raw in JSON, escaped for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outside(String);
+
+impl Outside {
+    /// The text as it is.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Outside {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escaped(&self.0))
+    }
+}
 
 /// `text` on one line and without control characters: each is shown as `\x1b`, `\n` or `\u{202e}`.
 /// Directional marks are control characters here, too: they let a name be read as another.
@@ -53,12 +80,48 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
 /// `walsmith WORDS PATH`, complete, to be typed.
 #[must_use]
 pub fn command(words: &str, path: impl AsRef<OsStr>) -> String {
+    format!("walsmith {words} {}", argument(path))
+}
+
+/// A path as a shell gives it to a command, which must not read it as an option.
+#[must_use]
+pub fn argument(path: impl AsRef<OsStr>) -> String {
     let path = path.as_ref();
-    // A name that begins with a dash would be read as an option.
     let dash = if path.as_bytes().starts_with(b"-") { "./" } else { "" };
-    let mut name = std::ffi::OsString::from(dash);
+    let mut name = OsString::from(dash);
     name.push(path);
-    format!("walsmith {words} {}", shell_quoted(name))
+    shell_quoted(name)
+}
+
+/// The name of a new file beside `path`: `app.db` and `-repaired` give `app-repaired.db`.
+#[must_use]
+pub fn new_name(path: impl AsRef<Path>, word: &str) -> PathBuf {
+    let path = path.as_ref();
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(word);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// `text` cut to `columns` of a terminal, with dots where something is left out.
+#[must_use]
+pub fn cut(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    const DOTS: &str = "...";
+    let mut room = columns.saturating_sub(DOTS.len());
+    let kept = text.char_indices().find_map(|(index, char)| {
+        let width = char.width().unwrap_or_default();
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        (!fits).then_some(index)
+    });
+    let kept = text.get(..kept.unwrap_or(text.len())).unwrap_or_default();
+    Cow::Owned(format!("{kept}{DOTS}"))
 }
 
 #[cfg(test)]
@@ -92,5 +155,19 @@ mod tests {
         }
         assert_eq!(shell_quoted("app.db-wal"), "app.db-wal");
         assert_eq!(command("info", "-x.db"), "walsmith info ./-x.db");
+    }
+
+    #[test]
+    fn text_is_cut_to_columns_not_to_bytes() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abc...");
+        assert_eq!(cut("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", 4), "\u{e9}...");
+        assert_eq!(cut("\u{4e2d}\u{6587}\u{4e2d}\u{6587}", 6), "\u{4e2d}...");
+    }
+
+    #[test]
+    fn a_new_name_keeps_its_ending() {
+        assert_eq!(new_name("a/app.db", "-repaired"), Path::new("a/app-repaired.db"));
+        assert_eq!(new_name("app", "-repaired"), Path::new("app-repaired"));
     }
 }

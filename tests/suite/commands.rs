@@ -111,7 +111,7 @@ fn exit_codes_and_documents_follow_the_contract() {
             "verify-checksums" => &document["files"][0]["error"],
             _ => &document["error"],
         };
-        assert_eq!(error["kind"], "not-a-log", "{command}");
+        assert_eq!(error["kind"], "not-found", "{command}");
         let usage = walsmith(&[command, "--no-such-option"], &database);
         assert_eq!((usage.status.code(), usage.stdout.len()), (Some(2), 0));
     }

@@ -40,9 +40,8 @@ fn run(vfs: &dyn Vfs, args: &[&str]) -> Result<Exit, String> {
     let line = Line::try_parse_from([&["walsmith"], args, &[DATABASE]].concat()).unwrap();
     let mut out = Vec::new();
     let to = &mut out;
-    let output = Output { to, format: Format::Json, color: false, width_columns: None };
-    let mut context =
-        Context { vfs, watch: &Nobody, output, quiet: false, warnings: RefCell::default() };
+    let output = Output::new(to, Format::Json);
+    let mut context = Context { vfs, watch: &Nobody, output, warnings: RefCell::default() };
     let done = match line {
         Line::Replay(command) => command.run(&mut context),
         Line::Repair(command) => command.run(&mut context),

@@ -24,6 +24,7 @@ mod known;
 mod live;
 mod mutate;
 mod oracle_agreement;
+mod output;
 mod page_checksums;
 mod page_stamps;
 mod pairing;

@@ -192,7 +192,7 @@ fn an_orphaned_index_is_removed_and_an_emptied_database_has_a_way_out() {
     let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
     let (report, exit) = walsmith(&apply);
     let hint = report["error"]["hint"].as_str().unwrap();
-    assert!(exit == 6 && hint.contains("replay --base none"), "{report:#}");
+    assert!(exit == 6 && hint.contains("--base none --output "), "{report:#}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn every_past_transaction_can_be_had() {
     }
     let beyond = folder.path().join("21.db");
     let (report, exit) = replay_to(&["--to-txn", "21"], &database, &beyond);
-    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("no-such-commit"), 3));
+    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("no-commit"), 3));
     assert!(!beyond.exists());
 }
 
@@ -83,7 +83,7 @@ fn a_frame_that_commits_nothing_is_no_target() {
     let (folder, database) = copy("page-512");
     let output = folder.path().join("new.db");
     let (report, exit) = replay_to(&["--to-frame", "1"], &database, &output);
-    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("no-such-commit"), 3));
+    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("no-commit"), 3));
 }
 
 #[test]

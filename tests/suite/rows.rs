@@ -10,7 +10,8 @@ use crate::support::{copy, names};
 
 fn printed(args: &[&str], format: &str, path: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walsmith"));
-    let output = command.args(args).args(["--format", format]).arg(path).output().unwrap();
+    command.args(args).args(["--format", format]).arg(path);
+    let output = command.env("LC_ALL", "C.UTF-8").env_remove("COLUMNS").output().unwrap();
     assert!(matches!(output.status.code(), Some(0 | 1)), "{args:?} {}", path.display());
     String::from_utf8(output.stdout).unwrap()
 }
@@ -28,7 +29,8 @@ fn rows(args: &[&str], list: &str, path: &Path) -> Vec<Value> {
     assert_eq!(text, wanted);
     assert_eq!(
         printed(args, "jsonl", path),
-        lines.iter().map(|l| format!("{l}\n")).collect::<String>()
+        format!("{{\"schema\":{schema},\"wal\":{wal}}}\n")
+            + &lines.iter().map(|l| format!("{l}\n")).collect::<String>()
     );
     rows
 }
@@ -92,10 +94,10 @@ fn frames_are_printed_as_the_other_renderers_print_them() {
         for options in cases {
             let args = [&["frame-list"], options].concat();
             let rows = rows(&args, "frames", &database);
-            assert_eq!(printed(&args, "csv", &database), csv_of(&rows), "{name} {args:?}");
             if rows.is_empty() {
                 continue;
             }
+            assert_eq!(printed(&args, "csv", &database), csv_of(&rows), "{name} {args:?}");
             let digits = slots(&database).to_string().len();
             let mut columns = vec![
                 ("frame", digits, false),
@@ -145,18 +147,15 @@ fn slots(database: &Path) -> usize {
 
 #[test]
 fn transactions_are_printed_as_the_other_renderers_print_them() {
-    let columns = [
-        ("txn", 8, false),
-        ("first frame", 11, false),
-        ("last frame", 10, false),
-        ("frames", 8, false),
-        ("distinct pages", 14, false),
-        ("db size (pages)", 15, false),
-    ];
+    let heads = ["txn", "first frame", "last frame", "frames", "pages", "db pages"];
+    // No number of the fixtures is wider than its heading.
+    let columns = heads.map(|head| (head, 0, false));
     for name in names() {
         let (_folder, database) = copy(&name);
         let rows = rows(&["txn-list"], "transactions", &database);
-        assert_eq!(printed(&["txn-list"], "csv", &database), csv_of(&rows), "{name}");
+        if !rows.is_empty() {
+            assert_eq!(printed(&["txn-list"], "csv", &database), csv_of(&rows), "{name}");
+        }
         let cells =
             |row: &Value| row.as_object().unwrap().values().map(|v| shown(v, "-")).collect();
         let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();

@@ -95,13 +95,14 @@ impl Danger {
             None => None,
         };
         let hint = match &self.next {
-            Some(next) => format!("{next} {}", self.advice),
+            Some(next) => format!("this {}: {next}", self.advice),
             None => self.advice.clone(),
         };
+        // A command goes to the end of its line.
         let hint = match (hint.as_str(), option) {
             ("", option) => option.unwrap_or_default().to_owned(),
             (hint, None) => hint.to_owned(),
-            (hint, Some(option)) => format!("{hint}; {option}"),
+            (hint, Some(option)) => format!("{option}; {hint}"),
         };
         Failure::refused(&self.file, self.why.clone(), hint)
     }

@@ -17,7 +17,7 @@ use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
 use crate::output::quantity::counted;
-use crate::output::text::command;
+use crate::output::text::{argument, command, new_name};
 use crate::repair::replay;
 use crate::repair::undo::{Set, Stage};
 use crate::storage::File;
@@ -341,7 +341,7 @@ pub fn no_change_was_cut_off(files: &Files, context: &Context) -> Result<()> {
     match Set::peek(context.vfs, database)? {
         Some(Stage::Writing | Stage::Restored) => {
             let why = "an in-place command was cut off here, and the database is half written";
-            let hint = format!("walsmith undo {} puts the old state back", database.display());
+            let hint = format!("to put the old state back: {}", command("undo", database));
             Err(Failure::refused(database, why, hint).into())
         }
         Some(Stage::Done) | None => Ok(()),
@@ -404,8 +404,11 @@ impl Rails<'_> {
         if base_bytes <= 1 && !base_was_chosen {
             let why = "the database file is empty or missing beside a log with commits: SQLite would \
                        delete the log";
-            let hint = "walsmith replay --base none writes the database from the log alone, if it holds \
-                        every page";
+            let output = argument(new_name(self.database(), "-replayed"));
+            let replay = command("replay", &self.files.wal);
+            let hint = format!(
+                "the log alone, if it holds every page: {replay} --base none --output {output}"
+            );
             return Err(Failure::refused(self.database(), why, hint).into());
         }
         if self.view.base.is_none() {

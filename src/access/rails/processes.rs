@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::access::files::Files;
 use crate::access::users::{Misuse, User, Users};
-use crate::output::text::{escaped, shell_quoted};
+use crate::output::text::argument;
+use crate::storage::process::brief;
 
 use super::{Consent, Danger};
 
@@ -35,7 +36,7 @@ pub(super) fn dangers(users: &Users, files: &Files, effect: Effect) -> Vec<Dange
 #[must_use]
 pub fn process(user: &User) -> String {
     match &user.command {
-        Some(command) => format!("process {} ({})", user.pid, escaped(command)),
+        Some(command) => format!("process {} ({})", user.pid, brief(command.raw())),
         None => format!("process {}", user.pid),
     }
 }
@@ -44,7 +45,6 @@ pub fn process(user: &User) -> String {
 #[must_use]
 pub fn misuse(user: &User) -> String {
     let (who, file) = (process(user), user.file.display().to_string());
-    let file = escaped(&file);
     match user.misuse {
         Misuse::DeletedInUse => {
             format!("{who} still uses {file}, which was deleted: what it writes there is lost")
@@ -60,7 +60,7 @@ pub fn misuse(user: &User) -> String {
 
 fn danger(user: &User, files: &Files) -> Danger {
     let danger = Danger::new(user.misuse.rule(), &user.file, misuse(user));
-    let then = format!("copies what is there; then stop process {}", user.pid);
+    let then = format!("copies what is there (then stop process {})", user.pid);
     Danger { pid: Some(user.pid), ..danger.next(copy_commands(user, files), &then) }
 }
 
@@ -71,7 +71,7 @@ fn copy_commands(user: &User, files: &Files) -> String {
         (Misuse::DeletedInUse | Misuse::ReplacedInUse, Some(bytes)) => {
             let mut to = user.file.as_os_str().to_owned();
             to.push(".in-use.copy");
-            format!("cp {} {} && {own}", shell_quoted(bytes), shell_quoted(to))
+            format!("cp {} {} && {own}", argument(bytes), argument(to))
         }
         (_, _) => own,
     }
@@ -86,7 +86,7 @@ pub fn copy_lines(files: &Files) -> String {
     let line = |path: &Path| {
         let mut to = path.as_os_str().to_owned();
         to.push(".copy");
-        format!("cp --preserve=all {} {}", shell_quoted(path), shell_quoted(to))
+        format!("cp --preserve=all {} {}", argument(path), argument(to))
     };
     there.map(line).collect::<Vec<_>>().join(" && ")
 }

@@ -2,43 +2,51 @@
 
 use std::io::{self, Write};
 
+use crate::access::Exit;
 use crate::access::holders;
 use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::{Paint, Report, Tone};
+use crate::output::text::{command, escaped};
+use crate::output::{Paint, Report, Tone, wrapped};
 
 use super::{CheckpointReport, Mode, frame_words};
 
 impl Report for CheckpointReport {
     const COMMAND: &'static str = "checkpoint-now";
 
+    fn needs_attention(&self) -> bool {
+        self.exit() != Exit::Done || self.backfill_repaired
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        writeln!(to, "{}: {}", self.database, self.outcome(paint))?;
+        let outcome = format!("{}: {}", self.database, self.outcome(paint));
+        writeln!(to, "{}", wrapped(&outcome, 0, 2, width))?;
         if let Some(log) = self.log_bytes() {
-            writeln!(to, "  {log}")?;
+            writeln!(to, "{}", wrapped(&log, 2, 4, width))?;
         }
         if let Some(rot) = &self.rot {
-            writeln!(
-                to,
-                "  {} is not what was committed: nothing behind frame {} was copied.",
+            let sentence = format!(
+                "{} is not what was committed: nothing after frame {} was copied.",
                 paint.tone(Tone::Bad, &frame_words(rot)),
                 rot.last_good_commit
-            )?;
-            writeln!(to, "  Next: walsmith verify-checksums {}", self.database)?;
+            );
+            writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
+            writeln!(to, "  Next: {}", command("verify-checksums", &self.database))?;
         }
         if self.backfill_repaired {
-            writeln!(
-                to,
-                "  Frames were marked as copied that are not in the database; {}.",
-                if self.dry_run { "they would be copied again" } else { "they were copied again" }
-            )?;
+            let again = if self.dry_run { "would be" } else { "were" };
+            let sentence = format!(
+                "Frames were marked as copied that are not in the database; they {again} copied again."
+            );
+            writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         for accepted in &self.accepted {
-            let message = paint.tone(Tone::Bad, &accepted.message);
-            writeln!(to, "  Accepted ({}): {message}.", accepted.rule)?;
+            let message = paint.tone(Tone::Bad, &escaped(&accepted.message));
+            let sentence = format!("Accepted ({}): {message}.", accepted.rule);
+            writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         if !self.blocked_by.is_empty() {
             writeln!(to, "In the way:")?;
-            writeln!(to, "{}", holders::rows_table(&self.blocked_by, width))?;
+            writeln!(to, "{}", holders::rows_table(&self.blocked_by, paint, width))?;
         }
         Ok(())
     }
@@ -79,7 +87,7 @@ impl CheckpointReport {
         let unkept = match self.mode {
             Mode::Full if self.busy && self.is_complete() => "; a writer was in the way",
             Mode::Restart | Mode::Truncate if self.busy && self.is_complete() => {
-                "; the log cannot begin anew yet"
+                "; the log cannot begin again yet"
             }
             _ => "",
         };
@@ -96,7 +104,7 @@ impl CheckpointReport {
             Some(after) if after == before => {
                 let next = match (self.is_complete() && !self.busy, self.mode, self.dry_run) {
                     (true, Mode::Passive | Mode::Full | Mode::Restart, false) => {
-                        ", and the next writer begins it anew"
+                        ", and the next writer begins it again"
                     }
                     _ => "",
                 };

@@ -10,13 +10,13 @@ use crate::commands::frame_list::FrameRow;
 use crate::format::{FrameNo, Pgno, WalHeader};
 use crate::output::hexdump::hexdump;
 use crate::output::quantity::grouped;
-use crate::output::{Paint, Report, Tone, key_values};
+use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped};
 
 /// The inside of a log.
 #[derive(Debug, Serialize)]
 pub struct LogDump {
     /// The log; `None` when it is not there.
-    pub wal: Option<String>,
+    pub wal: Option<FileName>,
     /// The fields of its header.
     pub header: Option<HeaderFields>,
     /// The first frames.
@@ -58,7 +58,7 @@ pub struct PageDump {
     /// The page.
     pub page: Pgno,
     /// The file that holds the image.
-    pub file: String,
+    pub file: FileName,
     /// Its offset there.
     pub offset_bytes: u64,
     /// The frame that holds it; `None` in the database.
@@ -96,12 +96,18 @@ impl HeaderFields {
         }
     }
 
+    fn checksum_is_right(&self) -> bool {
+        (self.checksum1, self.checksum2) == (self.computed_checksum1, self.computed_checksum2)
+    }
+
     fn facts(&self) -> Vec<(&'static str, String)> {
         let order = if self.magic & 1 == 1 { "big-endian" } else { "little-endian" };
         let computed = format!("{:08x} {:08x}", self.computed_checksum1, self.computed_checksum2);
         let stored = format!("{:08x} {:08x}", self.checksum1, self.checksum2);
-        let sum =
-            if stored == computed { "right".to_owned() } else { format!("should be {computed}") };
+        let sum = match self.checksum_is_right() {
+            true => "right".to_owned(),
+            false => format!("should be {computed}"),
+        };
         vec![
             ("magic", format!("{:08x} ({order} checksums)", self.magic)),
             ("format version", self.format_version.to_string()),
@@ -116,43 +122,66 @@ impl HeaderFields {
 impl Report for LogDump {
     const COMMAND: &'static str = "dump";
 
+    fn needs_attention(&self) -> bool {
+        let header = self.header.is_some_and(|header| !header.checksum_is_right());
+        header || self.page.as_ref().is_some_and(PageDump::needs_attention)
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         if let Some(page) = &self.page {
             return page.human(to, *paint, width);
         }
-        let wal = self.wal.as_deref().unwrap_or_default();
-        writeln!(to, "{}", paint.tone(Tone::Strong, wal))?;
-        if let Some(header) = &self.header {
-            write!(to, "{}", key_values(&header.facts()))?;
+        if let Some(wal) = &self.wal {
+            writeln!(to, "{}", paint.tone(Tone::Strong, &wal.to_string()))?;
         }
-        for row in &self.frames {
-            writeln!(to, "{}", frame_line(row))?;
+        if let Some(header) = &self.header {
+            write!(to, "{}", key_values(&header.facts(), width))?;
+        }
+        if !self.frames.is_empty() {
+            writeln!(to, "{}", frames_table(&self.frames).draw(paint, width))?;
         }
         if self.more_frames > 0 {
             let more = grouped(self.more_frames.into());
-            writeln!(to, "{more} more frames; --limit shows more, frame-list shows them all")?;
+            let more = format!("{more} more frames; --limit shows more, frame-list shows them all");
+            writeln!(to, "{}", wrapped(&more, 0, 2, width))?;
         }
         Ok(())
     }
 }
 
-fn frame_line(row: &FrameRow) -> String {
+fn frames_table(frames: &[FrameRow]) -> Table {
     let hex = |one: Option<u32>, two: Option<u32>| match (one, two) {
         (Some(one), Some(two)) => format!("{one:08x} {two:08x}"),
         _ => "-".to_owned(),
     };
-    let page = row.page.map_or("-".to_owned(), |page| page.to_string());
-    let commit = row.commit_size_pages.map_or(String::new(), |pages| format!("  commit {pages}"));
-    format!(
-        "frame {:>6}  page {page:>6}  salts {}  checksum {}  {}{commit}",
-        row.frame.0,
-        hex(row.salt1, row.salt2),
-        hex(row.checksum1, row.checksum2),
-        row.state.word()
-    )
+    let mut table = Table::new([
+        Heading::number("frame", Room::Always),
+        Heading::number("page", Room::IfWide(1)),
+        Heading::number("commit size", Room::IfWide(0)),
+        Heading::text("state", Room::Always),
+        Heading::text("salts", Room::Always),
+        Heading::text("checksum", Room::Always),
+    ]);
+    for row in frames {
+        table.row([
+            row.frame.0.to_string(),
+            row.page.map_or("-".to_owned(), |page| page.to_string()),
+            row.commit_size_pages.map_or(String::new(), |pages| pages.to_string()),
+            row.state.word().to_owned(),
+            hex(row.salt1, row.salt2),
+            hex(row.checksum1, row.checksum2),
+        ]);
+    }
+    table
 }
 
 impl PageDump {
+    fn needs_attention(&self) -> bool {
+        self.missing_bytes > 0
+            || self.behind_end_of_pages.is_some()
+            || !self.description.problems.is_empty()
+    }
+
     fn human(&self, to: &mut dyn Write, paint: Paint, width: Option<u16>) -> io::Result<()> {
         let from = match (self.frame, self.state) {
             (Some(frame), Some(state)) => format!("frame {frame} ({})", state.word()),
@@ -170,10 +199,10 @@ impl PageDump {
         if self.missing_bytes > 0 {
             let missing = grouped(self.missing_bytes as u64);
             let text = format!("the file ends inside the page: {missing} bytes are missing");
-            writeln!(to, "{}", paint.tone(Tone::Bad, &text))?;
+            writeln!(to, "{}", wrapped(&paint.tone(Tone::Bad, &text), 0, 2, width))?;
         }
         if let Some(pages) = self.behind_end_of_pages {
-            let text = format!("behind the end of the database, which has {pages} pages");
+            let text = format!("after the end of the database, which has {pages} pages");
             writeln!(to, "{}", paint.tone(Tone::Bad, &text))?;
         }
         hexdump(to, &paint, &self.image, &self.description.parts, width)?;
@@ -182,7 +211,8 @@ impl PageDump {
             writeln!(to, "{free} bytes of the page are free.")?;
         }
         for problem in &self.description.problems {
-            writeln!(to, "{} {problem}", paint.tone(Tone::Bad, "problem:"))?;
+            let sentence = format!("{} {problem}", paint.tone(Tone::Bad, "problem:"));
+            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
         }
         Ok(())
     }

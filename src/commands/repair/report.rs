@@ -13,15 +13,16 @@ use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
 use crate::analysis::structure::Health;
 use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
-use crate::output::{Paint, Report, Tone, wrapped};
+use crate::output::text::{argument, command, escaped, new_name};
+use crate::output::{FileName, Paint, Report, Tone, wrapped};
 
 /// The plan, and what became of it.
 #[derive(Debug, Serialize)]
 pub struct RepairReport {
     /// The database.
-    pub database: Option<String>,
+    pub database: Option<FileName>,
     /// The log; `None` without one.
-    pub wal: Option<String>,
+    pub wal: Option<FileName>,
     /// Its verdict.
     pub verdict: Verdict,
     /// The steps.
@@ -46,9 +47,9 @@ pub struct RepairReport {
     /// The result was written.
     pub applied: bool,
     /// Where, or where it would be.
-    pub output: Option<String>,
+    pub output: Option<FileName>,
     /// The undo set; `None` when nothing was overwritten.
-    pub undo: Option<String>,
+    pub undo: Option<FileName>,
     /// What does not fit in the result, and cannot be set right.
     pub findings: Vec<Finding>,
     /// Dangers that were taken on.
@@ -56,6 +57,9 @@ pub struct RepairReport {
     /// The state that was asked for by its number.
     #[serde(skip)]
     pub choose: Option<usize>,
+    /// The files that were named by options, as they are typed again.
+    #[serde(skip)]
+    pub given: String,
 }
 
 /// What a plan with loss gives up.
@@ -138,6 +142,15 @@ impl Action {
 }
 
 impl RepairReport {
+    /// The command that carries the plan out.
+    fn next_command(&self, path: &FileName) -> String {
+        let repair = command("repair", path);
+        let loss = if self.lossless { "" } else { " --accept-loss" };
+        let choose = self.choose.map_or(String::new(), |number| format!(" --choose {number}"));
+        let output = argument(new_name(path.path(), "-repaired"));
+        format!("{repair}{} --apply{loss}{choose} --output {output}", self.given)
+    }
+
     /// The states that a plan with loss could give, and what the chosen one lacks.
     fn choice(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         if self.candidates.len() > 1 {
@@ -163,11 +176,14 @@ impl RepairReport {
         let Some(lost) = &self.lost else { return Ok(()) };
         for TableLoss { table, rows } in &lost.rows_lost_by_table {
             let at_least = if lost.rows_are_exact { "" } else { "at least " };
-            writeln!(to, "Lost: {at_least}{} of table {table}.", counted(*rows, "row"))?;
+            let rows = counted(*rows, "row");
+            let lost = format!("Lost: {at_least}{rows} of table {}.", escaped(table));
+            writeln!(to, "{}", wrapped(&lost, 0, 2, width))?;
         }
         for PageLoss { page, owner } in lost.pages.iter().take(8) {
-            let owner = owner.as_deref().unwrap_or("nobody that can be told");
-            writeln!(to, "Older: page {page}, of {owner}.")?;
+            let owner = escaped(owner.as_deref().unwrap_or("nobody that can be told"));
+            let older = format!("Older: page {page}, of {owner}.");
+            writeln!(to, "{}", wrapped(&older, 0, 2, width))?;
         }
         match lost.pages.len() {
             0..=8 => Ok(()),
@@ -190,9 +206,14 @@ impl CandidateKind {
 impl Report for RepairReport {
     const COMMAND: &'static str = "repair";
 
+    fn needs_attention(&self) -> bool {
+        !self.plan.is_empty() || !self.findings.is_empty()
+    }
+
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        let name = self.wal.as_deref().or(self.database.as_deref()).unwrap_or_default();
-        writeln!(to, "{name}: {}", self.verdict.word())?;
+        let name = self.wal.as_ref().or(self.database.as_ref());
+        let shown = name.map_or(String::new(), ToString::to_string);
+        writeln!(to, "{shown}: {}", self.verdict.word())?;
         for (number, step) in (1..).zip(&self.plan) {
             let frame = step.frame.map_or(String::new(), |frame| format!("frame {frame}: "));
             let mark = match (step.lossless, step.proof) {
@@ -202,10 +223,10 @@ impl Report for RepairReport {
             };
             writeln!(to, "  {number}. {frame}{} ({mark})", step.action.words())?;
             let why = format!("{}; {}.", step.reason, step.gains);
-            writeln!(to, "{}", wrapped(&why, 5, 5, width))?;
+            writeln!(to, "{}", wrapped(&escaped(&why), 5, 5, width))?;
         }
         for finding in &self.findings {
-            let sentence = format!("{}: {}.", finding.rule, finding.message);
+            let sentence = format!("{}: {}.", finding.rule, escaped(&finding.message));
             writeln!(to, "{}", paint.tone(Tone::Bad, &wrapped(&sentence, 2, 4, width)))?;
         }
         match (self.plan.is_empty(), self.findings.is_empty()) {
@@ -218,7 +239,7 @@ impl Report for RepairReport {
         {
             writeln!(to, "{}", paint.tone(Tone::Bad, "The log seems to be another database's:"))?;
             for reason in &pairing.reasons {
-                writeln!(to, "{}", wrapped(&reason.to_string(), 2, 4, width))?;
+                writeln!(to, "{}", wrapped(&escaped(&reason.to_string()), 2, 4, width))?;
             }
         }
         self.choice(to, paint, width)?;
@@ -235,17 +256,14 @@ impl Report for RepairReport {
             (Some(output), true) => writeln!(to, "Wrote {output}, with the loss named above.")?,
             (Some(_), false) if self.plan.is_empty() => writeln!(to, "Nothing was written.")?,
             (Some(_), false) => {
-                writeln!(to, "Nothing was written: the plan loses something (--accept-loss).")?;
+                let sentence = "Nothing was written: the plan loses something (--accept-loss).";
+                writeln!(to, "{}", wrapped(sentence, 0, 2, width))?;
             }
             (None, _) if self.plan.is_empty() => {}
             (None, _) => {
-                let database = self.database.as_deref().unwrap_or(name);
-                let loss = if self.lossless { "" } else { " --accept-loss" };
-                let choose = self.choose.map_or(String::new(), |n| format!(" --choose {n}"));
-                writeln!(
-                    to,
-                    "Next: walsmith repair {database} --apply{loss}{choose} --output NEW"
-                )?;
+                if let Some(path) = self.database.as_ref().or(name) {
+                    writeln!(to, "Next: {}", self.next_command(path))?;
+                }
             }
         }
         match &self.health {
@@ -253,7 +271,7 @@ impl Report for RepairReport {
                 let count = counted(health.problems, "problem");
                 writeln!(to, "The result has {count} in its structure:")?;
                 for problem in &health.first_problems {
-                    writeln!(to, "  {problem}")?;
+                    writeln!(to, "{}", wrapped(&escaped(problem), 2, 4, width))?;
                 }
             }
             Some(_) if self.applied => writeln!(to, "Its structure is sound.")?,
@@ -271,8 +289,8 @@ impl Report for RepairReport {
         }
         if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
             writeln!(to, "The old state is kept in {undo}.")?;
-            writeln!(to, "Back: walsmith undo {database}")?;
-            writeln!(to, "Forget it: walsmith undo --discard {database}")?;
+            writeln!(to, "Back: {}", command("undo", database))?;
+            writeln!(to, "Forget it: {}", command("undo --discard", database))?;
         }
         Ok(())
     }

@@ -2,32 +2,86 @@
 
 use std::io::{self, Write};
 
+use crate::access::files::with_suffix;
 use crate::analysis::copied::SqliteSees;
 use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::format::Pgno;
 use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::{Paint, Tone, table, wrapped};
+use crate::output::text::{argument, command, escaped};
+use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
 
-use super::{FileReport, Header};
+use super::{FileReport, Header, Verification};
 
-/// Writes the table and the explanations. With `quiet` only files that need attention appear.
+/// Writes the table, the explanations, and how many there are of each verdict. Where only what needs
+/// attention is wanted, other files are left out.
 pub(super) fn human(
-    files: &[FileReport],
-    quiet: bool,
+    report: &Verification,
     to: &mut dyn Write,
     paint: Paint,
     width: Option<u16>,
 ) -> io::Result<()> {
-    let shown: Vec<&FileReport> =
-        files.iter().filter(|file| !quiet || needs_attention(file)).collect();
-    if shown.is_empty() {
-        return Ok(());
+    let shown = |file: &&FileReport| !report.quiet || file.needs_attention();
+    let shown: Vec<&FileReport> = report.files.iter().filter(shown).collect();
+    if !shown.is_empty() {
+        writeln!(to, "{}", overview(&shown).draw(&paint, width))?;
     }
-    let head = ["log", "verdict", "frames", "committed", "txns", "page size", "size"];
-    let mut rows = table(&head, width);
     for file in &shown {
-        rows.add_row(vec![
-            file.wal.clone(),
+        let story = story(file, paint);
+        if !story.is_empty() {
+            let title = paint.tone(tone(file.verdict), file.verdict.word());
+            writeln!(to, "\n{}: {title}", paint.tone(Tone::Strong, &file.wal.to_string()))?;
+            for sentence in story {
+                writeln!(to, "{}", indented(&sentence, width))?;
+            }
+        }
+    }
+    if report.summary {
+        let gap = if shown.is_empty() { "" } else { "\n" };
+        writeln!(to, "{gap}{}", wrapped(&summary(&report.files), 0, 2, width))?;
+    }
+    Ok(())
+}
+
+/// `12 logs: 10 clean, 1 damaged, 1 unreadable`, worst last; directories are no logs.
+fn summary(files: &[FileReport]) -> String {
+    const ORDER: [Verdict; 8] = [
+        Verdict::Clean,
+        Verdict::Empty,
+        Verdict::Absent,
+        Verdict::UncommittedTail,
+        Verdict::TornTail,
+        Verdict::BadHeader,
+        Verdict::Damaged,
+        Verdict::Unreadable,
+    ];
+    let logs = || files.iter().filter(|file| !file.is_directory);
+    let counts = ORDER.into_iter().filter_map(|verdict| {
+        let count = logs().filter(|file| file.verdict == verdict).count();
+        (count > 0).then(|| format!("{} {}", grouped(count as u64), verdict.word()))
+    });
+    let counts: Vec<String> = counts.collect();
+    let all = counted(logs().count() as u64, "log");
+    let logs = if counts.is_empty() { all } else { format!("{all}: {}", counts.join(", ")) };
+    match files.iter().filter(|file| file.is_directory).count() {
+        0 => logs,
+        1 => format!("{logs}; 1 directory could not be searched"),
+        many => format!("{logs}; {} directories could not be searched", grouped(many as u64)),
+    }
+}
+
+fn overview(files: &[&FileReport]) -> Table {
+    let mut rows = Table::new([
+        Heading::text("log", Room::Broken),
+        Heading::text("verdict", Room::Always),
+        Heading::number("frames", Room::IfWide(3)),
+        Heading::number("committed", Room::IfWide(4)),
+        Heading::number("txns", Room::IfWide(2)),
+        Heading::number("page size", Room::IfWide(0)),
+        Heading::number("size", Room::IfWide(1)),
+    ]);
+    for file in files {
+        rows.row([
+            file.wal.to_string(),
             file.verdict.word().to_owned(),
             number(file.slot_frames),
             number(file.mx_frame),
@@ -36,23 +90,7 @@ pub(super) fn human(
             file.file_bytes.map_or("-".to_owned(), bytes),
         ]);
     }
-    for (index, column) in rows.column_iter_mut().enumerate() {
-        if index >= 2 {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
-    }
-    writeln!(to, "{rows}")?;
-    for file in shown {
-        let story = story(file, paint);
-        if !story.is_empty() {
-            let title = paint.tone(tone(file.verdict), file.verdict.word());
-            writeln!(to, "\n{}: {title}", paint.tone(Tone::Strong, &file.wal))?;
-            for sentence in story {
-                writeln!(to, "{}", indented(&sentence, width))?;
-            }
-        }
-    }
-    Ok(())
+    rows
 }
 
 /// A sentence with its indentation, broken between words. A command to type is never broken.
@@ -67,14 +105,16 @@ fn number(count: Option<u32>) -> String {
     count.map_or("-".to_owned(), |count| grouped(count.into()))
 }
 
-fn needs_attention(file: &FileReport) -> bool {
-    if file.findings.iter().flatten().next().is_some() {
-        return true;
-    }
-    match file.verdict {
-        Verdict::Unreadable | Verdict::BadHeader | Verdict::Damaged | Verdict::TornTail => true,
-        Verdict::Absent | Verdict::UncommittedTail | Verdict::Empty | Verdict::Clean => {
-            file.is_cut()
+impl FileReport {
+    pub(super) fn needs_attention(&self) -> bool {
+        if self.findings.iter().flatten().next().is_some() {
+            return true;
+        }
+        match self.verdict {
+            Verdict::Unreadable | Verdict::BadHeader | Verdict::Damaged | Verdict::TornTail => true,
+            Verdict::Absent | Verdict::UncommittedTail | Verdict::Empty | Verdict::Clean => {
+                self.is_cut()
+            }
         }
     }
 }
@@ -94,7 +134,7 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         Verdict::Damaged => damaged(file),
         Verdict::TornTail => vec![
             stop(file),
-            format!("No intact commit stands behind it. {}", keeps(file)),
+            format!("No intact commit comes after it. {}", keeps(file)),
             "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If nothing \
              has crashed, a committed transaction may be damaged there; then copy the log before \
              SQLite opens it:"
@@ -102,15 +142,17 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
             format!("  {}", copy_command(file)),
         ],
         Verdict::UncommittedTail => vec![format!(
-            "{} behind the last commit: a transaction that was open or was rolled back. SQLite drops \
+            "{} after the last commit: a transaction that was open or was rolled back. SQLite drops \
              it, as it should.",
             counted(uncommitted(file).into(), "valid frame")
         )],
         Verdict::Absent | Verdict::Empty | Verdict::Clean => Vec::new(),
     };
     for finding in file.findings.iter().flatten() {
-        story.push(paint.tone(Tone::Bad, &format!("{}: {}.", finding.rule, finding.message)));
-        story.extend(finding.next.as_ref().map(|next| format!("Next: {next}")));
+        let message = format!("{}: {}.", finding.rule, escaped(&finding.message));
+        story.push(paint.tone(Tone::Bad, &message));
+        let next = finding.next.iter();
+        story.extend(next.flat_map(|next| ["Next:".to_owned(), format!("  {next}")]));
     }
     if file.findings.is_none() && file.is_cut() {
         let known = file.index_witness.map_or(0, |witness| witness.mx_frame);
@@ -124,8 +166,9 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         story.push(paint.tone(Tone::Bad, warning));
         story.push(format!("  {}", copy_command(file)));
         if file.lost.as_ref().is_some_and(|lost| lost.recoverable != Recoverable::None) {
-            let path = file.database.as_deref().unwrap_or(&file.wal);
-            story.push(format!("What can be got back: walsmith repair {path}"));
+            let path = file.database.as_ref().unwrap_or(&file.wal);
+            story.push("What can be got back:".to_owned());
+            story.push(format!("  {}{}", command("repair", path), file.given));
         }
     }
     story
@@ -133,8 +176,9 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
 
 fn unreadable(file: &FileReport) -> Vec<String> {
     let Some(error) = &file.error else { return Vec::new() };
-    let hint = error.hint.iter().map(|hint| format!("Try: {hint}"));
-    std::iter::once(error.message.clone()).chain(hint).collect()
+    let hint =
+        error.hint.iter().flat_map(|hint| ["Try:".to_owned(), format!("  {}", escaped(hint))]);
+    std::iter::once(escaped(&error.message).into_owned()).chain(hint).collect()
 }
 
 fn bad_header(file: &FileReport) -> Vec<String> {
@@ -146,9 +190,7 @@ fn bad_header(file: &FileReport) -> Vec<String> {
         Some(Header::Ok | Header::Short) | None => "nothing",
     };
     let effect = match file.header {
-        Some(Header::Version) => {
-            "SQLite refuses to open the database while this log stands beside it."
-        }
+        Some(Header::Version) => "SQLite refuses to open the database while this log is beside it.",
         _ => "SQLite ignores the whole log without an error, and deletes it when it closes.",
     };
     let mut story = vec![format!("The header of the log is wrong in {what}."), effect.to_owned()];
@@ -187,8 +229,8 @@ fn damaged(file: &FileReport) -> Vec<String> {
                 .to_owned()
         }
         Certainty::Possible => "Certainty: possible. The break follows directly on a commit, so there \
-            are two readings: the frame was damaged and the transactions behind it are lost; or SQLite \
-            has recovered here before and written on, and what lies behind is an abandoned history \
+            are two readings: the frame was damaged and the transactions after it are lost; or SQLite \
+            has recovered here before and written on, and what comes after is an abandoned history \
             that nobody should bring back."
             .to_owned(),
     });
@@ -261,7 +303,7 @@ fn recovery(lost: &Lost) -> String {
                 .to_owned()
         }
         (Recoverable::Some, Certainty::Possible) if lost.pages.is_empty() => {
-            "If these transactions are wanted, their pages may be had again from the log."
+            "If these transactions are wanted, their pages may be recovered from the log."
                 .to_owned()
         }
         (Recoverable::Some, _) if lost.pages.is_empty() => {
@@ -272,7 +314,7 @@ fn recovery(lost: &Lost) -> String {
             "The loss can be undone in part: no intact copy is left in the log of {}.",
             pages(&lost.pages)
         ),
-        (Recoverable::None, _) => "Nothing of it can be had from the log.".to_owned(),
+        (Recoverable::None, _) => "Nothing of it can be recovered from the log.".to_owned(),
     }
 }
 
@@ -286,7 +328,7 @@ fn pages(pages: &[Pgno]) -> String {
 fn sees(file: &FileReport) -> String {
     match file.sqlite_sees {
         Some(SqliteSees::Prefix) => {
-            "The database file does not hold what lies behind the damage.".to_owned()
+            "The database file does not hold what comes after the damage.".to_owned()
         }
         Some(SqliteSees::Mixture) => {
             "The log was already copied into the database past the damage: \
@@ -294,7 +336,7 @@ fn sees(file: &FileReport) -> String {
                 .to_owned()
         }
         Some(SqliteSees::Complete) => {
-            "Everything behind the damage is already in the database file: \
+            "Everything after the damage is already in the database file: \
             nothing is lost."
                 .to_owned()
         }
@@ -306,8 +348,6 @@ fn sees(file: &FileReport) -> String {
 
 /// The command that keeps the evidence, with names quoted for a shell.
 fn copy_command(file: &FileReport) -> String {
-    let quoted = |name: &str| format!("'{}'", name.replace('\'', "'\\''"));
-    let log = quoted(&file.wal);
-    let copy = quoted(&format!("{}.copy", file.wal));
-    format!("cp --preserve=all {log} {copy}")
+    let copy = with_suffix(file.wal.path(), ".copy");
+    format!("cp --preserve=all {} {}", argument(&file.wal), argument(copy))
 }

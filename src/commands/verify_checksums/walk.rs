@@ -1,43 +1,77 @@
 //! Finds databases and logs below directories.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
 use crate::access::files::{Kind, kind_of, with_suffix};
-use crate::storage::os::OsVfs;
+use crate::storage::{Error, Verb, Vfs};
 
-/// The paths to verify: files as given; below directories every log, and every database without
-/// one. A log is known by its content or, when that is destroyed, by its name.
-pub(super) fn expand(paths: &[PathBuf], recursive: bool) -> Result<Vec<PathBuf>> {
+/// A path to verify, or one that could not be looked at.
+pub(super) struct Found {
+    /// The path.
+    pub path: PathBuf,
+    /// Why it could not be looked at.
+    pub error: Option<anyhow::Error>,
+    /// It is a directory.
+    pub is_directory: bool,
+}
+
+impl Found {
+    fn file(path: PathBuf, error: Option<anyhow::Error>) -> Self {
+        Self { path, error, is_directory: false }
+    }
+}
+
+/// The paths to verify: files as given; below directories every log, every database without one, and
+/// whatever could not be looked at. A log is known by its content or, when that is destroyed, by its
+/// name.
+pub(super) fn expand(paths: &[PathBuf], recursive: bool, vfs: &dyn Vfs) -> Vec<Found> {
     let mut all = Vec::new();
     for path in paths {
         if path.is_dir() && recursive {
-            all.extend(below(path)?);
+            all.extend(below(path, vfs));
         } else {
-            all.push(path.clone());
+            all.push(Found::file(path.clone(), None));
         }
     }
-    Ok(all)
+    all
 }
 
-fn below(directory: &Path) -> Result<BTreeSet<PathBuf>> {
-    let mut found = BTreeSet::new();
+fn below(directory: &Path, vfs: &dyn Vfs) -> impl Iterator<Item = Found> {
+    let mut found = BTreeMap::new();
     for entry in WalkDir::new(directory) {
-        let entry = entry.with_context(|| format!("{}: search", directory.display()))?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(directory).to_owned();
+                found.insert(path.clone(), unsearchable(path, error));
+                continue;
+            }
+        };
         if !entry.file_type().is_file() {
             continue;
         }
         let path = entry.into_path();
-        let named_wal = path.as_os_str().to_string_lossy().ends_with("-wal");
-        // A file that cannot be opened is reported when it is verified, if its name says log.
-        let kind = kind_of(&OsVfs, &path).unwrap_or(Kind::Other);
-        let alone = || !with_suffix(&path, "-wal").exists();
-        if named_wal || kind == Kind::Wal || (kind == Kind::Database && alone()) {
-            found.insert(path);
-        }
+        let is_named_log = path.as_os_str().to_string_lossy().ends_with("-wal");
+        let is_alone = || !with_suffix(&path, "-wal").exists();
+        let entry = match kind_of(vfs, &path) {
+            Ok(Kind::Wal) => Found::file(path.clone(), None),
+            Ok(_) if is_named_log => Found::file(path.clone(), None),
+            Ok(Kind::Database) if is_alone() => Found::file(path.clone(), None),
+            Ok(_) => continue,
+            // What cannot be read could be a log.
+            Err(error) => Found::file(path.clone(), Some(error.into())),
+        };
+        found.insert(path, entry);
     }
-    Ok(found)
+    found.into_values()
+}
+
+fn unsearchable(path: PathBuf, error: walkdir::Error) -> Found {
+    let source = error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links"));
+    let error = Error::new(Verb::Open, path.as_path(), source);
+    Found { path, error: Some(error.into()), is_directory: true }
 }

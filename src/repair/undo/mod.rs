@@ -71,6 +71,16 @@ pub fn path_of(database: &Path) -> PathBuf {
     suffixed(database, "-walsmith-undo")
 }
 
+/// The database of the undo set at `set`.
+#[must_use]
+pub fn database_of(set: &Path) -> PathBuf {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let name = set.as_os_str().as_bytes();
+    let database = name.strip_suffix(b"-walsmith-undo").unwrap_or(name);
+    PathBuf::from(OsStr::from_bytes(database))
+}
+
 /// Where the set keeps the log.
 #[must_use]
 pub fn kept_wal(database: &Path) -> PathBuf {
