@@ -45,7 +45,7 @@ impl Exit {
             6,
             "refused by a safety rail; the message names the flag that overrides it, where there is one",
         ),
-        (Self::Interrupted, 130, "interrupted"),
+        (Self::Interrupted, 130, "interrupted: died of SIGINT (143 of SIGTERM, 129 of SIGHUP)"),
     ];
 
     /// How a command that inspects a log of `verdict` ends: as `verify-checksums`.

@@ -156,6 +156,29 @@ impl Command {
         }
     }
 
+    /// What is left when a signal has stopped it at a safe point.
+    #[must_use]
+    pub fn left_by_interrupt(&self) -> &'static str {
+        match self {
+            Self::CheckpointNow(_) => {
+                "what was copied stays valid, and the log still holds every frame: run it again"
+            }
+            Self::IndexRebuild(_) => {
+                "the wal-index is not rebuilt; whoever attaches next finds it as it was, or builds it"
+            }
+            Self::Replay(_) | Self::Repair(_) => "nothing was changed, and no output was written",
+            Self::Info(_)
+            | Self::VerifyChecksums(_)
+            | Self::FrameList(_)
+            | Self::TxnList(_)
+            | Self::Dump(_)
+            | Self::Blockers(_)
+            | Self::IndexDump(_)
+            | Self::Undo(_)
+            | Self::Completions(_) => "nothing was changed",
+        }
+    }
+
     /// Its name on the command line and in schemas.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 //! The only floor that prints, and that reads the environment.
 
 mod args;
+mod interrupt;
 mod progress;
 mod terminal;
 
@@ -19,6 +20,7 @@ use crate::output::{Format, Output, Paint, Tone, write_error};
 use crate::storage::shared::{Spread, ThreadedVfs};
 
 pub use args::{Cli, ColorChoice, Command, Global};
+use interrupt::Interrupt;
 use progress::Progress;
 
 /// The clap tree, for man pages and completions.
@@ -27,14 +29,17 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Parses the process arguments, runs the command and returns the exit code.
+/// Parses the process arguments, runs the command and returns the exit code. Does not return after
+/// a signal that asked to stop: the process dies of it.
 #[must_use]
 pub fn run() -> u8 {
+    let interrupt = Interrupt::listen();
     let parsed = command().try_get_matches().and_then(|found| Cli::from_arg_matches(&found));
     let exit = match parsed {
-        Ok(cli) => dispatch(&cli),
+        Ok(cli) => dispatch(&cli, interrupt.clone()),
         Err(error) => refuse(&error),
     };
+    interrupt.die_of_it();
     exit.code()
 }
 
@@ -58,12 +63,12 @@ fn refuse(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-fn dispatch(cli: &Cli) -> Exit {
+fn dispatch(cli: &Cli, interrupt: Interrupt) -> Exit {
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
     let mut buffered = BufWriter::new(stdout.lock());
     let format = if cli.global.json { Format::Json } else { cli.global.format.unwrap_or_default() };
-    let progress = Progress::new(cli.global.no_progress || cli.global.quiet);
+    let progress = Progress::new(cli.global.no_progress || cli.global.quiet, interrupt);
     let spread = Spread { threads: cli.global.threads, ..Spread::default() };
     let mut context = Context {
         vfs: &ThreadedVfs { spread },
@@ -118,10 +123,16 @@ fn finish(cli: &Cli, context: &mut Context, result: Result<Exit>) -> Exit {
     let (exit, report) = describe(&error);
     let message = escaped(&report.message);
     let _ = writeln!(stderr, "{} {message}", paint.tone(Tone::Bad, "walsmith:"));
+    // A wait for a lock that a signal has ended fails as busy.
+    let is_interrupted = exit == Exit::Interrupted || context.watch.is_interrupted();
+    if is_interrupted {
+        let _ = writeln!(stderr, "  {}", cli.command.left_by_interrupt());
+        return exit;
+    }
     if let Some(hint) = &report.hint {
         let _ = writeln!(stderr, "{} {}", paint.tone(Tone::Dim, "  try:"), escaped(hint));
     }
-    if exit != Exit::Interrupted && exit != Exit::Usage {
+    if exit != Exit::Usage {
         let _ = write_error(&mut context.output, cli.command.name(), &report);
     }
     exit

@@ -1,15 +1,14 @@
-//! The progress bar and the interrupt, behind the scan's [`Watch`].
+//! The progress bar, and the interrupt as the scan's [`Watch`].
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::scan::Watch;
+
+use super::interrupt::Interrupt;
 
 /// A bar appears when a scan has run this long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,18 +19,13 @@ pub struct Progress {
     started: Instant,
     /// Made when it pays: most runs end before.
     bar: OnceCell<ProgressBar>,
-    interrupted: Arc<AtomicBool>,
+    interrupt: Interrupt,
 }
 
 impl Progress {
     /// A bar on stderr; `hidden` shows none.
-    pub fn new(hidden: bool) -> Self {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // Without the handler a signal still ends the process, only less politely.
-            let _ = signal_hook::flag::register(signal, Arc::clone(&interrupted));
-        }
-        Self { hidden, started: Instant::now(), bar: OnceCell::new(), interrupted }
+    pub fn new(hidden: bool, interrupt: Interrupt) -> Self {
+        Self { hidden, started: Instant::now(), bar: OnceCell::new(), interrupt }
     }
 
     /// Takes the bar off the terminal.
@@ -54,7 +48,7 @@ fn bar() -> ProgressBar {
 
 impl Watch for Progress {
     fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.interrupt.has_come()
     }
 
     fn scanned(&self, done_bytes: u64, total_bytes: u64) -> ControlFlow<()> {

@@ -17,6 +17,7 @@ mod healthy;
 mod held;
 mod in_place;
 mod index;
+mod interrupt;
 mod journal;
 mod journal_by_hand;
 mod kill;
