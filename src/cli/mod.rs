@@ -3,6 +3,7 @@
 //! The only floor that prints, and that reads the environment.
 
 mod args;
+mod help;
 mod interrupt;
 mod progress;
 mod terminal;
@@ -11,7 +12,7 @@ use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anyhow::Result;
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 use crate::access::failure::{describe, is_closed_pipe};
 use crate::access::{Context, Exit, Failure};
@@ -20,14 +21,9 @@ use crate::output::{Format, Output, Paint, Tone, write_error};
 use crate::storage::shared::{Spread, ThreadedVfs};
 
 pub use args::{Cli, ColorChoice, Command, Global};
+pub use help::{command, groups};
 use interrupt::Interrupt;
 use progress::Progress;
-
-/// The clap tree, for man pages and completions.
-#[must_use]
-pub fn command() -> clap::Command {
-    Cli::command()
-}
 
 /// Parses the process arguments, runs the command and returns the exit code. Does not return after
 /// a signal that asked to stop: the process dies of it.

@@ -542,3 +542,25 @@ fn every_kind_of_error_has_its_word() {
     let document: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(document["files"][0]["error"]["kind"], "directory");
 }
+
+#[test]
+fn help_has_the_commands_in_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = run(folder.path(), &[OsStr::new("--help")]);
+    let help = stdout(&done);
+    let mut last = 0;
+    for (group, names) in walsmith::cli::groups() {
+        let at = help.find(&format!("\n{group}:\n")).unwrap();
+        assert!(at > last, "{group}\n{help}");
+        last = at;
+        for name in *names {
+            assert!(help[at..].contains(&format!("\n  {name} ")), "{name}\n{help}");
+        }
+    }
+    let in_groups: BTreeSet<&str> =
+        walsmith::cli::groups().iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let root = walsmith::cli::command();
+    let mut all: BTreeSet<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
+    all.insert("help");
+    assert_eq!(in_groups, all);
+}
