@@ -1,6 +1,6 @@
 //! `dump`: what is inside a log, down to the bytes of one page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -8,7 +8,9 @@ use clap::Args;
 use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
+use crate::analysis::image_sums::ImageSums;
 use crate::analysis::page_dump::{Layout, describe};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
@@ -17,6 +19,7 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::output::text::command;
 use crate::output::{Error as OutputError, FileName, write_report};
+use crate::scan::KnownFrames;
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
 
@@ -57,6 +60,9 @@ pub struct Dump {
     /// Replace an existing output
     #[arg(long, requires = "output")]
     pub force: bool,
+    /// How the state is held while a page is read.
+    #[command(flatten)]
+    pub hold: HoldArgs,
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
@@ -71,10 +77,12 @@ struct Place {
 }
 
 /// The files as far as they can be read.
-struct Opened {
-    files: Files,
-    reading: Option<Reading>,
-    database: Option<Box<dyn File>>,
+struct Opened<'a> {
+    files: &'a Files,
+    reading: Option<&'a Reading>,
+    database: Option<&'a dyn File>,
+    /// The state that is held; `None` where only the log is read.
+    held: Option<&'a Held>,
 }
 
 impl Dump {
@@ -84,36 +92,57 @@ impl Dump {
     /// When the page or frame is nowhere, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_frames(&files, context)?;
-        let database = files.open_database(context.vfs)?;
-        if reading.is_none() && database.is_none() {
-            return Err(Failure::not_found(&self.path).into());
-        }
-        let opened = Opened { files, reading, database };
-        let exit = opened.reading.as_ref().map_or(Exit::Done, |r| Exit::of(r.examination.verdict));
-        let page = match (self.frame, self.page) {
+        let (exit, page) = match (self.frame, self.page) {
             (None, None) if self.raw => {
                 return Err(Failure::Usage("--raw needs --frame or --page".to_owned()).into());
             }
-            (None, None) => None,
-            (Some(frame), _) => Some(opened.frame(FrameNo(frame), context)?),
-            (None, Some(page)) => Some(opened.page(Pgno(page), self.txn, context)?),
+            (None, Some(page)) => self.held_page(&files, Pgno(page), context)?,
+            (frame, _) => {
+                let reading = live::read_frames(&files, context)?;
+                let database = files.open_database(context.vfs)?;
+                let opened = Opened {
+                    files: &files,
+                    reading: reading.as_ref(),
+                    database: database.as_deref(),
+                    held: None,
+                };
+                let exit = opened.exit(&self.path)?;
+                let Some(frame) = frame else {
+                    let report = opened.overview(self.limit, context)?;
+                    write_report(&mut context.output, &report)?;
+                    return Ok(exit);
+                };
+                (exit, (opened.frame(FrameNo(frame), context)?, opened.wal()))
+            }
         };
         match page {
-            Some(page) if self.raw => self.write_raw(&page.image, context)?,
-            Some(page) => {
-                let (frames, more_frames) = (Vec::new(), 0);
-                let header = None;
-                let wal = opened.wal();
+            (page, _) if self.raw => self.write_raw(&page.image, context)?,
+            (page, wal) => {
+                let (frames, more_frames, header) = (Vec::new(), 0, None);
                 let report = LogDump { wal, header, frames, more_frames, page: Some(page) };
-                write_report(&mut context.output, &report)?;
-            }
-            None => {
-                let report = opened.overview(self.limit, context)?;
                 write_report(&mut context.output, &report)?;
             }
         }
         Ok(exit)
+    }
+
+    /// A page comes from the log or from the file: both stand still.
+    fn held_page(
+        &self,
+        files: &Files,
+        page: Pgno,
+        context: &Context,
+    ) -> Result<(Exit, (PageDump, Option<FileName>))> {
+        held::hold(files, &self.hold, KnownFrames::LIMIT, context, |held| {
+            let opened = Opened {
+                files,
+                reading: held.log.as_ref(),
+                database: held.database.as_deref(),
+                held: Some(held),
+            };
+            let exit = opened.exit(&self.path)?;
+            Ok((exit, (opened.page(page, self.txn, context)?, opened.wal())))
+        })
     }
 
     fn write_raw(&self, image: &[u8], context: &mut Context) -> Result<()> {
@@ -131,19 +160,27 @@ impl Dump {
     }
 }
 
-impl Opened {
+impl Opened<'_> {
+    /// How the command ends.
+    fn exit(&self, path: &Path) -> Result<Exit> {
+        if self.reading.is_none() && self.database.is_none() {
+            return Err(Failure::not_found(path).into());
+        }
+        Ok(self.reading.map_or(Exit::Done, |reading| Exit::of(reading.examination.verdict)))
+    }
+
     fn wal(&self) -> Option<FileName> {
         self.reading.as_ref().map(|_| FileName::from(&self.files.wal))
     }
 
     /// The command that shows which frames and pages there are.
     fn see_frames(&self) -> Option<String> {
-        let log = self.reading.as_ref()?.file.path();
+        let log = self.reading?.file.path();
         Some(format!("every frame and its page: {}", command("frame-list --all", log)))
     }
 
     fn overview(&self, limit: u32, context: &Context) -> Result<LogDump> {
-        let Some(Reading { file, examination }) = &self.reading else {
+        let Some(Reading { file, examination }) = self.reading else {
             let found = "there is no log; --page shows pages of the database".to_owned();
             return Err(Failure::NoLog { path: self.files.wal.clone(), found }.into());
         };
@@ -161,7 +198,7 @@ impl Opened {
     }
 
     fn frame(&self, frame: FrameNo, context: &Context) -> Result<PageDump> {
-        let log = self.reading.as_ref();
+        let log = self.reading;
         let shaped = log.and_then(|r| r.examination.shape.map(|shape| (r, shape)));
         let (Reading { file, examination }, shape) =
             shaped.ok_or_else(|| Failure::unsupported(&self.files.wal, "it holds no frames"))?;
@@ -224,9 +261,10 @@ impl Opened {
             why,
             hint: self.see_frames(),
         };
-        let database = self.database.as_deref().ok_or_else(|| {
+        let database = self.database.ok_or_else(|| {
             nowhere(format!("page {page} is not in the log, and there is no database"))
         })?;
+        self.page_is_not_newer(page, target, context)?;
         let layout = self.database_layout(context, target)?.ok_or_else(|| {
             nowhere("it has no valid header, so its page size is not known".to_owned())
         })?;
@@ -242,6 +280,39 @@ impl Opened {
             behind_end_of_pages: database_pages.filter(|&pages| page.0 > pages),
         };
         read_page(database, &place, &layout)
+    }
+
+    /// A page that the log had not written yet comes from the file, unless a checkpoint has put a later
+    /// image there.
+    fn page_is_not_newer(&self, page: Pgno, target: Target, context: &Context) -> Result<()> {
+        let (Some(database), Some((log, shape, snapshot))) =
+            (self.database, self.snapshot(target, context)?)
+        else {
+            return Ok(());
+        };
+        let Some(reading) = self.reading else { return Ok(()) };
+        let last = reading.examination.prefix.mx_frame;
+        if snapshot.to_frame >= last
+            || self.held.is_some_and(|held| held.holds_commit(snapshot.to_frame))
+        {
+            return Ok(());
+        }
+        let images = ImageSums::of(log, &shape, database, None)?;
+        let in_file = images.of_page(page)?;
+        let later = FrameNo(snapshot.to_frame).next()..FrameNo(last).next();
+        for facts in reading.examination.facts(log, later, context.watch) {
+            let facts = facts?;
+            if facts.header.page == page && Some(images.of_frame(&facts)?) == in_file {
+                let why = format!(
+                    "page {page} as of transaction {} is gone: a checkpoint has put the image in frame {} \
+                     there",
+                    snapshot.to_txn, facts.frame
+                );
+                let see = command("frame-list --all", &self.files.wal) + " shows every frame";
+                return Err(Failure::refused(database.path(), why, see).into());
+            }
+        }
+        Ok(())
     }
 
     fn path_of_database(&self) -> PathBuf {
@@ -266,7 +337,7 @@ impl Opened {
         target: Target,
         context: &Context,
     ) -> Result<Option<(&dyn File, LogShape, Snapshot)>> {
-        let Some(Reading { file, examination }) = &self.reading else { return Ok(None) };
+        let Some(Reading { file, examination }) = self.reading else { return Ok(None) };
         let Some(shape) = examination.shape else { return Ok(None) };
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
@@ -297,7 +368,7 @@ impl Opened {
     fn page_one(&self, target: Target, context: &Context) -> Result<Option<DatabaseHeader>> {
         let mut bytes = [0; DATABASE_HEADER_BYTES];
         let in_log = self.in_log(Pgno::FIRST, target, context)?;
-        let read = match (in_log, &self.database) {
+        let read = match (in_log, self.database) {
             (Some((file, shape, frame)), _) => {
                 let offset = frame.offset_bytes(shape.page_size()) + FRAME_HEADER_BYTES as u64;
                 file.read_at(&mut bytes, offset)?

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{beside, copy, names, rows};
+use crate::support::{beside, copy, names, oracle, rows, text, walsmith};
 
 fn dump(args: &[&str], path: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_walsmith")).arg("dump").args(args).arg(path).output().unwrap()
@@ -96,4 +96,18 @@ fn an_existing_output_is_kept_without_force() {
     assert_eq!(fs::read(&output).unwrap(), b"mine");
     assert_eq!(dump(&[args.as_slice(), &["--force"]].concat(), &database).status.code(), Some(0));
     assert_eq!(fs::read(&output).unwrap().len(), 4096);
+}
+
+#[test]
+fn a_page_of_before_that_a_checkpoint_has_overwritten_is_not_given() {
+    let (_folder, database) = copy("twenty-rows");
+    let page = |txn: &str| {
+        let args = ["dump", "--page", "2", "--txn", txn, text(&database)];
+        walsmith(&args)
+    };
+    assert_eq!(page("0").1, 0);
+    oracle(&["checkpoint", text(&database), "PASSIVE"]);
+    let (report, exit) = page("0");
+    assert_eq!((report["error"]["kind"].as_str(), exit), (Some("refused"), 6), "{report:#}");
+    assert_eq!(page("20").1, 0);
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::Examination;
-use crate::analysis::structure::{self, FilePages};
+use crate::analysis::image_sums::ImageSums;
 use crate::engine::wal::Mend;
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno, WalIndexHeader};
-use crate::scan::{Error, Watch};
+use crate::format::{FrameNo, Pgno, WalIndexHeader};
+use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
 /// A wal-index that counts frames as copied that were not.
@@ -66,20 +66,10 @@ pub fn false_backfill(
     if index.backfill == 0 || index.mx_frame == 0 || !is_whole {
         return Ok(None);
     }
-    let page_size = shape.page_size();
-    let reserved = structure::header(&FilePages::new(database, page_size)?)?.reserved_bytes;
-    let compared = match reserved {
-        8 | 16 => page_size.in_memory() - usize::from(reserved),
-        _ => page_size.in_memory(),
-    };
-    let (mut in_log, mut in_file) =
-        (vec![0; page_size.in_memory()], vec![0; page_size.in_memory()]);
+    let images = ImageSums::of(log, &shape, database, None)?;
     let (mut missing_pages, mut first_page) = (0, None);
-    for (page, frame) in copied_pages(index.backfill, log, examination, watch)? {
-        log.read_at(&mut in_log, frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64)?;
-        let read = database.read_at(&mut in_file, page.offset_bytes(page_size))?;
-        let same = read == in_file.len() && in_log.get(..compared) == in_file.get(..compared);
-        if !same {
+    for (page, facts) in copied_pages(index.backfill, log, examination, watch)? {
+        if images.of_page(page)? != Some(images.of_frame(&facts)?) {
             missing_pages += 1;
             first_page = first_page.or(Some(page));
         }
@@ -100,18 +90,18 @@ fn copied_pages(
     log: &dyn File,
     examination: &Examination,
     watch: &dyn Watch,
-) -> Result<BTreeMap<Pgno, FrameNo>, Error> {
-    let mut newest: BTreeMap<Pgno, FrameNo> = BTreeMap::new();
-    let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
+) -> Result<BTreeMap<Pgno, FrameFacts>, Error> {
+    let mut newest: BTreeMap<Pgno, FrameFacts> = BTreeMap::new();
+    let mut open: Vec<(Pgno, FrameFacts)> = Vec::new();
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     for facts in examination.facts(log, committed, watch) {
         let facts = facts?;
-        open.push((facts.header.page, facts.frame));
+        open.push((facts.header.page, facts));
         if let Some(size) = facts.commit_size_pages() {
             newest.extend(open.drain(..));
             newest.split_off(&Pgno(size.saturating_add(1)));
         }
     }
-    newest.retain(|_, frame| frame.0 <= backfill);
+    newest.retain(|_, facts| facts.frame.0 <= backfill);
     Ok(newest)
 }
