@@ -294,13 +294,14 @@ impl Replay {
         let view = View::plain(file.as_ref(), &shape, &snapshot, source.base);
         let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
+        // A state that is gone must not be judged by what is left of it.
+        if snapshot.to_frame < examination.prefix.mx_frame {
+            self.past_is_still_there(&rails, examination, source.held, context)?;
+        }
         let pairing = pairing::judge(&view, context.watch)?;
         scene.pairing = pairing.as_ref();
         let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
         rails.page_checksums_are_known()?;
-        if snapshot.to_frame < examination.prefix.mx_frame {
-            self.past_is_still_there(&rails, examination, source.held, context)?;
-        }
         Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, accepted, pairing })
     }
 
