@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::{FileType, NotRegular};
+
 /// Result of a storage call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -17,7 +19,7 @@ pub enum Verb {
     Delete,
     /// [`super::Vfs::rename`].
     Rename,
-    /// [`super::Vfs::exists`] and [`super::Vfs::full_path`].
+    /// [`super::Vfs::exists`], [`super::Vfs::file_type`] and [`super::Vfs::full_path`].
     Access,
     /// [`super::Vfs::randomness`].
     Randomness,
@@ -110,6 +112,19 @@ impl Error {
             self.source.kind(),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
         )
+    }
+
+    /// What was found instead of a regular file; `None` when that is not what failed.
+    #[must_use]
+    pub fn not_regular(&self) -> Option<FileType> {
+        let refused = self.source.get_ref()?.downcast_ref::<NotRegular>()?;
+        Some(refused.0)
+    }
+
+    /// Whether symbolic links lead in a circle.
+    #[must_use]
+    pub fn is_link_loop(&self) -> bool {
+        self.source.raw_os_error() == Some(nix::libc::ELOOP)
     }
 
     /// Whether the file was not there.

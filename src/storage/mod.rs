@@ -22,6 +22,7 @@ pub mod os;
 pub mod overlay;
 pub mod process;
 mod region;
+mod regular;
 pub mod runs;
 pub mod shared;
 mod shm;
@@ -31,6 +32,7 @@ pub use database_lock::LockLevel;
 pub use error::{Error, Result, Verb};
 pub use lock::{LockHolder, LockMode, Locked};
 pub use region::{REGION_BYTES, Region};
+pub use regular::{FileType, NotRegular};
 
 /// How a file is to be opened; `SQLITE_OPEN_*` as a sum type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +135,7 @@ pub trait Vfs: std::fmt::Debug {
     ///
     /// # Errors
     /// When the file is missing (unless `mode` creates it), exists already
-    /// ([`OpenMode::CreateNew`]), is a directory, or permission is lacking.
+    /// ([`OpenMode::CreateNew`]), is no regular file, or permission is lacking.
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>>;
 
     /// Deletes `path`.
@@ -157,8 +159,16 @@ pub trait Vfs: std::fmt::Debug {
     /// When the directory cannot be searched.
     fn exists(&self, path: &Path) -> Result<bool>;
 
+    /// What is at `path`, links followed; `None` when nothing is there. Opens nothing.
+    ///
+    /// # Errors
+    /// When the directory cannot be searched, or links lead in a circle.
+    fn file_type(&self, path: &Path) -> Result<Option<FileType>> {
+        Ok(self.exists(path)?.then_some(FileType::Regular))
+    }
+
     /// The path beside which SQLite looks for the log: a symbolic link is followed to its end,
-    /// anything else stays as it was given.
+    /// anything else stays as it was given, and so does a file of a process (`/proc/PID/fd/N`).
     ///
     /// # Errors
     /// When the link cannot be followed.
@@ -252,6 +262,15 @@ pub trait File: std::fmt::Debug {
     /// When the system reports one.
     fn modified(&self) -> Result<Option<Duration>> {
         Ok(None)
+    }
+
+    /// The first offset at or after `offset` that may hold anything but zeros; `None` where only
+    /// zeros are left. Holes are never shorter than what it skips.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        Ok((offset < self.size()?).then_some(offset))
     }
 
     /// The path it was opened under, for messages.

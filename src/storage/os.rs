@@ -12,10 +12,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapOptions;
 use nix::libc;
+use nix::unistd::Whence;
 
 use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
 use super::new_file::sync_directory;
+use super::process::OpenFile;
+use super::regular::{FileType, file_type, open_regular};
 use super::shared::{SharedFile, Spread, read_fully};
 use super::shm::{Shm, ShmFile};
 use super::{
@@ -63,7 +66,15 @@ impl Vfs for OsVfs {
         path.try_exists().map_err(|source| Error::new(Verb::Access, path, source))
     }
 
+    fn file_type(&self, path: &Path) -> Result<Option<FileType>> {
+        file_type(path).map_err(|source| Error::new(Verb::Access, path, source))
+    }
+
     fn full_path(&self, path: &Path) -> Result<PathBuf> {
+        // The name that such a link shows may lead to another file by now, or to none.
+        if OpenFile::at(path).is_some() {
+            return Ok(path.to_owned());
+        }
         match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_symlink() => {
                 fs::canonicalize(path).map_err(|source| Error::new(Verb::Access, path, source))
@@ -107,7 +118,8 @@ fn open(path: &Path, mode: OpenMode) -> Result<fs::File> {
     if let Some(database) = &database {
         options.mode(database.mode() & 0o777);
     }
-    let file = options.open(path).map_err(|source| Error::new(Verb::Open, path, source))?;
+    let file = open_regular(&mut options, path, 0)
+        .map_err(|source| Error::new(Verb::Open, path, source))?;
     if let Some(database) = &database {
         give_to_owner_of(&file, database);
     }
@@ -133,7 +145,6 @@ fn give_to_owner_of(file: &fs::File, database: &fs::Metadata) {
 impl OsFile {
     /// Opens `path`.
     pub(super) fn open(path: &Path, mode: OpenMode) -> Result<Self> {
-        let failed = |source| Error::new(Verb::Open, path, source);
         let (file, access) = match (open(path, mode), mode) {
             (Err(error), OpenMode::CreateElseReadOnly) if error.is_read_only() => {
                 (open(path, OpenMode::ReadOnly)?, Access::ReadOnly)
@@ -141,9 +152,6 @@ impl OsFile {
             (file, OpenMode::ReadOnly) => (file?, Access::ReadOnly),
             (file, _) => (file?, Access::ReadWrite),
         };
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
         let created =
             matches!(mode, OpenMode::Create | OpenMode::CreateElseReadOnly | OpenMode::CreateNew);
         Ok(Self {
@@ -181,17 +189,21 @@ impl OsFile {
         let failed = |source| Error::new(Verb::ShmOpen, path.as_path(), source);
         let database = self.file.metadata().map_err(failed)?;
         let mut options = fs::OpenOptions::new();
-        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        options.read(true);
         let mut writing = options.clone();
         writing.write(true).create(true).truncate(false).mode(database.mode() & 0o777);
         let opened = match self.access {
-            Access::ReadWrite => writing.open(&path).map(|file| (file, Access::ReadWrite)),
+            Access::ReadWrite => open_regular(&mut writing, &path, libc::O_NOFOLLOW)
+                .map(|file| (file, Access::ReadWrite)),
             Access::ReadOnly => Err(io::ErrorKind::PermissionDenied.into()),
         };
         let (file, access) = match opened {
             Ok(opened) => opened,
             // As SQLite does; what is wrong shows when this fails, too.
-            Err(_) => (options.open(&path).map_err(failed)?, Access::ReadOnly),
+            Err(_) => {
+                let file = open_regular(&mut options, &path, libc::O_NOFOLLOW).map_err(failed)?;
+                (file, Access::ReadOnly)
+            }
         };
         give_to_owner_of(&file, &database);
         Ok(Shm::new(Box::new(OsShm { file, access })))
@@ -291,6 +303,17 @@ impl File for OsFile {
 
     fn size(&self) -> Result<u64> {
         self.file.metadata().map(|metadata| metadata.len()).map_err(self.failed(Verb::Size))
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        let Ok(from) = i64::try_from(offset) else { return Ok(None) };
+        match nix::unistd::lseek(self.file.as_ref(), from, Whence::SeekData) {
+            Ok(at) => Ok(u64::try_from(at).ok()),
+            Err(nix::errno::Errno::ENXIO) => Ok(None),
+            // The file system keeps no holes.
+            Err(nix::errno::Errno::EINVAL) => Ok((offset < self.size()?).then_some(offset)),
+            Err(error) => Err(self.failed_at(Verb::Read, offset, error.into())),
+        }
     }
 
     fn lock(&self, level: LockLevel) -> Result<Locked> {

@@ -90,6 +90,19 @@ impl File for Overlay {
         Ok(self.bytes.get())
     }
 
+    fn next_data(&self, offset: u64) -> Result<Option<u64>> {
+        let in_base = match offset < self.base_bytes.get() {
+            true => self.base.next_data(offset)?.filter(|&at| at < self.base_bytes.get()),
+            false => None,
+        };
+        let writes = self.writes.borrow();
+        let before = writes.range(..=offset).next_back();
+        let inside = before.filter(|(start, bytes)| *start + bytes.len() as u64 > offset);
+        let next = inside.map(|_| offset).or(writes.range(offset..).next().map(|(&at, _)| at));
+        let found = in_base.into_iter().chain(next).min();
+        Ok(found.filter(|&at| at < self.bytes.get()))
+    }
+
     fn lock(&self, level: LockLevel) -> Result<Locked> {
         self.base.lock(level)
     }
@@ -135,6 +148,10 @@ mod tests {
                 let wanted = bytes.get(start..).unwrap_or_default();
                 assert_eq!(found[..read], wanted[..wanted.len().min(found.len())]);
                 assert_eq!(overlay.size().unwrap(), bytes.len() as u64);
+                // Everything before the next data is zero.
+                let next = overlay.next_data(start as u64).unwrap().unwrap_or(bytes.len() as u64);
+                let hole = bytes.get(start..usize::try_from(next).unwrap()).unwrap_or_default();
+                assert!(hole.iter().all(|&byte| byte == 0));
             }
         }
     }

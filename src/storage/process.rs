@@ -55,6 +55,54 @@ pub(super) fn full_name(path: &Path) -> Option<PathBuf> {
     Some(fs::canonicalize(directory).ok()?.join(path.file_name()?))
 }
 
+/// A file that a process has open, by its place in `/proc`: `/proc/PID/fd/N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// Its place in `/proc`; opening it opens the very file, whatever its name leads to.
+    pub path: PathBuf,
+    /// The name under which it was opened, as the kernel shows it; without ` (deleted)`.
+    pub name: PathBuf,
+    /// That name leads to it no more.
+    pub is_deleted: bool,
+}
+
+impl OpenFile {
+    /// The open file at `path`; `None` when that is no such place, or nothing is there.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let mut parts = path.components();
+        let (number, kind) = (parts.next_back()?, parts.next_back()?);
+        let is_number = number.as_os_str().as_bytes().iter().all(u8::is_ascii_digit);
+        if !is_number || kind.as_os_str() != "fd" || !parts.as_path().starts_with("/proc") {
+            return None;
+        }
+        let target = fs::read_link(path).ok()?.into_os_string().into_vec();
+        let deleted = target.strip_suffix(b" (deleted)");
+        Some(Self {
+            path: path.to_owned(),
+            name: std::ffi::OsString::from_vec(deleted.unwrap_or(&target).to_vec()).into(),
+            is_deleted: deleted.is_some(),
+        })
+    }
+
+    /// The same process's open file of the name `name`: a deleted one before one that is still there.
+    /// `None` where it has none, or different files under it.
+    #[must_use]
+    pub fn beside(&self, name: &Path) -> Option<Self> {
+        let entries = fs::read_dir(self.path.parent()?).ok()?.filter_map(Result::ok);
+        let named: Vec<Self> =
+            entries.filter_map(|e| Self::at(&e.path())).filter(|file| file.name == name).collect();
+        let (deleted, living): (Vec<_>, Vec<_>) = named.into_iter().partition(|f| f.is_deleted);
+        let mut found = if deleted.is_empty() { living } else { deleted };
+        found.sort_by(|one, two| one.path.cmp(&two.path));
+        let first = found.first()?;
+        let same =
+            found.iter().all(|other| super::new_file::is_same_file(&first.path, &other.path));
+        same.then(|| first.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

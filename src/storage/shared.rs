@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::os::{OsFile, OsVfs};
-use super::{Error, File, OpenMode, Result, SyncDirectory, Verb, Vfs};
+use super::{Error, File, FileType, OpenMode, Result, SyncDirectory, Verb, Vfs};
 
 /// How a long read of a file is spread over threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,10 @@ impl Vfs for ThreadedVfs {
 
     fn exists(&self, path: &Path) -> Result<bool> {
         OsVfs.exists(path)
+    }
+
+    fn file_type(&self, path: &Path) -> Result<Option<FileType>> {
+        OsVfs.file_type(path)
     }
 
     fn full_path(&self, path: &Path) -> Result<PathBuf> {
