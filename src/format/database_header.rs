@@ -118,6 +118,12 @@ impl DatabaseHeader {
         Ok(())
     }
 
+    /// Whether it is that of a database in wal2 mode, of SQLite's branch of that name.
+    #[must_use]
+    pub fn is_wal2(&self) -> bool {
+        &self.magic == b"SQLite format 3\0" && (self.write_version, self.read_version) == (3, 3)
+    }
+
     /// The page size, if the field holds one.
     #[must_use]
     pub fn page_size(&self) -> Option<PageSize> {

@@ -8,6 +8,7 @@ mod bytes;
 pub mod checksum;
 pub mod database_header;
 mod dot;
+pub mod entropy;
 pub mod frame;
 pub mod lock_bytes;
 pub mod page_checksum;

@@ -112,6 +112,28 @@ impl WalHeader {
         Checksum::ZERO.update(self.byte_order(), bytes.split_at(24).0)
     }
 
+    /// What a log of wal2 is called.
+    pub const WAL2: &str = "wal2 mode: two logs, not supported";
+
+    /// What branch of SQLite has written this header, by its version under a good checksum; `None`
+    /// for SQLite itself, and where the checksum is wrong.
+    #[must_use]
+    pub fn branch(&self) -> Option<&'static str> {
+        if self.validate() != Err(WalHeaderFault::Version) {
+            return None;
+        }
+        match self.format_version {
+            3_021_000 => Some(Self::WAL2),
+            3_021_001 => Some("a wal2 log of Bedrock's with a larger wal-index, not supported"),
+            3_048_000 => Some("a log of Bedrock's without checksums of pages, not supported"),
+            3_048_001 => Some(
+                "a log of Bedrock's with a larger wal-index and without checksums of pages, \
+                 not supported",
+            ),
+            _ => None,
+        }
+    }
+
     /// Judges the header as SQLite's recovery does.
     ///
     /// # Errors
@@ -158,6 +180,13 @@ mod tests {
         assert_eq!(wrong_version.validate(), Err(WalHeaderFault::Checksum));
         let summed = WalHeader { checksum: wrong_version.computed_checksum(), ..wrong_version };
         assert_eq!(summed.validate(), Err(WalHeaderFault::Version));
+        assert_eq!(summed.branch(), None);
+        for version in [3_021_000, 3_021_001, 3_048_000, 3_048_001] {
+            let other = WalHeader { format_version: version, ..good };
+            let summed = WalHeader { checksum: other.computed_checksum(), ..other };
+            assert!(summed.branch().is_some());
+            assert_eq!(other.branch(), None);
+        }
         let encoded_64k = WalHeader { page_size_bytes: 1, ..good };
         assert_eq!(encoded_64k.validate(), Err(WalHeaderFault::PageSize));
         assert_eq!(WalHeader { magic: 0, ..encoded_64k }.validate(), Err(WalHeaderFault::Magic));
