@@ -6,16 +6,16 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::rollback::{has_hot_journal, is_empty};
 use super::wal::{
     Cache, Checkpoint, Closed, Closing, Options, Page, Request, Savepoint, SnapshotRequest,
     SyncFlags, Synchronous, Wal, WriteKind, zeroed,
 };
 use super::{Error, Result};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::lock_bytes::RESERVED_BYTE;
 use crate::format::{DatabaseHeader, IndexHeader, PageSize, Pgno};
 use crate::scan::{Nobody, Watch};
-use crate::storage::{self, DeleteShm, File, LockLevel, LockMode, Locked, OpenMode, Vfs};
+use crate::storage::{DeleteShm, File, LockLevel, Locked, Vfs};
 
 /// Frames in the log from which SQLite checkpoints by itself (`PRAGMA wal_autocheckpoint`).
 pub const AUTO_CHECKPOINT_FRAMES: u32 = 1000;
@@ -69,39 +69,6 @@ impl fmt::Debug for Connection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("wal", &self.wal).finish_non_exhaustive()
     }
-}
-
-/// Asks whether `X-journal` must be rolled back before anything is read (pager.c hasHotJournal). The
-/// caller holds SHARED on the database.
-///
-/// # Errors
-/// What the storage reports.
-pub fn has_hot_journal(
-    vfs: &dyn Vfs,
-    database: &dyn File,
-    journal: &Path,
-) -> storage::Result<bool> {
-    if !vfs.exists(journal)? {
-        return Ok(false);
-    }
-    let reserved = RESERVED_BYTE..RESERVED_BYTE + 1;
-    let has_writer = database.lock_holder(reserved, LockMode::Exclusive)?.is_some();
-    if has_writer || is_empty(database)? {
-        return Ok(false);
-    }
-    let file = match vfs.open(journal, OpenMode::ReadOnly) {
-        Ok(file) => file,
-        // It was finished meanwhile.
-        Err(error) if error.is_not_found() => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let mut first = [0];
-    Ok(file.read_at(&mut first, 0)? == 1 && first != [0])
-}
-
-/// Whether the database has no page; one byte counts as none (os_unix.c unixFileSize).
-fn is_empty(database: &dyn File) -> storage::Result<bool> {
-    Ok(database.size()? <= 1)
 }
 
 impl<'a> Connection<'a> {

@@ -6,16 +6,20 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::connection::has_hot_journal;
 use super::wal::zeroed;
 use super::{Error, Result};
-use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::lock_bytes::RESERVED_BYTE;
 use crate::format::rollback_journal::{
-    JOURNAL_HEADER_BYTES, JournalHeader, SUPER_TRAILER_BYTES, record_checksum,
-    super_journal_children, super_journal_name, super_journal_trailer,
+    SUPER_TRAILER_BYTES, super_journal_children, super_journal_name, super_journal_trailer,
 };
-use crate::format::{DatabaseHeader, PageSize, Pgno};
-use crate::storage::{Access, File, LockLevel, Locked, OpenMode, SyncDirectory, SyncKind, Vfs};
+use crate::storage::{
+    self, Access, File, LockLevel, LockMode, Locked, OpenMode, SyncDirectory, SyncKind, Vfs,
+};
+
+use playback::Journal;
+pub use playback::{Contents, Flaw};
+
+mod playback;
 
 /// What a rollback came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +40,110 @@ pub enum RolledBack {
     },
 }
 
-/// A journal that is being read.
-struct Journal<'a> {
-    file: &'a dyn File,
-    bytes: u64,
-    /// Of the first header; until then what SQLite assumes where a write spoils no other bytes.
-    sector_bytes: u64,
-    /// Of the first header; until then that of the database.
-    page_size: PageSize,
-    /// Where the next header or record begins.
-    offset: u64,
+/// What SQLite does with a rollback journal when it opens the database next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none.
+    Absent,
+    /// It is left alone.
+    Cold(Cold),
+    /// Its pages are put back before anything is read.
+    Hot,
+    /// It is deleted, and none of its pages is put back.
+    Discarded(Discarded),
+}
+
+/// Why a journal is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cold {
+    /// It has no bytes: its transaction ended (TRUNCATE), or has not written the database yet.
+    Empty,
+    /// Its first byte is zero: its transaction ended (PERSIST), or has not written the database yet.
+    Zeroed,
+    /// The process that holds RESERVED is writing with it.
+    LiveWriter,
+}
+
+/// Why a journal is deleted without being put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// The database has no page.
+    EmptyDatabase,
+    /// The super-journal that it names is not there, so its transaction counts as committed.
+    Committed {
+        /// The super-journal.
+        super_journal: PathBuf,
+        /// Its directory is here. Where it is not, the files were moved, and nobody can know whether
+        /// the super-journal was still there then.
+        was_looked_for: bool,
+    },
+}
+
+/// Judges `journal` as SQLite does (pager.c hasHotJournal, sqlite3PagerSharedLock): the one place that
+/// does. The caller holds SHARED on the database, or only wants to say what it sees.
+///
+/// # Errors
+/// What the storage reports.
+pub fn judge(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<Standing> {
+    let standing = first_look(vfs, database, journal)?;
+    if standing != Standing::Hot {
+        return Ok(standing);
+    }
+    let file = vfs.open(journal, OpenMode::ReadOnly)?;
+    let Some(super_journal) = super_journal_of(file.as_ref())? else { return Ok(standing) };
+    if !is_missing(vfs, &super_journal)? {
+        return Ok(standing);
+    }
+    let directory = super_journal.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let was_looked_for = match directory {
+        Some(directory) => matches!(vfs.file_type(directory), Ok(Some(_))),
+        None => true,
+    };
+    Ok(Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }))
+}
+
+/// Whether `X-journal` must be dealt with before anything is read (pager.c hasHotJournal). The caller
+/// holds SHARED on the database.
+///
+/// # Errors
+/// What the storage reports.
+pub fn has_hot_journal(
+    vfs: &dyn Vfs,
+    database: &dyn File,
+    journal: &Path,
+) -> storage::Result<bool> {
+    Ok(first_look(vfs, database, journal)? == Standing::Hot)
+}
+
+/// What is known of a journal before its super-journal is asked for.
+fn first_look(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> storage::Result<Standing> {
+    if !vfs.exists(journal)? {
+        return Ok(Standing::Absent);
+    }
+    let reserved = RESERVED_BYTE..RESERVED_BYTE + 1;
+    if database.lock_holder(reserved, LockMode::Exclusive)?.is_some() {
+        return Ok(Standing::Cold(Cold::LiveWriter));
+    }
+    if is_empty(database)? {
+        return Ok(Standing::Discarded(Discarded::EmptyDatabase));
+    }
+    let file = match vfs.open(journal, OpenMode::ReadOnly) {
+        Ok(file) => file,
+        // It was finished meanwhile.
+        Err(error) if error.is_not_found() => return Ok(Standing::Absent),
+        Err(error) => return Err(error),
+    };
+    let mut first = [0];
+    Ok(match file.read_at(&mut first, 0)? {
+        0 => Standing::Cold(Cold::Empty),
+        _ if first == [0] => Standing::Cold(Cold::Zeroed),
+        _ => Standing::Hot,
+    })
+}
+
+/// Whether the database has no page; one byte counts as none (os_unix.c unixFileSize).
+pub(super) fn is_empty(database: &dyn File) -> storage::Result<bool> {
+    Ok(database.size()? <= 1)
 }
 
 /// Rolls the transaction of `journal` back if it is hot. The caller holds SHARED; EXCLUSIVE is taken
@@ -88,16 +186,37 @@ pub fn preview(
     journal: &Path,
     target: &dyn File,
 ) -> Result<RolledBack> {
-    if !has_hot_journal(vfs, database, journal)? {
-        return Ok(RolledBack::Cold);
+    match judge(vfs, database, journal)? {
+        Standing::Absent | Standing::Cold(_) | Standing::Discarded(Discarded::EmptyDatabase) => {
+            Ok(RolledBack::Cold)
+        }
+        Standing::Discarded(Discarded::Committed { .. }) => Ok(RolledBack::Committed),
+        Standing::Hot => Ok(play_into(vfs, database, journal, target)?.rolled_back()),
     }
+}
+
+/// Puts the pages of `journal` back into `target`, a copy or an overlay of `database`, whatever SQLite
+/// would do with it; neither journal nor database is touched.
+///
+/// # Errors
+/// What the storage reports.
+pub fn play_into(
+    vfs: &dyn Vfs,
+    database: &dyn File,
+    journal: &Path,
+    target: &dyn File,
+) -> Result<Contents> {
     let file = vfs.open(journal, OpenMode::ReadOnly)?;
-    if let Some(name) = super_journal_of(file.as_ref())?
-        && is_missing(vfs, &name)?
-    {
-        return Ok(RolledBack::Committed);
-    }
-    Journal::of(file.as_ref(), database)?.play(target)
+    Journal::of(file.as_ref(), Some(database))?.play(target)
+}
+
+/// What `journal` holds. Where it names no page size, it is that of `database`.
+///
+/// # Errors
+/// What the storage reports.
+pub fn contents(vfs: &dyn Vfs, database: Option<&dyn File>, journal: &Path) -> Result<Contents> {
+    let file = vfs.open(journal, OpenMode::ReadOnly)?;
+    Journal::of(file.as_ref(), database)?.contents()
 }
 
 fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {
@@ -117,7 +236,7 @@ fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Resul
     let done = if committed {
         RolledBack::Committed
     } else {
-        Journal::of(file.as_ref(), database)?.play(database)?
+        Journal::of(file.as_ref(), Some(database))?.play(database)?.rolled_back()
     };
     // Before the journal goes, also where nothing was played: a commit with synchronous=OFF leaves
     // it to whoever comes next.
@@ -149,131 +268,6 @@ fn is_missing(vfs: &dyn Vfs, super_journal: &Path) -> Result<bool> {
         Ok(file) => Ok(file.size()? == 0),
         Err(error) => Ok(error.is_not_found()),
     }
-}
-
-impl<'a> Journal<'a> {
-    fn of(file: &'a dyn File, database: &dyn File) -> Result<Self> {
-        // What the file does not have stays zero (btree.c sqlite3BtreeOpen).
-        let mut header = [0; DATABASE_HEADER_BYTES];
-        database.read_at(&mut header, 0)?;
-        let page_size = DatabaseHeader::decode(&header).page_size().unwrap_or(PageSize::DEFAULT);
-        Ok(Self { file, bytes: file.size()?, sector_bytes: 512, page_size, offset: 0 })
-    }
-
-    /// The next segment; `None` behind the last.
-    fn next_header(&mut self) -> Result<Option<JournalHeader>> {
-        let first = self.offset == 0;
-        self.offset = self.offset.next_multiple_of(self.sector_bytes);
-        if self.offset + self.sector_bytes > self.bytes {
-            return Ok(None);
-        }
-        let mut bytes = [0; JOURNAL_HEADER_BYTES];
-        if self.file.read_at(&mut bytes, self.offset)? < bytes.len() {
-            return Ok(None);
-        }
-        let Some(header) = JournalHeader::decode(&bytes) else { return Ok(None) };
-        if first {
-            let Some((sector_bytes, page_size)) = header.sizes(self.page_size) else {
-                return Ok(None);
-            };
-            self.sector_bytes = sector_bytes;
-            self.page_size = page_size;
-        }
-        self.offset += self.sector_bytes;
-        Ok(Some(header))
-    }
-
-    fn play(mut self, database: &dyn File) -> Result<RolledBack> {
-        let (mut restored, mut db_size_pages) = (0_u32, None);
-        while let Some(header) = self.next_header()? {
-            let page_size = self.page_size;
-            let size_pages = match db_size_pages {
-                Some(size_pages) => size_pages,
-                None => {
-                    resize(database, header.db_size_pages, page_size)?;
-                    header.db_size_pages
-                }
-            };
-            db_size_pages = Some(size_pages);
-            let record_bytes = page_size.bytes_u64() + 8;
-            let all = self.bytes.saturating_sub(self.sector_bytes) / record_bytes;
-            let records = header.records.map_or(all, u64::from);
-            let mut image = zeroed(page_size.in_memory())?;
-            for _ in 0..records {
-                match self.next_record(&mut image, header.nonce, (page_size, size_pages))? {
-                    Record::Page(page) => {
-                        database.write_at(&image, page.offset_bytes(page_size))?;
-                        restored = restored.saturating_add(1);
-                    }
-                    Record::Skipped => {}
-                    Record::End => {
-                        return Ok(RolledBack::Played { pages: restored, db_size_pages });
-                    }
-                    // Records that were not synced describe pages that were never written.
-                    Record::Invalid => {
-                        self.offset = self.bytes;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(RolledBack::Played { pages: restored, db_size_pages })
-    }
-
-    fn next_record(
-        &mut self,
-        image: &mut [u8],
-        nonce: u32,
-        (page_size, size_pages): (PageSize, u32),
-    ) -> Result<Record> {
-        let (mut number, mut sum) = ([0; 4], [0; 4]);
-        let start = self.offset;
-        let sum_at = start + 4 + page_size.bytes_u64();
-        if self.file.read_at(&mut number, start)? < 4
-            || self.file.read_at(image, start + 4)? < image.len()
-        {
-            return Ok(Record::End);
-        }
-        self.offset = sum_at + 4;
-        let page = Pgno(u32::from_be_bytes(number));
-        if page.0 == 0 || page == page_size.lock_byte_page() {
-            return Ok(Record::Invalid);
-        }
-        if page.0 > size_pages {
-            return Ok(Record::Skipped);
-        }
-        if self.file.read_at(&mut sum, sum_at)? < 4 {
-            return Ok(Record::End);
-        }
-        let right = record_checksum(nonce, image) == u32::from_be_bytes(sum);
-        Ok(if right { Record::Page(page) } else { Record::Invalid })
-    }
-}
-
-/// What stands at a record's place.
-enum Record {
-    /// The original of a page.
-    Page(Pgno),
-    /// A page that the database did not have before: nothing to put back.
-    Skipped,
-    /// The file ends.
-    End,
-    /// No record: playing back ends here.
-    Invalid,
-}
-
-/// Gives the database the size that it had: cut, or with a page of zeros at its end
-/// (pager.c pager_truncate).
-fn resize(database: &dyn File, size_pages: u32, page_size: PageSize) -> Result<()> {
-    let wanted_bytes = u64::from(size_pages) * page_size.bytes_u64();
-    let size_bytes = database.size()?;
-    if size_bytes > wanted_bytes {
-        database.truncate(wanted_bytes)?;
-    } else if size_bytes + page_size.bytes_u64() <= wanted_bytes {
-        let zeros = zeroed(page_size.in_memory())?;
-        database.write_at(&zeros, wanted_bytes - page_size.bytes_u64())?;
-    }
-    Ok(())
 }
 
 /// The super-journal that a journal names.

@@ -1,0 +1,319 @@
+//! Reads a journal record by record, as far as SQLite would (pager.c readJournalHdr, pager_playback,
+//! pager_playback_one_page), and says whether that is all that it was to hold.
+
+use super::RolledBack;
+use crate::engine::Result;
+use crate::engine::wal::zeroed;
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::rollback_journal::{
+    JOURNAL_HEADER_BYTES, JOURNAL_MAGIC, JournalHeader, record_checksum,
+};
+use crate::format::{DatabaseHeader, PageSize, Pgno};
+use crate::storage::File;
+
+/// What a journal holds, as far as SQLite would read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Page size by its header; without one that of the database.
+    pub page_size: PageSize,
+    /// Pages that the database had before the transaction; `None` without a valid first header.
+    pub db_size_pages: Option<u32>,
+    /// Records that are put back.
+    pub records: u32,
+    /// Their pages, each once, ascending.
+    pub pages: Vec<Pgno>,
+    /// Records that its headers count, where they count any, and the pages that were new left out.
+    pub counted_records: u64,
+    /// Where what it was to hold is not there, or is wrong: SQLite stops there without an error.
+    pub flaw: Option<Flaw>,
+}
+
+/// Where a journal is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It does not begin with a header.
+    NoHeader,
+    /// It ends before the last record that a header counts.
+    Cut {
+        /// Where the record begins.
+        offset_bytes: u64,
+    },
+    /// A record that a header counts has a wrong checksum or no page number.
+    Record {
+        /// Where it begins.
+        offset_bytes: u64,
+    },
+    /// A later header lacks its magic.
+    Header {
+        /// Where it begins.
+        offset_bytes: u64,
+    },
+}
+
+impl Flaw {
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::NoHeader => "it does not begin with a valid header".to_owned(),
+            Self::Cut { offset_bytes } => {
+                format!("it was cut: it ends before offset {offset_bytes}")
+            }
+            Self::Record { offset_bytes } => {
+                format!("the record at offset {offset_bytes} is damaged")
+            }
+            Self::Header { offset_bytes } => {
+                format!("the header at offset {offset_bytes} is damaged")
+            }
+        }
+    }
+}
+
+impl Contents {
+    pub(super) fn rolled_back(&self) -> RolledBack {
+        RolledBack::Played { pages: self.records, db_size_pages: self.db_size_pages }
+    }
+
+    /// Pages of the database before the transaction that neither the journal nor a file of
+    /// `file_bytes` has: nothing but zeros can stand there.
+    #[must_use]
+    pub fn pages_nowhere(&self, file_bytes: u64) -> u64 {
+        let Some(size) = self.db_size_pages else { return 0 };
+        let in_file = file_bytes.div_ceil(self.page_size.bytes_u64());
+        let lock = self.page_size.lock_byte_page();
+        let is_wanted = |page: &&Pgno| u64::from(page.0) > in_file && page.0 <= size;
+        let held = self.pages.iter().filter(is_wanted).count() as u64;
+        let lock_page = u64::from(u64::from(lock.0) > in_file && lock.0 <= size);
+        u64::from(size).saturating_sub(in_file).saturating_sub(held + lock_page)
+    }
+}
+
+/// Takes a page, its size and its image.
+type VisitPage<'a> = dyn FnMut(Pgno, PageSize, &[u8]) -> Result<()> + 'a;
+
+/// A journal that is being read.
+pub(super) struct Journal<'a> {
+    file: &'a dyn File,
+    bytes: u64,
+    /// Of the first header; until then what SQLite assumes where a write spoils no other bytes.
+    sector_bytes: u64,
+    /// Of the first header; until then that of the database.
+    page_size: PageSize,
+    /// Where the next header or record begins.
+    offset: u64,
+    /// Bytes 16..28 of the first header, which every later one repeats.
+    repeated: Option<[u8; 12]>,
+    flaw: Option<Flaw>,
+}
+
+impl<'a> Journal<'a> {
+    pub fn of(file: &'a dyn File, database: Option<&dyn File>) -> Result<Self> {
+        // What the file does not have stays zero (btree.c sqlite3BtreeOpen).
+        let mut header = [0; DATABASE_HEADER_BYTES];
+        if let Some(database) = database {
+            database.read_at(&mut header, 0)?;
+        }
+        let page_size = DatabaseHeader::decode(&header).page_size().unwrap_or(PageSize::DEFAULT);
+        let (bytes, sector_bytes) = (file.size()?, 512);
+        Ok(Self { file, bytes, sector_bytes, page_size, offset: 0, repeated: None, flaw: None })
+    }
+
+    /// Puts every page back into `database`, and gives it its old size.
+    pub fn play(self, database: &dyn File) -> Result<Contents> {
+        self.read(
+            &mut |pages, page_size| resize(database, pages, page_size),
+            &mut |page, page_size, image| {
+                Ok(database.write_at(image, page.offset_bytes(page_size))?)
+            },
+        )
+    }
+
+    /// What it holds.
+    pub fn contents(self) -> Result<Contents> {
+        self.read(&mut |_, _| Ok(()), &mut |_, _, _| Ok(()))
+    }
+
+    fn read(
+        mut self,
+        begin: &mut dyn FnMut(u32, PageSize) -> Result<()>,
+        visit: &mut VisitPage<'_>,
+    ) -> Result<Contents> {
+        let (mut pages, mut db_size_pages, mut counted_records) = (Vec::new(), None, 0_u64);
+        let mut records = 0_u32;
+        while let Some(header) = self.next_header()? {
+            let page_size = self.page_size;
+            let size_pages = match db_size_pages {
+                Some(size_pages) => size_pages,
+                None => {
+                    begin(header.db_size_pages, page_size)?;
+                    header.db_size_pages
+                }
+            };
+            db_size_pages = Some(size_pages);
+            let segment = self.segment(&header, size_pages, &mut |page, image| {
+                records = records.saturating_add(1);
+                pages.push(page);
+                visit(page, page_size, image)
+            })?;
+            counted_records = counted_records.saturating_add(segment);
+            if self.offset >= self.bytes {
+                break;
+            }
+        }
+        if db_size_pages.is_none() {
+            self.flaw = Some(Flaw::NoHeader);
+        }
+        pages.sort_unstable();
+        pages.dedup();
+        let (page_size, flaw) = (self.page_size, self.flaw);
+        Ok(Contents { page_size, db_size_pages, records, pages, counted_records, flaw })
+    }
+
+    /// The next segment; `None` behind the last.
+    fn next_header(&mut self) -> Result<Option<JournalHeader>> {
+        let first = self.offset == 0;
+        self.offset = self.offset.next_multiple_of(self.sector_bytes);
+        let mut bytes = [0; JOURNAL_HEADER_BYTES];
+        if self.offset + self.sector_bytes > self.bytes {
+            let read = self.file.read_at(&mut bytes, self.offset)?;
+            if !first && read >= JOURNAL_MAGIC.len() && bytes.starts_with(&JOURNAL_MAGIC) {
+                self.flaw.get_or_insert(Flaw::Cut { offset_bytes: self.offset });
+            }
+            return Ok(None);
+        }
+        if self.file.read_at(&mut bytes, self.offset)? < bytes.len() {
+            return Ok(None);
+        }
+        let Some(header) = JournalHeader::decode(&bytes) else {
+            if self.lost_its_magic(&bytes) {
+                self.flaw.get_or_insert(Flaw::Header { offset_bytes: self.offset });
+            }
+            return Ok(None);
+        };
+        if first {
+            let Some((sector_bytes, page_size)) = header.sizes(self.page_size) else {
+                return Ok(None);
+            };
+            self.sector_bytes = sector_bytes;
+            self.page_size = page_size;
+            self.repeated = bytes.last_chunk::<12>().copied();
+        }
+        self.offset += self.sector_bytes;
+        Ok(Some(header))
+    }
+
+    /// Whether a header without magic was one. While it is being filled its first 12 bytes are zero;
+    /// and the magic of an older journal loses its first byte where a new one ends before it
+    /// (pager.c syncJournal).
+    fn lost_its_magic(&self, bytes: &[u8; JOURNAL_HEADER_BYTES]) -> bool {
+        let is_like_first =
+            self.repeated.is_some() && bytes.last_chunk::<12>() == self.repeated.as_ref();
+        let (begin, _) = bytes.split_at(12);
+        let was_zeroed = begin.first() == Some(&0) && begin.get(1..8) == JOURNAL_MAGIC.get(1..);
+        is_like_first && !was_zeroed && begin.iter().any(|&byte| byte != 0)
+    }
+
+    /// Reads the records of a segment; returns how many there should be, new pages left out.
+    fn segment(
+        &mut self,
+        header: &JournalHeader,
+        size_pages: u32,
+        visit: &mut dyn FnMut(Pgno, &[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let record_bytes = self.page_size.bytes_u64() + 8;
+        let all = self.bytes.saturating_sub(self.sector_bytes) / record_bytes;
+        let records = header.records.map_or(all, u64::from);
+        let mut image = zeroed(self.page_size.in_memory())?;
+        let mut skipped = 0;
+        for _ in 0..records {
+            let offset_bytes = self.offset;
+            match self.next_record(&mut image, header.nonce, size_pages)? {
+                Record::Page(page) => visit(page, &image)?,
+                Record::Skipped => {
+                    // SQLite journals no page that is new: the number is wrong.
+                    self.flaw.get_or_insert(Flaw::Record { offset_bytes });
+                    skipped += 1;
+                }
+                Record::End => {
+                    if header.records.is_some() {
+                        self.flaw.get_or_insert(Flaw::Cut { offset_bytes });
+                    }
+                    self.offset = self.bytes;
+                    break;
+                }
+                // Records that were not synced describe pages that were never written.
+                Record::Invalid => {
+                    if header.records.is_some() || self.goes_on(header.nonce, size_pages)? {
+                        self.flaw.get_or_insert(Flaw::Record { offset_bytes });
+                    }
+                    self.offset = self.bytes;
+                    break;
+                }
+            }
+        }
+        Ok(header.records.map_or(0, |counted| u64::from(counted).saturating_sub(skipped)))
+    }
+
+    /// Whether records of the same nonce come after a wrong one that only the size of the file
+    /// counts: what an older transaction left there has another.
+    fn goes_on(&mut self, nonce: u32, size_pages: u32) -> Result<bool> {
+        let mut image = zeroed(self.page_size.in_memory())?;
+        loop {
+            match self.next_record(&mut image, nonce, size_pages)? {
+                Record::Page(_) => return Ok(true),
+                Record::Skipped | Record::Invalid => {}
+                Record::End => return Ok(false),
+            }
+        }
+    }
+
+    fn next_record(&mut self, image: &mut [u8], nonce: u32, size_pages: u32) -> Result<Record> {
+        let (mut number, mut sum) = ([0; 4], [0; 4]);
+        let start = self.offset;
+        let sum_at = start + 4 + self.page_size.bytes_u64();
+        if self.file.read_at(&mut number, start)? < 4
+            || self.file.read_at(image, start + 4)? < image.len()
+        {
+            return Ok(Record::End);
+        }
+        self.offset = sum_at + 4;
+        let page = Pgno(u32::from_be_bytes(number));
+        if page.0 == 0 || page == self.page_size.lock_byte_page() {
+            return Ok(Record::Invalid);
+        }
+        if page.0 > size_pages {
+            return Ok(Record::Skipped);
+        }
+        if self.file.read_at(&mut sum, sum_at)? < 4 {
+            return Ok(Record::End);
+        }
+        let right = record_checksum(nonce, image) == u32::from_be_bytes(sum);
+        Ok(if right { Record::Page(page) } else { Record::Invalid })
+    }
+}
+
+/// What stands at a record's place.
+enum Record {
+    /// The original of a page.
+    Page(Pgno),
+    /// A page that the database did not have before: SQLite goes on to the next.
+    Skipped,
+    /// The file ends.
+    End,
+    /// No record: playing back ends here.
+    Invalid,
+}
+
+/// Gives the database the size that it had: cut, or with a page of zeros at its end
+/// (pager.c pager_truncate).
+fn resize(database: &dyn File, size_pages: u32, page_size: PageSize) -> Result<()> {
+    let wanted_bytes = u64::from(size_pages) * page_size.bytes_u64();
+    let size_bytes = database.size()?;
+    if size_bytes > wanted_bytes {
+        database.truncate(wanted_bytes)?;
+    } else if size_bytes + page_size.bytes_u64() <= wanted_bytes {
+        let zeros = zeroed(page_size.in_memory())?;
+        database.write_at(&zeros, wanted_bytes - page_size.bytes_u64())?;
+    }
+    Ok(())
+}
