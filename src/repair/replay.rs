@@ -99,7 +99,8 @@ fn changed_pages(
     Ok(())
 }
 
-/// Copies the base into a new file, up to `limit_bytes`.
+/// Copies the base into a new file, up to `limit_bytes`. Holes stay holes: a journal or a file may
+/// count pages for which no disk is large enough.
 ///
 /// # Errors
 /// When either file fails, or the watcher stops it.
@@ -113,6 +114,10 @@ pub fn copy_base(
     let mut chunk = vec![0; usize::try_from(COPY_BYTES.min(end)).unwrap_or_default()];
     let mut at = 0;
     while at < end {
+        match base.next_data(at)? {
+            Some(next) if next < end => at = next.max(at),
+            Some(_) | None => break,
+        }
         if watch.scanned(at, end).is_break() {
             return Err(Error::Interrupted);
         }
@@ -124,7 +129,7 @@ pub fn copy_base(
         to.write_at(chunk.split_at(read).0, at)?;
         at += read as u64;
     }
-    Ok(())
+    Ok(to.truncate(end)?)
 }
 
 /// Writes the view over a copy of its base, which is not published yet.
