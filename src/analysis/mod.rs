@@ -16,6 +16,7 @@ mod guess;
 pub mod image_sums;
 pub mod index_file;
 pub mod link;
+pub mod opaque;
 pub mod page_dump;
 pub mod pairing;
 pub mod plan;

@@ -21,6 +21,7 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::LogShape;
+use super::opaque;
 use super::snapshot::Snapshot;
 use super::structure::{FilePages, Schema, check};
 use super::view::View;
@@ -216,6 +217,12 @@ impl<'a> Pair<'a> {
 
     fn judge(&self, watch: &dyn Watch) -> Result<Pairing, scan::Error> {
         let mut self_contained = self.is_self_contained();
+        if opaque::looks_encrypted(&self.file)? && opaque::looks_encrypted(self.both)? {
+            // Only whole images can be compared.
+            let reasons = content::compare(self, watch)?;
+            let verdict = verdict(&reasons, self_contained);
+            return Ok(Pairing { verdict, self_contained, reasons });
+        }
         if let Some(reason) = header::page_size(self)? {
             return Ok(Pairing {
                 verdict: Verdict::CannotTell,
