@@ -26,7 +26,7 @@ pub enum Failure {
         path: PathBuf,
     },
     /// It is none of SQLite's files.
-    #[error("{}: not a file of SQLite's: it looks like {looks_like}", path.display())]
+    #[error("{}: not a SQLite file, but {looks_like}", path.display())]
     NotSqlite {
         /// The path.
         path: PathBuf,

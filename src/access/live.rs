@@ -10,7 +10,7 @@ use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
 use crate::storage::{File, LockMode};
 
-use super::files::Files;
+use super::files::{Files, open_if_readable};
 use super::{Context, Failure};
 
 /// Readings before a log is given up as busy.
@@ -70,9 +70,9 @@ fn read_log_keeping(
         if restart > 0 {
             context.vfs.sleep(PAUSE * restart);
         }
-        let attached = is_attached(files, context)?;
+        let attached = may_be_attached(files, context);
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
-        let beside = files.open_database(context.vfs)?;
+        let beside = open_if_readable(context.vfs, files.database.as_deref());
         let witness = database.or(beside.as_deref());
         let known = KnownFrames::up_to(known_frames);
         let examination = match examine_keeping(known, file.as_ref(), witness, context.watch) {
@@ -81,7 +81,7 @@ fn read_log_keeping(
             Err(error) => return Err(error.into()),
         };
         let mut examination = examination;
-        let quiet = !attached && !is_attached(files, context)?;
+        let quiet = !attached && !may_be_attached(files, context);
         let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
         if tail && is_being_written(files, context)? {
             // What a writer has not finished is open, not torn.
@@ -108,15 +108,22 @@ pub fn is_attached(files: &Files, context: &Context) -> Result<bool> {
     Ok(database.lock_holder(SHARED_BYTES, LockMode::Exclusive)?.is_some())
 }
 
+/// Whether anybody may have the database open: also where a file that would tell cannot be read.
+fn may_be_attached(files: &Files, context: &Context) -> bool {
+    is_attached(files, context).unwrap_or(true)
+}
+
 /// Whether somebody holds the write lock, or has the database in exclusive mode. Asks only.
 fn is_being_written(files: &Files, context: &Context) -> Result<bool> {
-    if let Some(shm) = files.open_shm(context.vfs)? {
+    if let Some(shm) = open_if_readable(context.vfs, files.shm.as_deref()) {
         let write_lock = WAL_WRITE_LOCK..WAL_WRITE_LOCK + 1;
         if shm.lock_holder(write_lock, LockMode::Shared)?.is_some() {
             return Ok(true);
         }
     }
-    let Some(database) = files.open_database(context.vfs)? else { return Ok(false) };
+    let Some(database) = open_if_readable(context.vfs, files.database.as_deref()) else {
+        return Ok(false);
+    };
     Ok(database.lock_holder(SHARED_BYTES, LockMode::Shared)?.is_some())
 }
 

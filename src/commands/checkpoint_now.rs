@@ -260,6 +260,7 @@ impl CheckpointNow {
     /// When there is no database, a safety rail refuses, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
+        files.must_have_names(&self.path)?;
         let name = FileName::from(files.database.as_deref().unwrap_or(&self.path));
         let mut report = CheckpointReport::new(name, self.mode, self.dry_run);
         report.missing_log = missing::find(&files, context)?;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
-use crate::access::files::{FileArgs, Files};
+use crate::access::files::{FileArgs, Files, open_if_readable};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
 use crate::analysis::image_sums::ImageSums;
@@ -99,7 +99,8 @@ impl Dump {
             (None, Some(page)) => self.held_page(&files, Pgno(page), context)?,
             (frame, _) => {
                 let reading = live::read_frames(&files, context)?;
-                let database = files.open_database(context.vfs)?;
+                // Frames can be shown without it.
+                let database = open_if_readable(context.vfs, files.database.as_deref());
                 let opened = Opened {
                     files: &files,
                     reading: reading.as_ref(),
@@ -261,6 +262,10 @@ impl Opened<'_> {
             why,
             hint: self.see_frames(),
         };
+        if self.database.is_none() {
+            // Why it cannot be read, if that is the reason.
+            self.files.open_database(context.vfs)?;
+        }
         let database = self.database.ok_or_else(|| {
             nowhere(format!("page {page} is not in the log, and there is no database"))
         })?;

@@ -171,8 +171,7 @@ impl FrameList {
 
     /// A log that is not there, or holds no frame.
     fn nothing(&self, files: &Files, context: &mut Context) -> Result<Exit> {
-        let there =
-            files.open_database(context.vfs)?.is_some() || files.open_wal(context.vfs)?.is_some();
+        let there = files.database_is_there(context.vfs)? || files.open_wal(context.vfs)?.is_some();
         if !there {
             return Err(Failure::not_found(&self.path).into());
         }

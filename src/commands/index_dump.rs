@@ -58,6 +58,8 @@ pub enum Comparison {
     Invalid,
     /// There is no log to compare it with.
     Alone,
+    /// The log cannot be read: whether the index is right is not known.
+    Unread,
 }
 
 /// What was found.
@@ -200,12 +202,14 @@ impl IndexDump {
         };
         let mut report = IndexReport::of(shm.as_ref(), &index, &files)?;
         if report.header_fault.is_none() {
-            match live::read_log(&files, context)? {
+            let is_readable = files.open_wal(context.vfs).is_ok();
+            match if is_readable { live::read_log(&files, context)? } else { None } {
                 Some(reading) => {
                     report.compare(shm.as_ref(), &index.copies[0], &reading, context)?;
                     report.compare_with_database(&files, context)?;
                 }
-                None => report.comparison = Comparison::Alone,
+                None if is_readable => report.comparison = Comparison::Alone,
+                None => report.comparison = Comparison::Unread,
             }
         }
         write_report(&mut context.output, &report)?;
@@ -421,6 +425,9 @@ impl IndexReport {
             Comparison::Wrong => (Tone::Bad, "wrong"),
             Comparison::Invalid => (Tone::Notice, "not valid: whoever attaches next builds it"),
             Comparison::Alone => (Tone::Notice, "there is no log beside it"),
+            Comparison::Unread => {
+                (Tone::Notice, "the log cannot be read: whether the index is right is not known")
+            }
         }
     }
 }

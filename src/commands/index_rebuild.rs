@@ -70,6 +70,7 @@ impl IndexRebuild {
     /// When there is no log, a safety rail refuses, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
+        files.must_have_names(&self.path)?;
         let wal = files.wal.clone();
         let Some(target) = Target::of(files, context)? else {
             let found = "there is no log to build an index from".to_owned();

@@ -7,28 +7,33 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::access::failure::{Exit, Failure, is_busy};
-use crate::access::files::{FileArgs, Files, open_if_there};
+use crate::access::failure::{Exit, is_busy};
+use crate::access::files::{FileArgs, Files, Role, Unread, open_if_readable};
 use crate::access::finding::{self, Finding};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
 use crate::access::missing::{self, MissingLog};
 use crate::access::rails::{self, Effect, Scene};
 use crate::access::{Context, holders};
+use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
+use crate::analysis::structure::FilePages;
 use crate::analysis::view::View;
 use crate::analysis::wrong_pages::PageChecksums;
 use crate::analysis::{Examination, Verdict};
-use crate::format::{DatabaseHeader, FrameNo, Pgno, Salts, WalIndexHeader};
+use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{FileName, Paint, Report, Tone, key_values, wrapped, write_report};
 use crate::scan::{KnownFrames, Watch};
 use crate::storage::File;
 
+mod journal;
 mod page_checksums;
+
+pub use journal::{Journal, JournalState};
 
 /// Summarise a database and its log on one screen
 ///
@@ -70,6 +75,8 @@ pub struct Summary {
     pub missing_log: Option<MissingLog>,
     /// Frames that the wal-index of attached processes counts as copied and that are not.
     pub false_backfill: Option<BackfillReport>,
+    /// Files that are there and cannot be read: what is in them is not known.
+    pub unread: Vec<Unread>,
     /// What must be known, worst first; `None` when the files could not be held.
     pub findings: Option<Vec<Finding>>,
     /// The command to type; `None` where there is nothing to do.
@@ -107,6 +114,8 @@ pub struct Database {
     pub read_version: Option<u8>,
     /// Change counter.
     pub change_counter: Option<u32>,
+    /// Page 1 is no database header and looks random, and so do the other pages: encrypted.
+    pub looks_encrypted: bool,
 }
 
 /// The log.
@@ -179,18 +188,6 @@ pub struct Shm {
     pub backfilled_frames: Option<u32>,
 }
 
-/// The rollback journal.
-#[derive(Debug, Serialize)]
-pub struct Journal {
-    /// Its path.
-    pub path: FileName,
-    /// Its size.
-    pub file_bytes: u64,
-    /// It begins with a non-zero byte: SQLite will roll it back before it looks at the log, unless
-    /// a live writer owns it.
-    pub hot: bool,
-}
-
 /// What log and database tell together.
 struct Together {
     pairing: Option<Pairing>,
@@ -208,32 +205,39 @@ impl Info {
     /// # Errors
     /// When no file is there, or one cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
-        let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let database = database(&files, context)?;
+        let files = Files::find_or_journal(context.vfs, &self.path, &self.files)?;
+        let unread = files.unread(context.vfs)?;
+        let is_unread = |role| unread.iter().any(|file: &Unread| file.role == role);
         let index = read_index(&files, context)?;
-        let mut together =
-            match held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
-                together(&files, held, index.as_ref(), context)
-            }) {
-                Ok(together) => Some(together),
-                Err(error) if is_busy(&error) => {
-                    context.warn(format!("{error:#}: log and database could not be compared"));
-                    None
-                }
-                Err(error) => return Err(error),
-            };
+        // What lacks a file cannot be held.
+        let hold = || match unread.is_empty() {
+            true => held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
+                together(&files, held, index.as_ref(), context).map(Some)
+            }),
+            false => Ok(None),
+        };
+        let mut together = match hold() {
+            Ok(together) => together,
+            Err(error) if is_busy(&error) => {
+                context.warn(format!("{error:#}: log and database could not be compared"));
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let held_log = together.as_mut().filter(|it| !it.is_attached);
         let log = match held_log {
             Some(held) => held.wal.take(),
+            None if is_unread(Role::Wal) => None,
             None => live_log(&files, index.as_ref(), context)?,
         };
         let (wal, salts) = log.map_or((None, None), |(wal, salts)| (Some(wal), salts));
-        if wal.is_none() && database.is_none() {
-            return Err(Failure::not_found(&self.path).into());
-        }
+        let database = database(&files, wal.as_ref(), context)?;
         let shm = index.as_ref().map(|index| Shm::of(index, salts));
-        let journal = journal(&files, context)?;
-        let missing_log = missing::find(&files, context)?;
+        let journal = Journal::of(&files, context)?;
+        let missing_log = match is_unread(Role::Shm) {
+            true => None,
+            false => missing::find(&files, context)?,
+        };
         let mut summary = Summary {
             database,
             wal,
@@ -244,6 +248,7 @@ impl Info {
             false_backfill: together.as_ref().and_then(|it| it.backfill),
             page_checksums: together.as_ref().and_then(|it| it.page_checksums),
             findings: together.map(|it| it.findings),
+            unread,
             next: None,
         };
         summary.next = summary.next(&files, context)?;
@@ -325,9 +330,10 @@ impl Summary {
     fn exit(&self) -> Exit {
         let verdict = self.wal.as_ref().map_or(Verdict::Absent, |wal| wal.verdict);
         let has_error = self.findings.iter().flatten().any(Finding::is_error);
+        let journal = self.journal.as_ref().map_or(Exit::Done, Journal::exit);
         match has_error || self.missing_log.is_some() {
             true => Exit::Found,
-            false => Exit::of(verdict),
+            false => Exit::of(verdict).max(journal),
         }
     }
 
@@ -337,6 +343,9 @@ impl Summary {
         let (None, Some(database), Some(wal)) = (&worst, &files.database, &self.wal) else {
             return Ok(worst);
         };
+        if !self.unread.is_empty() {
+            return Ok(None);
+        }
         let own = i32::try_from(std::process::id()).ok();
         let holders = holders::find(files, context)?.1;
         let in_the_way = |row: &holders::Blocker| !row.blocks.is_empty() && row.pid != own;
@@ -372,10 +381,19 @@ fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
     Ok((read == bytes.len() && header.validate().is_ok()).then_some(header))
 }
 
-fn database(files: &Files, context: &Context) -> Result<Option<Database>> {
-    let Some(file) = files.open_database(context.vfs)? else { return Ok(None) };
+fn database(files: &Files, wal: Option<&Wal>, context: &Context) -> Result<Option<Database>> {
+    let Some(file) = open_if_readable(context.vfs, files.database.as_deref()) else {
+        return Ok(None);
+    };
     let header = header_of(file.as_ref())?;
+    // Only the log says how long an encrypted page is.
+    let page_size = wal.and_then(|wal| PageSize::from_bytes(wal.page_size_bytes?));
+    let looks_encrypted = match page_size {
+        Some(page_size) => looks_encrypted(&FilePages::new(file.as_ref(), page_size)?)?,
+        None => false,
+    };
     Ok(Some(Database {
+        looks_encrypted,
         path: FileName::from(file.path()),
         file_bytes: file.size()?,
         page_size_bytes: header.as_ref().and_then(|h| h.page_size()).map(|size| size.bytes()),
@@ -403,24 +421,11 @@ fn pairing(
 type Index = (FileName, u64, Option<WalIndexHeader>);
 
 fn read_index(files: &Files, context: &Context) -> Result<Option<Index>> {
-    let Some(file) = files.open_shm(context.vfs)? else { return Ok(None) };
+    let Some(file) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
     let mut bytes = [0; 136];
     let whole = file.read_at(&mut bytes, 0)? == bytes.len();
     let header = whole.then(|| WalIndexHeader::decode(&bytes));
     Ok(Some((FileName::from(file.path()), file.size()?, header)))
-}
-
-fn journal(files: &Files, context: &Context) -> Result<Option<Journal>> {
-    let Some(file) = open_if_there(context.vfs, files.journal.as_deref())? else {
-        return Ok(None);
-    };
-    let mut first = [0];
-    file.read_at(&mut first, 0)?;
-    Ok(Some(Journal {
-        path: FileName::from(file.path()),
-        file_bytes: file.size()?,
-        hot: first != [0],
-    }))
 }
 
 impl Wal {
@@ -523,23 +528,22 @@ impl Report for Summary {
                 facts.extend(self.page_checksums.map(words));
                 section("Database", &facts)?;
             }
+            None if self.is_unread(Role::Database) => {}
             None => section("Database", &[("file", "not there".to_owned())])?,
         }
         match &self.wal {
             Some(wal) => section("Log", &wal.facts())?,
+            None if self.is_unread(Role::Wal) => {}
             None => section("Log", &[("file", self.no_log())])?,
         }
         if let Some(shm) = &self.shm {
             section("Wal-index", &shm.facts())?;
         }
         if let Some(journal) = &self.journal {
-            let state = if journal.hot {
-                "hot: SQLite rolls it back before it looks at the log"
-            } else {
-                "cold"
-            };
-            let facts = [("file", journal.path.to_string()), ("state", state.to_owned())];
-            section("Rollback journal", &facts)?;
+            section("Rollback journal", &journal.facts())?;
+        }
+        for Unread { file, why, .. } in &self.unread {
+            section("Not read", &[("file", file.to_string()), ("why", why.clone())])?;
         }
         if let Some(pairing) = &self.pairing {
             section("Log and database", &pairing_facts(pairing))?;
@@ -560,6 +564,10 @@ impl Report for Summary {
 }
 
 impl Summary {
+    fn is_unread(&self, role: Role) -> bool {
+        self.unread.iter().any(|unread| unread.role == role)
+    }
+
     /// What can be said where there is no log.
     fn no_log(&self) -> String {
         match (&self.missing_log, &self.shm) {
@@ -569,6 +577,9 @@ impl Summary {
                 grouped((missing.mx_frame - missing.backfilled_frames).into()),
                 counted(missing.mx_frame.into(), "committed frame")
             ),
+            (None, _) if self.journal.is_some() || self.database.is_none() => {
+                "not there".to_owned()
+            }
             (None, Some(shm)) if shm.valid => {
                 "not there; by the wal-index everything is in the database".to_owned()
             }
@@ -613,7 +624,7 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
 impl Database {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let unknown = || "unknown".to_owned();
-        vec![
+        let mut facts = vec![
             ("file", self.path.to_string()),
             ("size", bytes(self.file_bytes)),
             ("page size", self.page_size_bytes.map_or_else(unknown, |size| size.to_string())),
@@ -626,7 +637,12 @@ impl Database {
                     Some(_) | None => unknown(),
                 },
             ),
-        ]
+        ];
+        if self.looks_encrypted {
+            let what = "encrypted: page 1 is no database header and looks random";
+            facts.push(("content", what.to_owned()));
+        }
+        facts
     }
 }
 

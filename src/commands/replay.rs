@@ -150,6 +150,9 @@ impl Replay {
     /// When a safety rail refuses, the target is no commit, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
+        if self.in_place {
+            files.must_have_names(&self.path)?;
+        }
         let base = self.base_path(&files);
         self.check_output(&files, base.as_deref(), context)?;
         if self.in_place {

@@ -78,6 +78,7 @@ impl Undo {
     /// open.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
+        files.must_have_names(&self.path)?;
         let database = files.database.clone().unwrap_or_else(|| self.path.clone());
         let vfs = context.vfs;
         let kept = [undo::path_of(&database), undo::kept_wal(&database)];

@@ -8,9 +8,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::access::failure::{Exit, describe, is_busy};
-use crate::access::files::{FileArgs, Files, Kind, open_if_there};
+use crate::access::files::{FileArgs, Files, Unread, open_if_readable};
 use crate::access::finding::{Finding, Severity};
 use crate::access::held::{self, Held, HoldArgs};
+use crate::access::kind::Kind;
 use crate::access::live::{self, Reading};
 use crate::access::missing;
 use crate::access::rails::{self, Danger};
@@ -134,8 +135,10 @@ pub struct FileReport {
     /// What a leftover wal-index says.
     pub index_witness: Option<IndexWitness>,
     /// What else must be known of log, header and wal-index, worst first; `None` where the files kept
-    /// changing while that was looked for.
+    /// changing while that was looked for, or one of them cannot be read.
     pub findings: Option<Vec<Finding>>,
+    /// Files beside the log that could not be read: what they would tell is not known.
+    pub unread: Vec<Unread>,
     /// Why the log is unreadable.
     pub error: Option<ErrorReport>,
     /// How a run that could read nothing else ends.
@@ -228,15 +231,19 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     let Some(Reading { file, examination }) = live::read_log(&files, context)? else {
         return absent(path, &files, context);
     };
-    let database = open_if_there(context.vfs, files.database.as_deref())?;
+    let unread = files.unread(context.vfs)?;
+    let beside = files.database.as_deref();
+    let has_database = files.database_is_there(context.vfs)?;
     let looks_like_a_log = files.given == Kind::Wal
         || overrides.wal.is_some()
         || files.wal.to_string_lossy().ends_with("-wal")
-        || database.is_some();
+        || has_database;
     if !looks_like_a_log {
         let found = "neither named like a log, nor beside a database, nor begins like one".into();
         return Err(Failure::NotALog { path: files.wal, found }.into());
     }
+    // What cannot be read does not stop the judgement of the log.
+    let database = open_if_readable(context.vfs, beside);
     let sqlite_sees = match (examination.verdict, &database) {
         (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
             copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
@@ -247,17 +254,22 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     let witness = witness(&files, &examination, context)?;
     let log = Some((file.as_ref(), &examination));
     let is_cut = witness.is_some_and(|it| it.mx_frame > examination.prefix.mx_frame);
-    let findings = match is_cut || !rails::fits_at_a_glance(log, database.as_deref())? {
-        true => findings(&files, context)?,
-        false => Some(Vec::new()),
-    };
-    let database = database.and(files.database.as_deref());
+    let findings =
+        match !unread.is_empty() || is_cut || !rails::fits_at_a_glance(log, database.as_deref())? {
+            true => findings(&files, context)?,
+            false => Some(Vec::new()),
+        };
+    let database = beside.filter(|_| has_database);
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
-    Ok(FileReport { findings, given: overrides.typed(), ..report })
+    Ok(FileReport { findings, unread, given: overrides.typed(), ..report })
 }
 
-/// Looks again, at files that stand still; `None` beside a writer who does not let them.
+/// Looks again, at files that stand still; `None` beside a writer who does not let them, and where one
+/// of them cannot be read.
 fn findings(files: &Files, context: &Context) -> Result<Option<Vec<Finding>>> {
+    if !files.unread(context.vfs)?.is_empty() {
+        return Ok(None);
+    }
     let args = HoldArgs { no_lock: true, ..HoldArgs::default() };
     let found = held::hold(files, &args, 0, context, |held| {
         let (log, database) = (held.log.as_ref(), held.database.as_deref());
@@ -293,17 +305,17 @@ fn cut_log(files: &Files, held: &Held, context: &Context) -> Result<Option<Dange
 
 fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
     let database = files.database.as_deref();
-    let Some(file) = open_if_there(context.vfs, database)? else {
-        return Err(Failure::not_found(path).into());
-    };
-    if files.given != Kind::Database && database == Some(path) && file.size()? > 1 {
-        let found = "neither a database nor a log, and no log is beside it".to_owned();
-        return Err(Failure::NotALog { path: path.to_owned(), found }.into());
+    if !files.database_is_there(context.vfs)? {
+        return Err(Failure::NotFound { path: path.to_owned() }.into());
     }
-    drop(file);
+    let report = FileReport::absent(&files.wal, database);
+    let unread = files.unread(context.vfs)?;
+    if !unread.is_empty() {
+        return Ok(FileReport { findings: None, unread, ..report });
+    }
     let mut found: Vec<Finding> = missing_log(files, context)?.into_iter().collect();
     found.extend(findings(files, context)?.into_iter().flatten());
-    Ok(FileReport { findings: Some(found), ..FileReport::absent(&files.wal, database) })
+    Ok(FileReport { findings: Some(found), ..report })
 }
 
 /// A log that a valid wal-index knows.
@@ -319,7 +331,7 @@ fn witness(
     examination: &Examination,
     context: &Context,
 ) -> Result<Option<IndexWitness>> {
-    let Some(shm) = files.open_shm(context.vfs)? else { return Ok(None) };
+    let Some(shm) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
     let mut bytes = [0; 136];
     if shm.read_at(&mut bytes, 0)? < bytes.len() {
         return Ok(None);
@@ -357,6 +369,7 @@ impl FileReport {
             sqlite_sees: None,
             index_witness: None,
             findings: None,
+            unread: Vec::new(),
             error: None,
             failed: Exit::CouldNot,
             is_directory: false,

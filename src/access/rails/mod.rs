@@ -12,8 +12,8 @@ use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
 use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
-use crate::engine::connection::has_hot_journal;
 use crate::engine::page_checksum::{Doubt, Wanted};
+use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
 use crate::output::quantity::counted;
@@ -195,12 +195,39 @@ fn hot_journal(
     context: &Context,
 ) -> Result<Option<Danger>> {
     let (Some(journal), Some(database)) = (&files.journal, database) else { return Ok(None) };
-    if !has_hot_journal(context.vfs, database, journal)? {
-        return Ok(None);
-    }
-    let why = format!("the rollback journal {} is hot", journal.display());
-    let danger = Danger::new("journal-hot", database.path(), why);
-    Ok(Some(danger.next(command("repair", database.path()), "shows how it is rolled back")))
+    let name = journal.display();
+    let (rule, why) = match rollback::judge(context.vfs, database, journal)? {
+        Standing::Absent | Standing::Cold(_) => return Ok(None),
+        Standing::Hot => ("journal-hot", format!("the rollback journal {name} is hot")),
+        Standing::Discarded(Discarded::EmptyDatabase) => {
+            let held = rollback::contents(context.vfs, Some(database), journal)?;
+            if held.records == 0 {
+                return Ok(None);
+            }
+            let pages = counted(held.pages.len() as u64, "page");
+            let why = format!(
+                "the database has no page, and SQLite would delete the rollback journal {name} \
+                 unread, which holds {pages} of it"
+            );
+            ("journal-discarded", why)
+        }
+        Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
+            let gone = super_journal.display();
+            let why = format!("the rollback journal {name} names the super-journal {gone}");
+            match was_looked_for {
+                true => ("journal-hot", format!("{why}, which is gone: SQLite would delete it")),
+                false => (
+                    "journal-discarded",
+                    format!(
+                        "{why}, of which not even the directory is here: SQLite would delete it, and \
+                         nobody can know whether its transaction was committed"
+                    ),
+                ),
+            }
+        }
+    };
+    let danger = Danger::new(rule, database.path(), why);
+    Ok(Some(danger.next(command("repair", database.path()), "shows what can be done with it")))
 }
 
 /// A process that is attached.

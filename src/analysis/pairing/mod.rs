@@ -219,7 +219,7 @@ impl<'a> Pair<'a> {
         let mut self_contained = self.is_self_contained();
         if opaque::looks_encrypted(&self.file)? && opaque::looks_encrypted(self.both)? {
             // Only whole images can be compared.
-            let reasons = content::compare(self, watch)?;
+            let reasons = content::compare(self, content::Limit::ALL, watch)?;
             let verdict = verdict(&reasons, self_contained);
             return Ok(Pairing { verdict, self_contained, reasons });
         }

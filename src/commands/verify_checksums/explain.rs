@@ -148,6 +148,12 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         )],
         Verdict::Absent | Verdict::Empty | Verdict::Clean => Vec::new(),
     };
+    for unread in &file.unread {
+        story.push(format!(
+            "{} could not be read ({}): what it would tell is not known.",
+            unread.file, unread.why
+        ));
+    }
     for finding in file.findings.iter().flatten() {
         let message = format!("{}: {}.", finding.rule, escaped(&finding.message));
         story.push(paint.tone(Tone::Bad, &message));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::access::files::{Kind, kind_of, with_suffix};
+use crate::access::files::with_suffix;
+use crate::access::kind::{Kind, kind_of};
 use crate::storage::{Error, Verb, Vfs};
 
 /// A path to verify, or one that could not be looked at.
