@@ -15,24 +15,26 @@ use crate::access::live::{self, Reading};
 use crate::access::missing;
 use crate::access::rails::{self, Consents, Effect};
 use crate::analysis::Verdict;
+use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
-use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Restored, Step};
-use crate::analysis::structure;
+use crate::analysis::plan::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
+use crate::analysis::structure::{self, Health, Pages as _};
 use crate::analysis::view::View;
 use crate::format::Pgno;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
-use crate::storage::SyncDirectory;
 use crate::storage::new_file::{Existing, NewFile};
 use crate::storage::process::brief;
+use crate::storage::{File, SyncDirectory};
 
 use base::Base;
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
+mod readings;
 mod report;
 mod sizes;
 
@@ -64,6 +66,9 @@ pub struct Repair {
     /// Carry out a plan that loses something
     #[arg(long, requires = "apply")]
     pub accept_loss: bool,
+    /// Carry out a plan that is only likely
+    #[arg(long, requires = "apply")]
+    pub accept_likely: bool,
     /// Apply a log that seems to be another database's
     #[arg(long, requires = "apply")]
     pub accept_foreign: bool,
@@ -118,6 +123,25 @@ impl Prepared {
     /// The database that `restored` is; `None` without a database and a log. `pages` are those that
     /// a journal puts back.
     fn view<'a>(&'a self, restored: &'a Restored, pages: &'a BTreeSet<Pgno>) -> Option<View<'a>> {
+        self.view_over(self.base.as_ref().map(Base::file), restored, pages)
+    }
+
+    /// The database that a candidate is.
+    fn view_of<'a>(
+        &'a self,
+        candidate: &'a Candidate,
+        pages: &'a BTreeSet<Pgno>,
+    ) -> Option<View<'a>> {
+        let base = self.base.as_ref().map(|base| base.file_of(candidate.kind));
+        self.view_over(base, &candidate.restored, pages)
+    }
+
+    fn view_over<'a>(
+        &'a self,
+        base: Option<&'a dyn File>,
+        restored: &'a Restored,
+        pages: &'a BTreeSet<Pgno>,
+    ) -> Option<View<'a>> {
         let shape = self.reading.as_ref().and_then(|read| read.examination.shape.as_ref());
         let page_size = match (shape, &self.base) {
             (Some(shape), _) => shape.page_size(),
@@ -129,7 +153,7 @@ impl Prepared {
             log: self.reading.as_ref().map(|read| read.file.as_ref()).zip(shape),
             snapshot: &restored.snapshot,
             fixes: &restored.fixes,
-            base: self.base.as_ref().map(Base::file),
+            base,
             base_pages: pages,
             page_count: restored.page_count,
         })
@@ -142,7 +166,10 @@ impl Repair {
     /// # Errors
     /// When a safety rail refuses, or a file cannot be read or written.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
-        let files = Files::find(context.vfs, &self.path, &self.files)?;
+        let files = Files::find_or_journal(context.vfs, &self.path, &self.files)?;
+        if self.in_place {
+            files.must_have_names(&self.path)?;
+        }
         let offline = self.pass_rails(&files, context)?;
         let prepared = self.prepare(&files, context)?;
         let Prepared { reading, plan, .. } = &prepared;
@@ -153,12 +180,16 @@ impl Repair {
         };
         let no_pages = BTreeSet::new();
         let view = prepared.view(prepared.restored(), &no_pages);
+        let empty_result = view.as_ref().is_some_and(|view| view.size_pages() == 0);
         let health = match &view {
-            Some(view) if !plan.steps.is_empty() => {
+            // An empty database has no header that could be wrong, and of an encrypted one nobody
+            // sees the structure.
+            Some(view) if !plan.steps.is_empty() && !empty_result && !looks_encrypted(view)? => {
                 Some(structure::check(view, context.watch).context("structure check")?)
             }
             Some(_) | None => None,
         };
+        let is_sound = health.as_ref().is_none_or(Health::is_sound);
         let pairing = match prepared.view(prepared.intact(), &no_pages) {
             Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
             None => None,
@@ -167,7 +198,9 @@ impl Repair {
             database: files.database.as_deref().map(FileName::from),
             wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
-            lossless: plan.is_lossless() && prepared.findings.is_empty(),
+            lossless: prepared.lossless(is_sound, empty_result),
+            likely: plan.is_likely(),
+            empty_result,
             lossless_error_bound: plan.error_bound,
             candidates: prepared.candidates.clone(),
             lost: prepared
@@ -212,9 +245,6 @@ impl Repair {
         let base = Base::open(files, context)?;
         let witness = base.as_ref().map(Base::file);
         let reading = live::read_log_beside(files, witness, context)?;
-        if base.is_none() && reading.is_none() {
-            return Err(Failure::not_found(&self.path).into());
-        }
         let mut plan = match &reading {
             Some(Reading { file, examination }) => {
                 Plan::of(file.as_ref(), examination, witness, context.watch)
@@ -222,9 +252,6 @@ impl Repair {
             }
             None => Plan::default(),
         };
-        if let Some(step) = base.as_ref().and_then(Base::step) {
-            plan.steps.insert(0, step);
-        }
         if reading.is_none() && self.has_orphan_index(files, context)? {
             // An index that knows of commits is all that is left of them.
             let missing = missing::find(files, context)?;
@@ -243,8 +270,18 @@ impl Repair {
         }
         let (candidates, findings) = (Vec::new(), Vec::new());
         let mut prepared = Prepared { base, reading, plan, candidates, findings };
+        let doubt = prepared.offer_readings_of_journal(context)?;
         prepared.candidates = self.choices(&prepared, context)?;
-        if let Some(choice) = prepared.chosen() {
+        let kind = prepared.chosen().map(|choice| choice.kind);
+        if let Some(base) = &mut prepared.base {
+            if let Some(kind) = kind {
+                base.take(kind);
+            }
+            let step = base.step(doubt);
+            prepared.plan.steps.splice(0..0, step);
+        }
+        let is_about_journal = prepared.has_readings_of_journal();
+        if let Some(choice) = prepared.chosen().filter(|_| !is_about_journal) {
             let step = lossy_step(choice, &prepared.plan);
             let steps = &mut prepared.plan.steps;
             steps.retain(|step| step.action != Action::DropBehind);
@@ -289,7 +326,7 @@ impl Repair {
         let views: Vec<_> = plan
             .candidates
             .iter()
-            .filter_map(|candidate| prepared.view(&candidate.restored, &pages))
+            .filter_map(|candidate| prepared.view_of(candidate, &pages))
             .collect();
         choice::choose(plan, &views, self.choose, context.watch).context("choosing a state")
     }
@@ -307,7 +344,8 @@ impl Repair {
         if !self.apply {
             let changes = [Action::CorrectCommitSize, Action::CorrectPageCount];
             let resized = report.plan.iter().any(|step| changes.contains(&step.action));
-            let found = damaged || hot || resized || !report.lossless;
+            let gives_up = report.lossless == Some(false) || report.likely;
+            let found = damaged || hot || resized || gives_up;
             return Ok(if found { Exit::Found } else { Exit::Done });
         }
         let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
@@ -320,7 +358,9 @@ impl Repair {
         let pairing = report.pairing.as_ref();
         let dangers = rails::dangers_of_repair(files, view.as_ref(), pairing, effect, context)?;
         report.accepted = rails::refuse(dangers, given)?;
-        if !report.lossless && !self.accept_loss {
+        let is_lossy = report.lossless == Some(false);
+        let is_refused = (is_lossy || report.likely) && !self.accept_loss;
+        if is_refused && (is_lossy || !self.accept_likely) {
             return Ok(Exit::Refused);
         }
         match (&self.output, offline) {
@@ -337,7 +377,7 @@ impl Repair {
             }
             (None, _) => {}
         }
-        let is_clean = report.lossless && report.accepted.is_empty();
+        let is_clean = !is_lossy && !report.likely && report.accepted.is_empty();
         Ok(if is_clean { Exit::Done } else { Exit::Found })
     }
 
@@ -444,7 +484,7 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         CandidateKind::DatabaseAlone => {
             (Action::DropLog, why, "the database file as it is".to_owned())
         }
-        CandidateKind::SqliteView => {
+        CandidateKind::RolledBack | CandidateKind::SqliteView => {
             (Action::DropBehind, why, "what SQLite sees without a repair".to_owned())
         }
     };

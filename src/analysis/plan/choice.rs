@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::analysis::opaque::looks_encrypted;
+use crate::analysis::structure::Pages as _;
 use crate::analysis::structure::{self, Change, Health, Owner, RowChanges, Rows, Tree};
 use crate::analysis::view::View;
 use crate::format::btree::BtreeHeader;
@@ -28,11 +30,11 @@ pub struct Choice {
     pub old_pages: Vec<Pgno>,
     /// Frames of which the likeliest of several corrections was taken.
     pub guessed_frames: Vec<FrameNo>,
-    /// Problems that the structure check finds in it.
-    pub problems: u64,
+    /// Problems that the structure check finds in it; `None` where it is encrypted.
+    pub problems: Option<u64>,
     /// Rows of SQLite's own view that it has not, or has with other values, though no intact page
-    /// shows that a later transaction deleted or changed them.
-    pub rows_missing: u64,
+    /// shows that a later transaction deleted or changed them. `None` where it is encrypted.
+    pub rows_missing: Option<u64>,
     /// Rows by table that the newest state has in pages that can be read, and this one has not.
     pub rows_lost_by_table: Vec<TableLoss>,
     /// It is the one that is given.
@@ -66,6 +68,16 @@ pub fn choose(
     let mut choices = Vec::new();
     for (number, (candidate, state)) in (1..).zip(plan.candidates.iter().zip(&states)) {
         let snapshot = &candidate.restored.snapshot;
+        let is_readable = !looks_encrypted(&state.view)?;
+        let rows_missing = match is_readable {
+            true => Some(state.doubtful_rows(candidate, sqlite, plan.is_doubtful)?),
+            false => None,
+        };
+        // A database that is rolled back and one that is not are no earlier and later states.
+        let rows_lost_by_table = match is_about_a_journal(plan) {
+            true => Vec::new(),
+            false => state.lost_against(newest)?,
+        };
         choices.push(Choice {
             number,
             kind: candidate.kind,
@@ -73,25 +85,43 @@ pub fn choose(
             transactions: snapshot.to_txn,
             old_pages: candidate.old_pages.clone(),
             guessed_frames: candidate.guessed.clone(),
-            problems: state.health.problem_count,
-            rows_missing: state.doubtful_rows(candidate, sqlite, plan.is_doubtful)?,
-            rows_lost_by_table: state.lost_against(newest)?,
+            problems: Some(state.problems()).filter(|_| is_readable),
+            rows_missing,
+            rows_lost_by_table,
             chosen: false,
         });
     }
+    let view_is_sound = sqlite.problems() == 0 && !sqlite.is_empty();
     let good = |choice: &&mut Choice| match wanted {
         Some(number) => choice.number == number,
         None => {
             // A complete later state lacks only what its transactions have deleted.
             let complete = choice.kind == CandidateKind::NewestComplete && !plan.is_doubtful;
-            let keeps = complete || choice.rows_missing == 0;
-            choice.kind == CandidateKind::SqliteView || (choice.problems == 0 && keeps)
+            let keeps = complete || choice.rows_missing == Some(0);
+            match choice.kind {
+                CandidateKind::SqliteView => true,
+                // Any page is more than none.
+                CandidateKind::RolledBack if sqlite.is_empty() => true,
+                CandidateKind::RolledBack => choice.problems == Some(0) && !view_is_sound,
+                CandidateKind::NewestWithOldPages
+                | CandidateKind::NewestComplete
+                | CandidateKind::DatabaseAlone => match choice.problems {
+                    Some(problems) => problems == 0 && keeps,
+                    // Only the sums speak.
+                    None => complete,
+                },
+            }
         }
     };
     if let Some(choice) = choices.iter_mut().find(good) {
         choice.chosen = true;
     }
     Ok(choices)
+}
+
+/// Whether the candidates differ in whether a journal is rolled back.
+fn is_about_a_journal(plan: &Plan) -> bool {
+    plan.candidates.iter().any(|candidate| candidate.kind == CandidateKind::RolledBack)
 }
 
 impl Candidate {
@@ -118,6 +148,16 @@ impl<'a> State<'a> {
     fn new(view: View<'a>, watch: &dyn Watch) -> Result<Self, scan::Error> {
         let health = structure::check(&view, watch)?;
         Ok(Self { view, health })
+    }
+
+    /// Whether it has no page: an empty database.
+    fn is_empty(&self) -> bool {
+        self.view.size_pages() == 0
+    }
+
+    /// Problems that the structure check finds. An empty database has none.
+    fn problems(&self) -> u64 {
+        if self.is_empty() { 0 } else { self.health.problem_count }
     }
 
     /// Rows of `other` that this one has not, or has with other values, by table. A table is the

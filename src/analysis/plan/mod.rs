@@ -71,6 +71,8 @@ pub enum Proof {
     Checksum,
     /// Everything else is intact; that the damage is confined to the frame's image is assumed.
     Evidence,
+    /// It is the simplest explanation, and nothing witnesses it.
+    Likely,
 }
 
 /// One step of a plan.
@@ -146,11 +148,19 @@ pub enum CandidateKind {
     NewestComplete,
     /// The database file without the log.
     DatabaseAlone,
+    /// The database with the pages of a rollback journal that SQLite would delete unread.
+    RolledBack,
     /// What SQLite sees without a repair.
     SqliteView,
 }
 
 impl Plan {
+    /// Whether a step is only likely.
+    #[must_use]
+    pub fn is_likely(&self) -> bool {
+        self.steps.iter().any(|step| step.proof == Some(Proof::Likely))
+    }
+
     /// Whether nothing is given up.
     #[must_use]
     pub fn is_lossless(&self) -> bool {

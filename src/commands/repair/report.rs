@@ -28,8 +28,14 @@ pub struct RepairReport {
     /// The steps.
     pub plan: Vec<Step>,
     /// Every step is proven by checksums, or by evidence under the assumption that the damage of a
-    /// dropped frame is confined to its image.
-    pub lossless: bool,
+    /// dropped frame is confined to its image, and the result is sound. `None` where nobody can know:
+    /// a step is only likely, a rollback journal put pages back (its sums are over one byte of 200),
+    /// or the result is an empty database.
+    pub lossless: Option<bool>,
+    /// A step is only likely.
+    pub likely: bool,
+    /// The result has no page: an empty database.
+    pub empty_result: bool,
     /// Chance that a one-word correction of this plan fits without being true.
     pub lossless_error_bound: f64,
     /// States that a plan with loss could give, the newest first; one of them is chosen.
@@ -145,7 +151,11 @@ impl RepairReport {
     /// The command that carries the plan out.
     fn next_command(&self, path: &FileName) -> String {
         let repair = command("repair", path);
-        let loss = if self.lossless { "" } else { " --accept-loss" };
+        let loss = match self.lossless {
+            Some(false) => " --accept-loss",
+            None if self.likely => " --accept-likely",
+            Some(true) | None => "",
+        };
         let choose = self.choose.map_or(String::new(), |number| format!(" --choose {number}"));
         let output = argument(new_name(path.path(), "-repaired"));
         format!("{repair}{} --apply{loss}{choose} --output {output}", self.given)
@@ -158,16 +168,21 @@ impl RepairReport {
         }
         for choice in self.candidates.iter().filter(|_| self.candidates.len() > 1) {
             let mark = if choice.chosen { paint.tone(Tone::Strong, "*") } else { " ".to_owned() };
-            let kept = match (choice.rows_missing, choice.kind) {
+            let kept = match (choice.rows_missing.unwrap_or_default(), choice.kind) {
+                _ if choice.rows_missing.is_none() => "its rows are encrypted".to_owned(),
                 (0, _) => "every row that SQLite sees".to_owned(),
+                (rows, CandidateKind::RolledBack) => {
+                    format!("{} are missing, or other than SQLite sees them", counted(rows, "row"))
+                }
                 (rows, CandidateKind::NewestComplete) => {
                     format!("later transactions changed {} that SQLite sees", counted(rows, "row"))
                 }
                 (rows, _) => format!("lacks {} that SQLite sees", counted(rows, "row")),
             };
             let health = match choice.problems {
-                0 => "sound".to_owned(),
-                problems => counted(problems, "structure problem"),
+                None => "not checked".to_owned(),
+                Some(0) => "sound".to_owned(),
+                Some(problems) => counted(problems, "structure problem"),
             };
             let words = choice.kind.words();
             let sentence = format!("{}. {words}: {health}; {kept}", choice.number);
@@ -198,6 +213,7 @@ impl CandidateKind {
             Self::NewestWithOldPages => "the newest state, with older pages where it must be",
             Self::NewestComplete => "the newest complete state",
             Self::DatabaseAlone => "the database file without the log",
+            Self::RolledBack => "the database with the journal rolled back",
             Self::SqliteView => "what SQLite sees without a repair",
         }
     }
@@ -217,6 +233,7 @@ impl Report for RepairReport {
         for (number, step) in (1..).zip(&self.plan) {
             let frame = step.frame.map_or(String::new(), |frame| format!("frame {frame}: "));
             let mark = match (step.lossless, step.proof) {
+                (true, Some(Proof::Likely)) => paint.tone(Tone::Notice, "likely"),
                 (true, Some(Proof::Checksum)) => paint.tone(Tone::Good, "proven"),
                 (true, _) => paint.tone(Tone::Good, "evident"),
                 (false, _) => paint.tone(Tone::Bad, "lossy"),
@@ -252,9 +269,23 @@ impl Report for RepairReport {
             )?;
         }
         match (&self.output, self.applied) {
-            (Some(output), true) if self.lossless => writeln!(to, "Wrote {output}, without loss.")?,
-            (Some(output), true) => writeln!(to, "Wrote {output}, with the loss named above.")?,
+            (Some(output), true) => match self.lossless {
+                Some(true) => writeln!(to, "Wrote {output}, without loss.")?,
+                Some(false) => writeln!(to, "Wrote {output}, with the loss named above.")?,
+                None if self.empty_result => writeln!(to, "Wrote {output}: an empty database.")?,
+                None if self.likely => {
+                    writeln!(to, "Wrote {output}, on the likely reading named above.")?;
+                }
+                None => writeln!(
+                    to,
+                    "Wrote {output}: what SQLite's own rollback gives. (A journal's checksums are \
+                     over one byte of 200: they prove no page.)"
+                )?,
+            },
             (Some(_), false) if self.plan.is_empty() => writeln!(to, "Nothing was written.")?,
+            (Some(_), false) if self.lossless.is_none() => {
+                writeln!(to, "Nothing was written: the plan is only likely (--accept-likely).")?;
+            }
             (Some(_), false) => {
                 let sentence = "Nothing was written: the plan loses something (--accept-loss).";
                 writeln!(to, "{}", wrapped(sentence, 0, 2, width))?;
@@ -274,7 +305,9 @@ impl Report for RepairReport {
                     writeln!(to, "{}", wrapped(&escaped(problem), 2, 4, width))?;
                 }
             }
-            Some(_) if self.applied => writeln!(to, "Its structure is sound.")?,
+            Some(_) if self.applied && !self.empty_result => {
+                writeln!(to, "Its structure is sound.")?;
+            }
             Some(_) | None => {}
         }
         if let (true, None, Some(database), Some(wal)) =

@@ -1,0 +1,58 @@
+//! What a rollback journal does to a plan: both of its readings where SQLite's rule settles nothing, and
+//! what can be said of the loss.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::access::Context;
+use crate::analysis::opaque::looks_encrypted;
+use crate::analysis::plan::{Candidate, CandidateKind};
+use crate::analysis::structure;
+
+use super::Prepared;
+use super::base::{Base, Doubt};
+
+impl Prepared {
+    /// Whether the result is all that was committed; `None` where nobody can know.
+    pub(super) fn lossless(&self, is_sound: bool, is_empty: bool) -> Option<bool> {
+        let base = self.base.as_ref();
+        let by_journal = self.journal().is_some();
+        let is_given_up = !self.plan.is_lossless() || !self.findings.is_empty();
+        if is_given_up || (by_journal && !is_sound) {
+            return Some(false);
+        }
+        let is_rolled_back = base.is_some_and(Base::is_rolled_back);
+        let unknown = self.plan.is_likely() || is_rolled_back || (by_journal && is_empty);
+        (!unknown).then_some(true)
+    }
+
+    pub(super) fn has_readings_of_journal(&self) -> bool {
+        self.plan.candidates.iter().any(|candidate| candidate.kind == CandidateKind::RolledBack)
+    }
+
+    /// Adds both readings of a journal to the plan, where SQLite's rule does not settle which is
+    /// right. Where the log leaves a choice, too, SQLite's rule stays.
+    pub(super) fn offer_readings_of_journal(&mut self, context: &Context) -> Result<Doubt> {
+        let Some(base) = &self.base else { return Ok(Doubt::None) };
+        let is_sound = || -> Result<bool> {
+            let pages = BTreeSet::new();
+            let Some(view) = self.view(&self.plan.restored, &pages) else { return Ok(true) };
+            Ok(looks_encrypted(&view)? || structure::check(&view, context.watch)?.is_sound())
+        };
+        let doubt = base.doubt(is_sound)?;
+        if doubt == Doubt::None || !self.plan.candidates.is_empty() {
+            return Ok(doubt);
+        }
+        let candidate = |kind| Candidate {
+            kind,
+            restored: self.plan.restored.clone(),
+            old_pages: Vec::new(),
+            guessed: Vec::new(),
+            nameless: 0,
+        };
+        let both = [CandidateKind::RolledBack, CandidateKind::SqliteView].map(candidate);
+        self.plan.candidates.extend(both);
+        Ok(doubt)
+    }
+}
