@@ -12,6 +12,7 @@ mod counted;
 mod generate;
 mod healthy;
 mod holders;
+mod journals;
 mod race;
 mod see;
 mod shims;
@@ -90,6 +91,7 @@ fn run(args: &[&str]) {
                 (page_bytes.parse().unwrap(), transactions.parse().unwrap());
             work::churn(Path::new(database), page_bytes, transactions);
         }
+        ["journals", directory] => journals::all(Path::new(directory)),
         ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {

@@ -70,6 +70,7 @@ impl Journal {
 /// Six pages of 512 bytes that no journal holds, and whose header says so.
 fn database() -> Vec<u8> {
     let mut bytes: Vec<u8> = (1..=6).flat_map(|page| [page; 512]).collect();
+    bytes[..16].copy_from_slice(b"SQLite format 3\0");
     bytes[16..18].copy_from_slice(&[2, 0]);
     bytes
 }

@@ -242,7 +242,9 @@ fn a_hot_journal_is_rolled_back_as_sqlite_does_it() {
             let output = folder.path().join("new.db");
             let apply = ["repair", text(&database), "--apply"];
             let (report, exit) = walsmith(&[&apply[..], &["--output", text(&output)]].concat());
-            assert_eq!((report["lossless"].as_bool(), exit), (Some(true), 0), "{report:#}");
+            // The sums of a journal are over one byte of 200: they prove no page.
+            let lossless = if hot { None } else { Some(true) };
+            assert_eq!((report["lossless"].as_bool(), exit), (lossless, 0), "{report:#}");
             assert!(fs::read(&output).unwrap() == fs::read(&theirs).unwrap());
             let before = all_files(&database);
             let (report, exit) = walsmith(&[&apply[..], &["--in-place"]].concat());
