@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::journal::naming;
 use crate::support::{
-    Oracle, beside, oracle, oracle_program, rows, text, walsmith, walsmith_program,
+    Oracle, beside, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_program,
 };
 
 /// Bytes of the files that the oracle makes.
@@ -301,4 +301,18 @@ fn finished_journals_are_cold() {
         let (report, exit) = walsmith(&["repair", text(&path)]);
         assert_eq!((report["plan"].as_array().unwrap().len(), exit), (0, 0));
     }
+}
+
+#[test]
+fn a_journal_that_a_process_writes_with_is_in_use() {
+    let states = States::make();
+    let (_folder, path) = put(Some(&states.bytes("after.db")), b"");
+    let writer = hold("hold-write", &path);
+    fs::write(beside(&path, "-journal"), states.bytes("half.db-journal")).unwrap();
+    let (info, exit) = walsmith(&["info", text(&path)]);
+    assert_eq!((info["journal"]["state"].as_str(), exit), (Some("live-writer"), 0));
+    assert!(said(&["info", text(&path)]).contains("a process is writing with it now"));
+    release(writer);
+    let (info, _) = walsmith(&["info", text(&path)]);
+    assert_ne!(info["journal"]["state"], "live-writer");
 }
