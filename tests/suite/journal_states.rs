@@ -149,6 +149,9 @@ fn beside_an_emptied_database_the_journal_is_the_only_copy() {
 fn a_database_whose_first_transaction_was_cut_off_is_an_empty_one() {
     let states = States::make();
     let (_folder, path) = put(Some(&states.bytes("new.db")), &states.bytes("new.db-journal"));
+    // Half written as it is, its first page says nothing.
+    let (info, exit) = walsmith(&["info", text(&path)]);
+    assert_eq!((info["journal"]["state"].as_str(), exit), (Some("hot"), 0), "{info}");
     let (report, exit, result) = repaired(&path, &[]);
     assert_eq!((report["lossless"].clone(), exit), (Value::Null, 0));
     assert_eq!(

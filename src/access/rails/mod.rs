@@ -93,9 +93,13 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     let mut found =
         Found { dangers: processes::dangers(&users, files, effect), ..Found::default() };
     found.dangers.extend(hot_journal(files, database, context)?);
+    // What SQLite sees comes only after the rollback; until then the file is half written.
+    let is_half_written = found.dangers.iter().any(|danger| danger.rule == "journal-hot");
     let Some(Reading { file, examination }) = log else {
         found.dangers.extend(missing_log(files, context)?);
-        found.dangers.extend(file_alone(files, database)?);
+        if !is_half_written {
+            found.dangers.extend(file_alone(files, database)?);
+        }
         return Ok(found);
     };
     let attached = if index.is_some() { attached_process(files, context)? } else { None };
