@@ -87,10 +87,13 @@ fn a_process_that_holds_a_deleted_log_is_named() {
     std::fs::remove_file(beside(&database, "-wal")).unwrap();
     std::fs::remove_file(beside(&database, "-shm")).unwrap();
     let (found, exit) = walsmith(&["blockers", text(&database)]);
-    let deleted = found["deleted_files"].as_array().unwrap();
+    let deleted = found["misusers"].as_array().unwrap();
     let files: Vec<&str> = deleted.iter().map(|row| row["file"].as_str().unwrap()).collect();
-    assert!(files[0].ends_with("x.db-wal") && files[1].ends_with("x.db-shm"), "{found:#}");
-    assert!(deleted.iter().all(|row| row["pid"] == reader.id()));
-    assert_eq!(exit, 0);
+    for suffix in ["x.db-wal", "x.db-shm"] {
+        assert!(files.iter().any(|file| file.ends_with(suffix)), "{found:#}");
+    }
+    let ours = |row: &Value| row["pid"] == reader.id() && row["misuse"] == "deleted-in-use";
+    assert!(deleted.iter().all(ours), "{found:#}");
+    assert_eq!(exit, 1);
     release(reader);
 }
