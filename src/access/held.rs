@@ -26,6 +26,7 @@ use crate::analysis::{self, Examination, Verdict, examine_keeping};
 use crate::engine::wal::KnownLog;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
+use crate::output::text::command;
 use crate::scan::{self, KnownFrames};
 use crate::storage::window::Window;
 use crate::storage::{File, LockLevel, LockMode, Locked};
@@ -67,7 +68,8 @@ impl Default for HoldArgs {
 pub struct Held {
     /// The database; `None` without one. SHARED is held through it, unless no lock was wanted.
     pub database: Option<Box<dyn File>>,
-    /// The log up to the state that is held, and what its bytes tell; `None` without a log.
+    /// The log up to the state that is held, and what its bytes tell; `None` without a log, and after
+    /// [`hold_unread`].
     pub log: Option<Reading>,
     /// The wal-index, where somebody is attached who keeps it right.
     pub index: Option<WalIndexHeader>,
@@ -76,6 +78,8 @@ pub struct Held {
     pub lost_frames_from: Option<u32>,
     /// Commit of the oldest state that was asked for.
     oldest_frame: Cell<u32>,
+    /// The log, to see whether it has changed.
+    log_file: Option<Box<dyn File>>,
     guard: Guard,
 }
 
@@ -116,6 +120,30 @@ pub fn hold<T>(
     args: &HoldArgs,
     known_frames: usize,
     context: &Context,
+    work: impl FnMut(&mut Held) -> Result<T>,
+) -> Result<T> {
+    hold_log(files, args, Some(known_frames), context, work)
+}
+
+/// As [`hold`], for whoever reads the log beside another witness than the database file; see
+/// [`Held::read_log`].
+///
+/// # Errors
+/// As [`hold`].
+pub fn hold_unread<T>(
+    files: &Files,
+    args: &HoldArgs,
+    context: &Context,
+    work: impl FnMut(&mut Held) -> Result<T>,
+) -> Result<T> {
+    hold_log(files, args, None, context, work)
+}
+
+fn hold_log<T>(
+    files: &Files,
+    args: &HoldArgs,
+    known_frames: Option<usize>,
+    context: &Context,
     mut work: impl FnMut(&mut Held) -> Result<T>,
 ) -> Result<T> {
     let mut patience = Patience::new(args.timeout, context.vfs, context.watch);
@@ -143,7 +171,7 @@ pub fn hold<T>(
 fn begin(
     files: &Files,
     args: &HoldArgs,
-    known_frames: usize,
+    known_frames: Option<usize>,
     patience: &mut Patience<'_>,
     context: &Context,
 ) -> Result<Option<Held>> {
@@ -166,39 +194,40 @@ fn begin(
         Found::Seen(index) => (Some(index), None),
         Found::Slots(index, shm) => (Some(index), Some(shm)),
     };
-    let file = files.open_wal(context.vfs)?;
-    let has_log = file.is_some();
-    let file = match index {
-        Some(index) => file.map(|file| up_to(file, &index)),
-        None => file,
-    };
-    let log = match file {
-        Some(file) => {
-            let known = KnownFrames::up_to(known_frames);
-            let witness = database.as_deref();
-            match examine_keeping(known, file.as_ref(), witness, context.watch) {
-                Ok(examination) => Some(Reading { file, examination }),
-                Err(analysis::Error::Scan(scan::Error::Shrunk { .. })) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        None => None,
-    };
-    let stamp = Stamp::of(database.as_deref(), log.as_ref())?;
-    let guard = match (slots, index) {
+    let log_file = files.open_wal(context.vfs)?;
+    let guard = |stamp| match (slots, index) {
         (Some(shm), _) => Guard::Slots { _shm: shm },
         (None, Some(_)) => Guard::Index(stamp),
         (None, None) => Guard::Quiet(stamp),
     };
+    let stamp = Stamp::of(database.as_deref(), log_file.as_deref(), None)?;
     let mut held = Held {
         database,
-        log,
+        log: None,
         index,
         lost_frames_from: None,
         oldest_frame: Cell::new(u32::MAX),
-        guard,
+        log_file,
+        guard: guard(stamp),
     };
-    held.compare_with_index(files, has_log)?;
+    held.log_is_there(files)?;
+    if let Some(known_frames) = known_frames {
+        let known = KnownFrames::up_to(known_frames);
+        let Some(log) = held.read(files, known, None, context)? else { return Ok(None) };
+        if let Some(log) = log {
+            let (log, lost) = held.compared_with_index(log);
+            (held.log, held.lost_frames_from) = (Some(log), lost);
+        }
+        if let Guard::Quiet(stamp) = &mut held.guard {
+            let examination = held.log.as_ref().map(|log| &log.examination);
+            let (database, file) = (held.database.as_deref(), held.log_file.as_deref());
+            let after = Stamp::of(database, file, examination)?;
+            if !after.has_same_files(stamp) {
+                return Ok(None);
+            }
+            *stamp = after;
+        }
+    }
     Ok(Some(held))
 }
 
@@ -332,7 +361,7 @@ fn why_no_slot(shm: &dyn File, files: &Files, context: &Context) -> Result<Failu
             "the log at {} is not the one that the attached processes use",
             files.wal.display()
         );
-        let hint = crate::output::text::command("blockers", path);
+        let hint = command("blockers", path);
         return Ok(Failure::refused(path, why, format!("who they are: {hint}")));
     }
     let holder = shm.lock_holder(slot(0), LockMode::Shared)?;
@@ -356,22 +385,32 @@ fn look(shm: &dyn File, context: &Context) -> Result<Found> {
 }
 
 impl Stamp {
-    fn of(database: Option<&dyn File>, log: Option<&Reading>) -> Result<Self> {
+    fn of(
+        database: Option<&dyn File>,
+        log: Option<&dyn File>,
+        examination: Option<&Examination>,
+    ) -> Result<Self> {
         let stamp = |file: &dyn File| Ok::<_, anyhow::Error>((file.size()?, file.modified()?));
-        let log = match log {
-            Some(Reading { file, examination }) => Some(LogStamp::of(file.as_ref(), examination)?),
-            None => None,
-        };
+        let log = log.map(|log| LogStamp::of(log, examination)).transpose()?;
         Ok(Self { database: database.map(stamp).transpose()?, log })
+    }
+
+    /// Whether nothing was written since `earlier`, which knows of no frames.
+    fn has_same_files(&self, earlier: &Self) -> bool {
+        let whole = |log: &LogStamp| (log.bytes, log.modified, log.header);
+        self.database == earlier.database
+            && self.log.as_ref().map(whole) == earlier.log.as_ref().map(whole)
     }
 }
 
 impl LogStamp {
-    fn of(file: &dyn File, examination: &Examination) -> Result<Self> {
+    fn of(file: &dyn File, examination: Option<&Examination>) -> Result<Self> {
         let mut header = [0; WAL_HEADER_BYTES];
         file.read_at(&mut header, 0)?;
         let mut end = [[0; FRAME_HEADER_BYTES]; 2];
-        if let Some(shape) = &examination.shape {
+        if let Some(examination) = examination
+            && let Some(shape) = &examination.shape
+        {
             let last = FrameNo(examination.prefix.valid_frames.max(1));
             for (slot, frame) in end.iter_mut().zip([last, last.next()]) {
                 file.read_at(slot, frame.offset_bytes(shape.page_size()))?;
@@ -382,24 +421,64 @@ impl LogStamp {
 }
 
 impl Held {
-    /// A log that gives less than the index of its attached processes knows is damaged, wherever the
-    /// first frame that is wrong lies.
-    fn compare_with_index(&mut self, files: &Files, has_log: bool) -> Result<()> {
+    /// A log that attached processes use is at its path.
+    fn log_is_there(&self, files: &Files) -> Result<()> {
         let Some(index) = &self.index else { return Ok(()) };
-        if index.mx_frame > 0 && !has_log && index.backfill < index.mx_frame {
+        if index.backfill < index.mx_frame && self.log_file.is_none() {
             let why = "its log is gone, and attached processes still use it";
             let path = files.database.as_deref().unwrap_or(&files.wal);
-            let hint = crate::output::text::command("blockers", path);
-            return Err(Failure::refused(path, why, format!("who they are: {hint}")).into());
-        }
-        let Some(Reading { examination, .. }) = &mut self.log else { return Ok(()) };
-        if examination.prefix.mx_frame < index.mx_frame {
-            self.lost_frames_from = Some(index.mx_frame);
-            if examination.verdict != Verdict::BadHeader {
-                examination.verdict = Verdict::Damaged;
-            }
+            let hint = command("blockers", path);
+            return Err(Failure::refused(path, why, format!("this names them: {hint}")).into());
         }
         Ok(())
+    }
+
+    /// Reads the log up to the state that is held, with `witness` instead of the database file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was cut.
+    pub fn read_log(
+        &self,
+        files: &Files,
+        witness: Option<&dyn File>,
+        context: &Context,
+    ) -> Result<Option<Reading>> {
+        match self.read(files, KnownFrames::default(), witness, context)? {
+            Some(log) => Ok(log.map(|log| self.compared_with_index(log).0)),
+            None => Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: 1 }.into()),
+        }
+    }
+
+    /// `None` where the log was cut while it was read.
+    fn read(
+        &self,
+        files: &Files,
+        known: KnownFrames,
+        witness: Option<&dyn File>,
+        context: &Context,
+    ) -> Result<Option<Option<Reading>>> {
+        let Some(file) = files.open_wal(context.vfs)? else { return Ok(Some(None)) };
+        let file = match &self.index {
+            Some(index) => up_to(file, index),
+            None => file,
+        };
+        let witness = witness.or(self.database.as_deref());
+        match examine_keeping(known, file.as_ref(), witness, context.watch) {
+            Ok(examination) => Ok(Some(Some(Reading { file, examination }))),
+            Err(analysis::Error::Scan(scan::Error::Shrunk { .. })) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A log that gives less than the index of its attached processes knows is damaged, wherever the
+    /// first frame that is wrong lies. With the last commit that the index knows, where that is so.
+    fn compared_with_index(&self, mut log: Reading) -> (Reading, Option<u32>) {
+        let known = self.index.map(|index| index.mx_frame);
+        let lost = known.filter(|&known| log.examination.prefix.mx_frame < known);
+        if lost.is_some() && log.examination.verdict != Verdict::BadHeader {
+            log.examination.verdict = Verdict::Damaged;
+        }
+        (log, lost)
     }
 
     /// What recovery need not read again. It can be taken once.
@@ -424,15 +503,17 @@ impl Held {
             Guard::Slots { .. } => return Ok(true),
             Guard::Quiet(stamp) | Guard::Index(stamp) => stamp,
         };
-        for file in [self.database.as_deref(), self.log.as_ref().map(|log| log.file.as_ref())] {
+        for file in [self.database.as_deref(), self.log_file.as_deref()] {
             if file.map_or(Ok(false), File::has_moved)? {
                 return Ok(false);
             }
         }
-        if self.log.is_none() && context.vfs.exists(&files.wal)? {
+        if self.log_file.is_none() && context.vfs.exists(&files.wal)? {
             return Ok(false);
         }
-        let now = Stamp::of(self.database.as_deref(), self.log.as_ref())?;
+        let examination = self.log.as_ref().map(|log| &log.examination);
+        let (database, log) = (self.database.as_deref(), self.log_file.as_deref());
+        let now = Stamp::of(database, log, examination)?;
         let shm = match is_own_log(files) {
             true => files.open_shm(context.vfs)?,
             false => None,

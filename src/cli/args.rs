@@ -25,7 +25,8 @@ use crate::output::Format;
 ///
 /// walsmith reads the -wal and -shm files beside a SQLite database and tells what is in them, what
 /// SQLite will see, and what it would lose without a word. Inspecting commands change nothing: they
-/// create, write and lock no file, and work beside running SQLite processes.
+/// create and write no file, and work beside running SQLite processes. Where pages of file and log are
+/// read together, they take the locks of a reader.
 #[derive(Parser, Debug)]
 #[command(name = "walsmith", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::access::attach::no_database;
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocker, Held};
+use crate::access::live;
 use crate::access::rails;
 use crate::access::users::{self, User, Users};
 use crate::access::{Context, Exit};
@@ -77,7 +78,7 @@ impl Blockers {
         };
         let log = files.open_wal(context.vfs)?;
         let wal_bytes = log.map(|log| log.size()).transpose()?;
-        let next = next(&files, &users, &blockers, wal_bytes);
+        let next = next(&files, &users, &blockers, wal_bytes, context)?;
         let report = BlockerReport {
             database: files.database.as_deref().map(FileName::from),
             mx_frame: index.map(|index| index.mx_frame),
@@ -98,13 +99,20 @@ fn next(
     users: &Users,
     blockers: &[Blocker],
     wal_bytes: Option<u64>,
-) -> Option<String> {
+    context: &Context,
+) -> Result<Option<String>> {
     if !users.misusers.is_empty() {
-        return Some(rails::copy_lines(files));
+        return Ok(Some(rails::copy_lines(files)));
     }
     let is_free = blockers.iter().all(|row| row.blocks.is_empty());
-    let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0))?;
-    Some(command("checkpoint-now --mode truncate", database))
+    let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0));
+    let Some(database) = database else { return Ok(None) };
+    let damaged = live::read_log(files, context)?
+        .is_some_and(|log| Exit::of(log.examination.verdict) != Exit::Done);
+    Ok(Some(match damaged {
+        true => command("verify-checksums", &files.wal),
+        false => command("checkpoint-now --mode truncate", database),
+    }))
 }
 
 impl BlockerReport {

@@ -10,6 +10,7 @@ use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::finding::{Finding, Severity};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::holders;
 use crate::access::live::{self, Reading};
 use crate::access::missing;
@@ -75,9 +76,21 @@ pub struct Repair {
     /// With a plan that loses something: give this state instead, by its number in the plan
     #[arg(long, value_name = "N")]
     pub choose: Option<usize>,
+    /// How the files are held while they are read.
+    #[command(flatten)]
+    pub hold: HoldArgs,
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
+}
+
+/// What keeps the files still.
+#[derive(Clone, Copy)]
+enum Hold<'a> {
+    /// The locks of a reader, or a second look.
+    Held(&'a Held),
+    /// Nobody else has them open.
+    Offline(&'a Offline),
 }
 
 /// What the plan is made from, and what it is.
@@ -171,7 +184,28 @@ impl Repair {
             files.must_have_names(&self.path)?;
         }
         let offline = self.pass_rails(&files, context)?;
-        let prepared = self.prepare(&files, context)?;
+        let (report, exit, file) = match &offline {
+            Some(offline) => self.repair(&files, Hold::Offline(offline), context)?,
+            None => held::hold_unread(&files, &self.hold, context, |held| {
+                self.repair(&files, Hold::Held(held), context)
+            })?,
+        };
+        if let Some(file) = file {
+            let existing = if self.force { Existing::Replace } else { Existing::Keep };
+            file.publish(existing, files.database.as_deref())?;
+        }
+        write_report(&mut context.output, &report)?;
+        Ok(exit)
+    }
+
+    /// Plans, and carries the plan out; a new file gets its name later.
+    fn repair(
+        &self,
+        files: &Files,
+        hold: Hold<'_>,
+        context: &Context,
+    ) -> Result<(RepairReport, Exit, Option<NewFile>)> {
+        let prepared = self.prepare(files, hold, context)?;
         let Prepared { reading, plan, .. } = &prepared;
         let target = match (&self.output, self.in_place) {
             (Some(output), _) => Some(output.as_path()),
@@ -219,9 +253,8 @@ impl Repair {
             choose: self.choose,
             given: self.files.typed(),
         };
-        let exit = self.carry_out(&mut report, &prepared, offline.as_ref(), &files, context)?;
-        write_report(&mut context.output, &report)?;
-        Ok(exit)
+        let (exit, file) = self.carry_out(&mut report, &prepared, hold, files, context)?;
+        Ok((report, exit, file))
     }
 
     fn pass_rails(&self, files: &Files, context: &Context) -> Result<Option<Offline>> {
@@ -241,10 +274,13 @@ impl Repair {
         Ok(Some(offline))
     }
 
-    fn prepare(&self, files: &Files, context: &Context) -> Result<Prepared> {
+    fn prepare(&self, files: &Files, hold: Hold<'_>, context: &Context) -> Result<Prepared> {
         let base = Base::open(files, context)?;
         let witness = base.as_ref().map(Base::file);
-        let reading = live::read_log_beside(files, witness, context)?;
+        let reading = match hold {
+            Hold::Held(held) => held.read_log(files, witness, context)?,
+            Hold::Offline(_) => live::read_log_beside(files, witness, context)?,
+        };
         let mut plan = match &reading {
             Some(Reading { file, examination }) => {
                 Plan::of(file.as_ref(), examination, witness, context.watch)
@@ -252,7 +288,7 @@ impl Repair {
             }
             None => Plan::default(),
         };
-        if reading.is_none() && self.has_orphan_index(files, context)? {
+        if reading.is_none() && self.has_orphan_index(files, hold, context)? {
             // An index that knows of commits is all that is left of them.
             let missing = missing::find(files, context)?;
             plan.steps.push(Step {
@@ -304,10 +340,12 @@ impl Repair {
     }
 
     /// Whether a wal-index is there that nobody is attached to.
-    fn has_orphan_index(&self, files: &Files, context: &Context) -> Result<bool> {
+    fn has_orphan_index(&self, files: &Files, hold: Hold<'_>, context: &Context) -> Result<bool> {
         let Some(shm) = &files.shm else { return Ok(false) };
-        // In place, it is proven that nobody is, and the lock in the way would be our own.
-        let is_free = self.in_place || !live::is_attached(files, context)?;
+        let is_free = match hold {
+            Hold::Offline(_) => true,
+            Hold::Held(held) => held.index.is_none(),
+        };
         Ok(is_free && context.vfs.exists(shm)?)
     }
 
@@ -335,10 +373,10 @@ impl Repair {
         &self,
         report: &mut RepairReport,
         prepared: &Prepared,
-        offline: Option<&Offline>,
+        hold: Hold<'_>,
         files: &Files,
         context: &Context,
-    ) -> Result<Exit> {
+    ) -> Result<(Exit, Option<NewFile>)> {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
         let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {
@@ -346,7 +384,7 @@ impl Repair {
             let resized = report.plan.iter().any(|step| changes.contains(&step.action));
             let gives_up = report.lossless == Some(false) || report.likely;
             let found = damaged || hot || resized || gives_up;
-            return Ok(if found { Exit::Found } else { Exit::Done });
+            return Ok((if found { Exit::Found } else { Exit::Done }, None));
         }
         let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
@@ -361,14 +399,15 @@ impl Repair {
         let is_lossy = report.lossless == Some(false);
         let is_refused = (is_lossy || report.likely) && !self.accept_loss;
         if is_refused && (is_lossy || !self.accept_likely) {
-            return Ok(Exit::Refused);
+            return Ok((Exit::Refused, None));
         }
-        match (&self.output, offline) {
+        let mut file = None;
+        match (&self.output, hold) {
             (Some(output), _) => {
-                self.write_new(prepared, output, files, context)?;
+                file = Some(self.write_new(prepared, output, context)?);
                 report.applied = true;
             }
-            (None, Some(offline)) if !report.plan.is_empty() => {
+            (None, Hold::Offline(offline)) if !report.plan.is_empty() => {
                 if self.write_in_place(prepared, offline, files, context)? {
                     let set = undo::path_of(offline.database.path());
                     report.undo = Some(FileName::from(&set));
@@ -378,7 +417,7 @@ impl Repair {
             (None, _) => {}
         }
         let is_clean = !is_lossy && !report.likely && report.accepted.is_empty();
-        Ok(if is_clean { Exit::Done } else { Exit::Found })
+        Ok((if is_clean { Exit::Done } else { Exit::Found }, file))
     }
 
     fn nobody_is_attached(&self, files: &Files, context: &Context) -> Result<()> {
@@ -409,15 +448,7 @@ impl Repair {
         rails.page_checksums_are_known()
     }
 
-    fn write_new(
-        &self,
-        prepared: &Prepared,
-        output: &Path,
-        files: &Files,
-        context: &Context,
-    ) -> Result<()> {
-        let base = files.database.as_deref();
-        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+    fn write_new(&self, prepared: &Prepared, output: &Path, context: &Context) -> Result<NewFile> {
         let file = NewFile::beside(output)?;
         if let Some(base) = &prepared.base {
             replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
@@ -427,7 +458,7 @@ impl Repair {
         if let Some(view) = prepared.view(prepared.restored(), &pages) {
             replay::write_over(&view, &file, context.watch)?;
         }
-        Ok(file.publish(existing, base)?)
+        Ok(file)
     }
 
     /// Returns whether there is something to undo.
