@@ -130,7 +130,7 @@ fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
     all_refuse(&place("fifo.db"), "not-sqlite", "a FIFO");
     all_refuse(&place("socket.db"), "not-sqlite", "a socket");
     all_refuse(Path::new("/dev/null"), "not-sqlite", "a character device");
-    all_refuse(folder.path(), "not-sqlite", "a directory");
+    all_refuse(folder.path(), "directory", "a directory");
     all_refuse(&place("one"), "not-sqlite", "a symbolic link that leads in a circle");
 }
 
