@@ -121,6 +121,8 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     /// What lies behind the break may be an abandoned history.
     pub is_doubtful: bool,
+    /// Whether the log is broken, so that SQLite may lose something of it.
+    pub log_is_broken: bool,
 }
 
 /// A state that a plan with loss could give.
@@ -161,10 +163,12 @@ impl Plan {
         self.steps.iter().any(|step| step.proof == Some(Proof::Likely))
     }
 
-    /// Whether nothing is given up.
+    /// Whether nothing is given up. A plan for a broken log that gets no transaction back says nothing
+    /// of what was lost.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
-        self.steps.iter().all(|step| step.lossless)
+        let regains = self.restored.snapshot.to_txn > self.transactions_before;
+        (regains || !self.log_is_broken) && self.steps.iter().all(|step| step.lossless)
     }
 
     /// Plans the repair of an examined log, beside `database` where there is one.
@@ -172,6 +176,28 @@ impl Plan {
     /// # Errors
     /// When a file cannot be read.
     pub fn of(
+        log: &dyn File,
+        examination: &Examination,
+        database: Option<&dyn File>,
+        watch: &dyn Watch,
+    ) -> Result<Self, snapshot::Error> {
+        let log_is_broken = match examination.verdict {
+            Verdict::Damaged | Verdict::BadHeader | Verdict::TornTail => true,
+            Verdict::Unreadable
+            | Verdict::Absent
+            | Verdict::UncommittedTail
+            | Verdict::Empty
+            | Verdict::Clean => false,
+        };
+        let mut plan = Self::of_frames(log, examination, database, watch)?;
+        plan.log_is_broken = log_is_broken;
+        if plan.steps.is_empty() && log_is_broken {
+            plan.steps.push(Step::give_up());
+        }
+        Ok(plan)
+    }
+
+    fn of_frames(
         log: &dyn File,
         examination: &Examination,
         database: Option<&dyn File>,
@@ -201,5 +227,21 @@ impl Plan {
             | Verdict::Empty
             | Verdict::Clean => plan,
         })
+    }
+}
+
+impl Step {
+    /// Nothing of a broken log can be told.
+    fn give_up() -> Self {
+        Self {
+            action: Action::DropLog,
+            frame: None,
+            pages: Vec::new(),
+            lossless: false,
+            proof: None,
+            reason: "no frame of the log proves another, so nobody can tell what was in it"
+                .to_owned(),
+            gains: "what SQLite sees without a repair".to_owned(),
+        }
     }
 }

@@ -115,6 +115,10 @@ impl<'a> Planner<'a> {
         if let Some(slot) = fold.finish() {
             self.place(&slot, last)?;
         }
+        // A frame was begun after the last one.
+        let end = Some(FrameNo(self.shape.extent.slot_frames));
+        self.torn_tail |=
+            self.shape.extent.trailing_bytes > 0 && (Some(last) == end || tail.last_current == end);
         Ok(())
     }
 
@@ -351,6 +355,7 @@ impl<'a> Planner<'a> {
             error_bound,
             candidates,
             is_doubtful: doubtful,
+            log_is_broken: false,
         }
     }
 
