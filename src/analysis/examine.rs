@@ -14,7 +14,7 @@ use crate::storage::{self, File};
 use super::cure::{Cures, Search};
 use super::forecast::{self, Forecast};
 use super::guess;
-use super::link::{Linker, Seed};
+use super::link::{Link, Linker, Seed};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::tail::{Break, Tail, TailFold};
 use super::{DamagedFrame, LogShape, Lost};
@@ -198,7 +198,12 @@ pub fn examine_keeping(
         }
     }
     let prefix = fold.finish(&shape);
-    let tail = cured_tail(file, database, &shape, &prefix, watch)?;
+    let mut tail = cured_tail(file, database, &shape, &prefix, watch)?;
+    // Frames of an open transaction, and something that ends in the middle of a slot.
+    let ends_inside = tail.inside_transaction && shape.extent.trailing_bytes > 0;
+    if tail.broken == Break::None && (ends_inside || ends_in_zeros(file, &shape, &tail, watch)?) {
+        tail.broken = Break::Torn;
+    }
     let Forecast { damaged, lost } = match tail.broken {
         Break::None => Forecast::default(),
         Break::Torn | Break::Losing(_) => forecast::forecast(file, &shape, &prefix, &tail, watch)?,
@@ -289,6 +294,42 @@ fn bad_header(
     })
 }
 
+/// Whether the image of a broken frame at the stop ends in zeros, from the border of a sector on, and
+/// zeros fill the rest of the file: a write that never reached the disk. What is left over of a
+/// rollback does not look so.
+fn ends_in_zeros(
+    file: &dyn File,
+    shape: &LogShape,
+    tail: &Tail,
+    watch: &dyn Watch,
+) -> Result<bool, Error> {
+    const SECTOR_BYTES: u64 = 512;
+    if !matches!(tail.stop_link, Some(Link::Broken { .. })) {
+        return Ok(false);
+    }
+    let page_size = shape.page_size();
+    let (next, end) = (tail.stop.next(), shape.extent.file_bytes);
+    let after = next.offset_bytes(page_size);
+    if after >= end {
+        return Ok(false);
+    }
+    let border = (after - 1) / SECTOR_BYTES * SECTOR_BYTES;
+    let is_zero = |from: u64, end: u64| {
+        let mut bytes = vec![1; usize::try_from(end - from).unwrap_or_default()];
+        let read = file.read_at(&mut bytes, from)?;
+        Ok::<bool, Error>(bytes.iter().take(read).all(|&byte| byte == 0))
+    };
+    if !is_zero(border, after)? {
+        return Ok(false);
+    }
+    for facts in shape.facts(file, next..shape.extent.end(), watch) {
+        if !facts?.blank {
+            return Ok(false);
+        }
+    }
+    is_zero(shape.extent.end().offset_bytes(page_size), end)
+}
+
 /// The tail, with every cure that can be found where the log is broken.
 fn cured_tail(
     log: &dyn File,
@@ -320,7 +361,7 @@ fn read_tail(
         if let Some(judged) = linker.push(facts) {
             fold.push(&judged);
             // Nothing of this generation behind the stop: the rest is older, and already counted.
-            let tied = judged.link != super::link::Link::Foreign;
+            let tied = judged.link != Link::Foreign;
             if judged.facts.frame == stop && !tied && prefix.last_current.is_none() {
                 linker.finish();
                 break;

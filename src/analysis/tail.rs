@@ -66,6 +66,8 @@ pub struct TailFold {
     at_stop: Option<Judged>,
     /// A frame of this generation that is not proven says that it was to commit.
     has_lost_commit: bool,
+    /// In the slot after the stop is nothing that any generation can have left over.
+    no_frame_follows: bool,
 }
 
 impl TailFold {
@@ -83,7 +85,7 @@ impl TailFold {
             stop_link: None,
             cures,
         };
-        Self { tail, salts, at_stop: None, has_lost_commit: false }
+        Self { tail, salts, at_stop: None, has_lost_commit: false, no_frame_follows: false }
     }
 
     /// Takes the next frame.
@@ -93,6 +95,7 @@ impl TailFold {
             self.at_stop = Some(*judged);
             self.tail.stop_link = Some(judged.link);
         }
+        self.no_frame_follows |= frame == self.tail.stop.next() && judged.is_no_frame;
         let of_this_generation = match judged.link {
             Link::Linked | Link::Broken { .. } | Link::Unproven => true,
             Link::Blank | Link::Foreign => false,
@@ -155,7 +158,9 @@ impl TailFold {
                 corrections: Corrections::Unique(_) | Corrections::Several { .. },
                 ..
             } => true,
-            Link::Broken { .. } | Link::Unproven | Link::Blank => was_to_commit,
+            // What is left over of a rollback is followed by frames, by zeros, or by nothing.
+            Link::Broken { .. } => was_to_commit || self.no_frame_follows,
+            Link::Unproven | Link::Blank => was_to_commit,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
             Link::Foreign => was_to_commit && more_behind && !at_stop.facts.is_in_progress(),
