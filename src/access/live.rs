@@ -18,6 +18,15 @@ const MAX_RESTARTS: u32 = 10;
 /// Between two readings that must agree.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// Who else may have the files open while they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// That is to be asked.
+    Unknown,
+    /// Nobody: the caller has proven it and holds the lock.
+    Nobody,
+}
+
 /// A log and what its bytes tell.
 pub struct Reading {
     /// The log, open for reading.
@@ -35,7 +44,7 @@ pub struct Reading {
 /// # Errors
 /// When reading fails, or the log keeps changing.
 pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_keeping(files, None, 0, context)
+    read_log_keeping(files, None, 0, Company::Unknown, context)
 }
 
 /// As [`read_log`], with `database` instead of the file beside the log as the witness.
@@ -47,7 +56,20 @@ pub fn read_log_beside(
     database: Option<&dyn File>,
     context: &Context,
 ) -> Result<Option<Reading>> {
-    read_log_keeping(files, database, 0, context)
+    read_log_keeping(files, database, 0, Company::Unknown, context)
+}
+
+/// As [`read_log_beside`], for a caller that holds the database alone: whoever seems to write the log
+/// is the caller itself.
+///
+/// # Errors
+/// As [`read_log`].
+pub fn read_log_alone(
+    files: &Files,
+    database: Option<&dyn File>,
+    context: &Context,
+) -> Result<Option<Reading>> {
+    read_log_keeping(files, database, 0, Company::Nobody, context)
 }
 
 /// As [`read_log`], for commands that look at the frames a second time: they are kept as far as
@@ -56,13 +78,14 @@ pub fn read_log_beside(
 /// # Errors
 /// As [`read_log`].
 pub fn read_frames(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_keeping(files, None, KnownFrames::LIMIT, context)
+    read_log_keeping(files, None, KnownFrames::LIMIT, Company::Unknown, context)
 }
 
 fn read_log_keeping(
     files: &Files,
     database: Option<&dyn File>,
     known_frames: usize,
+    company: Company,
     context: &Context,
 ) -> Result<Option<Reading>> {
     let mut before: Option<Examination> = None;
@@ -70,7 +93,8 @@ fn read_log_keeping(
         if restart > 0 {
             context.vfs.sleep(PAUSE * restart);
         }
-        let attached = may_be_attached(files, context);
+        let alone = company == Company::Nobody;
+        let attached = !alone && may_be_attached(files, context);
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
         let beside = open_if_readable(context.vfs, files.database.as_deref());
         let witness = database.or(beside.as_deref());
@@ -81,9 +105,9 @@ fn read_log_keeping(
             Err(error) => return Err(error.into()),
         };
         let mut examination = examination;
-        let quiet = !attached && !may_be_attached(files, context);
+        let quiet = alone || (!attached && !may_be_attached(files, context));
         let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
-        if tail && is_being_written(files, context)? {
+        if tail && !alone && is_being_written(files, context)? {
             // What a writer has not finished is open, not torn.
             examination.verdict = Verdict::UncommittedTail;
             return Ok(Some(Reading { file, examination }));

@@ -279,7 +279,7 @@ impl Repair {
         let witness = base.as_ref().map(Base::file);
         let reading = match hold {
             Hold::Held(held) => held.read_log(files, witness, context)?,
-            Hold::Offline(_) => live::read_log_beside(files, witness, context)?,
+            Hold::Offline(_) => live::read_log_alone(files, witness, context)?,
         };
         let mut plan = match &reading {
             Some(Reading { file, examination }) => {
