@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::analysis::shift::Displacement;
 use crate::analysis::{Examination, Verdict, examine_keeping};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
@@ -81,6 +82,17 @@ pub fn read_frames(files: &Files, context: &Context) -> Result<Option<Reading>> 
     read_log_keeping(files, None, KnownFrames::LIMIT, Company::Unknown, context)
 }
 
+impl Reading {
+    /// The log with its bytes in their places, if they are not.
+    #[must_use]
+    pub fn with_shift_undone(mut self) -> Self {
+        match self.examination.undone.take() {
+            Some(undone) => Self { file: undone.file(self.file), examination: undone.examination },
+            None => self,
+        }
+    }
+}
+
 fn read_log_keeping(
     files: &Files,
     database: Option<&dyn File>,
@@ -110,6 +122,7 @@ fn read_log_keeping(
         if tail && !alone && is_being_written(files, context)? {
             // What a writer has not finished is open, not torn.
             examination.verdict = Verdict::UncommittedTail;
+            (examination.undone, examination.displacement) = (None, Displacement::default());
             return Ok(Some(Reading { file, examination }));
         }
         let settled = matches!(examination.verdict, Verdict::Clean)

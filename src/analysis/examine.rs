@@ -16,8 +16,13 @@ use super::forecast::{self, Forecast};
 use super::guess;
 use super::link::{Link, Linker, Seed};
 use super::prefix::{Prefix, PrefixFold, StopReason};
+use super::shift::Displacement;
 use super::tail::{Break, Tail, TailFold};
 use super::{DamagedFrame, LogShape, Lost};
+
+pub use undo::Undone;
+
+mod undo;
 
 /// The one verdict of a log; the first that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -116,6 +121,10 @@ pub struct Examination {
     pub damaged: Vec<DamagedFrame>,
     /// What SQLite will drop.
     pub lost: Option<Lost>,
+    /// What is not where it should be.
+    pub displacement: Displacement,
+    /// The log with those in their places; `None` where all bytes are.
+    pub undone: Option<Box<Undone>>,
     /// Frames of the prefix, as far as they were to be kept.
     pub known: KnownFrames,
 }
@@ -183,7 +192,8 @@ pub fn examine_keeping(
         return Ok(empty(header, file_bytes));
     };
     if let Err(fault) = parsed.validate() {
-        return bad_header(file, database, &parsed, fault, file_bytes, watch);
+        let found = bad_header(file, database, &parsed, fault, file_bytes, watch)?;
+        return undo::with_shift_undone(found, file, database, watch);
     }
     let shape = LogShape::of(&parsed, file_bytes).ok_or_else(|| Error::TooLong {
         path: file.path().display().to_string(),
@@ -208,7 +218,7 @@ pub fn examine_keeping(
         Break::None => Forecast::default(),
         Break::Torn | Break::Losing(_) => forecast::forecast(file, &shape, &prefix, &tail, watch)?,
     };
-    Ok(Examination {
+    let found = Examination {
         verdict: verdict(&prefix, &tail),
         header_status: HeaderStatus::Ok,
         header,
@@ -218,8 +228,11 @@ pub fn examine_keeping(
         tail,
         damaged,
         lost,
+        displacement: Displacement::default(),
+        undone: None,
         known,
-    })
+    };
+    undo::with_shift_undone(found, file, database, watch)
 }
 
 fn verdict(prefix: &Prefix, tail: &Tail) -> Verdict {
@@ -256,6 +269,8 @@ fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
         tail: TailFold::new(&prefix, salts, Cures::default()).finish(None),
         damaged: Vec::new(),
         lost: None,
+        displacement: Displacement::default(),
+        undone: None,
         known: KnownFrames::default(),
     }
 }
@@ -290,6 +305,8 @@ fn bad_header(
         tail,
         damaged: forecast.damaged,
         lost: forecast.lost,
+        displacement: Displacement::default(),
+        undone: None,
         known: KnownFrames::default(),
     })
 }

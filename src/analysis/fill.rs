@@ -96,16 +96,16 @@ pub fn hides_in_a_run(image: &[u8], only: Correction, order: ByteOrder) -> bool 
 /// What a fault of 1 in a word adds to the sums, by the number of words behind it. From word to word
 /// these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2` without that of
 /// `p + 1`.
-struct Effects(Vec<Checksum>);
+pub(super) struct Effects(Vec<Checksum>);
 
 impl Effects {
-    fn of(words: u32) -> Self {
+    pub(super) fn of(words: u32) -> Self {
         let before = |&Checksum { a, b }: &Checksum| Some(Checksum { a: b, b: a.wrapping_add(b) });
         let all = std::iter::successors(Some(Checksum { a: 0, b: 1 }), before);
         Self(all.take(words as usize + 2).collect())
     }
 
-    fn at(&self, behind: u32) -> Checksum {
+    pub(super) fn at(&self, behind: u32) -> Checksum {
         self.0.get(behind as usize).copied().unwrap_or(Checksum::ZERO)
     }
 }
@@ -122,7 +122,7 @@ fn as_bytes(difference: Checksum, effect: Checksum) -> impl Iterator<Item = i16>
     })
 }
 
-fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
+pub(super) fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
     Checksum { a: a.wrapping_mul(factor), b: b.wrapping_mul(factor) }
 }
 

@@ -4,7 +4,7 @@
 //! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database,
 //! by [`image_sums`];
 //! [`structure`] checks a whole database image as SQLite's integrity_check does; [`pairing`]
-//! tells whether a log belongs to a database.
+//! tells whether a log belongs to a database; [`shift`] finds frames that are not where they should be.
 
 pub mod copied;
 pub mod correction;
@@ -22,6 +22,7 @@ pub mod pairing;
 pub mod plan;
 mod prefix;
 mod shape;
+pub mod shift;
 pub mod snapshot;
 pub mod state;
 pub mod structure;
@@ -31,7 +32,7 @@ pub mod view;
 pub mod wrong_pages;
 
 pub use examine::{
-    Error, Examination, HeaderStatus, Verdict, examine, examine_beside, examine_keeping,
+    Error, Examination, HeaderStatus, Undone, Verdict, examine, examine_beside, examine_keeping,
 };
 pub use forecast::{DamagedFrame, Lost, Recoverable, What};
 pub use prefix::{Prefix, Stop, StopReason};

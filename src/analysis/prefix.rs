@@ -55,6 +55,9 @@ pub struct Prefix {
     pub stop: Stop,
     /// Last slot at or behind the stop that carries the salts of this generation.
     pub last_current: Option<FrameNo>,
+    /// Salts of frames that follow from each other after the stop, and that only a generation after
+    /// that of the header can have: the header is an old one.
+    pub later: Option<Salts>,
 }
 
 impl Prefix {
@@ -71,6 +74,7 @@ impl Prefix {
             end_sum: start,
             stop,
             last_current: None,
+            later: None,
         }
     }
 }
@@ -84,6 +88,8 @@ pub struct PrefixFold {
     /// Newest image of page 1, committed or not.
     page_one: Option<FrameNo>,
     stopped: Option<StopReason>,
+    /// The slot before, if its salts count on from ours.
+    later: Option<FrameFacts>,
 }
 
 impl PrefixFold {
@@ -96,6 +102,7 @@ impl PrefixFold {
             prefix: Prefix::none(shape.start, StopReason::Eof),
             page_one: None,
             stopped: None,
+            later: None,
         }
     }
 
@@ -118,7 +125,22 @@ impl PrefixFold {
         if current && !facts.blank {
             self.prefix.last_current = Some(facts.frame);
         }
+        self.look_for_later(facts);
         false
+    }
+
+    /// The header of a generation is written before its first frame (wal.c walFrames), and its first
+    /// salt counts on (walRestartHdr), so such frames cannot be left over.
+    fn look_for_later(&mut self, facts: &FrameFacts) {
+        let salts = facts.header.salts;
+        let is_later = salts.salt1 == self.salts.salt1.wrapping_add(1) && facts.header.page.0 != 0;
+        let before = std::mem::replace(&mut self.later, is_later.then_some(*facts));
+        if let Some(before) = before.filter(|_| is_later && self.prefix.later.is_none())
+            && before.header.salts == salts
+            && self.joiner.follows(facts, before.header.checksum)
+        {
+            self.prefix.later = Some(salts);
+        }
     }
 
     fn accept(&mut self, facts: &FrameFacts) {

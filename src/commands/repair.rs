@@ -281,6 +281,7 @@ impl Repair {
             Hold::Held(held) => held.read_log(files, witness, context)?,
             Hold::Offline(_) => live::read_log_alone(files, witness, context)?,
         };
+        let reading = reading.map(Reading::with_shift_undone);
         let mut plan = match &reading {
             Some(Reading { file, examination }) => {
                 Plan::of(file.as_ref(), examination, witness, context.watch)

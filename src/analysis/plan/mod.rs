@@ -31,6 +31,8 @@ pub enum Action {
     SetJournalAside,
     /// Leaves out what the database file has already.
     SkipCopied,
+    /// Puts the bytes of the log back to their places.
+    UndoShift,
     /// Takes page size, byte order, salts and sums from the frames.
     RestoreHeader,
     /// Puts the salts of the generation into a frame.

@@ -96,7 +96,9 @@ impl<'a> Planner<'a> {
         let log = self.source.log;
         let (prefix, tail) = (&self.examination.prefix, &self.examination.tail);
         let Some(last) = tail.last_lost_commit else { return Ok(()) };
-        if self.examination.verdict == Verdict::BadHeader {
+        self.undo_shifts();
+        let is_older = self.examination.displacement.header_is_older;
+        if self.examination.verdict == Verdict::BadHeader || is_older {
             self.restore_header();
         }
         // Intact frames of the transaction in which the break lies.
@@ -132,15 +134,51 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// One step for all: they are undone together.
+    fn undo_shifts(&mut self) {
+        let displacement = &self.examination.displacement;
+        if displacement.is_none() {
+            return;
+        }
+        let reason = match displacement.line_ends {
+            Some(added) => format!(
+                "every line feed became a carriage return and a line feed: {added} bytes were inserted"
+            ),
+            None => displacement.places(),
+        };
+        let missing = match displacement.frames_missing {
+            true => "; frames are missing, and how many is not known",
+            false => "",
+        };
+        let gains = format!("{} follow from each other there{missing}", displacement.counts());
+        self.chance += displacement.chance;
+        self.steps.push(Step {
+            action: Action::UndoShift,
+            frame: displacement.shifts.first().map(|shift| shift.first_frame),
+            pages: Vec::new(),
+            lossless: true,
+            proof: Some(Proof::Checksum),
+            reason,
+            gains,
+        });
+    }
+
     fn restore_header(&mut self) {
         let proven = self.examination.tail.broken == Break::Losing(Certainty::Proven);
+        let is_older = self.examination.displacement.header_is_older;
         self.steps.push(Step {
             action: Action::RestoreHeader,
             frame: None,
             pages: Vec::new(),
             lossless: true,
             proof: Some(if proven { Proof::Checksum } else { Proof::Evidence }),
-            reason: "the header is not valid, and SQLite ignores the whole log".to_owned(),
+            reason: match is_older {
+                true => {
+                    "the header is that of the generation before, and SQLite ignores the frames"
+                }
+                false => "the header is not valid, and SQLite ignores the whole log",
+            }
+            .to_owned(),
             gains: "the frames tell page size, byte order, salts and the sum before frame 1"
                 .to_owned(),
         });
@@ -313,7 +351,7 @@ impl<'a> Planner<'a> {
         self.missing.clear();
         (self.nameless, self.nameless_frames) = (None, 0);
         (self.corrected_words, self.chance) = (0, 0.0);
-        self.steps.retain(|step| step.action == Action::RestoreHeader);
+        self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
         self.steps.push(Step {
             action: Action::SkipCopied,
             frame: Some(frame),
@@ -336,7 +374,10 @@ impl<'a> Planner<'a> {
         if last > 0 && (doubtful || self.complete.snapshot.to_frame < last) {
             candidates = self.candidates();
             let kept = if doubtful { 0 } else { self.complete.snapshot.to_frame };
-            self.steps.retain(|step| step.frame.is_none_or(|frame| frame.0 <= kept));
+            self.steps.retain(|step| {
+                let of_all = step.action == Action::UndoShift && !doubtful;
+                of_all || step.frame.is_none_or(|frame| frame.0 <= kept)
+            });
             if doubtful {
                 let fixes = BTreeMap::new();
                 self.complete = Restored { snapshot: self.seen.clone(), fixes, page_count: None };

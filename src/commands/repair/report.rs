@@ -128,6 +128,7 @@ impl Action {
             Self::RollBackJournal => "roll the journal back",
             Self::SetJournalAside => "set the journal aside",
             Self::SkipCopied => "start from the database file",
+            Self::UndoShift => "put the bytes back to their places",
             Self::RestoreHeader => "restore the header",
             Self::RestoreSalt => "restore the salts",
             Self::RestoreChecksum => "restore the checksum",
