@@ -17,6 +17,7 @@ use crate::access::rails::{self, Effect, Scene};
 use crate::access::{Context, holders};
 use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
+use crate::analysis::shift::Shift;
 use crate::analysis::snapshot::{Target, snapshot_of};
 use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::structure::FilePages;
@@ -158,6 +159,8 @@ pub struct Wal {
     pub pinned_frames: Option<u32>,
     /// Their bytes.
     pub pinned_bytes: Option<u64>,
+    /// Intact frames that are not where the slots of the log are, by offset.
+    pub shifted: Vec<Shift>,
     /// Slots by state.
     pub frames_by_state: Vec<StateCount>,
 }
@@ -495,6 +498,7 @@ impl Wal {
             lost_bytes: of(lost_frames),
             pinned_frames,
             pinned_bytes: pinned_frames.map(of),
+            shifted: examination.displacement.shifts.clone(),
             frames_by_state: counts,
         })
     }
@@ -680,6 +684,17 @@ impl Wal {
         ];
         if self.lost_frames > 0 {
             facts.push(("after a break", share(self.lost_frames, self.lost_bytes)));
+        }
+        for shift in self.shifted.iter().take(8) {
+            let side = if shift.shift_bytes < 0 { "missing" } else { "too many" };
+            let place = format!(
+                "{} with {} from offset {} on, {} {side} before",
+                counted(shift.frames.into(), "frame"),
+                counted(shift.commits.into(), "commit"),
+                grouped(shift.offset_bytes),
+                counted(shift.shift_bytes.unsigned_abs(), "byte")
+            );
+            facts.push(("off the grid", place));
         }
         if let (Some(frames), Some(size)) = (self.pinned_frames, self.pinned_bytes) {
             facts.push(("not copied", share(frames, size)));

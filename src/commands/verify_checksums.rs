@@ -17,6 +17,7 @@ use crate::access::missing;
 use crate::access::rails::{self, Danger};
 use crate::access::{Context, Failure};
 use crate::analysis::copied::{self, SqliteSees};
+use crate::analysis::shift::Shift;
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
 use crate::output::quantity::counted;
@@ -25,6 +26,7 @@ use crate::output::{ErrorReport, FileName, Format, Paint, Report, write_report};
 use crate::scan;
 
 mod explain;
+mod shifted;
 mod walk;
 
 /// Judge every frame of a log: what is in it, what SQLite will see, what it will lose
@@ -126,6 +128,18 @@ pub struct FileReport {
     pub stop: Option<Stop>,
     /// Bytes behind the last whole slot.
     pub trailing_bytes: Option<u64>,
+    /// Intact frames that are not where the slots of the log are, by offset. Frames in `damaged` and
+    /// `lost` are numbered with the shift undone.
+    pub shifted: Vec<Shift>,
+    /// Carriage returns that a translation of all line ends has added; `None` without one.
+    pub line_ends_added_bytes: Option<u64>,
+    /// Frames in which bytes were inserted or are missing, and that their sums show how to put together
+    /// again.
+    pub shifted_frames_mended: Option<u32>,
+    /// Whether frames are missing there, and nobody knows how many.
+    pub shifted_frames_missing: Option<bool>,
+    /// Whether the header is that of the generation before the frames; `None` without a log.
+    pub header_is_older: Option<bool>,
     /// Damaged frames.
     pub damaged: Vec<DamagedFrame>,
     /// What SQLite drops without a word.
@@ -228,7 +242,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         return Err(Failure::Directory { path: path.to_owned(), hint }.into());
     }
     let files = Files::find(context.vfs, path, overrides)?;
-    let Some(Reading { file, examination }) = live::read_log(&files, context)? else {
+    let Some(reading) = live::read_log(&files, context)? else {
         return absent(path, &files, context);
     };
     let unread = files.unread(context.vfs)?;
@@ -244,21 +258,23 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     }
     // What cannot be read does not stop the judgement of the log.
     let database = open_if_readable(context.vfs, beside);
-    let sqlite_sees = match (examination.verdict, &database) {
-        (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
-            copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
-        }
-        (Verdict::Damaged | Verdict::BadHeader, None) => SqliteSees::Unknown,
-        _ => SqliteSees::Prefix,
-    };
+    let examination = reading.examination.clone();
     let witness = witness(&files, &examination, context)?;
-    let log = Some((file.as_ref(), &examination));
+    let log = Some((reading.file.as_ref(), &examination));
     let is_cut = witness.is_some_and(|it| it.mx_frame > examination.prefix.mx_frame);
     let findings =
         match !unread.is_empty() || is_cut || !rails::fits_at_a_glance(log, database.as_deref())? {
             true => findings(&files, context)?,
             false => Some(Vec::new()),
         };
+    let sqlite_sees = match (examination.verdict, &database) {
+        (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
+            let Reading { file, examination } = reading.with_shift_undone();
+            copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
+        }
+        (Verdict::Damaged | Verdict::BadHeader, None) => SqliteSees::Unknown,
+        _ => SqliteSees::Prefix,
+    };
     let database = beside.filter(|_| has_database);
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
     Ok(FileReport { findings, unread, given: overrides.typed(), ..report })
@@ -364,6 +380,11 @@ impl FileReport {
             db_size_pages: None,
             stop: None,
             trailing_bytes: None,
+            shifted: Vec::new(),
+            line_ends_added_bytes: None,
+            shifted_frames_mended: None,
+            shifted_frames_missing: None,
+            header_is_older: None,
             damaged: Vec::new(),
             lost: None,
             sqlite_sees: None,
@@ -394,6 +415,8 @@ impl FileReport {
     ) -> Self {
         let Examination { verdict, header, file_bytes, shape, prefix, damaged, lost, .. } =
             examination;
+        let displacement = &examination.displacement;
+        let is_shifted = !displacement.is_none();
         let extent = shape.map(|shape| shape.extent);
         let body_bytes = file_bytes.saturating_sub(32);
         Self {
@@ -418,6 +441,11 @@ impl FileReport {
             db_size_pages: prefix.db_size_pages,
             stop: Some(prefix.stop),
             trailing_bytes: Some(extent.map_or(body_bytes, |extent| extent.trailing_bytes)),
+            shifted: displacement.shifts.clone(),
+            line_ends_added_bytes: displacement.line_ends,
+            shifted_frames_mended: is_shifted.then_some(displacement.mended_frames),
+            shifted_frames_missing: is_shifted.then_some(displacement.frames_missing),
+            header_is_older: Some(displacement.header_is_older),
             damaged: damaged.clone(),
             lost: lost.clone(),
             sqlite_sees: Some(sqlite_sees),

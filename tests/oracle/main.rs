@@ -122,6 +122,9 @@ fn run(args: &[&str]) {
         ["vacuum-into", database, output] => work::vacuum_into(Path::new(database), output),
         ["back-up", database, output] => work::back_up(Path::new(database), output),
         ["recover", database] => work::recover(Path::new(database)),
+        ["own-log", database, page_bytes] => {
+            work::own_log(Path::new(database), page_bytes.parse().unwrap());
+        }
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
         _ => panic!("unknown action: {args:?}"),

@@ -205,6 +205,37 @@ pub fn spill_and_die(path: &Path) {
     std::process::abort();
 }
 
+/// Makes a log whose pages hold copies of itself, with a rolled-back transaction that was spilled and
+/// frames of a generation before, which hold copies of themselves too; then dies.
+pub fn own_log(path: &Path, page_bytes: u32) {
+    let connection = open(path);
+    let setup = format!(
+        "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         PRAGMA cache_size=5; CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)"
+    );
+    connection.execute_batch(&setup).unwrap();
+    let log = path.with_extension("db-wal");
+    let store = |most: usize| {
+        let mut bytes = std::fs::read(&log).unwrap();
+        bytes.truncate(most);
+        connection.execute("INSERT INTO t(b) VALUES(?)", [bytes]).unwrap();
+    };
+    for rounds in [12, 5] {
+        connection.execute_batch("INSERT INTO t(b) VALUES(randomblob(900))").unwrap();
+        for _ in 0..rounds {
+            store(20_000);
+            connection.execute_batch("BEGIN").unwrap();
+            store(60_000);
+            store(60_000);
+            connection.execute_batch("ROLLBACK; DELETE FROM t WHERE a % 3 = 1").unwrap();
+        }
+        if rounds == 12 {
+            connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
+        }
+    }
+    std::process::abort();
+}
+
 /// Runs `sql` and dies with the connection open.
 pub fn write_and_die(path: &Path, sql: &str) {
     let connection = open(path);

@@ -36,6 +36,7 @@ mod rails;
 mod repair;
 mod replay;
 mod rows;
+mod shifted;
 mod shim;
 #[path = "../stamps/mod.rs"]
 mod stamps;

@@ -10,6 +10,7 @@ use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{argument, command, escaped};
 use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
 
+use super::shifted::shifted;
 use super::{FileReport, Header, Verification};
 
 /// Writes the table, the explanations, and how many there are of each verdict. Where only what needs
@@ -132,15 +133,7 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         Verdict::Unreadable => unreadable(file),
         Verdict::BadHeader => bad_header(file),
         Verdict::Damaged => damaged(file),
-        Verdict::TornTail => vec![
-            stop(file),
-            format!("No intact commit comes after it. {}", keeps(file)),
-            "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If nothing \
-             has crashed, a committed transaction may be damaged there; then copy the log before \
-             SQLite opens it:"
-                .to_owned(),
-            format!("  {}", copy_command(file)),
-        ],
+        Verdict::TornTail => torn_tail(file),
         Verdict::UncommittedTail => vec![format!(
             "{} after the last commit: a transaction that was open or was rolled back. SQLite drops \
              it, as it should.",
@@ -207,12 +200,26 @@ fn bad_header(file: &FileReport) -> Vec<String> {
                 counted(lost.transactions.into(), "committed transaction"),
                 counted(lost.frames.into(), "frame")
             ));
+            story.extend(shifted(file));
             story.extend(damaged_frames(&file.damaged));
             story.push(recovery(lost));
         }
         None => story.push("No frame proves another, so nothing can be said of them.".to_owned()),
     }
     story.push(sees(file));
+    story
+}
+
+fn torn_tail(file: &FileReport) -> Vec<String> {
+    let mut story = vec![stop(file), format!("No intact commit comes after it. {}", keeps(file))];
+    story.extend(shifted(file));
+    story.extend([
+        "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If nothing \
+         has crashed, a committed transaction may be damaged there; then copy the log before \
+         SQLite opens it:"
+            .to_owned(),
+        format!("  {}", copy_command(file)),
+    ]);
     story
 }
 
@@ -224,6 +231,7 @@ fn damaged(file: &FileReport) -> Vec<String> {
         counted(lost.transactions.into(), "committed transaction"),
         counted(lost.frames.into(), "frame")
     ));
+    story.extend(shifted(file));
     story.extend(damaged_frames(&file.damaged));
     story.push(match lost.certainty {
         Certainty::Proven => {
