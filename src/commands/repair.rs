@@ -337,6 +337,12 @@ impl Repair {
             }
             None => {}
         }
+        let no_pages = BTreeSet::new();
+        let page_one = match prepared.view(prepared.restored(), &no_pages) {
+            Some(view) => rails::page_one_of_file(files, &view)?,
+            None => None,
+        };
+        prepared.findings.extend(page_one.map(Finding::from));
         Ok(prepared)
     }
 

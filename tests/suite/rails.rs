@@ -366,6 +366,12 @@ fn a_lost_page_1_is_named_and_only_a_log_that_has_it_helps() {
     // The log writes page 1.
     let (_folder, database, _) = grown();
     overwrite(&database);
+    for command in ["info", "repair"] {
+        let (seen, exit) = walsmith(&[command, text(&database)]);
+        assert_eq!((rules(&seen), exit), (vec!["page-1-lost".to_owned()], 1), "{seen:#}");
+    }
+    let (seen, exit) = walsmith(&["verify-checksums", text(&database)]);
+    assert_eq!((rules(&seen["files"][0]), exit), (vec!["page-1-lost".to_owned()], 1), "{seen:#}");
     let (done, exit) = walsmith(&["checkpoint-now", "--mode", "truncate", text(&database)]);
     assert_eq!(exit, 0, "{done:#}");
     assert_eq!(rows(&database, "SELECT count(*) FROM t").trim(), "[601]");

@@ -35,7 +35,9 @@ mod sizes;
 pub use backfill::{FalseBackfill, false_backfill};
 pub use danger::{Accepted, Consent, Consents, Danger, refuse};
 pub use processes::{Effect, copy_lines, misuse, process};
-pub use sizes::{Contradiction, contradiction, fits_at_a_glance, page_size_by_pages};
+pub use sizes::{
+    Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
+};
 
 /// What a step is about to change, standing still.
 #[derive(Clone, Copy)]
@@ -118,6 +120,10 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     };
     found.dangers.extend(judged.and_then(|judged| foreign_log(files, &judged)));
     found.dangers.extend(contradicting_sizes(files, &view)?);
+    if effect == Effect::Looks {
+        // A checkpoint sets it right.
+        found.dangers.extend(page_one_of_file(files, &view)?);
+    }
     let pages = u32::try_from(snapshot.pages.len()).unwrap_or(u32::MAX);
     found.page_checksums = unknown_page_checksums(files, &view)?;
     found.newest = Some(Newest { frames: snapshot.to_frame, pages });
@@ -165,7 +171,23 @@ pub fn contradictions(
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     let facts = examination.facts(file.as_ref(), committed, context.watch);
     let snapshot = snapshot_of(facts, Target::Last)?;
-    contradicting_sizes(files, &View::plain(file.as_ref(), &shape, &snapshot, database))
+    let view = View::plain(file.as_ref(), &shape, &snapshot, database);
+    Ok(contradicting_sizes(files, &view)?.or(page_one_of_file(files, &view)?))
+}
+
+/// Page 1 of the file is lost, and only the log has it.
+///
+/// # Errors
+/// When a page cannot be read.
+pub fn page_one_of_file(files: &Files, view: &View<'_>) -> Result<Option<Danger>> {
+    if !page_one_is_only_in_log(view)? {
+        return Ok(None);
+    }
+    let why = "page 1 of the file is no database header; the log has page 1, and without the log SQLite \
+               does not open the database";
+    let file = database_of(files);
+    let next = command("checkpoint-now", file);
+    Ok(Some(Danger::new("page-1-lost", file, why).next(next, "copies it into the file")))
 }
 
 /// What a repair would make final: the result is `view`, so damage of the log and a hot journal are

@@ -90,6 +90,25 @@ impl fmt::Display for Contradiction {
     }
 }
 
+/// Whether page 1 of the file is no database header, though other pages are b-tree pages, and the log
+/// has a page 1: SQLite opens the database as long as the log is there.
+///
+/// # Errors
+/// When a page cannot be read.
+pub fn page_one_is_only_in_log(view: &View) -> Result<bool, Error> {
+    let Some(base) = view.base.filter(|_| view.snapshot.pages.contains_key(&Pgno::FIRST)) else {
+        return Ok(false);
+    };
+    let is_lost = base.size()? > 0 && !has_valid_header(base)?;
+    Ok(is_lost && structure::header(view)?.validate().is_ok())
+}
+
+fn has_valid_header(file: &dyn File) -> Result<bool, storage::Error> {
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let whole = file.read_at(&mut bytes, 0)? == bytes.len();
+    Ok(whole && DatabaseHeader::decode(&bytes).validate().is_ok())
+}
+
 /// Whether a look at page 1 and the sizes alone shows that everything fits: commit size and the count on
 /// page 1 are the same, and no larger than file and log can be. Says nothing where they differ.
 ///
@@ -100,6 +119,12 @@ pub fn fits_at_a_glance(
     database: Option<&dyn File>,
 ) -> Result<bool, storage::Error> {
     let mut bytes = [0; DATABASE_HEADER_BYTES];
+    if let Some(database) = database
+        && database.size()? > 0
+        && !has_valid_header(database)?
+    {
+        return Ok(false);
+    }
     let committed = log.filter(|(_, it)| it.prefix.mx_frame > 0);
     let in_log = committed.and_then(|(file, it)| {
         let place = it.prefix.page_one?.offset_bytes(it.page_size()?);

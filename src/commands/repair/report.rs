@@ -249,7 +249,10 @@ impl Report for RepairReport {
         }
         match (self.plan.is_empty(), self.findings.is_empty()) {
             (true, true) => writeln!(to, "  There is nothing to repair.")?,
-            (true, false) => writeln!(to, "  Nothing is known that would set it right.")?,
+            (true, false) => match self.findings.iter().find_map(|it| it.next.as_ref()) {
+                Some(next) => writeln!(to, "This sets it right:\n  {next}")?,
+                None => writeln!(to, "  Nothing is known that would set it right.")?,
+            },
             (false, _) => {}
         }
         if let Some(pairing) =
