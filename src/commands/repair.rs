@@ -389,7 +389,9 @@ impl Repair {
         if !self.apply {
             let changes = [Action::CorrectCommitSize, Action::CorrectPageCount];
             let resized = report.plan.iter().any(|step| changes.contains(&step.action));
-            let gives_up = report.lossless == Some(false) || report.likely;
+            // A torn tail is what a crash leaves, and no finding by itself.
+            let is_torn = report.verdict == Verdict::TornTail && report.findings.is_empty();
+            let gives_up = (report.lossless == Some(false) && !is_torn) || report.likely;
             let found = damaged || hot || resized || gives_up;
             return Ok((if found { Exit::Found } else { Exit::Done }, None));
         }
