@@ -515,7 +515,7 @@ fn every_kind_of_error_has_its_word() {
     fs::copy(&database, &bare).unwrap();
     let alone = folder.path().join("alone.db-wal");
     fs::copy(beside(&database, "-wal"), &alone).unwrap();
-    let cases: [(&[&str], &str, &str, i32); 14] = [
+    let cases: [(&[&str], &str, &str, i32); 15] = [
         (&["info"], "nothing.db", "not-found", 3),
         (&["txn-list"], "nothing.db", "not-found", 3),
         (&["undo"], "nothing.db", "not-found", 3),
