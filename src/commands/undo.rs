@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, with_suffix};
+use crate::access::rails::{self, Consents};
 use crate::output::quantity::{bytes, counted};
 use crate::output::text::command;
 use crate::output::{FileName, Paint, Report, wrapped, write_report};
@@ -102,6 +103,11 @@ impl Undo {
             undo::discard(vfs, &database)?;
         } else if !self.list {
             let offline = self.prove(&database, &files, context)?;
+            if report.set.stage == Some(Stage::Done) {
+                // A journal of before belongs to a change that was cut off; this one is newer.
+                let journal = rails::hot_journal(&files, Some(offline.database.as_ref()), context)?;
+                rails::refuse(journal.into_iter().collect(), Consents::default())?;
+            }
             for (kept, suffix) in
                 [(undo::kept_wal(&database), "-wal"), (undo::kept_journal(&database), "-journal")]
             {

@@ -452,3 +452,14 @@ fn a_foreign_log_reaches_no_database() {
     let (done, exit) = walsmith(&args);
     assert_eq!((done["accepted"][0]["rule"].as_str(), exit), (Some("pair-foreign"), 1), "{done:#}");
 }
+
+#[test]
+fn undo_does_not_put_bytes_below_a_hot_journal() {
+    let (_folder, database, _) = grown();
+    assert_eq!(walsmith(&["replay", "--in-place", text(&database)]).1, 0);
+    fs::write(beside(&database, "-journal"), b"\xd9\xd5\x05\xf9 a journal").unwrap();
+    refused(&["undo"], &database, "is hot");
+    fs::remove_file(beside(&database, "-journal")).unwrap();
+    assert_eq!(walsmith(&["undo", text(&database)]).1, 0);
+    assert_eq!(rows(&database, "SELECT count(*) FROM t").trim(), "[601]");
+}

@@ -215,7 +215,11 @@ fn database_of(files: &Files) -> &Path {
     files.database.as_deref().unwrap_or(&files.wal)
 }
 
-fn hot_journal(
+/// A rollback journal that would be played back, or that SQLite would delete with what it holds.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn hot_journal(
     files: &Files,
     database: Option<&dyn File>,
     context: &Context,
