@@ -176,6 +176,10 @@ pub fn judge(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Er
 /// As there.
 pub fn judge_quickly(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Error> {
     let Some(pair) = Pair::of(view)? else { return Ok(None) };
+    // Of a log that holds every page nothing of the file is left: it is never foreign.
+    if pair.is_self_contained() {
+        return Ok(None);
+    }
     let limit = content::Limit { pages: 64, frames: 512 };
     let speaks_for_it = |reason: &Reason| reason.speaks_for == SpeaksFor::Same;
     if header::page_size(&pair)?.is_none()
