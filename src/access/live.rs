@@ -107,6 +107,7 @@ fn read_log_keeping(
         }
         let alone = company == Company::Nobody;
         let attached = !alone && may_be_attached(files, context);
+        let written_before = !alone && is_being_written(files, context)?;
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
         let beside = open_if_readable(context.vfs, files.database.as_deref());
         let witness = database.or(beside.as_deref());
@@ -124,6 +125,14 @@ fn read_log_keeping(
             examination.verdict = Verdict::UncommittedTail;
             (examination.undone, examination.displacement) = (None, Displacement::default());
             return Ok(Some(Reading { file, examination }));
+        }
+        if examination.verdict == Verdict::Damaged
+            && !alone
+            && (written_before || is_being_written(files, context)?)
+        {
+            // A writer that rewrites its own frames looks like this, as long as it takes.
+            before = None;
+            continue;
         }
         let settled = matches!(examination.verdict, Verdict::Clean)
             || (quiet && file.size()? == examination.file_bytes)
