@@ -1,11 +1,15 @@
 //! Who holds which byte-range lock of a file, by the kernel's own lists.
 //!
 //! `/proc/locks` names the process of a POSIX lock. An open-file-description lock has no process
-//! there; its line stands again in the `fdinfo` of every process that has the description open,
-//! where permission allows to look.
+//! there; its line is also in the `fdinfo` of every process that has the description open, where
+//! permission allows to look.
+//!
+//! The kernel hands `/proc/locks` out a page at a time and counts lines from the start at each page
+//! (`seq_read_iter`). Where a lock of an earlier page was released in between, a line is skipped.
+//! So a list of more than a page is read until two readings agree, and what `fdinfo` knows is added.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -43,6 +47,12 @@ struct Line {
     bytes: RangeInclusive<u64>,
 }
 
+/// A first reading of `/proc/locks` that is shorter than this did not end because a page was full:
+/// it is the whole list, written under one hold of the kernel's own lock. (A page less a line.)
+const ATOMIC_LIST_BYTES: usize = 4096 - 256;
+/// Readings of a longer list before the last two are taken together.
+const MOST_READINGS: usize = 8;
+
 /// The locks on `path`.
 ///
 /// # Errors
@@ -54,36 +64,16 @@ pub fn held_locks(path: &Path) -> Result<Vec<HeldLock>> {
     let major = u32::try_from(nix::sys::stat::major(device)).unwrap_or_default();
     let minor = u32::try_from(nix::sys::stat::minor(device)).unwrap_or_default();
     let file = (major, minor, metadata.ino());
-    let list = fs::read_to_string("/proc/locks").map_err(failed)?;
-    let lines = list.lines().filter_map(parse).filter(|line| line.file == file);
+    let (lines, is_whole) = listed(file).map_err(failed)?;
+    let has_descriptions = lines.iter().any(|line| !line.has_process);
+    let described = if has_descriptions || !is_whole { descriptions(file) } else { Vec::new() };
     let mut locks = Vec::new();
-    let mut described = None;
-    for line in lines {
-        let HeldLock { mode, bytes, .. } =
-            HeldLock { mode: line.mode, bytes: line.bytes.clone(), holder: Holder::Process(0) };
-        if line.has_process {
-            let holder = match line.pid {
-                pid if pid > 0 => Holder::Process(pid),
-                _ => Holder::Unknown("the process lives in another pid namespace"),
-            };
-            locks.push(HeldLock { mode, bytes, holder });
-            continue;
-        }
-        let described = described.get_or_insert_with(|| descriptions(file));
-        let owners = described.iter().filter(|(_, other)| {
-            other.bytes == line.bytes && other.mode == line.mode && !other.has_process
-        });
-        let mut pids: Vec<i32> = owners.map(|&(pid, _)| pid).collect();
-        pids.dedup();
-        if pids.is_empty() {
-            let why = "no process that we may look into has the file description open";
-            locks.push(HeldLock { mode, bytes, holder: Holder::Unknown(why) });
-            continue;
-        }
-        for pid in pids {
-            let holder = Holder::Process(pid);
-            locks.push(HeldLock { mode, bytes: bytes.clone(), holder });
-        }
+    for line in &lines {
+        locks.extend(line.held(&described));
+    }
+    if !is_whole {
+        let skipped = described.iter().filter(|(_, line)| !lines.contains(line));
+        locks.extend(skipped.map(|(pid, line)| line.held_by(Holder::Process(*pid))));
     }
     // Several descriptions of one process with the same lock are one holder.
     let mut distinct: Vec<HeldLock> = Vec::new();
@@ -93,6 +83,63 @@ pub fn held_locks(path: &Path) -> Result<Vec<HeldLock>> {
         }
     }
     Ok(distinct)
+}
+
+/// The lines of `/proc/locks` on `file`, and whether no line can have been skipped.
+fn listed(file: (u32, u32, u64)) -> io::Result<(Vec<Line>, bool)> {
+    let mut before: Option<Vec<Line>> = None;
+    for _ in 0..MOST_READINGS {
+        let (text, is_whole) = read_list()?;
+        let now: Vec<Line> =
+            text.lines().filter_map(parse).filter(|line| line.file == file).collect();
+        if is_whole {
+            return Ok((now, true));
+        }
+        if before.as_ref() == Some(&now) {
+            return Ok((now, false));
+        }
+        before = Some(now);
+    }
+    Ok((before.unwrap_or_default(), false))
+}
+
+/// The text of `/proc/locks`, and whether the kernel has written it at once.
+fn read_list() -> io::Result<(String, bool)> {
+    let mut file = fs::File::open("/proc/locks")?;
+    let mut text = Vec::new();
+    // Not `read_to_string`, which asks for a few bytes first: they would be a page of their own.
+    let mut page = vec![0; 1 << 16];
+    let first = file.read(&mut page)?;
+    text.extend(page.iter().take(first));
+    file.read_to_end(&mut text)?;
+    let is_whole = text.len() == first && first < ATOMIC_LIST_BYTES;
+    Ok((String::from_utf8_lossy(&text).into_owned(), is_whole))
+}
+
+impl Line {
+    fn held_by(&self, holder: Holder) -> HeldLock {
+        HeldLock { mode: self.mode, bytes: self.bytes.clone(), holder }
+    }
+
+    /// The lock with each process that holds it; `described` as [`descriptions`] finds them.
+    fn held(&self, described: &[(i32, Self)]) -> Vec<HeldLock> {
+        if self.has_process {
+            return vec![self.held_by(match self.pid {
+                pid if pid > 0 => Holder::Process(pid),
+                _ => Holder::Unknown("the process lives in another pid namespace"),
+            })];
+        }
+        let owners = described.iter().filter(|(_, other)| {
+            other.bytes == self.bytes && other.mode == self.mode && !other.has_process
+        });
+        let mut pids: Vec<i32> = owners.map(|&(pid, _)| pid).collect();
+        pids.dedup();
+        if pids.is_empty() {
+            let why = "no process that we may look into has the file description open";
+            return vec![self.held_by(Holder::Unknown(why))];
+        }
+        pids.into_iter().map(|pid| self.held_by(Holder::Process(pid))).collect()
+    }
 }
 
 /// The lock lines on `file` in the descriptors of all processes that we may look into.
@@ -147,6 +194,8 @@ pub(super) fn parse_lock(line: &str) -> Option<(LockMode, Range<u64>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::storage::os::OsVfs;
     use crate::storage::{LockLevel, Locked, OpenMode, Vfs};
@@ -159,6 +208,33 @@ mod tests {
         assert_eq!(parse("1: -> POSIX  ADVISORY  WRITE 9 08:01:1 0 EOF"), None);
         let whole = parse("1: POSIX  ADVISORY  WRITE 9 08:01:1 0 EOF").unwrap();
         assert_eq!((whole.pid, whole.bytes), (9, 0..=u64::MAX));
+    }
+
+    #[test]
+    fn no_lock_is_overlooked_while_others_come_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("x.db"), folder.path().join("y.db"));
+        let file = OsVfs.open(&path, OpenMode::CreateNew).unwrap();
+        assert_eq!(file.lock(LockLevel::Shared).unwrap(), Locked::Granted);
+        let ends = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let many = OsVfs.open(&other, OpenMode::CreateNew).unwrap();
+                // A list of several pages, of which early lines come and go.
+                while !ends.load(Ordering::Relaxed) {
+                    for byte in (0..300).map(|place| 2 * place) {
+                        assert_eq!(
+                            many.lock_bytes(byte..byte + 1, LockMode::Shared).unwrap(),
+                            Locked::Granted
+                        );
+                    }
+                    many.unlock_bytes(0..600).unwrap();
+                }
+            });
+            let missed = (0..60).filter(|_| held_locks(&path).unwrap().is_empty()).count();
+            ends.store(true, Ordering::Relaxed);
+            assert_eq!(missed, 0);
+        });
     }
 
     #[test]
