@@ -92,7 +92,11 @@ const MOST_LIKELY_AGE: u32 = 1 << 16;
 /// Whether a slot that is not of the generation of `salts` looks like a frame of an older one: its
 /// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot behind
 /// it has the same.
-fn is_likely_leftover(facts: &FrameFacts, successor: Option<&FrameFacts>, salts: Salts) -> bool {
+pub(super) fn is_likely_leftover(
+    facts: &FrameFacts,
+    successor: Option<&FrameFacts>,
+    salts: Salts,
+) -> bool {
     let FrameHeader { page, commit_size_pages, salts: own, .. } = facts.header;
     let numbers = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
     let age = salts.salt1.wrapping_sub(own.salt1);

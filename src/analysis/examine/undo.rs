@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::analysis::forecast::{self, Forecast, Recoverable};
-use crate::analysis::link::Link;
+use crate::analysis::forecast::{self, Forecast, Lost, Recoverable};
+use crate::analysis::link::{Link, is_likely_leftover};
 use crate::analysis::prefix::{Prefix, PrefixFold, StopReason};
 use crate::analysis::shift::layout::{Broken, Layout};
+use crate::analysis::shift::runs;
 use crate::analysis::shift::{Displacement, Layer, Layers, Shift, front};
 use crate::analysis::tail::{Break, Certainty};
 use crate::analysis::{LogShape, guess};
@@ -47,16 +48,62 @@ pub(super) fn with_shift_undone(
         return Ok(found);
     }
     let undo = Undo { file, database, watch, found: &found };
-    let Some(undone) = undo.run()? else { return Ok(found) };
-    let inner = &undone.examination;
-    Ok(Examination {
-        verdict: inner.verdict,
-        damaged: inner.damaged.clone(),
-        lost: inner.lost.clone(),
-        displacement: inner.displacement.clone(),
-        undone: Some(Box::new(undone)),
-        ..found
-    })
+    let found = match undo.run()? {
+        Some(undone) => {
+            let inner = &undone.examination;
+            Examination {
+                verdict: inner.verdict,
+                damaged: inner.damaged.clone(),
+                lost: inner.lost.clone(),
+                displacement: inner.displacement.clone(),
+                undone: Some(Box::new(undone)),
+                ..found
+            }
+        }
+        None => found,
+    };
+    with_commits_off_grid(found, file, watch)
+}
+
+/// Headers of commits that are not where the slots are show that committed frames were there, even
+/// where no sum is right any more: SQLite loses them.
+fn with_commits_off_grid(
+    mut found: Examination,
+    file: &dyn File,
+    watch: &dyn Watch,
+) -> Result<Examination, Error> {
+    let loses = matches!(found.verdict, Verdict::Damaged | Verdict::BadHeader);
+    let Some(shape) = found.shape.filter(|_| !loses) else { return Ok(found) };
+    // Slots that hold frames, of whatever generation: the log goes on as it should, and what looks
+    // like a header is in the middle of a page.
+    let next = found.prefix.stop.frame.next();
+    for facts in shape.facts(file, next..shape.extent.end(), watch) {
+        let facts = facts?;
+        if facts.header.salts == shape.salts || is_likely_leftover(&facts, None, shape.salts) {
+            return Ok(found);
+        }
+    }
+    let from = found.prefix.stop.offset_bytes;
+    let mut off_grid = runs::headers_off_grid(file, &shape, from, watch)?;
+    if !off_grid.is_empty() {
+        // A copy of frames that the log has is no loss.
+        for facts in found.facts(file, FrameNo::FIRST..found.prefix.stop.frame, watch) {
+            off_grid.remove(&facts?.header.checksum);
+        }
+    }
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let commits = count(off_grid.values().filter(|commits| **commits).count());
+    if commits > 0 {
+        found.verdict = Verdict::Damaged;
+        found.lost = Some(Lost {
+            certainty: Certainty::Likely,
+            frames: count(off_grid.len()),
+            transactions: commits,
+            recoverable: Recoverable::None,
+            pages: Vec::new(),
+        });
+    }
+    Ok(found)
 }
 
 /// Whether something after the prefix is neither the end of the log nor left over from an older

@@ -17,7 +17,7 @@ use crate::storage::rearranged::{Arrangement, Rearranged};
 
 pub(super) mod front;
 pub(super) mod layout;
-mod runs;
+pub(super) mod runs;
 mod splice;
 mod window;
 

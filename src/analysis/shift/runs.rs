@@ -1,6 +1,6 @@
 //! Frames of one generation at any byte offset: found by their salts, believed by their sums.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use memchr::memmem;
 
@@ -147,6 +147,46 @@ pub(super) fn find(
             }
             found.runs.push(run);
         }
+    }
+    Ok(found)
+}
+
+/// Headers of this generation that are not where the slots are, by their stored sums: whether they
+/// commit.
+pub(in crate::analysis) type OffGrid = HashMap<Checksum, bool>;
+
+/// Finds what looks like the header of a frame at or after the offset `from` and off the grid: right
+/// salts, and numbers that a database can have. Nothing of it is proven.
+pub(in crate::analysis) fn headers_off_grid(
+    file: &dyn File,
+    shape: &LogShape,
+    from: u64,
+    watch: &dyn Watch,
+) -> Result<OffGrid, Error> {
+    let end = shape.extent.file_bytes;
+    let slot_bytes = shape.page_size().slot_bytes();
+    let mut window = Window::new(file, end);
+    let finder = memmem::Finder::new(&salt_bytes(shape.salts)).into_owned();
+    let (mut at, mut found) = (from, OffGrid::default());
+    while at < end && found.len() < MOST_LIKELY {
+        if watch.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let bytes = window.rest(at + SALTS_OFFSET, SALTS_LEN)?;
+        let Some(distance) = finder.find(bytes) else {
+            at += (bytes.len() as u64 + 1).saturating_sub(SALTS_OFFSET).max(1);
+            continue;
+        };
+        at += distance as u64;
+        let head = window.at(at, FRAME_HEADER_BYTES)?.first_chunk::<FRAME_HEADER_BYTES>();
+        if let Some(header) = head.map(FrameHeader::decode) {
+            let FrameHeader { page, commit_size_pages, checksum, .. } = header;
+            let can_be = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
+            if can_be && !(at - from).is_multiple_of(slot_bytes) {
+                found.insert(checksum, commit_size_pages != 0);
+            }
+        }
+        at += 1;
     }
     Ok(found)
 }

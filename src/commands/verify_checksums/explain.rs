@@ -226,10 +226,21 @@ fn torn_tail(file: &FileReport) -> Vec<String> {
 fn damaged(file: &FileReport) -> Vec<String> {
     let Some(lost) = &file.lost else { return Vec::new() };
     let mut story = vec![stop(file), keeps(file)];
+    let (transactions, frames) = (lost.transactions.into(), lost.frames.into());
+    if lost.recoverable == Recoverable::None {
+        story.push(format!(
+            "After that are headers of {} ({}), but no frame is intact: bytes were inserted, removed \
+             or overwritten in all of them.",
+            counted(transactions, "committed transaction"),
+            counted(frames, "frame")
+        ));
+        story.push(sees(file));
+        return story;
+    }
     story.push(format!(
         "SQLite would drop {} ({}) without a word.",
-        counted(lost.transactions.into(), "committed transaction"),
-        counted(lost.frames.into(), "frame")
+        counted(transactions, "committed transaction"),
+        counted(frames, "frame")
     ));
     story.extend(shifted(file));
     story.extend(damaged_frames(&file.damaged));
