@@ -6,6 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use crate::shims::reserve;
+
 /// A small generator, so that sets do not depend on SQLite's random numbers.
 struct Seed(u64);
 
@@ -21,10 +23,13 @@ impl Seed {
     }
 }
 
-/// Makes the set of `seed` that has been through what `kind` says; `end` is `die`, `close` or `hold` (until stdin closes).
-pub fn make(path: &Path, seed: u64, kind: &str, end: &str) {
+/// Makes the set of `seed` that has been through what `kind` says; `end` is `die`, `close` or `hold` (until stdin closes). `reserved` bytes are left free in every page.
+pub fn make(path: &Path, seed: u64, kind: &str, end: &str, reserved: i32) {
     let mut seed = Seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d);
     let connection = Connection::open(path).unwrap();
+    if reserved > 0 {
+        reserve(&connection, reserved);
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     if kind == "persisted" {
         persist_log(&connection);

@@ -52,8 +52,9 @@ fn run(args: &[&str]) {
         }
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
-        ["healthy", database, seed, kind, end] => {
-            healthy::make(Path::new(database), seed.parse().unwrap(), kind, end);
+        ["healthy", database, seed, kind, end, reserved] => {
+            let (seed, reserved) = (seed.parse().unwrap(), reserved.parse().unwrap());
+            healthy::make(Path::new(database), seed, kind, end, reserved);
         }
         ["hold-updates", database] => holders::hold_updates(Path::new(database)),
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),

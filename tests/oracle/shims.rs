@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::see::open;
 
 /// Asks for `reserved` bytes at the end of every page that is written from the next VACUUM on.
-fn reserve(connection: &Connection, reserved: i32) {
+pub fn reserve(connection: &Connection, reserved: i32) {
     let mut bytes = reserved;
     // SAFETY: the handle is open, and the file control reads and writes one int.
     let code = unsafe {

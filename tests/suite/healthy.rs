@@ -1,16 +1,20 @@
-//! Healthy sets of files, idle and live: nothing is refused, and nothing is found.
+//! Healthy sets of files, idle and live, of SQLite alone and with its shims, also read by a user who
+//! may not write: nothing is refused, and nothing is found.
 //!
 //! Sixty sets here; more with `WALSMITH_HEALTHY=2000 cargo test healthy`, from `WALSMITH_SEED` on.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{beside, oracle_program, release, rows, text, walsmith};
+use crate::shim::Shim;
+use crate::support::{beside, oracle_program, release, text, walsmith, walsmith_program};
 
 const KINDS: [&str; 15] = [
     "plain",
@@ -55,9 +59,17 @@ const WRITING: [&[&str]; 8] = [
     &["repair", "--apply", "--in-place"],
 ];
 
-fn make(path: &Path, seed: u64, kind: &str, end: &str) -> Child {
+const SHIMS: [Shim; 4] = [Shim(None), Shim(None), Shim(Some("cksumvfs")), Shim(Some("tmstmpvfs"))];
+
+fn make(shim: Shim, path: &Path, seed: u64, kind: &str, end: &str) -> Child {
+    let reserved = match shim.0 {
+        Some("cksumvfs") => "8",
+        Some(_) => "16",
+        None => "0",
+    };
     Command::new(oracle_program())
-        .args(["healthy", text(path), &seed.to_string(), kind, end])
+        .args(shim.0.iter().flat_map(|name| ["shim", name]))
+        .args(["healthy", text(path), &seed.to_string(), kind, end, reserved])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -84,6 +96,21 @@ struct Allowed<'a> {
 impl Allowed<'_> {
     fn run(&self, args: &[&str], database: &Path) {
         let (report, exit) = walsmith(&[args, &[text(database)]].concat());
+        self.judge(args, database, exit, &format!("{report:#}"));
+    }
+
+    /// The same as somebody who may read the files and write nothing.
+    fn run_read_only(&self, program: &Path, args: &[&str], database: &Path) {
+        let mut command = Command::new(program);
+        if nix::unistd::geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.args(args).arg(database).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        self.judge(args, database, output.status.code().unwrap(), &said);
+    }
+
+    fn judge(&self, args: &[&str], database: &Path, exit: i32, report: &str) {
         let has_log = beside(database, "-wal").exists();
         let allowed = match args[0] {
             // Without a log there is nothing to list or to build an index from.
@@ -94,23 +121,46 @@ impl Allowed<'_> {
             }
             _ => exit == 0,
         };
-        assert!(allowed, "{}: {args:?}: exit {exit}: {report:#}", self.case);
+        assert!(allowed, "{}: {args:?}: exit {exit}: {report}", self.case);
     }
+}
+
+/// Nothing of the set may be written by others, the directory neither.
+fn forbid_writing(database: &Path, forbid: bool) {
+    let permit = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (file, folder) = if forbid { (0o444, 0o555) } else { (0o644, 0o755) };
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let path = beside(database, suffix);
+        if path.exists() {
+            permit(&path, file);
+        }
+    }
+    permit(database.parent().unwrap(), folder);
 }
 
 #[test]
 fn nothing_is_refused_and_nothing_is_found() {
     let number = |name: &str, or: u64| std::env::var(name).map_or(or, |text| text.parse().unwrap());
     let (count, first) = (number("WALSMITH_HEALTHY", 60), number("WALSMITH_SEED", 1));
-    let mut kinds: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let bin = tempfile::tempdir().unwrap();
+    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = bin.path().join("walsmith");
+    fs::copy(walsmith_program(), &program).unwrap();
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
     for seed in first..first + count {
-        let kind = KINDS[usize::try_from(seed).unwrap() % KINDS.len()];
-        let end = ["die", "close", "hold"][usize::try_from(seed / 15).unwrap() % 3];
-        *kinds.entry((kind, end)).or_default() += 1;
+        let (turn, place) =
+            (usize::try_from(seed).unwrap() / 15, usize::try_from(seed % 15).unwrap());
+        let (kind, end) = (KINDS[place], ["die", "close", "hold"][turn % 3]);
+        let shim = SHIMS[(turn + place) % SHIMS.len()];
+        let case = format!("seed {seed}, {kind}, {end}, {}", shim.0.unwrap_or("no shim"));
+        for counted in [kind, end, shim.0.unwrap_or("no shim")] {
+            *kinds.entry(counted.to_owned()).or_default() += 1;
+        }
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("x.db");
-        let mut child = make(&database, seed, kind, end);
-        let case = format!("seed {seed}, {kind}, {end}");
+        let mut child = make(shim, &database, seed, kind, end);
         let is_idle = end != "hold";
         let allowed = Allowed { case: &case, is_idle };
         if is_idle {
@@ -121,24 +171,29 @@ fn nothing_is_refused_and_nothing_is_found() {
         for args in LOOKING {
             allowed.run(args, &database);
         }
+        forbid_writing(&database, true);
+        for args in LOOKING {
+            allowed.run_read_only(&program, args, &database);
+        }
+        forbid_writing(&database, false);
         let copy = database.with_extension("copy");
         let (report, exit) = walsmith(&["replay", "--output", text(&copy), text(&database)]);
         assert!(exit == 0 || (!is_idle && exit == 4), "{case}: {report:#}");
+        let check = |path: &Path, what: &str| {
+            let answer = shim.oracle(&["rows", text(path), "PRAGMA integrity_check"]);
+            assert_eq!(answer.trim(), r#"["ok"]"#, "{case} {what}");
+        };
         for args in WRITING.iter().filter(|args| is_idle || args[0].contains("checkpoint")) {
             if is_idle {
                 let (_folder, own) = copy_of(&database);
                 allowed.run(args, &own);
-                assert_eq!(
-                    rows(&own, "PRAGMA integrity_check").trim(),
-                    r#"["ok"]"#,
-                    "{case} {args:?}"
-                );
+                check(&own, &args.join(" "));
             } else {
                 allowed.run(args, &database);
             }
         }
         release(child);
-        assert_eq!(rows(&database, "PRAGMA integrity_check").trim(), r#"["ok"]"#, "{case}");
+        check(&database, "the set itself");
     }
     println!("{count} sets from seed {first}: {kinds:?}");
 }
