@@ -3,7 +3,7 @@
 //! If it was, the old frames before the damage override newer pages of the file, and SQLite sees a
 //! mixture of two times. Told by comparing page images, never by the wal-index alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ pub enum SqliteSees {
     Mixture,
     /// The newest state: everything behind the damage is already in the file.
     Complete,
+    /// Nothing: the database is empty or not there, and SQLite deletes the log unread.
+    Nothing,
     /// The database is not at hand, or the comparison tells nothing.
     Unknown,
 }
@@ -58,7 +60,9 @@ pub fn copied_to(
     let mut copied = Copied {
         images: ImageSums::of(log, &shape, database, None)?,
         stop: examination.tail.stop,
-        pages: HashMap::new(),
+        pages: BTreeMap::new(),
+        unlike: 0,
+        after_stop: 0,
         open: Vec::new(),
         to: None,
         damage_was_copied: false,
@@ -85,7 +89,7 @@ fn has_wrong_image(judged: &Judged) -> bool {
         return match cure {
             Cure::Image { .. } | Cure::Moved(_) => true,
             Cure::Word(only) => matches!(only.word, Word::Image(_)),
-            Cure::Header => false,
+            Cure::Header | Cure::Field(_) => false,
         };
     }
     match judged.link {
@@ -98,13 +102,24 @@ fn has_wrong_image(judged: &Judged) -> bool {
     }
 }
 
+/// What the database file has of a page.
+#[derive(Clone, Copy)]
+struct InFile {
+    sum: Option<Checksum>,
+    is_newest: bool,
+    is_after_stop: bool,
+}
+
 /// Walks over a log and asks at each commit whether the database file has that state.
 struct Copied<'a> {
     images: ImageSums<'a>,
     stop: FrameNo,
-    /// What the file has of each page, and whether that is its newest intact frame, and whether that
-    /// frame lies behind the stop.
-    pages: HashMap<Pgno, (Option<Checksum>, bool, bool)>,
+    /// What the file has of each page.
+    pages: BTreeMap<Pgno, InFile>,
+    /// Pages of which the file does not have the newest intact frame.
+    unlike: usize,
+    /// Pages whose newest intact frame is after the stop.
+    after_stop: usize,
     /// Pages and sums of the transaction that is being read.
     open: Vec<(Pgno, Option<Checksum>, bool)>,
     to: Option<FrameNo>,
@@ -138,24 +153,35 @@ impl Copied<'_> {
         if !judged.is_proven() || header.commit_size_pages == 0 {
             return Ok(());
         }
-        for (page, sum, behind) in std::mem::take(&mut self.open) {
-            let Some(sum) = sum else {
-                self.pages.remove(&page);
-                continue;
-            };
-            let in_file = match self.pages.get(&page) {
-                Some((in_file, ..)) => *in_file,
+        for (page, sum, is_after_stop) in std::mem::take(&mut self.open) {
+            let before = self.remove(page);
+            let Some(sum) = sum else { continue };
+            let in_file = match before {
+                Some(before) => before.sum,
                 None => self.images.of_page(page)?,
             };
-            self.pages.insert(page, (in_file, in_file == Some(sum), behind));
+            let is_newest = in_file == Some(sum);
+            self.unlike += usize::from(!is_newest);
+            self.after_stop += usize::from(is_after_stop);
+            self.pages.insert(page, InFile { sum: in_file, is_newest, is_after_stop });
         }
-        self.pages.retain(|page, _| page.0 <= header.commit_size_pages);
-        let all_there = self.pages.values().all(|(_, same, _)| *same);
-        let sure = all_there && !self.damage_was_copied;
-        if facts.frame >= self.stop && sure && self.pages.values().any(|(.., behind)| *behind) {
+        while let Some((&last, _)) = self.pages.last_key_value()
+            && last.0 > header.commit_size_pages
+        {
+            self.remove(last);
+        }
+        let sure = self.unlike == 0 && !self.damage_was_copied;
+        if facts.frame >= self.stop && sure && self.after_stop > 0 {
             self.to = Some(facts.frame);
         }
         Ok(())
+    }
+
+    fn remove(&mut self, page: Pgno) -> Option<InFile> {
+        let before = self.pages.remove(&page)?;
+        self.unlike -= usize::from(!before.is_newest);
+        self.after_stop -= usize::from(before.is_after_stop);
+        Some(before)
     }
 }
 

@@ -311,32 +311,20 @@ fn bad_header(
     })
 }
 
-/// Whether the image of a broken frame at the stop ends in zeros, from the border of a sector on, and
-/// zeros fill the rest of the file: a write that never reached the disk. What is left over of a
-/// rollback does not look so.
+/// Whether zeros fill the rest of the file after a slot at the stop that is no whole frame: SQLite never
+/// extends a log with zeros, so they are a write that never reached the disk, and what is left over of
+/// a rollback or of an older generation does not look so.
 fn ends_in_zeros(
     file: &dyn File,
     shape: &LogShape,
     tail: &Tail,
     watch: &dyn Watch,
 ) -> Result<bool, Error> {
-    const SECTOR_BYTES: u64 = 512;
-    if !matches!(tail.stop_link, Some(Link::Broken { .. })) {
+    if !matches!(tail.stop_link, Some(Link::Broken { .. } | Link::Foreign)) {
         return Ok(false);
     }
-    let page_size = shape.page_size();
     let (next, end) = (tail.stop.next(), shape.extent.file_bytes);
-    let after = next.offset_bytes(page_size);
-    if after >= end {
-        return Ok(false);
-    }
-    let border = (after - 1) / SECTOR_BYTES * SECTOR_BYTES;
-    let is_zero = |from: u64, end: u64| {
-        let mut bytes = vec![1; usize::try_from(end - from).unwrap_or_default()];
-        let read = file.read_at(&mut bytes, from)?;
-        Ok::<bool, Error>(bytes.iter().take(read).all(|&byte| byte == 0))
-    };
-    if !is_zero(border, after)? {
+    if next.offset_bytes(shape.page_size()) >= end {
         return Ok(false);
     }
     for facts in shape.facts(file, next..shape.extent.end(), watch) {
@@ -344,7 +332,10 @@ fn ends_in_zeros(
             return Ok(false);
         }
     }
-    is_zero(shape.extent.end().offset_bytes(page_size), end)
+    let rest = shape.extent.end().offset_bytes(shape.page_size());
+    let mut bytes = vec![1; usize::try_from(end - rest).unwrap_or_default()];
+    let read = file.read_at(&mut bytes, rest)?;
+    Ok(bytes.iter().take(read).all(|&byte| byte == 0))
 }
 
 /// The tail, with every cure that can be found where the log is broken.

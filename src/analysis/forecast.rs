@@ -61,6 +61,8 @@ pub struct Lost {
     pub recoverable: Recoverable,
     /// Pages of which no intact copy is left.
     pub pages: Vec<Pgno>,
+    /// Damaged frames of which only the simplest explanation is known.
+    pub likely_frames: u32,
 }
 
 /// Damaged frames and the loss they cause.
@@ -105,6 +107,7 @@ struct Loss<'a> {
     missing: BTreeSet<Pgno>,
     /// Frames that hold nobody knows which page.
     nameless_frames: u32,
+    likely_frames: u32,
     final_size_pages: u32,
 }
 
@@ -117,6 +120,7 @@ impl<'a> Loss<'a> {
             intact_frames: 0,
             missing: BTreeSet::new(),
             nameless_frames: 0,
+            likely_frames: 0,
             final_size_pages: 0,
         }
     }
@@ -133,12 +137,14 @@ impl<'a> Loss<'a> {
         let is_commit = header.commit_size_pages != 0;
         if slot.judged.is_proven() {
             self.intact_frames += 1;
+            self.likely_frames += u32::from(slot.judged.is_only_likely());
             self.missing.remove(&header.page);
             if is_commit {
                 self.final_size_pages = header.commit_size_pages;
             }
         } else if let Some(page) = slot.judged.page_without_image() {
             self.missing.insert(page);
+            self.likely_frames += u32::from(!self.tail.cures.is_shown_damaged(frame));
         } else {
             self.nameless_frames += 1;
         }
@@ -156,7 +162,10 @@ impl<'a> Loss<'a> {
         let pages: Vec<Pgno> = self.missing.into_iter().filter(|page| page.0 <= size).collect();
         let recoverable = if self.intact_frames == 0 {
             Recoverable::None
-        } else if pages.is_empty() && self.nameless_frames == 0 && certainty != Certainty::Possible
+        } else if pages.is_empty()
+            && self.nameless_frames == 0
+            && self.likely_frames == 0
+            && certainty != Certainty::Possible
         {
             Recoverable::All
         } else {
@@ -168,6 +177,7 @@ impl<'a> Loss<'a> {
             transactions: self.tail.intact_commits + self.damaged_commits,
             recoverable,
             pages,
+            likely_frames: self.likely_frames,
         };
         Forecast { damaged: self.damaged, lost: Some(lost) }
     }

@@ -9,6 +9,7 @@ use crate::scan::{FrameFacts, Joiner};
 
 use super::correction::{self, Corrections, StoredSum, Word};
 use super::cure::{Cured, Cures};
+use super::proof::Proof;
 
 /// What is known of the sum before a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,18 @@ pub(super) fn is_likely_leftover(
 }
 
 impl Judged {
-    /// Whether the checksums show what the right bytes are.
+    /// Whether its right bytes are known by the simplest explanation only.
+    #[must_use]
+    pub fn is_only_likely(&self) -> bool {
+        match (self.cured, self.link) {
+            (Some(cured), _) => cured.proof == Proof::Likelihood,
+            (None, Link::Broken { fault: Fault::Salt, .. }) => false,
+            (None, Link::Broken { corrections: Corrections::Unique(_), .. }) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Whether it is known what the right bytes are, or at least what they likely are.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         match self.link {
@@ -219,12 +231,7 @@ impl Linker {
         by_successor: StoredSum,
     ) -> (Link, FrameHeader, Seed) {
         let stored = facts.header.checksum;
-        let found = match correction::corrections(facts, computed, by_successor, &self.joiner) {
-            Corrections::Unique(_) if self.cures.is_doubted(facts.frame) => {
-                Corrections::Several { touches_header: false }
-            }
-            found => found,
-        };
+        let found = correction::corrections(facts, computed, by_successor, &self.joiner);
         let (fault, seed) = match (by_successor, found) {
             (StoredSum::Proven, _) => (Fault::Content, Seed::Trusted(stored)),
             (StoredSum::Unknown, Corrections::Unique(only)) => match only.word {

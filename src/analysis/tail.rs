@@ -134,7 +134,10 @@ impl TailFold {
     fn certainty(&self) -> Certainty {
         let Some(at_stop) = &self.at_stop else { return Certainty::Possible };
         if at_stop.is_proven() && at_stop.link != Link::Linked {
-            return Certainty::Proven;
+            return match at_stop.is_only_likely() {
+                true => Certainty::Likely,
+                false => Certainty::Proven,
+            };
         }
         match at_stop.link {
             _ if self.tail.inside_transaction => Certainty::Likely,

@@ -20,7 +20,7 @@ use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing;
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
-use crate::analysis::structure::{self, Health, Pages as _};
+use crate::analysis::structure::{self, Pages as _};
 use crate::analysis::view::View;
 use crate::format::Pgno;
 use crate::output::{FileName, write_report};
@@ -35,6 +35,7 @@ use base::Base;
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
+mod claim;
 mod readings;
 mod report;
 mod sizes;
@@ -215,15 +216,18 @@ impl Repair {
         let no_pages = BTreeSet::new();
         let view = prepared.view(prepared.restored(), &no_pages);
         let empty_result = view.as_ref().is_some_and(|view| view.size_pages() == 0);
+        let is_encrypted = match &view {
+            Some(view) if !empty_result => looks_encrypted(view)?,
+            Some(_) | None => false,
+        };
         let health = match &view {
             // An empty database has no header that could be wrong, and of an encrypted one nobody
             // sees the structure.
-            Some(view) if !plan.steps.is_empty() && !empty_result && !looks_encrypted(view)? => {
+            Some(view) if !plan.steps.is_empty() && !empty_result && !is_encrypted => {
                 Some(structure::check(view, context.watch).context("structure check")?)
             }
             Some(_) | None => None,
         };
-        let is_sound = health.as_ref().is_none_or(Health::is_sound);
         let pairing = match prepared.view(prepared.intact(), &no_pages) {
             Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
             None => None,
@@ -232,7 +236,7 @@ impl Repair {
             database: files.database.as_deref().map(FileName::from),
             wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
-            lossless: prepared.lossless(is_sound, empty_result),
+            lossless: prepared.lossless(health.as_ref(), empty_result, is_encrypted, context)?,
             likely: plan.is_likely(),
             empty_result,
             lossless_error_bound: plan.error_bound,
@@ -298,6 +302,7 @@ impl Repair {
                 pages: Vec::new(),
                 lossless: missing.is_none(),
                 proof: missing.is_none().then_some(Proof::Evidence),
+                rivals: 0,
                 reason: missing.map_or_else(
                     || "there is a wal-index without a log, and nobody uses it".to_owned(),
                     |missing| missing.to_string(),
@@ -319,11 +324,18 @@ impl Repair {
         }
         let is_about_journal = prepared.has_readings_of_journal();
         if let Some(choice) = prepared.chosen().filter(|_| !is_about_journal) {
-            let step = lossy_step(choice, &prepared.plan);
-            let steps = &mut prepared.plan.steps;
-            steps.retain(|step| step.action != Action::DropBehind);
-            let tail = steps.iter().position(|step| step.action == Action::CutTail);
-            steps.insert(tail.unwrap_or(steps.len()), step);
+            if choice.kind != CandidateKind::NewestLikely {
+                let (step, kept) = (lossy_step(choice, &prepared.plan), choice.to_frame);
+                let is_newest = choice.kind == CandidateKind::NewestWithOldPages;
+                let steps = &mut prepared.plan.steps;
+                steps.retain(|step| {
+                    let is_kept = is_newest || step.frame.is_none_or(|frame| frame.0 <= kept);
+                    step.action != Action::DropBehind
+                        && (is_kept || matches!(step.action, Action::CutTail | Action::UndoShift))
+                });
+                let tail = steps.iter().position(|step| step.action == Action::CutTail);
+                steps.insert(tail.unwrap_or(steps.len()), step);
+            }
         }
         match sizes::correct(&prepared, context)? {
             Some((_, Some(corrected))) if prepared.chosen().is_none() => {
@@ -506,7 +518,7 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         format!("{word} {}{more}", shown.join(", "))
     };
     let (action, reason, gains) = match choice.kind {
-        CandidateKind::NewestWithOldPages => (
+        CandidateKind::NewestLikely | CandidateKind::NewestWithOldPages => (
             Action::TakeOldPages,
             why,
             match (choice.old_pages.as_slice(), choice.guessed_frames.as_slice()) {
@@ -534,6 +546,7 @@ fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         pages: choice.old_pages.clone(),
         lossless: false,
         proof: None,
+        rivals: 0,
         reason,
         gains,
     }

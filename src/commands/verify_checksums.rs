@@ -17,6 +17,7 @@ use crate::access::missing;
 use crate::access::rails::{self, Danger};
 use crate::access::{Context, Failure};
 use crate::analysis::copied::{self, SqliteSees};
+use crate::analysis::newer::{self, FileAge};
 use crate::analysis::shift::Shift;
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
@@ -24,6 +25,7 @@ use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::output::{ErrorReport, FileName, Format, Paint, Report, write_report};
 use crate::scan;
+use crate::storage::File;
 
 mod explain;
 mod shifted;
@@ -267,17 +269,73 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
             true => findings(&files, context)?,
             false => Some(Vec::new()),
         };
+    let discarded = match unread.is_empty() {
+        true => discarded_log(&files, &examination, database.as_deref())?,
+        false => None,
+    };
     let sqlite_sees = match (examination.verdict, &database) {
+        _ if discarded.is_some() => SqliteSees::Nothing,
         (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
             let Reading { file, examination } = reading.with_shift_undone();
             copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
         }
-        (Verdict::Damaged | Verdict::BadHeader, None) => SqliteSees::Unknown,
-        _ => SqliteSees::Prefix,
+        (Verdict::Empty, _) => SqliteSees::Prefix,
+        (_, Some(_)) if examination.file_bytes > MOST_COMPARED_BYTES => SqliteSees::Unknown,
+        // The file may be ahead of what was read of the log.
+        (_, Some(_)) if live::is_attached(&files, context)? => SqliteSees::Unknown,
+        (_, Some(database)) => {
+            let (log, database) = (reading.file.as_ref(), database.as_ref());
+            match newer::file_age(log, database, &examination, context.watch)? {
+                FileAge::Newer => SqliteSees::Mixture,
+                FileAge::MayBeNewer => SqliteSees::Unknown,
+                FileAge::NotNewer => SqliteSees::Prefix,
+            }
+        }
+        (_, None) => SqliteSees::Unknown,
     };
+    let loses = matches!(examination.verdict, Verdict::Damaged | Verdict::BadHeader);
+    let newer = (sqlite_sees == SqliteSees::Mixture && !loses).then(|| newer_file(&files));
+    let findings = findings.map(|found| {
+        let further = [discarded, newer].into_iter().flatten();
+        found.into_iter().chain(further).collect()
+    });
     let database = beside.filter(|_| has_database);
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
     Ok(FileReport { findings, unread, given: overrides.typed(), ..report })
+}
+
+/// Longest log of which every image is compared with the database file, to tell whether that is newer.
+const MOST_COMPARED_BYTES: u64 = 256 << 20;
+
+/// A log with commits beside a database without a page (wal.c sqlite3WalOpen, pager.c
+/// pagerOpenWalIfPresent).
+fn discarded_log(
+    files: &Files,
+    examination: &Examination,
+    database: Option<&dyn File>,
+) -> Result<Option<Finding>> {
+    let commits = examination.prefix.transactions;
+    let what = match database {
+        _ if commits == 0 => return Ok(None),
+        Some(database) => match database.size()? {
+            bytes @ (0 | 1) => format!("has {}", counted(bytes, "byte")),
+            _ => return Ok(None),
+        },
+        None => "is not there".to_owned(),
+    };
+    let message = format!(
+        "the database {what}: SQLite deletes the log unread, and {} with it",
+        counted(commits.into(), "committed transaction")
+    );
+    Ok(Some(Finding::new("log-discarded", Severity::Error, files.wal.clone(), message)))
+}
+
+/// The file has later pages than the log.
+fn newer_file(files: &Files) -> Finding {
+    let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
+    let message = "the file has pages that are later than the whole log: the log was cut, or is an older \
+                   copy, and SQLite would put its older pages over them";
+    Finding::new("file-newer", Severity::Error, database, message.to_owned())
 }
 
 /// Looks again, at files that stand still; `None` beside a writer who does not let them, and where one

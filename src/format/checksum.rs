@@ -29,6 +29,15 @@ impl ByteOrder {
             Self::Big => u32::from_be_bytes(bytes),
         }
     }
+
+    /// The bytes of one 32-bit word of checksum input.
+    #[must_use]
+    pub fn bytes(self, word: u32) -> [u8; 4] {
+        match self {
+            Self::Little => word.to_le_bytes(),
+            Self::Big => word.to_be_bytes(),
+        }
+    }
 }
 
 /// Longest input that is summed word by word.

@@ -189,7 +189,7 @@ fn single_failures(before: &Files, args: &[&str]) -> u64 {
 }
 
 const REPLAY: &[&str] = &["replay", "--in-place"];
-const REPAIR: &[&str] = &["repair", "--apply", "--in-place"];
+const REPAIR: &[&str] = &["repair", "--apply", "--in-place", "--accept-likely"];
 
 #[test]
 fn a_power_loss_at_any_call_leaves_the_old_state_or_the_new_one() {

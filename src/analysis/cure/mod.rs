@@ -1,14 +1,19 @@
-//! Right bytes of a damaged frame that its sums alone do not show: in another image of its page, in
-//! another slot, as the only header that fits between its neighbours, or with a look at its own image.
+//! The right bytes of a damaged frame: in another image of its page, in another slot, as the only header
+//! that fits between its neighbours, or as a correction of one word; and how sure that is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::format::{FrameHeader, FrameNo};
 
-use super::correction::Correction;
+use super::correction::{Correction, Word};
+use super::proof::Proof;
 
+mod explain;
+mod hole;
+mod rivals;
 mod search;
+mod splice;
 
 pub(super) use search::Search;
 
@@ -38,9 +43,10 @@ pub enum Cure {
     Moved(FrameNo),
     /// Only one header fits between the frame before, the image and the frame behind.
     Header,
-    /// One word is changed. The sums leave open whether a run of bytes was overwritten instead; the
-    /// image shows none.
+    /// One word of the image is changed.
     Word(Correction),
+    /// One word of the header or of the stored sum is changed; the image is right.
+    Field(Word),
 }
 
 /// A cure, and the header that the frame has with it.
@@ -50,15 +56,22 @@ pub struct Cured {
     pub cure: Cure,
     /// The right header.
     pub header: FrameHeader,
-    /// How likely it is that something fits by chance.
-    pub chance: f64,
+    /// How likely it is that something fits by chance; `None` where that cannot be put into a number.
+    pub chance: Option<f64>,
+    /// How sure it is.
+    pub proof: Proof,
+    /// Other explanations that the sums leave.
+    pub rivals: u32,
 }
 
 /// What images and other frames tell of a log's damaged frames.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cures {
     cured: Arc<BTreeMap<FrameNo, Cured>>,
-    doubted: Arc<BTreeSet<FrameNo>>,
+    /// Frames without a cure of which other images show that theirs is damaged.
+    shown_damaged: Arc<BTreeSet<FrameNo>>,
+    /// The search ended before every damaged frame was looked at.
+    pub is_cut_short: bool,
 }
 
 impl Cures {
@@ -73,20 +86,20 @@ impl Cures {
         self.cured.iter().map(|(&frame, &cured)| (frame, cured))
     }
 
-    /// Whether only one word explains the sums of a frame, but its image shows a run of bytes that may
-    /// have been written over others.
+    /// Whether the image of a frame is damaged, and of the page that its header names: images of that
+    /// page before and after it say so.
     #[must_use]
-    pub fn is_doubted(&self, frame: FrameNo) -> bool {
-        self.doubted.contains(&frame)
+    pub fn is_shown_damaged(&self, frame: FrameNo) -> bool {
+        self.shown_damaged.contains(&frame)
     }
 
     fn with(&self, mut found: BTreeMap<FrameNo, Cured>) -> Self {
         found.extend(self.iter());
-        Self { cured: Arc::new(found), doubted: Arc::clone(&self.doubted) }
+        Self { cured: Arc::new(found), ..self.clone() }
     }
 
-    fn doubting(&self, mut frames: BTreeSet<FrameNo>) -> Self {
-        frames.extend(self.doubted.iter());
-        Self { cured: Arc::clone(&self.cured), doubted: Arc::new(frames) }
+    fn showing(&self, mut frames: BTreeSet<FrameNo>) -> Self {
+        frames.extend(self.shown_damaged.iter());
+        Self { shown_damaged: Arc::new(frames), ..self.clone() }
     }
 }

@@ -101,6 +101,7 @@ fn with_commits_off_grid(
             transactions: commits,
             recoverable: Recoverable::None,
             pages: Vec::new(),
+            likely_frames: 0,
         });
     }
     Ok(found)

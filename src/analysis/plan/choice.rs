@@ -103,12 +103,13 @@ pub fn choose(
                 // Any page is more than none.
                 CandidateKind::RolledBack if sqlite.is_empty() => true,
                 CandidateKind::RolledBack => choice.problems == Some(0) && !view_is_sound,
-                CandidateKind::NewestWithOldPages
+                CandidateKind::NewestLikely
+                | CandidateKind::NewestWithOldPages
                 | CandidateKind::NewestComplete
                 | CandidateKind::DatabaseAlone => match choice.problems {
                     Some(problems) => problems == 0 && keeps,
                     // Only the sums speak.
-                    None => complete,
+                    None => complete || choice.kind == CandidateKind::NewestLikely,
                 },
             }
         }
@@ -193,7 +194,8 @@ impl<'a> State<'a> {
         is_doubtful: bool,
     ) -> Result<u64, scan::Error> {
         let doubtful: BTreeSet<Pgno> = candidate.doubtful_pages().collect();
-        if is_doubtful || candidate.kind != CandidateKind::NewestWithOldPages {
+        let newest = [CandidateKind::NewestLikely, CandidateKind::NewestWithOldPages];
+        if is_doubtful || !newest.contains(&candidate.kind) {
             let losses = self.lost_against(sqlite)?;
             return Ok(losses.iter().map(|loss| loss.rows).sum());
         }

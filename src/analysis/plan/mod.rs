@@ -18,8 +18,11 @@ use super::snapshot::{self, Snapshot, Target, snapshot};
 use super::{Examination, Verdict};
 
 pub mod choice;
-mod guess;
+mod steps;
+mod track;
 mod walk;
+
+pub use super::proof::Proof;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,18 +68,6 @@ pub enum Action {
     CutTail,
 }
 
-/// Why a step is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Proof {
-    /// Checksums show what the right bytes are.
-    Checksum,
-    /// Everything else is intact; that the damage is confined to the frame's image is assumed.
-    Evidence,
-    /// It is the simplest explanation, and nothing witnesses it.
-    Likely,
-}
-
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -90,6 +81,8 @@ pub struct Step {
     pub lossless: bool,
     /// Why that is believed; `None` for a step that loses something.
     pub proof: Option<Proof>,
+    /// Other explanations that the sums leave; none of them where it is proven.
+    pub rivals: u32,
     /// Why it is done.
     pub reason: String,
     /// What it gains.
@@ -116,8 +109,9 @@ pub struct Plan {
     pub restored: Restored,
     /// Transactions that SQLite sees without any repair.
     pub transactions_before: u32,
-    /// How likely it is that a correction of one word fits by chance: the sum over all of them.
-    pub error_bound: f64,
+    /// How likely it is that something in it fits by chance: the sum over all steps. `None` where that
+    /// cannot be put into a number.
+    pub error_bound: Option<f64>,
     /// What a plan with loss could give instead, the newest first; none without loss. The last is
     /// what SQLite sees.
     pub candidates: Vec<Candidate>,
@@ -146,7 +140,9 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CandidateKind {
-    /// The newest commit, with older copies of the pages that cannot be had.
+    /// The newest commit, with explanations of some frames that are only likely.
+    NewestLikely,
+    /// The newest commit, with older copies of the pages that cannot be recovered.
     NewestWithOldPages,
     /// The newest commit behind which no page is missing.
     NewestComplete,
@@ -162,7 +158,7 @@ impl Plan {
     /// Whether a step is only likely.
     #[must_use]
     pub fn is_likely(&self) -> bool {
-        self.steps.iter().any(|step| step.proof == Some(Proof::Likely))
+        self.steps.iter().any(|step| step.proof == Some(Proof::Likelihood))
     }
 
     /// Whether nothing is given up. A plan for a broken log that gets no transaction back says nothing
@@ -216,7 +212,7 @@ impl Plan {
             Some(database) => copied::copied_to(log, database, examination, watch)?,
             None => None,
         };
-        let source = walk::Source { log, database, shape, examination, copied_to };
+        let source = walk::Source { log, shape, examination, copied_to };
         let plan = walk::plan(&source, seen, watch)?;
         Ok(match examination.verdict {
             // SQLite drops what was not committed, as it should.
@@ -241,6 +237,7 @@ impl Step {
             pages: Vec::new(),
             lossless: false,
             proof: None,
+            rivals: 0,
             reason: "no frame of the log proves another, so nobody can tell what was in it"
                 .to_owned(),
             gains: "what SQLite sees without a repair".to_owned(),

@@ -1,10 +1,8 @@
 //! The walk behind the break of a log, from frame to frame.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::analysis::correction::{Corrections, Word};
-use crate::analysis::cure::{Cure, Cured, ImageSource};
-use crate::analysis::link::{Fault, Link};
+use crate::analysis::cure::{Cure, Cured};
+use crate::analysis::link::{Judged, Link};
 use crate::analysis::snapshot::Snapshot;
 use crate::analysis::state::{Slot, StateFold};
 use crate::analysis::tail::{Break, Certainty};
@@ -13,13 +11,13 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::guess;
+use super::steps;
+use super::track::Track;
 use super::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
 
 /// What a plan is made from.
 pub(super) struct Source<'a> {
     pub log: &'a dyn File,
-    pub database: Option<&'a dyn File>,
     pub shape: &'a LogShape,
     pub examination: &'a Examination,
     /// The database file has everything up to this commit.
@@ -37,7 +35,7 @@ pub(super) fn plan(
     Ok(planner.finish())
 }
 
-/// Walks behind the break.
+/// Walks after the break.
 struct Planner<'a> {
     source: &'a Source<'a>,
     shape: &'a LogShape,
@@ -48,47 +46,40 @@ struct Planner<'a> {
     open: Vec<(Pgno, FrameNo)>,
     /// Frames of it that are left out, and the pages that they name.
     dropped: Vec<(Pgno, FrameNo)>,
-    current: Restored,
-    complete: Restored,
-    /// Pages whose newest frame cannot be had, and no later one has written again.
-    missing: BTreeSet<Pgno>,
-    /// A frame of which nobody knows the page, and so nothing behind it is complete.
+    track: Track,
+    /// A frame whose page number is unknown, and so nothing after it is complete.
     nameless: Option<FrameNo>,
-    /// Such frames, guessed ones left out.
+    /// How many there are.
     nameless_frames: u32,
-    corrected_words: u32,
-    /// How likely it is that some cure fits by chance.
-    chance: f64,
+    /// How likely it is that some cure fits by chance; `None` where that is no number.
+    chance: Option<f64>,
     transactions_before: u32,
-    /// Frames of which the likeliest correction was taken.
-    guessed: BTreeSet<FrameNo>,
-    /// Frames of this generation behind the last commit that do not follow.
+    /// Frames of this generation after the last commit that do not follow.
     torn_tail: bool,
+    /// Intact frames after the last commit.
+    is_open_at_end: bool,
 }
 
 impl<'a> Planner<'a> {
     fn new(source: &'a Source<'a>, seen: Snapshot) -> Self {
         let Source { shape, examination, .. } = source;
         let transactions_before = seen.to_txn;
-        let current = Restored { snapshot: seen.clone(), ..Restored::default() };
+        let start = Restored { snapshot: seen.clone(), ..Restored::default() };
         Self {
             source,
             seen,
-            guessed: BTreeSet::new(),
             shape,
             examination,
             steps: Vec::new(),
             open: Vec::new(),
             dropped: Vec::new(),
-            complete: current.clone(),
-            current,
-            missing: BTreeSet::new(),
+            track: Track::new(start),
             nameless: None,
             nameless_frames: 0,
-            corrected_words: 0,
-            chance: 0.0,
+            chance: Some(0.0),
             transactions_before,
             torn_tail: examination.verdict == Verdict::TornTail,
+            is_open_at_end: false,
         }
     }
 
@@ -111,11 +102,11 @@ impl<'a> Planner<'a> {
         // One more: a frame is judged with a look at the one behind it.
         for facts in self.shape.facts(log, prefix.stop.frame..self.shape.extent.end(), watch) {
             if let Some(slot) = fold.push(facts?) {
-                self.place(&slot, last)?;
+                self.place(&slot, last);
             }
         }
         if let Some(slot) = fold.finish() {
-            self.place(&slot, last)?;
+            self.place(&slot, last);
         }
         // A frame was begun after the last one.
         let end = Some(FrameNo(self.shape.extent.slot_frames));
@@ -124,14 +115,32 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn place(&mut self, slot: &Slot, last: FrameNo) -> Result<(), scan::Error> {
+    fn place(&mut self, slot: &Slot, last: FrameNo) {
         if slot.judged.facts.frame <= last {
             return self.take(slot);
         }
         let directly_behind = slot.judged.facts.frame == last.next();
+        let is_other = matches!(slot.judged.link, Link::Blank | Link::Foreign);
+        // SQLite never extends a log with zeros: a transaction that is followed by them was cut off.
+        self.torn_tail |= self.is_open_at_end && slot.judged.link == Link::Blank;
+        self.is_open_at_end |= slot.judged.link == Link::Linked;
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
-            || (directly_behind && slot.judged.is_no_frame);
-        Ok(())
+            || (directly_behind && slot.judged.is_no_frame)
+            || (directly_behind && is_other && self.reaches_end(last))
+            || (directly_behind
+                && slot.judged.link == Link::Blank
+                && self.examination.tail.cures.get(last).is_some());
+    }
+
+    /// Whether the damage of a frame reaches the end of its slot: then it went on in the next.
+    fn reaches_end(&self, frame: FrameNo) -> bool {
+        let page_bytes = self.shape.page_size().bytes();
+        match self.examination.tail.cures.get(frame).map(|cured| cured.cure) {
+            Some(Cure::Image { end_byte, .. }) => end_byte >= page_bytes,
+            Some(Cure::Word(only)) => only.word == Word::Image(page_bytes / 4 - 1),
+            Some(Cure::Moved(_)) => true,
+            Some(Cure::Header | Cure::Field(_)) | None => false,
+        }
     }
 
     /// One step for all: they are undone together.
@@ -151,13 +160,14 @@ impl<'a> Planner<'a> {
             false => "",
         };
         let gains = format!("{} follow from each other there{missing}", displacement.counts());
-        self.chance += displacement.chance;
+        self.chance = self.chance.map(|chance| chance + displacement.chance);
         self.steps.push(Step {
             action: Action::UndoShift,
             frame: displacement.shifts.first().map(|shift| shift.first_frame),
             pages: Vec::new(),
             lossless: true,
             proof: Some(Proof::Checksum),
+            rivals: 0,
             reason,
             gains,
         });
@@ -172,6 +182,7 @@ impl<'a> Planner<'a> {
             pages: Vec::new(),
             lossless: true,
             proof: Some(if proven { Proof::Checksum } else { Proof::Evidence }),
+            rivals: 0,
             reason: match is_older {
                 true => {
                     "the header is that of the generation before, and SQLite ignores the frames"
@@ -184,141 +195,51 @@ impl<'a> Planner<'a> {
         });
     }
 
-    fn take(&mut self, slot: &Slot) -> Result<(), scan::Error> {
+    fn take(&mut self, slot: &Slot) {
         let judged = &slot.judged;
         let (frame, header) = (judged.facts.frame, &judged.header);
         if judged.is_proven() {
-            self.repair(slot);
-            self.missing.remove(&header.page);
+            self.repair(judged);
+            self.track.missing.remove(&header.page);
             self.open.push((header.page, frame));
             if header.commit_size_pages != 0 {
                 self.commit(frame, header.commit_size_pages);
             }
-            return Ok(());
-        }
-        let guess = guess::likeliest(self.source, &self.current.snapshot, judged)?;
-        if let Some(page) = judged.page_without_image() {
-            self.missing.insert(page);
+        } else if let Some(page) = judged.page_without_image() {
+            self.track.missing.insert(page);
             self.dropped.push((page, frame));
-            self.steps.push(Step {
-                action: Action::DropFrame,
-                frame: Some(frame),
-                pages: vec![page],
-                lossless: true,
-                proof: Some(Proof::Evidence),
-                reason: "its image is damaged and cannot be corrected; its sum is right".to_owned(),
-                gains: format!("page {page} is written again by a later intact frame"),
-            });
+            let is_shown = self.examination.tail.cures.is_shown_damaged(frame);
+            self.steps.push(steps::dropped(judged, page, is_shown));
         } else {
             self.nameless = self.nameless.or(Some(frame));
-            self.nameless_frames += u32::from(guess.is_none());
+            self.nameless_frames += 1;
         }
-        if let Some(guess::Guess { header, fix, pages }) = guess {
-            self.guessed.insert(frame);
-            self.current.fixes.extend(fix.map(|fix| (frame, fix)));
-            self.missing.extend(pages);
-            self.open.push((header.page, frame));
-            if header.commit_size_pages != 0 {
-                self.commit(frame, header.commit_size_pages);
-            }
-        }
-        Ok(())
     }
 
-    /// The step that makes a proven frame right, if it is not.
-    fn repair(&mut self, slot: &Slot) {
-        let judged = &slot.judged;
-        let (frame, page) = (judged.facts.frame, judged.header.page);
-        let (action, reason) = match judged.link {
-            _ if judged.cured.is_some() => return self.cure(slot),
-            Link::Broken { fault: Fault::Salt, .. } => {
-                (Action::RestoreSalt, "its salts are wrong; its sum proves the rest")
+    /// Makes a frame right whose right bytes are known.
+    fn repair(&mut self, judged: &Judged) {
+        let Some(step) = steps::of_frame(judged) else { return };
+        let frame = judged.facts.frame;
+        let cure = match (judged.cured, judged.link) {
+            (Some(Cured { cure, .. }), _) => Some(cure),
+            (None, Link::Broken { corrections: Corrections::Unique(only), .. }) => {
+                matches!(only.word, Word::Image(_)).then_some(Cure::Word(only))
             }
-            Link::Broken { corrections: Corrections::Unique(only), .. } => {
-                self.corrected_words += 1;
-                match only.word {
-                    Word::StoredA | Word::StoredB => {
-                        (Action::RestoreChecksum, "one word of its stored sum is wrong")
-                    }
-                    Word::PageNumber | Word::CommitSize => {
-                        (Action::CorrectWord, "one word of its header is wrong")
-                    }
-                    Word::Image(_) => {
-                        self.current.fixes.insert(frame, Cure::Word(only));
-                        (Action::CorrectWord, "one word of its image is wrong")
-                    }
-                }
-            }
-            Link::Broken { fault: Fault::ChecksumField, .. } => {
-                (Action::RestoreChecksum, "its stored sum is wrong; the next frame proves it")
-            }
-            Link::Broken { .. } | Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => {
-                return;
-            }
+            (None, _) => None,
         };
-        let gains = "the frame is as it was written".to_owned();
-        self.steps.push(Step {
-            action,
-            frame: Some(frame),
-            pages: vec![page],
-            lossless: true,
-            proof: Some(Proof::Checksum),
-            reason: reason.to_owned(),
-            gains,
-        });
-    }
-
-    /// The step that takes a frame's right bytes from elsewhere.
-    fn cure(&mut self, slot: &Slot) {
-        let Some(Cured { cure, header, chance }) = slot.judged.cured else { return };
-        let frame = slot.judged.facts.frame;
-        self.current.fixes.insert(frame, cure);
-        self.chance += chance;
-        let (action, proof, reason, gains) = match cure {
-            Cure::Image { source, first_byte, end_byte } => {
-                let reason = match slot.judged.facts.header == header {
-                    true => "its image is damaged".to_owned(),
-                    false => {
-                        format!("its image is damaged, and its header, of page {}", header.page)
-                    }
-                };
-                let from = match source {
-                    ImageSource::Frame(other) => format!("those of frame {other}"),
-                    ImageSource::Database => "those of the database file".to_owned(),
-                };
-                let gains = format!("with {from}, bytes {first_byte} to {end_byte} give its sum");
-                (Action::TakeImage, Proof::Checksum, reason, gains)
-            }
-            Cure::Moved(other) => {
-                let reason =
-                    format!("another frame stands in its slot; its own is in slot {other}");
-                let gains = "the frame follows from the one before it".to_owned();
-                (Action::TakeFrame, Proof::Checksum, reason, gains)
-            }
-            Cure::Word(_) => {
-                let reason = "one word is wrong: a run of bytes would explain the sums as well, but \
-                              its image shows none";
-                let gains = "the frame is as it was written".to_owned();
-                (Action::CorrectWord, Proof::Checksum, reason.to_owned(), gains)
-            }
-            Cure::Header => {
-                let gains = format!(
-                    "its image, the frame before and the one behind leave one header: page {}, \
-                     commit size {}",
-                    header.page, header.commit_size_pages
-                );
-                (Action::SolveHeader, Proof::Checksum, "its header is lost".to_owned(), gains)
-            }
+        if let Some(cure) = cure {
+            self.track.fix(frame, cure);
+        }
+        let chance = match judged.cured {
+            Some(Cured { chance, .. }) => chance,
+            None if step.proof == Some(Proof::Checksum) => Some(0.0),
+            None => None,
         };
-        self.steps.push(Step {
-            action,
-            frame: Some(frame),
-            pages: vec![header.page],
-            lossless: true,
-            proof: Some(proof),
-            reason,
-            gains,
-        });
+        self.chance = self.chance.zip(chance).map(|(all, one)| all + one);
+        if step.proof == Some(Proof::Likelihood) {
+            self.track.likely.insert(frame);
+        }
+        self.steps.push(step);
     }
 
     fn commit(&mut self, frame: FrameNo, size_pages: u32) {
@@ -329,28 +250,19 @@ impl<'a> Planner<'a> {
             self.nameless = self.nameless.or(Some(frame));
             self.nameless_frames += 1;
         }
-        let snapshot = &mut self.current.snapshot;
-        snapshot.pages.extend(self.open.drain(..));
-        snapshot.pages.retain(|page, _| page.0 <= size_pages);
-        snapshot.to_frame = frame.0;
-        snapshot.to_txn += 1;
-        snapshot.db_size_pages = Some(size_pages);
+        self.track.commit(frame, size_pages, std::mem::take(&mut self.open));
         if self.source.copied_to == Some(frame) {
             self.skip_copied(frame);
         }
-        self.missing.retain(|page| page.0 <= size_pages);
-        if self.missing.is_empty() && self.nameless.is_none() {
-            self.complete = self.current.clone();
+        if self.track.missing.is_empty() && self.nameless.is_none() {
+            self.track.mark_complete();
         }
     }
 
     /// Nothing up to here is needed from the log, damaged or not.
     fn skip_copied(&mut self, frame: FrameNo) {
-        self.current.snapshot.pages.clear();
-        self.current.fixes.clear();
-        self.missing.clear();
-        (self.nameless, self.nameless_frames) = (None, 0);
-        (self.corrected_words, self.chance) = (0, 0.0);
+        self.track.clear();
+        (self.nameless, self.nameless_frames, self.chance) = (None, 0, Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
         self.steps.push(Step {
             action: Action::SkipCopied,
@@ -358,6 +270,7 @@ impl<'a> Planner<'a> {
             pages: Vec::new(),
             lossless: true,
             proof: Some(Proof::Evidence),
+            rivals: 0,
             reason:
                 "the database file has every page as of this frame: the log was copied before it \
                      was damaged"
@@ -370,30 +283,32 @@ impl<'a> Planner<'a> {
         let tail = &self.examination.tail;
         let doubtful = tail.broken == Break::Losing(Certainty::Possible);
         let last = tail.last_lost_commit.map_or(0, |frame| frame.0);
+        let complete_to = self.track.complete_to();
+        let gives_up = last > 0 && (doubtful || complete_to < last);
         let mut candidates = Vec::new();
-        if last > 0 && (doubtful || self.complete.snapshot.to_frame < last) {
-            candidates = self.candidates();
-            let kept = if doubtful { 0 } else { self.complete.snapshot.to_frame };
+        let mut restored = self.track.complete();
+        if gives_up || !self.track.likely.is_empty() {
+            candidates = self.candidates(gives_up, &restored);
+        }
+        if gives_up {
+            let kept = if doubtful { 0 } else { complete_to };
             self.steps.retain(|step| {
                 let of_all = step.action == Action::UndoShift && !doubtful;
                 of_all || step.frame.is_none_or(|frame| frame.0 <= kept)
             });
             if doubtful {
-                let fixes = BTreeMap::new();
-                self.complete = Restored { snapshot: self.seen.clone(), fixes, page_count: None };
+                restored = Restored { snapshot: self.seen.clone(), ..Restored::default() };
             }
             self.steps.push(self.drop_behind(doubtful));
         }
         if self.torn_tail || self.examination.verdict == Verdict::UncommittedTail {
             self.steps.push(self.cut_tail(last));
         }
-        let words = f64::from(self.shape.page_size().bytes() / 4 + 4);
-        let error_bound = f64::from(self.corrected_words) * words / 4_294_967_296.0 + self.chance;
         Plan {
             steps: self.steps,
-            restored: self.complete,
+            restored,
             transactions_before: self.transactions_before,
-            error_bound,
+            error_bound: self.chance,
             candidates,
             is_doubtful: doubtful,
             log_is_broken: false,
@@ -401,16 +316,17 @@ impl<'a> Planner<'a> {
     }
 
     /// What could be given instead, the newest first. Each differs from the others.
-    fn candidates(&self) -> Vec<Candidate> {
-        let unnamed = self.missing.iter().filter(|page| {
-            let frame = self.current.snapshot.pages.get(page);
-            frame.is_none_or(|frame| !self.guessed.contains(frame))
-        });
+    fn candidates(&self, gives_up: bool, complete: &Restored) -> Vec<Candidate> {
+        let track = &self.track;
+        let kind = match gives_up {
+            true => CandidateKind::NewestWithOldPages,
+            false => CandidateKind::NewestLikely,
+        };
         let newest = Candidate {
-            kind: CandidateKind::NewestWithOldPages,
-            restored: self.current.clone(),
-            old_pages: unnamed.copied().collect(),
-            guessed: self.guessed.iter().copied().collect(),
+            kind,
+            restored: if gives_up { track.current().clone() } else { complete.clone() },
+            old_pages: track.missing.iter().copied().collect(),
+            guessed: track.likely.iter().copied().collect(),
             nameless: self.nameless_frames,
         };
         let plain = |kind, restored| Candidate {
@@ -423,7 +339,7 @@ impl<'a> Planner<'a> {
         let of = |snapshot| Restored { snapshot, ..Restored::default() };
         let mut all = vec![newest];
         let rest = [
-            plain(CandidateKind::NewestComplete, self.complete.clone()),
+            plain(CandidateKind::NewestComplete, track.certain()),
             plain(CandidateKind::DatabaseAlone, of(Snapshot::default())),
             plain(CandidateKind::SqliteView, of(self.seen.clone())),
         ];
@@ -456,6 +372,7 @@ impl<'a> Planner<'a> {
             pages: Vec::new(),
             lossless: !unknown,
             proof: (!unknown).then_some(Proof::Evidence),
+            rivals: 0,
             reason: reason.to_owned(),
             gains: "it cannot come back behind a later commit".to_owned(),
         }
@@ -467,18 +384,20 @@ impl<'a> Planner<'a> {
              it may be an abandoned history"
                 .to_owned()
         } else if let Some(frame) = self.nameless {
-            format!("frame {frame} cannot be had, and nobody knows which page it was to write")
+            format!("frame {frame} cannot be recovered; its page number is unknown")
         } else {
-            let pages: Vec<String> = self.missing.iter().map(|page| page.to_string()).collect();
+            let pages: Vec<String> =
+                self.track.missing.iter().map(|page| page.to_string()).collect();
             let word = if pages.len() == 1 { "page" } else { "pages" };
             format!("of {word} {} no intact copy is left", pages.join(", "))
         };
         Step {
             action: Action::DropBehind,
-            frame: Some(FrameNo(self.complete.snapshot.to_frame).next()),
-            pages: self.missing.iter().copied().collect(),
+            frame: Some(FrameNo(self.track.complete_to()).next()),
+            pages: self.track.missing.iter().copied().collect(),
             lossless: false,
             proof: None,
+            rivals: 0,
             reason,
             gains: "the newest complete state before it".to_owned(),
         }

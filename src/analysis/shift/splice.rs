@@ -4,7 +4,7 @@
 //! place is tried. A result is believed if no other place gives a different image with the same sum.
 
 use crate::analysis::LogShape;
-use crate::analysis::fill::{Effects, times};
+use crate::analysis::effects::{Effects, times};
 use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader};
 
 /// Results with the right sum that are compared with each other; where there are more, none is
@@ -170,7 +170,8 @@ impl Sums {
     fn of(one: &[u8], other: &[u8], order: ByteOrder) -> Self {
         let words = u32::try_from(other.len() / 4).unwrap_or_default();
         let table = Effects::of(words);
-        let effects: Vec<Checksum> = (0..words).rev().map(|behind| table.at(behind)).collect();
+        let effects: Vec<Checksum> =
+            (0..words as usize).rev().map(|after| table.at(after)).collect();
         let word = |image: &[u8], index: usize| {
             let bytes = image.as_chunks::<4>().0.get(index).copied().unwrap_or_default();
             order.word(bytes)

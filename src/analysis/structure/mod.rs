@@ -24,6 +24,7 @@ mod entries;
 mod key_order;
 mod owners;
 mod page;
+mod page_rules;
 mod pages;
 mod pointer_map;
 mod problem;
@@ -33,6 +34,7 @@ mod sql;
 mod tree;
 
 pub use owners::{Owner, Owners};
+pub use page_rules::{PageRules, Soundness};
 pub use pages::{FilePages, Pages};
 pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
 pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};

@@ -6,7 +6,7 @@ use crate::format::btree::{BtreeHeader, Cell};
 use crate::format::varint::varint;
 use crate::format::{PageKind, PageSize, Pgno};
 
-use super::problem::Fault;
+pub(super) use super::problem::Fault;
 
 /// What a page holds, as far as it can be told.
 #[derive(Clone, Debug)]

@@ -199,10 +199,10 @@ impl Base {
         let proof = match doubt {
             _ if !lossless => None,
             Doubt::None => Some(Proof::Evidence),
-            Doubt::TwoReadings | Doubt::OnlyCopy => Some(Proof::Likely),
+            Doubt::TwoReadings | Doubt::OnlyCopy => Some(Proof::Likelihood),
         };
         let action = if is_rolled_back { Action::RollBackJournal } else { Action::SetJournalAside };
-        Some(Step { action, frame: None, pages, lossless, proof, reason, gains })
+        Some(Step { action, frame: None, pages, lossless, proof, rivals: 0, reason, gains })
     }
 
     fn reason(&self, doubt: Doubt) -> Option<String> {

@@ -11,22 +11,9 @@ use crate::analysis::plan::{Candidate, CandidateKind};
 use crate::analysis::structure;
 
 use super::Prepared;
-use super::base::{Base, Doubt};
+use super::base::Doubt;
 
 impl Prepared {
-    /// Whether the result is all that was committed; `None` where nobody can know.
-    pub(super) fn lossless(&self, is_sound: bool, is_empty: bool) -> Option<bool> {
-        let base = self.base.as_ref();
-        let by_journal = self.journal().is_some();
-        let is_given_up = !self.plan.is_lossless() || !self.findings.is_empty();
-        if is_given_up || (by_journal && !is_sound) {
-            return Some(false);
-        }
-        let is_rolled_back = base.is_some_and(Base::is_rolled_back);
-        let unknown = self.plan.is_likely() || is_rolled_back || (by_journal && is_empty);
-        (!unknown).then_some(true)
-    }
-
     pub(super) fn has_readings_of_journal(&self) -> bool {
         self.plan.candidates.iter().any(|candidate| candidate.kind == CandidateKind::RolledBack)
     }

@@ -37,7 +37,7 @@ pub struct RepairReport {
     /// The result has no page: an empty database.
     pub empty_result: bool,
     /// Chance that a one-word correction of this plan fits without being true.
-    pub lossless_error_bound: f64,
+    pub lossless_error_bound: Option<f64>,
     /// States that a plan with loss could give, the newest first; one of them is chosen.
     pub candidates: Vec<Choice>,
     /// What is lost in the chosen state; `None` without loss.
@@ -211,6 +211,7 @@ impl RepairReport {
 impl CandidateKind {
     fn words(self) -> &'static str {
         match self {
+            Self::NewestLikely => "the newest state, on the likeliest reading",
             Self::NewestWithOldPages => "the newest state, with older pages where it must be",
             Self::NewestComplete => "the newest complete state",
             Self::DatabaseAlone => "the database file without the log",
@@ -234,9 +235,8 @@ impl Report for RepairReport {
         for (number, step) in (1..).zip(&self.plan) {
             let frame = step.frame.map_or(String::new(), |frame| format!("frame {frame}: "));
             let mark = match (step.lossless, step.proof) {
-                (true, Some(Proof::Likely)) => paint.tone(Tone::Notice, "likely"),
-                (true, Some(Proof::Checksum)) => paint.tone(Tone::Good, "proven"),
-                (true, _) => paint.tone(Tone::Good, "evident"),
+                (true, Some(proof @ Proof::Likelihood)) => paint.tone(Tone::Notice, proof.word()),
+                (true, proof) => paint.tone(Tone::Good, proof.unwrap_or(Proof::Evidence).word()),
                 (false, _) => paint.tone(Tone::Bad, "lossy"),
             };
             writeln!(to, "  {number}. {frame}{} ({mark})", step.action.words())?;

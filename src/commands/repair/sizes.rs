@@ -63,6 +63,7 @@ fn step(action: Action, what: String) -> Step {
         pages: Vec::new(),
         lossless: true,
         proof: Some(Proof::Evidence),
+        rivals: 0,
         reason: format!("{what}: only with the other number the structure is sound"),
         gains: "SQLite opens the database, and can checkpoint it".to_owned(),
     }

@@ -331,6 +331,10 @@ fn recovery(lost: &Lost) -> String {
             "If these transactions are wanted, their pages may be recovered from the log."
                 .to_owned()
         }
+        (Recoverable::Some, _) if lost.pages.is_empty() && lost.likely_frames > 0 => format!(
+            "The loss can be undone by the simplest explanation of {}; nothing proves it.",
+            counted(lost.likely_frames.into(), "damaged frame")
+        ),
         (Recoverable::Some, _) if lost.pages.is_empty() => {
             "The loss can be undone in part: it cannot be told which page a damaged frame held."
                 .to_owned()
@@ -359,6 +363,9 @@ fn sees(file: &FileReport) -> String {
             "The log was already copied into the database past the damage: \
             SQLite would see a MIXTURE of old pages from the log over newer pages of the file."
                 .to_owned()
+        }
+        Some(SqliteSees::Nothing) => {
+            "The database is empty or not there: SQLite deletes the log unread.".to_owned()
         }
         Some(SqliteSees::Complete) => {
             "Everything after the damage is already in the database file: \

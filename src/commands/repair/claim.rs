@@ -1,0 +1,84 @@
+//! The one place that says whether a repair loses nothing.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::access::Context;
+use crate::access::live::Reading;
+use crate::analysis::newer::{self, FileAge};
+use crate::analysis::plan::Restored;
+use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
+use crate::analysis::structure::{self, Health};
+use crate::format::FrameNo;
+
+use super::Prepared;
+use super::base::Base;
+
+impl Prepared {
+    /// Whether the result is all that was committed; `None` where that cannot be known.
+    ///
+    /// It is claimed on three conditions: every step is proven or evident; the result has no problem
+    /// in its structure that what SQLite sees without a repair does not have; and nothing that was found
+    /// contradicts it, a database file that is newer than the state of the log among it. `health` is
+    /// that of the result, and `None` where nothing needs a repair or nobody can see the structure.
+    pub(super) fn lossless(
+        &self,
+        health: Option<&Health>,
+        is_empty: bool,
+        is_encrypted: bool,
+        context: &Context,
+    ) -> Result<Option<bool>> {
+        let by_journal = self.journal().is_some();
+        let is_sound = match health {
+            Some(health) => {
+                health.is_sound() || (!by_journal && self.is_no_worse(health, context)?)
+            }
+            None => true,
+        };
+        let is_given_up = !self.plan.is_lossless() || !self.findings.is_empty();
+        if is_given_up || !is_sound {
+            return Ok(Some(false));
+        }
+        let age = self.file_age(context)?;
+        if age == FileAge::Newer {
+            return Ok(Some(false));
+        }
+        let is_rolled_back = self.base.as_ref().is_some_and(Base::is_rolled_back);
+        let is_unseen = is_encrypted && !self.plan.steps.is_empty();
+        let is_unknown =
+            self.plan.is_likely() || is_rolled_back || is_unseen || age == FileAge::MayBeNewer;
+        Ok((!is_unknown && !(by_journal && is_empty)).then_some(true))
+    }
+
+    /// Whether each problem of the result is one that SQLite's own view has as well.
+    fn is_no_worse(&self, health: &Health, context: &Context) -> Result<bool> {
+        let (no_pages, Some(Reading { file, examination })) = (BTreeSet::new(), &self.reading)
+        else {
+            return Ok(false);
+        };
+        let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+        let facts = examination.facts(file.as_ref(), seen, context.watch);
+        let snapshot = match examination.prefix.mx_frame {
+            0 => Snapshot::default(),
+            _ => snapshot_of(facts, Target::Last)?,
+        };
+        let seen = Restored { snapshot, ..Restored::default() };
+        let Some(view) = self.view(&seen, &no_pages) else { return Ok(false) };
+        let known = structure::check(&view, context.watch)?;
+        let words = |health: &Health| -> BTreeSet<String> {
+            health.problems.iter().map(ToString::to_string).collect()
+        };
+        let all_are_listed = health.problem_count == health.problems.len() as u64;
+        Ok(all_are_listed && words(health).is_subset(&words(&known)))
+    }
+
+    /// Whether the database file has pages that the result takes back to an older state.
+    fn file_age(&self, context: &Context) -> Result<FileAge> {
+        let (Some(reading), Some(base)) = (&self.reading, &self.base) else {
+            return Ok(FileAge::NotNewer);
+        };
+        let (log, examination) = (reading.file.as_ref(), &reading.examination);
+        Ok(newer::file_age(log, base.file(), examination, context.watch)?)
+    }
+}
