@@ -9,6 +9,7 @@
 )]
 
 mod counted;
+mod families;
 mod generate;
 mod healthy;
 mod holders;
@@ -50,6 +51,10 @@ fn run(args: &[&str]) {
             let (first, count) = (first.parse().unwrap(), count.parse().unwrap());
             worlds::all(Path::new(directory), first, count);
         }
+        ["families", directory, seed] => {
+            families::make(Path::new(directory), seed.parse().unwrap());
+        }
+        ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
         ["healthy", database, seed, kind, end, reserved] => {

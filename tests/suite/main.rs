@@ -11,6 +11,7 @@ mod crash;
 mod damages;
 mod dump;
 mod engine;
+mod families;
 mod fixtures;
 mod forecast;
 mod healthy;

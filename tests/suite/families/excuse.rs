@@ -1,0 +1,66 @@
+//! What nobody can see: damage that leaves files as SQLite itself could have left them. Claims about
+//! them are counted apart.
+
+use super::damage::Set;
+
+/// Why a claim that is false of the undamaged database is none that the files refute.
+pub fn excuse(set: &Set<'_>) -> Option<&'static str> {
+    let unseen = || unseen_frame(set).then_some("a frame has the same sum as before");
+    left_by_sqlite(set).or_else(unseen)
+}
+
+/// Whether a frame is damaged, and its sum is right all the same. The sums are linear: equal faults of
+/// the highest bit, in words of which an even number counts an odd number of times, are none.
+fn unseen_frame(set: &Set<'_>) -> bool {
+    let Set { content, wal, .. } = set;
+    (0..content.frames.len()).any(|frame| {
+        let at = content.frames[frame].at;
+        let slot = at..content.image_range(frame).end;
+        wal.get(slot.clone()).is_some_and(|bytes| *bytes != content.wal[slot])
+            && wal.get(at + 8..at + 24) == Some(&content.wal[at + 8..at + 24])
+            && content.links(wal, frame) == Some(true)
+    })
+}
+
+/// Why SQLite itself could have left these files, with nothing damaged.
+fn left_by_sqlite(set: &Set<'_>) -> Option<&'static str> {
+    let Set { content, database, wal } = set;
+    if *database != content.database {
+        return None;
+    }
+    let copied = content.frames_copied;
+    let copied_bytes = 32 + copied * (24 + content.page_bytes);
+    let same = wal.iter().zip(&content.wal).take_while(|(one, two)| one == two).count();
+    let is_old_from = |at: usize| {
+        let older = content.previous.get(at..).unwrap_or_default();
+        at <= same && older.starts_with(&wal[at..])
+    };
+    let ends = || content.commit_ends().filter(|&end| end >= copied_bytes && end <= wal.len());
+    if copied == 0 && is_old_from(0) {
+        return Some("the log as it was before its reset");
+    }
+    if let Some(end) = ends().find(|&end| is_old_from(end)) {
+        let is_cut = wal.len() == end;
+        return Some(if is_cut { "cut at a commit" } else { "the log as it was at a commit" });
+    }
+    if ends().any(|end| end <= same && wal[end..].iter().all(|&byte| byte == 0)) {
+        return Some("zeros from a commit on");
+    }
+    let slot_bytes = 24 + content.page_bytes;
+    let border = same.saturating_sub(32) / slot_bytes * slot_bytes + 32;
+    if same >= copied_bytes && is_old_from(same) {
+        let is_border = same == border;
+        return Some(match is_border {
+            true => "as a crash leaves it between two frames of a transaction",
+            false => "as a crash leaves it in a frame of a transaction",
+        });
+    }
+    let are_moved = |slots: usize| {
+        let older = content.previous.get(border + slots * slot_bytes..).unwrap_or_default();
+        border <= wal.len() && older.starts_with(&wal[border..])
+    };
+    if border >= copied_bytes && (1..4).any(are_moved) {
+        return Some("as a crash leaves it, but for older frames that are moved by whole slots");
+    }
+    None
+}
