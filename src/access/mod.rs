@@ -10,6 +10,7 @@ pub mod files;
 pub mod finding;
 pub mod held;
 pub mod holders;
+pub mod journal;
 pub mod kind;
 pub mod live;
 pub mod missing;

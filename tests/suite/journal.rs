@@ -17,7 +17,7 @@ use walsmith::storage::{LockLevel, Locked, OpenMode, Vfs};
 use crate::support::{beside, hold, oracle_program, release, rows, text, walsmith};
 
 /// A database with a hot journal, left by a writer that died: its bytes, and the journal's.
-fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
+pub fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
     let status = Command::new(oracle_program())

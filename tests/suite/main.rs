@@ -21,6 +21,7 @@ mod index;
 mod interrupt;
 mod journal;
 mod journal_by_hand;
+mod journal_damages;
 mod journal_states;
 mod kill;
 mod kinds;

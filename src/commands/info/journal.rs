@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::files::{Files, open_if_readable};
+use crate::access::journal::{damage, excess};
 use crate::access::{Context, Exit};
 use crate::engine::rollback::{self, Cold, Discarded, Standing};
 use crate::output::FileName;
@@ -25,12 +26,17 @@ pub struct Journal {
     pub pages: u64,
     /// Bytes of a page; `None` where it holds none.
     pub page_size_bytes: Option<u32>,
+    /// Pages that its headers count; `None` where it holds none.
+    pub counted_pages: Option<u64>,
     /// Pages of the database before the transaction; `None` where it holds none.
     pub db_size_pages: Option<u32>,
     /// Where it is damaged.
     pub damage: Option<String>,
     /// The super-journal that it names, where that decides.
     pub super_journal: Option<FileName>,
+    /// Its header is zeros: its transaction has ended, or the header was lost.
+    #[serde(skip)]
+    header_is_zeros: bool,
 }
 
 /// What SQLite does with a journal.
@@ -94,16 +100,28 @@ impl Journal {
             _ => Some(rollback::contents(vfs, database.as_deref(), path)?),
         };
         let whole = contents.as_ref().filter(|contents| contents.db_size_pages.is_some());
-        let damage = contents.as_ref().filter(|_| file_bytes > 0).and_then(|found| found.flaw);
+        let is_hot = state == JournalState::Hot;
+        let header_is_zeros =
+            state == JournalState::Zeroed && rollback::header_is_zeros(vfs, path)?;
+        let database_bytes = match database.as_ref().filter(|_| is_hot) {
+            Some(database) => Some(database.size()?),
+            None => None,
+        };
+        let damages = contents.as_ref().filter(|_| file_bytes > 0).map(|found| {
+            let excess = database_bytes.and_then(|bytes| excess(found, bytes));
+            damage(found).into_iter().chain(excess).collect::<Vec<_>>().join("; ")
+        });
         Ok(Some(Self {
             path: FileName::from(path),
             file_bytes,
-            hot: state == JournalState::Hot,
+            hot: is_hot,
             state,
             pages: whole.map_or(0, |contents| contents.pages.len() as u64),
             page_size_bytes: whole.map(|contents| contents.page_size.bytes()),
             db_size_pages: whole.and_then(|contents| contents.db_size_pages),
-            damage: damage.map(|flaw| flaw.words()),
+            counted_pages: whole.map(|contents| contents.counted_records),
+            damage: damages.filter(|damage| !damage.is_empty()),
+            header_is_zeros,
             super_journal,
         }))
     }
@@ -128,6 +146,11 @@ impl Journal {
         let state = match self.state {
             JournalState::Hot => "hot: SQLite rolls it back before it looks at the log".to_owned(),
             JournalState::Empty => "cold: it is empty".to_owned(),
+            JournalState::Zeroed if self.header_is_zeros => {
+                "cold: its header is zeros, so for SQLite its transaction has ended; a header that \
+                 was lost looks the same"
+                    .to_owned()
+            }
             JournalState::Zeroed => "cold: its transaction has ended".to_owned(),
             JournalState::LiveWriter => "in use: a process is writing with it now".to_owned(),
             JournalState::DatabaseEmpty => {

@@ -8,8 +8,9 @@ use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::files::Files;
+use crate::access::journal::{damage, excess};
 use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
-use crate::engine::rollback::{self, Contents, Discarded, Standing};
+use crate::engine::rollback::{self, Cold, Contents, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, PageSize, Pgno};
 use crate::output::quantity::{counted, grouped};
@@ -32,6 +33,8 @@ pub(super) struct Base {
     /// What the journal holds; `None` where nothing is to be done with it.
     contents: Option<Contents>,
     file_bytes: u64,
+    /// The header of the journal is zeros: its transaction has ended, or nobody can know.
+    journal_is_zeroed: bool,
 }
 
 /// What SQLite's rule for the journal is worth here.
@@ -63,6 +66,12 @@ impl Base {
         let standing = match &files.journal {
             Some(journal) => rollback::judge(vfs, beside.as_ref(), journal)?,
             None => Standing::Absent,
+        };
+        let journal_is_zeroed = match (&standing, &files.journal) {
+            (Standing::Cold(Cold::Zeroed), Some(journal)) => {
+                rollback::header_is_zeros(vfs, journal)?
+            }
+            (_, _) => false,
         };
         let mut other = None;
         let contents = match (&standing, &files.journal) {
@@ -101,6 +110,7 @@ impl Base {
             standing,
             contents,
             file_bytes,
+            journal_is_zeroed,
         }))
     }
 
@@ -143,6 +153,11 @@ impl Base {
         self.contents.is_some() && (self.takes_other || self.standing == Standing::Hot)
     }
 
+    /// Whether nothing tells if a transaction of the journal was cut off.
+    pub fn is_unknown(&self) -> bool {
+        self.is_rolled_back() || self.journal_is_zeroed
+    }
+
     /// What SQLite's rule is worth, where the database as SQLite would leave it is `sound` or not.
     pub fn doubt(&self, sound: impl FnOnce() -> Result<bool>) -> Result<Doubt> {
         if self.contents.is_none() {
@@ -175,21 +190,11 @@ impl Base {
             false => "nobody rolls it back".to_owned(),
         };
         if is_rolled_back {
-            if let Some(flaw) = contents.flaw {
+            let damage = damage(contents).map(|damage| format!("the journal is damaged: {damage}"));
+            for missing in damage.into_iter().chain(excess(contents, self.file_bytes)) {
                 lossless = false;
-                reason.push_str(&format!(
-                    "; the journal is damaged, and ends there for SQLite: {}",
-                    flaw.words()
-                ));
-            }
-            let nowhere = contents.pages_nowhere(self.file_bytes);
-            if nowhere > 0 {
-                lossless = false;
-                reason.push_str(&format!(
-                    "; of the {} that it counts, {} are neither in it nor in the file, and are zeros",
-                    counted(contents.db_size_pages.unwrap_or_default().into(), "page"),
-                    grouped(nowhere)
-                ));
+                reason.push_str("; ");
+                reason.push_str(&missing);
             }
         }
         let pages = match doubt {

@@ -44,7 +44,7 @@ impl Prepared {
         if age == FileAge::Newer {
             return Ok(Some(false));
         }
-        let is_rolled_back = self.base.as_ref().is_some_and(Base::is_rolled_back);
+        let by_base = self.base.as_ref().is_some_and(Base::is_unknown);
         let is_unseen = is_encrypted && !self.plan.steps.is_empty();
         let is_unknown =
             self.plan.is_likely() || is_rolled_back || is_unseen || age == FileAge::MayBeNewer;

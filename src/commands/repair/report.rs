@@ -29,7 +29,8 @@ pub struct RepairReport {
     pub plan: Vec<Step>,
     /// Every step is proven by checksums, or by evidence under the assumption that the damage of a
     /// dropped frame is confined to its image, and the result is sound. `None` where nobody can know:
-    /// a step is only likely, a rollback journal put pages back (its sums are over one byte of 200),
+    /// a step is only likely, a rollback journal put pages back (its sums are over one byte of 200)
+    /// or has a header of zeros,
     /// or the result is an empty database.
     pub lossless: Option<bool>,
     /// A step is only likely.
@@ -279,6 +280,13 @@ impl Report for RepairReport {
                 None if self.empty_result => writeln!(to, "Wrote {output}: an empty database.")?,
                 None if self.likely => {
                     writeln!(to, "Wrote {output}, on the likely reading named above.")?;
+                }
+                None if self.plan.is_empty() => {
+                    let sentence = format!(
+                        "Wrote {output}. The header of the journal is zeros: its transaction has \
+                         ended, or the header was lost, and nothing tells which."
+                    );
+                    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
                 }
                 None => writeln!(
                     to,

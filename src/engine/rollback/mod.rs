@@ -10,15 +10,18 @@ use super::wal::zeroed;
 use super::{Error, Result};
 use crate::format::lock_bytes::RESERVED_BYTE;
 use crate::format::rollback_journal::{
-    SUPER_TRAILER_BYTES, super_journal_children, super_journal_name, super_journal_trailer,
+    JOURNAL_HEADER_BYTES, SUPER_TRAILER_BYTES, super_journal_children, super_journal_name,
+    super_journal_trailer,
 };
 use crate::storage::{
     self, Access, File, LockLevel, LockMode, Locked, OpenMode, SyncDirectory, SyncKind, Vfs,
 };
 
+pub use flaw::Flaw;
+pub use playback::Contents;
 use playback::Journal;
-pub use playback::{Contents, Flaw};
 
+mod flaw;
 mod playback;
 
 /// What a rollback came to.
@@ -217,6 +220,19 @@ pub fn play_into(
 pub fn contents(vfs: &dyn Vfs, database: Option<&dyn File>, journal: &Path) -> Result<Contents> {
     let file = vfs.open(journal, OpenMode::ReadOnly)?;
     Journal::of(file.as_ref(), database)?.contents()
+}
+
+/// Whether the header of `journal` is all zeros, and something comes after its sector: a transaction has
+/// ended there (`journal_mode=PERSIST`), or the header was lost, and nothing tells which. One that was
+/// not synced yet has a nonce (pager.c writeJournalHdr, zeroJournalHdr).
+///
+/// # Errors
+/// What the storage reports.
+pub fn header_is_zeros(vfs: &dyn Vfs, journal: &Path) -> storage::Result<bool> {
+    let file = vfs.open(journal, OpenMode::ReadOnly)?;
+    let mut header = [1; JOURNAL_HEADER_BYTES];
+    file.read_at(&mut header, 0)?;
+    Ok(header == [0; JOURNAL_HEADER_BYTES] && file.size()? > 512)
 }
 
 fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {

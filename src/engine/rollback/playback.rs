@@ -2,6 +2,8 @@
 //! pager_playback_one_page), and says whether that is all that it was to hold.
 
 use super::RolledBack;
+use super::flaw::Flaw;
+use super::super_journal_of;
 use crate::engine::Result;
 use crate::engine::wal::zeroed;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -22,56 +24,22 @@ pub struct Contents {
     pub records: u32,
     /// Their pages, each once, ascending.
     pub pages: Vec<Pgno>,
-    /// Records that its headers count, where they count any, and the pages that were new left out.
+    /// Records that there should be: as many as its headers count, and of a segment that the size of
+    /// the file counts those that are put back.
     pub counted_records: u64,
     /// Where what it was to hold is not there, or is wrong: SQLite stops there without an error.
     pub flaw: Option<Flaw>,
 }
 
-/// Where a journal is damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// It does not begin with a header.
-    NoHeader,
-    /// It ends before the last record that a header counts.
-    Cut {
-        /// Where the record begins.
-        offset_bytes: u64,
-    },
-    /// A record that a header counts has a wrong checksum or no page number.
-    Record {
-        /// Where it begins.
-        offset_bytes: u64,
-    },
-    /// A later header lacks its magic.
-    Header {
-        /// Where it begins.
-        offset_bytes: u64,
-    },
-}
-
-impl Flaw {
-    /// What is wrong, in words.
-    #[must_use]
-    pub fn words(self) -> String {
-        match self {
-            Self::NoHeader => "it does not begin with a valid header".to_owned(),
-            Self::Cut { offset_bytes } => {
-                format!("it was cut: it ends before offset {offset_bytes}")
-            }
-            Self::Record { offset_bytes } => {
-                format!("the record at offset {offset_bytes} is damaged")
-            }
-            Self::Header { offset_bytes } => {
-                format!("the header at offset {offset_bytes} is damaged")
-            }
-        }
-    }
-}
-
 impl Contents {
     pub(super) fn rolled_back(&self) -> RolledBack {
         RolledBack::Played { pages: self.records, db_size_pages: self.db_size_pages }
+    }
+
+    /// Pages that the headers count and no record puts back.
+    #[must_use]
+    pub fn missing_pages(&self) -> u64 {
+        self.counted_records.saturating_sub(self.pages.len() as u64)
     }
 
     /// Pages of the database before the transaction that neither the journal nor a file of
@@ -101,6 +69,8 @@ pub(super) struct Journal<'a> {
     page_size: PageSize,
     /// Where the next header or record begins.
     offset: u64,
+    /// Where the last record ends that was put back.
+    records_end: u64,
     /// Bytes 16..28 of the first header, which every later one repeats.
     repeated: Option<[u8; 12]>,
     flaw: Option<Flaw>,
@@ -114,8 +84,16 @@ impl<'a> Journal<'a> {
             database.read_at(&mut header, 0)?;
         }
         let page_size = DatabaseHeader::decode(&header).page_size().unwrap_or(PageSize::DEFAULT);
-        let (bytes, sector_bytes) = (file.size()?, 512);
-        Ok(Self { file, bytes, sector_bytes, page_size, offset: 0, repeated: None, flaw: None })
+        Ok(Self {
+            file,
+            bytes: file.size()?,
+            sector_bytes: 512,
+            page_size,
+            offset: 0,
+            records_end: 0,
+            repeated: None,
+            flaw: None,
+        })
     }
 
     /// Puts every page back into `database`, and gives it its old size.
@@ -140,7 +118,7 @@ impl<'a> Journal<'a> {
     ) -> Result<Contents> {
         let (mut pages, mut db_size_pages, mut counted_records) = (Vec::new(), None, 0_u64);
         let mut records = 0_u32;
-        while let Some(header) = self.next_header()? {
+        while let Some(header) = self.next_header(db_size_pages)? {
             let page_size = self.page_size;
             let size_pages = match db_size_pages {
                 Some(size_pages) => size_pages,
@@ -162,15 +140,23 @@ impl<'a> Journal<'a> {
         }
         if db_size_pages.is_none() {
             self.flaw = Some(Flaw::NoHeader);
+        } else if self.flaw.is_none() && self.lost_its_name()? {
+            self.flaw = Some(Flaw::Name { offset_bytes: self.records_end });
         }
         pages.sort_unstable();
+        let twice = pages.windows(2).find_map(|pair| match pair {
+            [one, other] if one == other => Some(*one),
+            _ => None,
+        });
+        // A page has one record at most: the number of one of these is wrong.
+        self.flaw = self.flaw.or(twice.map(|page| Flaw::Twice { page }));
         pages.dedup();
         let (page_size, flaw) = (self.page_size, self.flaw);
         Ok(Contents { page_size, db_size_pages, records, pages, counted_records, flaw })
     }
 
-    /// The next segment; `None` behind the last.
-    fn next_header(&mut self) -> Result<Option<JournalHeader>> {
+    /// The next segment; `None` after the last. `size_pages` is that of the first.
+    fn next_header(&mut self, size_pages: Option<u32>) -> Result<Option<JournalHeader>> {
         let first = self.offset == 0;
         self.offset = self.offset.next_multiple_of(self.sector_bytes);
         let mut bytes = [0; JOURNAL_HEADER_BYTES];
@@ -185,7 +171,13 @@ impl<'a> Journal<'a> {
             return Ok(None);
         }
         let Some(header) = JournalHeader::decode(&bytes) else {
-            if self.lost_its_magic(&bytes) {
+            let records_at = self.offset + self.sector_bytes;
+            let is_zero = bytes.iter().all(|&byte| byte == 0);
+            let hides_records = match size_pages.filter(|_| is_zero) {
+                Some(size_pages) => self.are_records(records_at, size_pages)?,
+                None => false,
+            };
+            if self.lost_its_magic(&bytes) || hides_records {
                 self.flaw.get_or_insert(Flaw::Header { offset_bytes: self.offset });
             }
             return Ok(None);
@@ -213,45 +205,108 @@ impl<'a> Journal<'a> {
         is_like_first && !was_zeroed && begin.iter().any(|&byte| byte != 0)
     }
 
-    /// Reads the records of a segment; returns how many there should be, new pages left out.
+    /// Whether two records of one nonce begin at `offset`: those of a segment whose header is zeros. One
+    /// that is not synced yet has its nonce.
+    fn are_records(&self, offset: u64, size_pages: u32) -> Result<bool> {
+        let mut image = zeroed(self.page_size.in_memory())?;
+        let mut record = |offset: u64| -> Result<Option<(Pgno, u32)>> {
+            let (mut number, mut sum) = ([0; 4], [0; 4]);
+            let image_at = offset + 4;
+            let sum_at = image_at + self.page_size.bytes_u64();
+            let is_whole = self.file.read_at(&mut number, offset)? == 4
+                && self.file.read_at(&mut image, image_at)? == image.len()
+                && self.file.read_at(&mut sum, sum_at)? == 4;
+            let page = u32::from_be_bytes(number);
+            let is_page = is_whole && (1..=size_pages).contains(&page);
+            let nonce = u32::from_be_bytes(sum).wrapping_sub(record_checksum(0, &image));
+            Ok(is_page.then_some((Pgno(page), nonce)))
+        };
+        let (one, other) = (record(offset)?, record(offset + self.record_bytes())?);
+        Ok(one.zip(other).is_some_and(|(one, other)| one.0 != other.0 && one.1 == other.1))
+    }
+
+    /// Whether the name of a super-journal comes after the last record, or the end of one is that of
+    /// the file, and it is none (pager.c writeSuperJournal).
+    fn lost_its_name(&self) -> Result<bool> {
+        let mut number = [0; 4];
+        let lock_byte_page = self.page_size.lock_byte_page().0.to_be_bytes();
+        let mut is_named = false;
+        for at in [self.records_end, self.records_end.next_multiple_of(self.sector_bytes)] {
+            is_named |= self.file.read_at(&mut number, at)? == 4 && number == lock_byte_page;
+        }
+        let mut magic = [0; JOURNAL_MAGIC.len()];
+        if let Some(at) = self.bytes.checked_sub(magic.len() as u64).filter(|&at| at > 0) {
+            is_named |= self.file.read_at(&mut magic, at)? == magic.len() && magic == JOURNAL_MAGIC;
+        }
+        Ok(is_named && super_journal_of(self.file)?.is_none())
+    }
+
+    fn record_bytes(&self) -> u64 {
+        self.page_size.bytes_u64() + 8
+    }
+
+    /// Reads the records of a segment; returns how many there should be.
     fn segment(
         &mut self,
         header: &JournalHeader,
         size_pages: u32,
         visit: &mut dyn FnMut(Pgno, &[u8]) -> Result<()>,
     ) -> Result<u64> {
-        let record_bytes = self.page_size.bytes_u64() + 8;
-        let all = self.bytes.saturating_sub(self.sector_bytes) / record_bytes;
+        let all = self.bytes.saturating_sub(self.sector_bytes) / self.record_bytes();
         let records = header.records.map_or(all, u64::from);
         let mut image = zeroed(self.page_size.in_memory())?;
-        let mut skipped = 0;
+        let mut valid = 0;
+        self.records_end = self.offset;
         for _ in 0..records {
             let offset_bytes = self.offset;
             match self.next_record(&mut image, header.nonce, size_pages)? {
-                Record::Page(page) => visit(page, &image)?,
+                Record::Page(page) => {
+                    valid += 1;
+                    self.records_end = self.offset;
+                    visit(page, &image)?;
+                }
                 Record::Skipped => {
                     // SQLite journals no page that is new: the number is wrong.
                     self.flaw.get_or_insert(Flaw::Record { offset_bytes });
-                    skipped += 1;
                 }
                 Record::End => {
                     if header.records.is_some() {
                         self.flaw.get_or_insert(Flaw::Cut { offset_bytes });
                     }
                     self.offset = self.bytes;
-                    break;
+                    return Ok(header.records.map_or(valid, u64::from));
                 }
                 // Records that were not synced describe pages that were never written.
                 Record::Invalid => {
                     if header.records.is_some() || self.goes_on(header.nonce, size_pages)? {
                         self.flaw.get_or_insert(Flaw::Record { offset_bytes });
+                    } else if valid == 0 && self.are_records(offset_bytes, size_pages)? {
+                        self.flaw.get_or_insert(Flaw::Nonce { offset_bytes });
+                    } else if self.has_header_after(offset_bytes)? {
+                        self.flaw.get_or_insert(Flaw::Count { offset_bytes });
                     }
                     self.offset = self.bytes;
-                    break;
+                    return Ok(header.records.map_or(valid, u64::from));
                 }
             }
         }
-        Ok(header.records.map_or(0, |counted| u64::from(counted).saturating_sub(skipped)))
+        let end = self.offset;
+        let next = self.next_record(&mut image, header.nonce, size_pages)?;
+        self.offset = end;
+        if let (Record::Page(_), true) = (next, header.records.is_some()) {
+            self.flaw.get_or_insert(Flaw::Count { offset_bytes: end });
+        }
+        Ok(header.records.map_or(valid, u64::from))
+    }
+
+    /// Whether a later segment begins at the next sector: who counts by the size of the file writes
+    /// one segment (pager.c syncJournal).
+    fn has_header_after(&self, offset: u64) -> Result<bool> {
+        let mut bytes = [0; JOURNAL_HEADER_BYTES];
+        let at = offset.next_multiple_of(self.sector_bytes);
+        let is_whole = self.file.read_at(&mut bytes, at)? == bytes.len();
+        let is_like_first = bytes.last_chunk::<12>() == self.repeated.as_ref();
+        Ok(is_whole && is_like_first && bytes.starts_with(&JOURNAL_MAGIC))
     }
 
     /// Whether records of the same nonce come after a wrong one that only the size of the file
