@@ -1,6 +1,7 @@
 //! Writes a view of a database into a new file or into the database itself, as SQLite's checkpoint
 //! would (wal.c walCheckpoint).
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::analysis::view::View;
@@ -17,6 +18,8 @@ use super::undo::{self, Set, Stage, Trust};
 
 /// Bytes of the base that one read copies.
 const COPY_BYTES: u64 = 1 << 20;
+/// What a file system stores at the least: a hole is not smaller.
+const BLOCK_BYTES: usize = 4096;
 
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +129,31 @@ pub fn copy_base(
         if read == 0 {
             break;
         }
-        to.write_at(chunk.split_at(read).0, at)?;
+        for run in runs_of_data(chunk.split_at(read).0) {
+            let start = at + run.start as u64;
+            to.write_at(chunk.get(run).unwrap_or_default(), start)?;
+        }
         at += read as u64;
     }
     Ok(to.truncate(end)?)
+}
+
+/// The parts of `bytes` that are not blocks of zeros: where the file system does not tell of holes, or
+/// somebody has filled them, none is written out.
+fn runs_of_data(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (number, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+        if block.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        let start = number * BLOCK_BYTES;
+        let end = start + block.len();
+        match runs.last_mut().filter(|run| run.end == start) {
+            Some(run) => run.end = end,
+            None => runs.push(start..end),
+        }
+    }
+    runs
 }
 
 /// Writes the view over a copy of its base, which is not published yet.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -404,5 +405,34 @@ fn plan_and_info_say_how_many_pages_a_damaged_journal_lacks() {
         assert!(journal["damage"].as_str().unwrap().contains(&words), "{journal}");
         assert_eq!((journal["pages"].as_u64(), exit), (Some(1), 1));
         assert_eq!(journal["counted_pages"].as_u64(), u64::try_from(first.records).ok());
+    });
+}
+
+#[test]
+fn zeros_of_a_database_are_not_written_out() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().canonicalize().unwrap();
+    let hot = Hot::of(left_behind(4096, "FULL"));
+    // 64 MiB that the file system has stored: no hole tells that they are zeros.
+    let mut database = hot.database.clone();
+    let pages = 16_384 + database.len() / 4096;
+    database.resize(pages * 4096, 0);
+    let mut journal = hot.journal.clone();
+    journal[16..20].copy_from_slice(&u32::try_from(pages).unwrap().to_be_bytes());
+    let hot = Hot { database, journal, ..hot };
+    let on_disk = |path: &Path| fs::metadata(path).unwrap().blocks() * 512;
+    let theirs = with(&folder, &hot, &hot.journal, by_sqlite);
+    with(&folder, &hot, &hot.journal, |path| {
+        let (_, exit, result) = repaired(path, &[]);
+        assert!(exit == 0 && result.unwrap() == theirs);
+        assert!(on_disk(path) > 64 << 20);
+        assert!(on_disk(&path.with_file_name("new.db")) < 8 << 20);
+        // And an ordinary copy.
+        fs::remove_file(beside(path, "-journal")).unwrap();
+        fs::write(path, &theirs).unwrap();
+        let new = path.with_file_name("copy.db");
+        let (report, exit) = walsmith(&["repair", text(path), "--apply", "--output", text(&new)]);
+        assert_eq!(exit, 0, "{report}");
+        assert!(fs::read(&new).unwrap() == theirs && on_disk(&new) < 8 << 20);
     });
 }
