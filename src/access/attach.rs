@@ -12,7 +12,7 @@ use crate::engine::connection::{Connection, Paths};
 use crate::engine::page_checksum::PageChecksums;
 use crate::engine::wal::{Busy, KnownLog, Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::lock_bytes::DEAD_MAN_SWITCH;
+use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
 use crate::output::text::{argument, command, new_name};
 use crate::scan::Watch;
@@ -97,6 +97,7 @@ impl Target {
     /// # Errors
     /// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
     pub fn look(&self, timeout: Duration, given: Consents, context: &Context) -> Result<Looked> {
+        self.nobody_is_exclusive(timeout, context)?;
         let args = HoldArgs { timeout: timeout.max(HoldArgs::default().timeout), no_lock: false };
         let known = if self.would_recover(context)? { KNOWN_WHEN_ATTACHING } else { 0 };
         held::hold(&self.files, &args, known, context, |held| {
@@ -114,6 +115,21 @@ impl Target {
             let (page_checksums, known) = (found.page_checksums, held.take_known());
             Ok(Looked { accepted, backfill, newest, page_checksums, known })
         })
+    }
+
+    /// Nobody could attach beside one who has the database in exclusive mode: that is not waited for
+    /// longer than was asked, as files are that others are about to give free.
+    fn nobody_is_exclusive(&self, timeout: Duration, context: &Context) -> Result<()> {
+        let database = context.vfs.open(&self.database, OpenMode::ReadOnly)?;
+        let mut patience = Patience::new(timeout, context.vfs, context.watch);
+        // A file system without locks has nobody who holds any.
+        while let Ok(Some(holder)) = database.lock_holder(SHARED_BYTES, LockMode::Shared) {
+            if !patience.wait() {
+                let why = "somebody has it in exclusive mode, or is writing it";
+                return Err(Failure::busy(&self.database, why, Some(holder)).into());
+            }
+        }
+        Ok(())
     }
 
     /// Opens the database for writing.

@@ -232,7 +232,8 @@ impl CheckpointReport {
     /// Whether the mode did what it promises.
     fn kept_its_promise(&self) -> bool {
         match self.mode {
-            Mode::Noop => true,
+            // Whoever could not attach has nothing to report.
+            Mode::Noop => !self.busy,
             Mode::Passive => self.is_complete(),
             Mode::Full | Mode::Restart | Mode::Truncate => self.is_complete() && !self.busy,
         }
@@ -273,7 +274,7 @@ impl CheckpointNow {
             match self.look(&mut report, &target, context)? {
                 None => {
                     report.busy = true;
-                    report.blocked_by = self.in_the_way(&target, context)?;
+                    report.blocked_by = self.keeps_out(&target, context)?;
                 }
                 Some(looked) if self.dry_run => {
                     forecast::fill(&mut report, &target, &looked, context)?;
@@ -334,7 +335,7 @@ impl CheckpointNow {
         let mut patience = Patience::new(self.timeout, context.vfs, context.watch);
         let Some(mut connection) = target.attach(file.as_ref(), &mut patience)? else {
             report.busy = true;
-            report.blocked_by = self.in_the_way(target, context)?;
+            report.blocked_by = self.keeps_out(target, context)?;
             return Ok(());
         };
         connection.set_synchronous(self.sync.engine());
@@ -400,6 +401,11 @@ impl CheckpointNow {
         let delete = if target.had_index { DeleteShm::No } else { DeleteShm::Yes };
         connection.detach(delete)?;
         Ok(false)
+    }
+
+    /// Who lets nobody attach: in the way of every mode.
+    fn keeps_out(&self, target: &Target, context: &Context) -> Result<Vec<Blocker>> {
+        Self { mode: self.mode.max(Mode::Passive), ..self.clone() }.in_the_way(target, context)
     }
 
     fn in_the_way(&self, target: &Target, context: &Context) -> Result<Vec<Blocker>> {

@@ -75,6 +75,7 @@ fn run(args: &[&str]) {
         }
         ["generate", directory] => generate::all(Path::new(directory)),
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
+        ["hold-sql", database, sql] => work::hold(Path::new(database), sql),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),
         ["write", database, seconds] => work::write(Path::new(database), seconds.parse().unwrap()),
         ["prepare", database, rows, page_bytes] => {
