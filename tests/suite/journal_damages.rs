@@ -16,6 +16,8 @@ use crate::support::{beside, oracle_program, text, walsmith};
 
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 const SECTOR: usize = 512;
+/// SQLite and the file system go up to 16 TiB; files that are read whole here do not.
+const MOST_PAGES: u32 = 20_000;
 const SUPER: &str = "x.db-mj0123AB9CD";
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -247,8 +249,7 @@ fn damage(hot: &Hot, kind: usize, random: &mut fastrand::Rng) -> (&'static str, 
             "the number of records"
         }
         4 => {
-            // SQLite and the file system go up to 16 TiB; one that is read whole here does not.
-            let count = counts(random, word(&bytes, 16)) % 200_000;
+            let count = counts(random, word(&bytes, 16)) % MOST_PAGES;
             bytes[16..20].copy_from_slice(&count.to_be_bytes());
             "the page count"
         }
@@ -278,6 +279,9 @@ fn damage(hot: &Hot, kind: usize, random: &mut fastrand::Rng) -> (&'static str, 
             "the name of the super-journal"
         }
     };
+    if bytes.len() >= 20 && word(&bytes, 16) > MOST_PAGES {
+        bytes[16..18].copy_from_slice(&hot.journal[16..18]);
+    }
     (what, bytes)
 }
 
