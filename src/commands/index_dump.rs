@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -15,7 +16,7 @@ use crate::access::live::{self, Reading};
 use crate::access::rails;
 use crate::analysis::index_file::{EntryFault, IndexBlock, IndexFile};
 use crate::analysis::{Examination, LogShape};
-use crate::format::lock_bytes::WAL_READ_LOCK_0;
+use crate::format::lock_bytes::{WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, block_of};
 use crate::format::{FrameNo, IndexHeader, Pgno};
 use crate::output::quantity::{counted, grouped};
@@ -24,7 +25,18 @@ use crate::output::text::command;
 use crate::output::{
     FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped, write_report,
 };
+use crate::scan;
 use crate::storage::{File, LockMode};
+
+use moment::Moment;
+
+mod moment;
+
+/// Readings of index and log until they are of one moment.
+const MOST_READINGS: u32 = 20;
+
+/// Time before another reading; each waits longer.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Most wrong entries that are listed.
 const LISTED_ENTRIES: usize = 20;
@@ -196,25 +208,50 @@ impl IndexDump {
             let path = files.shm.clone().unwrap_or_else(|| self.path.clone());
             return Err(Failure::NoIndex { path, found }.into());
         };
-        let Some(index) = IndexFile::read(shm.as_ref())? else {
-            let found = format!("{} bytes hold no wal-index header", shm.size()?);
-            return Err(Failure::NoIndex { path: shm.path().to_owned(), found }.into());
-        };
-        let mut report = IndexReport::of(shm.as_ref(), &index, &files)?;
-        if report.header_fault.is_none() {
-            let is_readable = files.open_wal(context.vfs).is_ok();
-            match if is_readable { live::read_log(&files, context)? } else { None } {
-                Some(reading) => {
-                    report.compare(shm.as_ref(), &index.copies[0], &reading, context)?;
-                    report.compare_with_database(&files, context)?;
-                }
-                None if is_readable => report.comparison = Comparison::Alone,
-                None => report.comparison = Comparison::Unread,
-            }
+        let mut report = self.report(&files, shm.as_ref(), context)?;
+        if matches!(report.comparison, Comparison::Same | Comparison::Older | Comparison::Wrong) {
+            report.compare_with_database(&files, context)?;
         }
         write_report(&mut context.output, &report)?;
         Ok(if report.comparison == Comparison::Wrong { Exit::Found } else { Exit::Done })
     }
+}
+
+impl IndexDump {
+    /// Index and log of one moment: where somebody writes, both are read again until nothing came in
+    /// between that matters.
+    fn report(&self, files: &Files, shm: &dyn File, context: &Context) -> Result<IndexReport> {
+        for reading in 0..MOST_READINGS {
+            context.vfs.sleep(PAUSE * reading);
+            let Some(index) = IndexFile::read(shm)? else {
+                let found = format!("{} bytes hold no wal-index header", shm.size()?);
+                return Err(Failure::NoIndex { path: shm.path().to_owned(), found }.into());
+            };
+            let mut report = IndexReport::of(shm, &index, files)?;
+            match report.compare_with_log(files, shm, &index, context) {
+                Ok(()) => {}
+                Err(error) if is_shrunk(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            let byte = WAL_WRITE_LOCK..WAL_WRITE_LOCK + 1;
+            let is_written = shm.lock_holder(byte, LockMode::Shared)?.is_some();
+            let after = IndexFile::read(shm)?.unwrap_or(index);
+            let log_frames = report.log.map_or(0, |log| log.mx_frame);
+            match moment::judge(report.comparison, &index, &after, log_frames, is_written) {
+                Moment::One => {}
+                Moment::Followed => report.comparison = Comparison::Same,
+                Moment::Several => continue,
+            }
+            return Ok(report);
+        }
+        let path = shm.path().to_owned();
+        Err(Failure::KeepsChanging { path, restarts: MOST_READINGS }.into())
+    }
+}
+
+/// Whether the log was cut while it was read.
+fn is_shrunk(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(scan::Error::Shrunk { .. }))
 }
 
 impl HeaderReport {
@@ -286,6 +323,29 @@ impl IndexReport {
             });
         }
         Ok(())
+    }
+
+    fn compare_with_log(
+        &mut self,
+        files: &Files,
+        shm: &dyn File,
+        index: &IndexFile,
+        context: &Context,
+    ) -> Result<()> {
+        if self.header_fault.is_some() {
+            return Ok(());
+        }
+        if files.open_wal(context.vfs).is_err() {
+            self.comparison = Comparison::Unread;
+            return Ok(());
+        }
+        match live::read_log(files, context)? {
+            Some(reading) => self.compare(shm, &index.copies[0], &reading, context),
+            None => {
+                self.comparison = Comparison::Alone;
+                Ok(())
+            }
+        }
     }
 
     /// Compares with what recovery of the log would build.

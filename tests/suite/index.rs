@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::Options;
@@ -11,7 +12,8 @@ use walsmith::storage::os::OsVfs;
 use walsmith::storage::{DeleteShm, OpenMode, Vfs};
 
 use crate::support::{
-    beside, copy, hold, hold_with, oracle, prepared, release, rows, text, walsmith, worker_program,
+    beside, copy, hold, hold_with, oracle, oracle_program, prepared, release, rows, text, walsmith,
+    worker_program,
 };
 
 fn word(shm: &Path, at: usize) -> u32 {
@@ -58,6 +60,37 @@ fn the_first_who_attaches_cuts_the_index_and_the_second_does_not() {
     assert_eq!(word(&shm, 8), change, "the second one does not");
     release(again);
     release(ours);
+}
+
+/// Three writers that roll spills back and reset the log all the time. What is read of the index and what
+/// is read of the log a moment later are not the same; that is no fault of either.
+#[test]
+fn beside_busy_writers_an_index_is_never_called_wrong_or_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    rows(&database, "PRAGMA journal_mode=WAL");
+    let writer = || {
+        let mut command = Command::new(oracle_program());
+        command.args(["write", text(&database), "5"]).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut writers: Vec<Child> = (0..3).map(|_| writer()).collect();
+    let mut said: BTreeMap<String, u32> = BTreeMap::new();
+    while writers.iter_mut().all(|writer| writer.try_wait().unwrap().is_none()) {
+        let (seen, exit) = walsmith(&["index-dump", text(&database)]);
+        let kind = seen["error"]["kind"].as_str();
+        let comparison = seen["comparison"].as_str().or(kind).unwrap().to_owned();
+        // The very first has no index yet; files that keep changing are said to.
+        let said_so = ["same", "changed", "no-index", "invalid", "alone"];
+        assert!(said_so.contains(&comparison.as_str()), "{seen:#}");
+        assert_eq!(exit, i32::from(kind.is_some()) * if kind == Some("changed") { 4 } else { 3 });
+        *said.entry(comparison).or_default() += 1;
+    }
+    println!("{said:?}");
+    let all: u32 = said.values().sum();
+    assert!(said.get("same").is_some_and(|same| same * 2 > all), "{said:?}");
+    for mut writer in writers {
+        assert!(writer.wait().unwrap().success());
+    }
 }
 
 /// Newest frame of each page, read from the log alone.
