@@ -89,7 +89,7 @@ fn has_wrong_image(judged: &Judged) -> bool {
         return match cure {
             Cure::Image { .. } | Cure::Moved(_) => true,
             Cure::Word(only) => matches!(only.word, Word::Image(_)),
-            Cure::Header | Cure::Field(_) => false,
+            Cure::Header | Cure::Field(_) | Cure::Unsummed => false,
         };
     }
     match judged.link {

@@ -1,5 +1,6 @@
 //! The verdict of a log.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::guess;
 use super::link::{Link, Linker, Seed};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::shift::Displacement;
+use super::spill::{self, Spill};
 use super::tail::{Break, Tail, TailFold};
 use super::{DamagedFrame, LogShape, Lost};
 
@@ -347,8 +349,17 @@ fn cured_tail(
     watch: &dyn Watch,
 ) -> Result<Tail, Error> {
     let read = |cures: &Cures| read_tail(log, shape, prefix, cures, watch);
-    let tail = read(&Cures::default())?;
-    Ok(Search { log, database, shape, prefix, watch }.run(tail, read)?)
+    let (unsummed, is_torn) = match spill::find(log, shape, prefix, watch)? {
+        Spill::None => (BTreeMap::new(), false),
+        Spill::Whole(unsummed) => (unsummed, false),
+        Spill::Torn => (BTreeMap::new(), true),
+    };
+    let tail = read(&Cures::default().with(unsummed))?;
+    let mut tail = Search { log, database, shape, prefix, watch }.run(tail, read)?;
+    if is_torn && tail.broken == Break::None {
+        tail.broken = Break::Torn;
+    }
+    Ok(tail)
 }
 
 fn read_tail(

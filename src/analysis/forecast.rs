@@ -21,6 +21,8 @@ pub enum What {
     Content,
     /// The salts; the sum proves the content.
     Salt,
+    /// Salts and sum, which SQLite before 3.41 left zero: no sum covers its image.
+    Unsummed,
     /// The stored sum; the successor follows from the computed one.
     ChecksumField,
     /// No successor could tell.

@@ -8,7 +8,7 @@ use crate::format::{Checksum, FrameHeader, Pgno, Salts};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::correction::{self, Corrections, StoredSum, Word};
-use super::cure::{Cured, Cures};
+use super::cure::{Cure, Cured, Cures};
 use super::proof::Proof;
 
 /// What is known of the sum before a frame.
@@ -165,8 +165,18 @@ impl Linker {
         let before = self.seed;
         let cured = self.cures.get(facts.frame);
         let (link, header, seed) = match cured {
-            Some(Cured { header, .. }) => {
-                (broken(Fault::Content, Corrections::None), header, Seed::Trusted(header.checksum))
+            Some(Cured { cure, header, .. }) => {
+                let fault = match cure {
+                    Cure::Unsummed | Cure::Field(Word::StoredA | Word::StoredB) => {
+                        Fault::ChecksumField
+                    }
+                    Cure::Image { .. }
+                    | Cure::Moved(_)
+                    | Cure::Header
+                    | Cure::Word(_)
+                    | Cure::Field(_) => Fault::Content,
+                };
+                (broken(fault, Corrections::None), header, Seed::Trusted(header.checksum))
             }
             None => self.link(&facts, successor),
         };

@@ -26,6 +26,7 @@ pub mod proof;
 mod shape;
 pub mod shift;
 pub mod snapshot;
+mod spill;
 pub mod state;
 pub mod structure;
 mod tail;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::format::Salts;
 use crate::scan;
 
+use super::cure::Cure;
 use super::forecast::What;
 use super::link::{Fault, Judged, Link, Linker, Seed};
 use super::tail::{Break, Certainty, Tail};
@@ -83,7 +84,9 @@ impl Slot {
     /// What is wrong with a damaged frame; `None` in every other state.
     #[must_use]
     pub fn what(&self) -> Option<What> {
+        let is_unsummed = self.judged.cured.is_some_and(|cured| cured.cure == Cure::Unsummed);
         (self.state == State::Damaged).then_some(match self.judged.link {
+            _ if is_unsummed => What::Unsummed,
             Link::Broken { fault: Fault::Content, .. } => What::Content,
             Link::Broken { fault: Fault::Salt, .. } => What::Salt,
             Link::Broken { fault: Fault::ChecksumField, .. } => What::ChecksumField,

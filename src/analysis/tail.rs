@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::format::{FrameNo, Salts};
 
 use super::correction::Corrections;
-use super::cure::Cures;
+use super::cure::{Cure, Cures};
 use super::link::{Fault, Judged, Link};
 
 use super::prefix::Prefix;
@@ -133,7 +133,12 @@ impl TailFold {
 
     fn certainty(&self) -> Certainty {
         let Some(at_stop) = &self.at_stop else { return Certainty::Possible };
-        if at_stop.is_proven() && at_stop.link != Link::Linked {
+        let is_unsummed = at_stop.cured.is_some_and(|cured| cured.cure == Cure::Unsummed);
+        if is_unsummed && at_stop.facts.frame == FrameNo::FIRST {
+            // Nobody has gone on writing after a recovery: frame 1 would be another.
+            return Certainty::Likely;
+        }
+        if at_stop.is_proven() && at_stop.link != Link::Linked && !is_unsummed {
             return match at_stop.is_only_likely() {
                 true => Certainty::Likely,
                 false => Certainty::Proven,

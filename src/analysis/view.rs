@@ -126,9 +126,10 @@ impl<'a> View<'a> {
         let fix = self.fixes.get(&frame);
         let slot = match fix {
             Some(Cure::Moved(other)) => *other,
-            Some(Cure::Header | Cure::Field(_) | Cure::Image { .. } | Cure::Word(_)) | None => {
-                frame
-            }
+            Some(
+                Cure::Header | Cure::Unsummed | Cure::Field(_) | Cure::Image { .. } | Cure::Word(_),
+            )
+            | None => frame,
         };
         read_image(log, shape, slot, image)?;
         match fix {
@@ -146,7 +147,7 @@ impl<'a> View<'a> {
                     to.copy_from_slice(from);
                 }
             }
-            Some(Cure::Moved(_) | Cure::Header | Cure::Field(_)) | None => {}
+            Some(Cure::Moved(_) | Cure::Header | Cure::Unsummed | Cure::Field(_)) | None => {}
         }
         Ok(())
     }

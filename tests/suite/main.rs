@@ -41,6 +41,7 @@ mod replay;
 mod rows;
 mod shifted;
 mod shim;
+mod spill;
 #[path = "../stamps/mod.rs"]
 mod stamps;
 mod structure;

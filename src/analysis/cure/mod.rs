@@ -43,6 +43,8 @@ pub enum Cure {
     Moved(FrameNo),
     /// Only one header fits between the frame before, the image and the frame behind.
     Header,
+    /// Nothing is changed: SQLite left the frame without salts and sum (see `spill`).
+    Unsummed,
     /// One word of the image is changed.
     Word(Correction),
     /// One word of the header or of the stored sum is changed; the image is right.
@@ -93,7 +95,7 @@ impl Cures {
         self.shown_damaged.contains(&frame)
     }
 
-    fn with(&self, mut found: BTreeMap<FrameNo, Cured>) -> Self {
+    pub(super) fn with(&self, mut found: BTreeMap<FrameNo, Cured>) -> Self {
         found.extend(self.iter());
         Self { cured: Arc::new(found), ..self.clone() }
     }

@@ -48,6 +48,8 @@ pub enum Action {
     TakeImage,
     /// Takes the frame from the slot in which it stands.
     TakeFrame,
+    /// Takes frames that SQLite left without salts and sums as they are.
+    TakeUnsummed,
     /// Gives a frame the only header that fits between its neighbours.
     SolveHeader,
     /// Leaves a frame out whose page is written again later.

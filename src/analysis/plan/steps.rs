@@ -60,6 +60,19 @@ fn of_cure(judged: &Judged, cured: &Cured) -> Step {
             let reason = format!("another frame is in its slot; its own is in slot {other}");
             (Action::TakeFrame, reason)
         }
+        Cure::Unsummed => {
+            gains = "the transaction is whole; no sum covers the images of these frames".to_owned();
+            let reason = "SQLite before 3.41 left frames without salts and sums, and went on from the \
+                          sum zero to the commit";
+            let reason = match cured.proof {
+                Proof::Likelihood => {
+                    format!("{reason}; or it has recovered since, and written over a part of them")
+                }
+                Proof::Evidence | Proof::Checksum => reason.to_owned(),
+            };
+            let (page, action) = (header.page, Action::TakeUnsummed);
+            return right(judged, page, action, cured.proof, reason, gains);
+        }
         Cure::Word(_) => (Action::CorrectWord, "one word of its image is wrong".to_owned()),
         Cure::Field(Word::StoredA | Word::StoredB) => {
             (Action::RestoreChecksum, "one word of its stored sum is wrong".to_owned())

@@ -139,7 +139,7 @@ impl<'a> Planner<'a> {
             Some(Cure::Image { end_byte, .. }) => end_byte >= page_bytes,
             Some(Cure::Word(only)) => only.word == Word::Image(page_bytes / 4 - 1),
             Some(Cure::Moved(_)) => true,
-            Some(Cure::Header | Cure::Field(_)) | None => false,
+            Some(Cure::Header | Cure::Field(_) | Cure::Unsummed) | None => false,
         }
     }
 
@@ -239,7 +239,13 @@ impl<'a> Planner<'a> {
         if step.proof == Some(Proof::Likelihood) {
             self.track.likely.insert(frame);
         }
-        self.steps.push(step);
+        match self.steps.last_mut() {
+            // One step for all such frames of a transaction.
+            Some(last) if step.action == Action::TakeUnsummed && last.action == step.action => {
+                last.pages.extend(step.pages);
+            }
+            Some(_) | None => self.steps.push(step),
+        }
     }
 
     fn commit(&mut self, frame: FrameNo, size_pages: u32) {

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::live::Reading;
+use crate::analysis::cure::Cure;
 use crate::analysis::newer::{self, FileAge};
 use crate::analysis::plan::Restored;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
@@ -30,6 +31,9 @@ impl Prepared {
         context: &Context,
     ) -> Result<Option<bool>> {
         let by_journal = self.journal().is_some();
+        let restored = self.restored();
+        let is_unsummed = |frame| restored.fixes.get(frame) == Some(&Cure::Unsummed);
+        let by_unsummed = restored.snapshot.pages.values().any(is_unsummed);
         let is_sound = match health {
             Some(health) => {
                 health.is_sound() || (!by_journal && self.is_no_worse(health, context)?)
@@ -46,8 +50,11 @@ impl Prepared {
         }
         let by_base = self.base.as_ref().is_some_and(Base::is_unknown);
         let is_unseen = is_encrypted && !self.plan.steps.is_empty();
-        let is_unknown =
-            self.plan.is_likely() || is_rolled_back || is_unseen || age == FileAge::MayBeNewer;
+        let is_unknown = self.plan.is_likely()
+            || by_base
+            || by_unsummed
+            || is_unseen
+            || age == FileAge::MayBeNewer;
         Ok((!is_unknown && !(by_journal && is_empty)).then_some(true))
     }
 

@@ -30,7 +30,7 @@ pub struct RepairReport {
     /// Every step is proven by checksums, or by evidence under the assumption that the damage of a
     /// dropped frame is confined to its image, and the result is sound. `None` where nobody can know:
     /// a step is only likely, a rollback journal put pages back (its sums are over one byte of 200)
-    /// or has a header of zeros,
+    /// or has a header of zeros, pages come from frames that SQLite left without a checksum,
     /// or the result is an empty database.
     pub lossless: Option<bool>,
     /// A step is only likely.
@@ -136,6 +136,7 @@ impl Action {
             Self::CorrectWord => "correct one word",
             Self::TakeImage => "take another image of the page",
             Self::TakeFrame => "take the frame from where it stands",
+            Self::TakeUnsummed => "take frames without a checksum",
             Self::SolveHeader => "solve for the header",
             Self::DropFrame => "leave the frame out",
             Self::TakeOldPages => "take older pages where no newer are left",
@@ -280,6 +281,13 @@ impl Report for RepairReport {
                 None if self.empty_result => writeln!(to, "Wrote {output}: an empty database.")?,
                 None if self.likely => {
                     writeln!(to, "Wrote {output}, on the likely reading named above.")?;
+                }
+                None if self.plan.iter().any(|step| step.action == Action::TakeUnsummed) => {
+                    let sentence = format!(
+                        "Wrote {output}: all frames are there. (SQLite left some without a checksum: \
+                         nothing proves their images.)"
+                    );
+                    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
                 }
                 None if self.plan.is_empty() => {
                     let sentence = format!(

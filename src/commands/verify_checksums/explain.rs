@@ -202,7 +202,15 @@ fn bad_header(file: &FileReport) -> Vec<String> {
             ));
             story.extend(shifted(file));
             story.extend(damaged_frames(&file.damaged));
-            story.push(recovery(lost));
+            let is_unsummed = file.damaged.iter().any(|damaged| damaged.what == What::Unsummed);
+            story.push(match lost.recoverable {
+        Recoverable::All if is_unsummed => {
+            "The loss can be undone: all frames are there. Nothing proves the images of those without a \
+             checksum."
+                .to_owned()
+        }
+        Recoverable::All | Recoverable::Some | Recoverable::None => recovery(lost),
+    });
         }
         None => story.push("No frame proves another, so nothing can be said of them.".to_owned()),
     }
@@ -316,6 +324,7 @@ fn what(what: What) -> &'static str {
         What::Content => "content",
         What::Salt => "salt field only",
         What::ChecksumField => "checksum field only",
+        What::Unsummed => "left without a checksum by SQLite before 3.41",
         What::Unknown => "cannot be told what",
     }
 }
