@@ -128,6 +128,7 @@ impl<'a> Journal<'a> {
                 }
             };
             db_size_pages = Some(size_pages);
+            let records_at = self.offset;
             let segment = self.segment(&header, size_pages, &mut |page, image| {
                 records = records.saturating_add(1);
                 pages.push(page);
@@ -135,8 +136,17 @@ impl<'a> Journal<'a> {
             })?;
             counted_records = counted_records.saturating_add(segment);
             if self.offset >= self.bytes {
+                // Where it ended early, later headers are not read; what they count is missing, too.
+                if let Some(records) = header.records {
+                    let end = records_at + u64::from(records) * self.record_bytes();
+                    counted_records = counted_records.saturating_add(self.counted_after(end)?);
+                }
                 break;
             }
+        }
+        if let Some(Flaw::Header { offset_bytes }) = self.flaw {
+            let lost = self.counted_without_magic(offset_bytes)?;
+            counted_records = counted_records.saturating_add(lost);
         }
         if db_size_pages.is_none() {
             self.flaw = Some(Flaw::NoHeader);
@@ -239,6 +249,42 @@ impl<'a> Journal<'a> {
             is_named |= self.file.read_at(&mut magic, at)? == magic.len() && magic == JOURNAL_MAGIC;
         }
         Ok(is_named && super_journal_of(self.file)?.is_none())
+    }
+
+    /// Records that the headers from `offset` on count.
+    fn counted_after(&self, mut offset: u64) -> Result<u64> {
+        let mut counted = 0_u64;
+        loop {
+            offset = offset.next_multiple_of(self.sector_bytes);
+            let mut bytes = [0; JOURNAL_HEADER_BYTES];
+            let is_whole = self.file.read_at(&mut bytes, offset)? == bytes.len();
+            // The page count of the first may be what is wrong; the two sizes are not: it was read.
+            let sizes = self.repeated.as_ref().and_then(|fields| fields.last_chunk::<8>());
+            let is_like_first = bytes.last_chunk::<8>() == sizes;
+            let header = JournalHeader::decode(&bytes).filter(|_| is_whole && is_like_first);
+            let Some(records) = header.and_then(|header| header.records) else {
+                return Ok(counted);
+            };
+            counted = counted.saturating_add(records.into());
+            offset += self.sector_bytes + u64::from(records) * self.record_bytes();
+        }
+    }
+
+    /// The same where the first of them has lost its magic: its count is believed if its records are
+    /// there.
+    fn counted_without_magic(&self, offset: u64) -> Result<u64> {
+        let mut bytes = [0; JOURNAL_HEADER_BYTES];
+        self.file.read_at(&mut bytes, offset)?;
+        if let Some(magic) = bytes.first_chunk_mut() {
+            *magic = JOURNAL_MAGIC;
+        }
+        let header = JournalHeader::decode(&bytes);
+        let records = u64::from(header.and_then(|header| header.records).unwrap_or_default());
+        let end = offset + self.sector_bytes + records * self.record_bytes();
+        if end > self.bytes {
+            return Ok(0);
+        }
+        Ok(records.saturating_add(self.counted_after(end)?))
     }
 
     fn record_bytes(&self) -> u64 {
