@@ -106,12 +106,22 @@ fn has_grown(
     if !is_plain || header.page_count() != Some(file_pages) {
         return Ok(false);
     }
+    let Some(shape) = examination.shape else { return Ok(false) };
     let (mut sizes, mut frames_of_first) = (Vec::new(), 0_u32);
-    let last = FrameNo(examination.prefix.mx_frame);
-    for facts in examination.facts(log, FrameNo::FIRST..last.next(), watch) {
-        let facts = facts?;
+    let last = last_commit(examination);
+    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
+    let mut take = |judged: &Judged| {
         frames_of_first += u32::from(sizes.is_empty());
-        sizes.extend(facts.commit_size_pages());
+        let size = judged.header.commit_size_pages;
+        sizes.extend(Some(size).filter(|&size| size != 0 && judged.is_proven()));
+    };
+    for facts in examination.facts(log, FrameNo::FIRST..last.next(), watch) {
+        if let Some(slot) = fold.push(facts?) {
+            take(&slot.judged);
+        }
+    }
+    if let Some(slot) = fold.finish() {
+        take(&slot.judged);
     }
     let (Some(&first), Some(&newest)) = (sizes.first(), sizes.last()) else { return Ok(false) };
     let may_be_vacuum = frames_of_first >= first;
@@ -119,6 +129,12 @@ fn has_grown(
     Ok(sizes.is_sorted()
         && file_pages > newest
         && (!may_be_vacuum || header.freelist_pages < given_up / 2))
+}
+
+/// The last commit that the log has, whether SQLite sees it or not.
+fn last_commit(examination: &Examination) -> FrameNo {
+    let lost = examination.tail.last_lost_commit.unwrap_or(FrameNo(0));
+    FrameNo(examination.prefix.mx_frame).max(lost)
 }
 
 fn frames_by_page(
@@ -129,8 +145,7 @@ fn frames_by_page(
 ) -> Result<BTreeMap<Pgno, Frames>, scan::Error> {
     let mut pages: BTreeMap<Pgno, Frames> = BTreeMap::new();
     let Some(shape) = examination.shape else { return Ok(pages) };
-    let (mx_frame, lost) = (examination.prefix.mx_frame, examination.tail.last_lost_commit);
-    let last = FrameNo(mx_frame).max(lost.unwrap_or(FrameNo(0)));
+    let last = last_commit(examination);
     let images = ImageSums::of(log, &shape, database, None)?;
     let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
     let mut take = |judged: &Judged| -> Result<(), scan::Error> {

@@ -323,19 +323,19 @@ impl Repair {
             prepared.plan.steps.splice(0..0, step);
         }
         let is_about_journal = prepared.has_readings_of_journal();
-        if let Some(choice) = prepared.chosen().filter(|_| !is_about_journal) {
-            if choice.kind != CandidateKind::NewestLikely {
-                let (step, kept) = (lossy_step(choice, &prepared.plan), choice.to_frame);
-                let is_newest = choice.kind == CandidateKind::NewestWithOldPages;
-                let steps = &mut prepared.plan.steps;
-                steps.retain(|step| {
-                    let is_kept = is_newest || step.frame.is_none_or(|frame| frame.0 <= kept);
-                    step.action != Action::DropBehind
-                        && (is_kept || matches!(step.action, Action::CutTail | Action::UndoShift))
-                });
-                let tail = steps.iter().position(|step| step.action == Action::CutTail);
-                steps.insert(tail.unwrap_or(steps.len()), step);
-            }
+        let is_lossy =
+            |choice: &&Choice| !is_about_journal && choice.kind != CandidateKind::NewestLikely;
+        if let Some(choice) = prepared.chosen().filter(is_lossy) {
+            let (step, kept) = (lossy_step(choice, &prepared.plan), choice.to_frame);
+            let is_newest = choice.kind == CandidateKind::NewestWithOldPages;
+            let steps = &mut prepared.plan.steps;
+            steps.retain(|step| {
+                let is_kept = is_newest || step.frame.is_none_or(|frame| frame.0 <= kept);
+                step.action != Action::DropBehind
+                    && (is_kept || matches!(step.action, Action::CutTail | Action::UndoShift))
+            });
+            let tail = steps.iter().position(|step| step.action == Action::CutTail);
+            steps.insert(tail.unwrap_or(steps.len()), step);
         }
         match sizes::correct(&prepared, context)? {
             Some((_, Some(corrected))) if prepared.chosen().is_none() => {

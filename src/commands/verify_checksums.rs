@@ -281,6 +281,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         }
         (Verdict::Empty, _) => SqliteSees::Prefix,
         (_, Some(_)) if examination.file_bytes > MOST_COMPARED_BYTES => SqliteSees::Unknown,
+        (_, Some(_)) if !unread.is_empty() => SqliteSees::Unknown,
         // The file may be ahead of what was read of the log.
         (_, Some(_)) if live::is_attached(&files, context)? => SqliteSees::Unknown,
         (_, Some(database)) => {
@@ -321,6 +322,8 @@ fn discarded_log(
             bytes @ (0 | 1) => format!("has {}", counted(bytes, "byte")),
             _ => return Ok(None),
         },
+        // A log under a name of its own is no database's.
+        None if files.database.is_none() => return Ok(None),
         None => "is not there".to_owned(),
     };
     let message = format!(

@@ -80,8 +80,19 @@ struct Envelope<'a, R> {
 
 impl<'a, R> Envelope<'a, R> {
     fn of(command: &str, report: &'a R) -> Self {
-        Self { schema: format!("walsmith.{command}/1"), report }
+        Self { schema: schema(command), report }
     }
+}
+
+/// Commands whose documents have changed in a way that a program must know of, and the number of that
+/// shape; 1 for all others.
+const SHAPES: [(&str, u32); 1] = [("repair", 2)];
+
+/// The schema of a command's documents: its name, and the number of its shape.
+pub(super) fn schema(command: &str) -> String {
+    let shape =
+        SHAPES.iter().find(|(changed, _)| *changed == command).map_or(1, |(_, shape)| *shape);
+    format!("walsmith.{command}/{shape}")
 }
 
 /// What the first line of a stream says beside its schema.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fields::{Cells, Fields, Row, Style};
-use super::report::{error_line, json as json_of};
+use super::report::{error_line, json as json_of, schema};
 use super::table::left_out;
 use super::{Charset, Error, ErrorReport, FileName, Format, Output, Room};
 
@@ -113,9 +113,8 @@ impl<'o, 'a> RowStream<'o, 'a> {
     /// When the destination fails.
     pub fn open(output: &'o mut Output<'a>, stream: Stream<'_>) -> Result<Self, Error> {
         let Stream { command, wal, list, columns, example } = stream;
-        let schema = format!("walsmith.{command}/1");
         output.has_stream = true;
-        let head = json_of(&json!({ "schema": schema, "wal": wal }))?.to_string();
+        let head = json_of(&json!({ "schema": schema(command), "wal": wal }))?.to_string();
         let layout = Layout::of(columns, output.width_columns);
         let mut this =
             Self { output, command, layout, rows: 0, lines: Vec::new(), is_headed: false };

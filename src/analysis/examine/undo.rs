@@ -103,6 +103,10 @@ fn with_commits_off_grid(
             pages: Vec::new(),
             likely_frames: 0,
         });
+        if let Some(undone) = &mut found.undone {
+            undone.examination.verdict = found.verdict;
+            undone.examination.lost.clone_from(&found.lost);
+        }
     }
     Ok(found)
 }

@@ -40,7 +40,10 @@ pub(super) fn of_frame(judged: &Judged) -> Option<Step> {
 
 fn of_cure(judged: &Judged, cured: &Cured) -> Step {
     let header = &cured.header;
-    let mut gains = "the frame is as it was written".to_owned();
+    let mut gains = match cured.proof {
+        Proof::Likelihood => "with it the frame gives its sum".to_owned(),
+        Proof::Evidence | Proof::Checksum => "the frame is as it was written".to_owned(),
+    };
     let (action, reason) = match cured.cure {
         Cure::Image { source, first_byte, end_byte } => {
             let from = match source {

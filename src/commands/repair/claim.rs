@@ -55,7 +55,7 @@ impl Prepared {
             || by_unsummed
             || is_unseen
             || age == FileAge::MayBeNewer;
-        Ok((!is_unknown && !(by_journal && is_empty)).then_some(true))
+        Ok((!(is_unknown || by_journal && is_empty)).then_some(true))
     }
 
     /// Whether each problem of the result is one that SQLite's own view has as well.
@@ -85,6 +85,9 @@ impl Prepared {
         let (Some(reading), Some(base)) = (&self.reading, &self.base) else {
             return Ok(FileAge::NotNewer);
         };
+        if self.restored().snapshot.pages.is_empty() {
+            return Ok(FileAge::NotNewer);
+        }
         let (log, examination) = (reading.file.as_ref(), &reading.examination);
         Ok(newer::file_age(log, base.file(), examination, context.watch)?)
     }

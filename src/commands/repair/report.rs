@@ -215,7 +215,7 @@ impl CandidateKind {
         match self {
             Self::NewestLikely => "the newest state, on the likeliest reading",
             Self::NewestWithOldPages => "the newest state, with older pages where it must be",
-            Self::NewestComplete => "the newest complete state",
+            Self::NewestComplete => "the newest state that is complete and certain",
             Self::DatabaseAlone => "the database file without the log",
             Self::RolledBack => "the database with the journal rolled back",
             Self::SqliteView => "what SQLite sees without a repair",

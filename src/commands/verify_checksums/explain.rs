@@ -332,8 +332,8 @@ fn what(what: What) -> &'static str {
 fn recovery(lost: &Lost) -> String {
     match (lost.recoverable, lost.certainty) {
         (Recoverable::All, _) => {
-            "The loss can be undone: every page of the newest state is intact \
-            later in the log, or proven by checksums."
+            "The loss can be undone: every page of the newest state is intact later in the log, or its \
+             right bytes are proven or evident."
                 .to_owned()
         }
         (Recoverable::Some, Certainty::Possible) if lost.pages.is_empty() => {

@@ -282,7 +282,11 @@ impl Judgement<'_> {
                 let said = format!("lossy, lacks rows of SQLite with a list{exact} that is empty");
                 self.outcome.apart.push(said);
             }
-            (Claim::Lossless | Claim::Likely, false) => {
+            // Nothing is written without a consent to what is only likely.
+            (Claim::Likely, false) => {
+                self.outcome.apart.push("likely only, and lacks rows of SQLite".to_owned());
+            }
+            (Claim::Lossless, false) => {
                 self.fail_or_excuse(Kind::LostWithoutAWord, what);
             }
         }
