@@ -47,7 +47,8 @@ mod sizes;
 /// hot rollback journal is part of it. With --apply the result is written: to a new database
 /// (--output; the damaged files stay as they are), or into the database itself (--in-place; what is
 /// overwritten goes into an undo set first, and the log goes there afterwards). A plan that loses
-/// something is carried out with --accept-loss only.
+/// something is carried out with --accept-loss only, and one of which a step is only likely, that is
+/// the simplest of several explanations, with --accept-likely.
 #[derive(Args, Clone, Debug)]
 pub struct Repair {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -238,6 +239,9 @@ impl Repair {
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
             lossless: prepared.lossless(health.as_ref(), empty_result, is_encrypted, context)?,
             likely: plan.is_likely(),
+            search_cut_short: reading
+                .as_ref()
+                .is_some_and(|read| read.examination.tail.cures.is_cut_short),
             empty_result,
             lossless_error_bound: plan.error_bound,
             candidates: prepared.candidates.clone(),

@@ -35,6 +35,8 @@ pub struct RepairReport {
     pub lossless: Option<bool>,
     /// A step is only likely.
     pub likely: bool,
+    /// There are so many damaged frames that not all of them were looked at.
+    pub search_cut_short: bool,
     /// The result has no page: an empty database.
     pub empty_result: bool,
     /// Chance that a one-word correction of this plan fits without being true.
@@ -264,6 +266,11 @@ impl Report for RepairReport {
             for reason in &pairing.reasons {
                 writeln!(to, "{}", wrapped(&escaped(&reason.to_string()), 2, 4, width))?;
             }
+        }
+        if self.search_cut_short {
+            let sentence = "So many frames are damaged that the search for their right bytes was cut \
+                            short: there may be more to recover.";
+            writeln!(to, "{}", paint.tone(Tone::Notice, &wrapped(sentence, 0, 2, width)))?;
         }
         self.choice(to, paint, width)?;
         if self.transactions_after > self.transactions_before {
