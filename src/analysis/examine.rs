@@ -15,7 +15,7 @@ use crate::storage::{self, File};
 use super::cure::{Cures, Search};
 use super::forecast::{self, Forecast};
 use super::guess;
-use super::link::{Link, Linker, Seed};
+use super::link::{Link, Linker, Seed, is_likely_leftover};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::shift::Displacement;
 use super::spill::{self, Spill};
@@ -213,7 +213,8 @@ pub fn examine_keeping(
     let mut tail = cured_tail(file, database, &shape, &prefix, watch)?;
     // Frames of an open transaction, and something that ends in the middle of a slot.
     let ends_inside = tail.inside_transaction && shape.extent.trailing_bytes > 0;
-    if tail.broken == Break::None && (ends_inside || ends_in_zeros(file, &shape, &tail, watch)?) {
+    if tail.broken == Break::None && (ends_inside || no_frame_follows(file, &shape, &tail, watch)?)
+    {
         tail.broken = Break::Torn;
     }
     let Forecast { damaged, lost } = match tail.broken {
@@ -313,10 +314,11 @@ fn bad_header(
     })
 }
 
-/// Whether zeros fill the rest of the file after a slot at the stop that is no whole frame: SQLite never
-/// extends a log with zeros, so they are a write that never reached the disk, and what is left over of
-/// a rollback or of an older generation does not look so.
-fn ends_in_zeros(
+/// Whether something follows on a slot at the stop that SQLite cannot have left there. What is left over
+/// of a rollback or of an older generation is followed by frames, or by the end of the file: SQLite never
+/// extends a log with zeros, and a slot that no generation has written is a write that never reached the
+/// disk, or damage.
+fn no_frame_follows(
     file: &dyn File,
     shape: &LogShape,
     tail: &Tail,
@@ -325,19 +327,17 @@ fn ends_in_zeros(
     if !matches!(tail.stop_link, Some(Link::Broken { .. } | Link::Foreign)) {
         return Ok(false);
     }
-    let (next, end) = (tail.stop.next(), shape.extent.file_bytes);
-    if next.offset_bytes(shape.page_size()) >= end {
-        return Ok(false);
+    let next = tail.stop.next();
+    let two = next..shape.extent.end().min(next.next().next());
+    let mut following = shape.facts(file, two, watch);
+    let (next, after) = (following.next().transpose()?, following.next().transpose()?);
+    if let Some(next) = next {
+        return Ok(next.blank || !is_likely_leftover(&next, after.as_ref(), shape.salts));
     }
-    for facts in shape.facts(file, next..shape.extent.end(), watch) {
-        if !facts?.blank {
-            return Ok(false);
-        }
-    }
-    let rest = shape.extent.end().offset_bytes(shape.page_size());
+    let (rest, end) = (shape.extent.end().offset_bytes(shape.page_size()), shape.extent.file_bytes);
     let mut bytes = vec![1; usize::try_from(end - rest).unwrap_or_default()];
     let read = file.read_at(&mut bytes, rest)?;
-    Ok(bytes.iter().take(read).all(|&byte| byte == 0))
+    Ok(read > 0 && bytes.iter().take(read).all(|&byte| byte == 0))
 }
 
 /// The tail, with every cure that can be found where the log is broken.

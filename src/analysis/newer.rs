@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use serde::Serialize;
+
 use crate::format::{Checksum, FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
@@ -32,7 +34,8 @@ struct Frames {
 }
 
 /// How file and log are in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FileAge {
     /// Nothing says that the file has what the log has not.
     NotNewer,
@@ -52,19 +55,27 @@ pub enum FileAge {
 /// during a checkpoint, and a log that only deletes. The file alone must be sound, and SQLite's view of
 /// both either unsound, or poorer in rows without any row that the file has not.
 ///
+/// Where the log lost only what was after the newest page that was copied, the order of pages tells
+/// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever a part
+/// of the log was copied.
+///
 /// # Errors
 /// When a file cannot be read.
 pub fn file_age(
     log: &dyn File,
     database: &dyn File,
     examination: &Examination,
+    thoroughly: bool,
     watch: &dyn Watch,
 ) -> Result<FileAge, scan::Error> {
     let Some(shape) = examination.shape else { return Ok(FileAge::NotNewer) };
     let file = FilePages::new(database, shape.page_size())?;
     let pages = frames_by_page(log, database, examination, watch)?;
     let has_grown = has_grown(log, &file, examination, watch)?;
-    if !has_grown && !has_later_page(&pages, false) {
+    let in_order = !has_later_page(&pages, false);
+    let is_mixed = pages.values().any(|page| page.is_equal)
+        && pages.values().any(|page| !page.is_equal && page.in_file.is_some());
+    if !has_grown && in_order && !(thoroughly && is_mixed) {
         return Ok(FileAge::NotNewer);
     }
     let health = structure::check(&file, watch)?;

@@ -233,11 +233,16 @@ impl Repair {
             Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
             None => None,
         };
+        let file_age = prepared.file_age(context)?;
+        let lossless =
+            prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
         let mut report = RepairReport {
             database: files.database.as_deref().map(FileName::from),
             wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
             verdict: reading.as_ref().map_or(Verdict::Absent, |read| read.examination.verdict),
-            lossless: prepared.lossless(health.as_ref(), empty_result, is_encrypted, context)?,
+            lossless,
+            file_age,
+            is_encrypted,
             likely: plan.is_likely(),
             search_cut_short: reading
                 .as_ref()

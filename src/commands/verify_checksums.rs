@@ -286,7 +286,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         (_, Some(_)) if live::is_attached(&files, context)? => SqliteSees::Unknown,
         (_, Some(database)) => {
             let (log, database) = (reading.file.as_ref(), database.as_ref());
-            match newer::file_age(log, database, &examination, context.watch)? {
+            match newer::file_age(log, database, &examination, false, context.watch)? {
                 FileAge::Newer => SqliteSees::Mixture,
                 FileAge::MayBeNewer => SqliteSees::Unknown,
                 FileAge::NotNewer => SqliteSees::Prefix,
@@ -296,9 +296,11 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     };
     let loses = matches!(examination.verdict, Verdict::Damaged | Verdict::BadHeader);
     let newer = (sqlite_sees == SqliteSees::Mixture && !loses).then(|| newer_file(&files));
+    // Of a log that is thrown away, page 1 does not matter.
+    let is_discarded = discarded.is_some();
     let findings = findings.map(|found| {
-        let further = [discarded, newer].into_iter().flatten();
-        found.into_iter().chain(further).collect()
+        let kept = found.into_iter().filter(|one| !(is_discarded && one.rule == "page-1-lost"));
+        kept.chain([discarded, newer].into_iter().flatten()).collect()
     });
     let database = beside.filter(|_| has_database);
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);

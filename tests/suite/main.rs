@@ -29,6 +29,7 @@ mod kinds;
 mod known;
 mod live;
 mod mutate;
+mod newer;
 mod oracle_agreement;
 mod output;
 mod page_checksums;

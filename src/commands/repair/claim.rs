@@ -21,11 +21,12 @@ impl Prepared {
     ///
     /// It is claimed on three conditions: every step is proven or evident; the result has no problem
     /// in its structure that what SQLite sees without a repair does not have; and nothing that was found
-    /// contradicts it, a database file that is newer than the state of the log among it. `health` is
+    /// contradicts it, a database file that is newer than the state of the log among it (`age`). `health` is
     /// that of the result, and `None` where nothing needs a repair or nobody can see the structure.
     pub(super) fn lossless(
         &self,
         health: Option<&Health>,
+        age: FileAge,
         is_empty: bool,
         is_encrypted: bool,
         context: &Context,
@@ -44,7 +45,6 @@ impl Prepared {
         if is_given_up || !is_sound {
             return Ok(Some(false));
         }
-        let age = self.file_age(context)?;
         if age == FileAge::Newer {
             return Ok(Some(false));
         }
@@ -81,7 +81,7 @@ impl Prepared {
     }
 
     /// Whether the database file has pages that the result takes back to an older state.
-    fn file_age(&self, context: &Context) -> Result<FileAge> {
+    pub(super) fn file_age(&self, context: &Context) -> Result<FileAge> {
         let (Some(reading), Some(base)) = (&self.reading, &self.base) else {
             return Ok(FileAge::NotNewer);
         };
@@ -89,6 +89,6 @@ impl Prepared {
             return Ok(FileAge::NotNewer);
         }
         let (log, examination) = (reading.file.as_ref(), &reading.examination);
-        Ok(newer::file_age(log, base.file(), examination, context.watch)?)
+        Ok(newer::file_age(log, base.file(), examination, true, context.watch)?)
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::access::finding::Finding;
 use crate::access::rails::Accepted;
 use crate::analysis::Verdict;
+use crate::analysis::newer::FileAge;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{Choice, TableLoss};
 use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
@@ -33,6 +34,11 @@ pub struct RepairReport {
     /// or has a header of zeros, pages come from frames that SQLite left without a checksum,
     /// or the result is an empty database.
     pub lossless: Option<bool>,
+    /// Whether the database file has pages that came after the log.
+    pub file_age: FileAge,
+    /// The pages are encrypted.
+    #[serde(skip)]
+    pub is_encrypted: bool,
     /// A step is only likely.
     pub likely: bool,
     /// There are so many damaged frames that not all of them were looked at.
@@ -267,6 +273,20 @@ impl Report for RepairReport {
                 writeln!(to, "{}", wrapped(&escaped(&reason.to_string()), 2, 4, width))?;
             }
         }
+        let age = match self.file_age {
+            FileAge::Newer => Some(
+                "The database file has pages that came after the log: every state of the log takes \
+                 something back.",
+            ),
+            FileAge::MayBeNewer if !self.plan.is_empty() => Some(
+                "A part of the log was copied into the database file, and the file alone is sound: it \
+                 may have pages that came after the log. Then the result takes something back.",
+            ),
+            FileAge::MayBeNewer | FileAge::NotNewer => None,
+        };
+        if let Some(sentence) = age {
+            writeln!(to, "{}", paint.tone(Tone::Notice, &wrapped(sentence, 0, 2, width)))?;
+        }
         if self.search_cut_short {
             let sentence = "So many frames are damaged that the search for their right bytes was cut \
                             short: there may be more to recover.";
@@ -296,6 +316,13 @@ impl Report for RepairReport {
                     );
                     writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
                 }
+                None if self.is_encrypted => {
+                    let sentence = format!(
+                        "Wrote {output}. Its pages are encrypted, so its structure was not checked."
+                    );
+                    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+                }
+                None if self.file_age == FileAge::MayBeNewer => writeln!(to, "Wrote {output}.")?,
                 None if self.plan.is_empty() => {
                     let sentence = format!(
                         "Wrote {output}. The header of the journal is zeros: its transaction has \

@@ -1,0 +1,88 @@
+//! File and log that do not stand at the same time: what SQLite takes back or throws away.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::shim::Shim;
+use crate::support::{beside, rows, text, walsmith};
+
+const FRAME: usize = 24 + 1024;
+
+/// A database of rows that were added one a transaction, all of them copied into the file.
+fn copied(path: &Path) {
+    let inserts: String = (0..40)
+        .map(|row| format!("INSERT INTO t(x) VALUES('{row}-{}');", "y".repeat(200)))
+        .collect();
+    let sql = format!(
+        "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, x); {inserts} PRAGMA wal_checkpoint(PASSIVE);"
+    );
+    Shim(None).and_die(&["write-and-die", text(path), &sql]);
+    fs::remove_file(beside(path, "-shm")).unwrap();
+}
+
+/// The end of the frame with the commit before `frame`.
+fn commit_before(wal: &[u8], frame: usize) -> usize {
+    let is_commit = |frame: &usize| {
+        let at = 32 + (frame - 1) * FRAME + 4;
+        wal.get(at..at + 4).is_some_and(|size| size != [0; 4])
+    };
+    32 + (1..frame).rev().find(is_commit).unwrap() * FRAME
+}
+
+fn rules(findings: &Value) -> Vec<&str> {
+    findings.as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_log_that_lost_its_end_after_it_was_copied_is_older_than_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    copied(&path);
+    let wal = beside(&path, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    let frames = (whole.len() - 32) / FRAME;
+    let (file, exit) = walsmith(&["verify-checksums", text(&path)]);
+    assert_eq!((rules(&file["files"][0]["findings"]), exit), (vec![], 0), "{file:#}");
+    for frame in [frames / 3, frames / 2, frames - 8] {
+        let cut = commit_before(&whole, frame);
+        fs::write(&wal, &whole[..cut]).unwrap();
+        let (file, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &file["files"][0];
+        assert_eq!((rules(&file["findings"]), exit), (vec!["file-newer"], 1), "{frame}: {file:#}");
+        assert_eq!((&file["verdict"], &file["sqlite_sees"]), (&"clean".into(), &"mixture".into()));
+        let (report, _) = walsmith(&["repair", text(&path)]);
+        assert_eq!(report["lossless"], false, "{frame}: {report:#}");
+        // SQLite puts the older pages over the newer ones.
+        let copy = folder.path().join("copy.db");
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+        }
+        let theirs = std::panic::catch_unwind(|| rows(&copy, "SELECT id FROM t").lines().count());
+        assert!(theirs.is_err() || theirs.is_ok_and(|rows| rows < 40), "{frame}");
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&copy, suffix));
+        }
+    }
+}
+
+#[test]
+fn a_log_beside_an_empty_database_or_none_is_thrown_away() {
+    for bytes in [Some(0), Some(1), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        copied(&path);
+        match bytes {
+            Some(bytes) => fs::write(&path, vec![0; bytes]).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let (file, exit) = walsmith(&["verify-checksums", text(&beside(&path, "-wal"))]);
+        let file = &file["files"][0];
+        assert_eq!((rules(&file["findings"]), exit), (vec!["log-discarded"], 1), "{file:#}");
+        assert_eq!(file["sqlite_sees"], "nothing");
+        // SQLite reads nothing of it.
+        assert_eq!(rows(&path, "SELECT count(*) FROM sqlite_schema").trim(), "[0]", "{bytes:?}");
+    }
+}
