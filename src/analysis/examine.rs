@@ -324,15 +324,19 @@ fn no_frame_follows(
     tail: &Tail,
     watch: &dyn Watch,
 ) -> Result<bool, Error> {
-    if !matches!(tail.stop_link, Some(Link::Broken { .. } | Link::Foreign)) {
-        return Ok(false);
-    }
+    let is_ours = match tail.stop_link {
+        Some(Link::Broken { .. }) => true,
+        // Frames of older generations carry no meaning, damaged or not.
+        Some(Link::Foreign) => false,
+        Some(Link::Linked | Link::Unproven | Link::Blank) | None => return Ok(false),
+    };
     let next = tail.stop.next();
     let two = next..shape.extent.end().min(next.next().next());
     let mut following = shape.facts(file, two, watch);
     let (next, after) = (following.next().transpose()?, following.next().transpose()?);
     if let Some(next) = next {
-        return Ok(next.blank || !is_likely_leftover(&next, after.as_ref(), shape.salts));
+        let is_frame = is_likely_leftover(&next, after.as_ref(), shape.salts);
+        return Ok(next.blank || (is_ours && !is_frame));
     }
     let (rest, end) = (shape.extent.end().offset_bytes(shape.page_size()), shape.extent.file_bytes);
     let mut bytes = vec![1; usize::try_from(end - rest).unwrap_or_default()];

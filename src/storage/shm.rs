@@ -53,6 +53,14 @@ enum Switch {
 
 const SWITCH: Range<u64> = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
 
+impl Drop for Shm {
+    /// Closing the file would drop them, too, but not while a child that another thread has just forked
+    /// still has it open.
+    fn drop(&mut self) {
+        let _ = self.file.clear(&SHM_LOCK_BYTES);
+    }
+}
+
 impl Shm {
     pub(super) fn new(file: Box<dyn ShmFile>) -> Self {
         let none = || Cell::new(0);
