@@ -97,6 +97,7 @@ pub fn file_age(
     Ok(match is_poorer((&view, &of_view), (&file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
         true if has_later_page(&pages, true) => FileAge::Newer,
+        false if in_order => FileAge::NotNewer,
         true | false => FileAge::MayBeNewer,
     })
 }
