@@ -189,7 +189,8 @@ fn single_failures(before: &Files, args: &[&str]) -> u64 {
 }
 
 const REPLAY: &[&str] = &["replay", "--in-place"];
-const REPAIR: &[&str] = &["repair", "--apply", "--in-place", "--accept-likely"];
+// What the damage hits depends on random content: a plan may be likely, or lose something.
+const REPAIR: &[&str] = &["repair", "--apply", "--in-place", "--accept-loss"];
 
 #[test]
 fn a_power_loss_at_any_call_leaves_the_old_state_or_the_new_one() {
