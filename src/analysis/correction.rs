@@ -9,6 +9,8 @@
 use crate::format::{ByteOrder, Checksum, FrameHeader};
 use crate::scan::{FrameFacts, Joiner};
 
+use super::effects::inverse;
+
 /// Which word of a frame is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -172,15 +174,6 @@ fn divide(difference: Checksum, effect: Checksum) -> Option<u32> {
     let explains = effect.a.wrapping_mul(delta) == difference.a
         && effect.b.wrapping_mul(delta) == difference.b;
     (explains && delta != 0).then_some(delta)
-}
-
-/// The inverse of an odd number modulo 2^32, by Newton's iteration.
-fn inverse(odd: u32) -> u32 {
-    let mut inverse = odd;
-    for _ in 0..4 {
-        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
-    }
-    inverse
 }
 
 #[cfg(test)]

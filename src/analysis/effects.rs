@@ -26,3 +26,12 @@ impl Effects {
 pub(in crate::analysis) fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
     Checksum { a: a.wrapping_mul(factor), b: b.wrapping_mul(factor) }
 }
+
+/// The inverse of an odd number modulo 2^32, by Newton's iteration.
+pub(in crate::analysis) fn inverse(odd: u32) -> u32 {
+    let mut inverse = odd;
+    for _ in 0..4 {
+        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
+    }
+    inverse
+}

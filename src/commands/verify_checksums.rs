@@ -287,6 +287,10 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         (_, Some(database)) => {
             let (log, database) = (reading.file.as_ref(), database.as_ref());
             match newer::file_age(log, database, &examination, false, context.watch)? {
+                // Who opened the database meanwhile may have copied what was written after the look.
+                FileAge::Newer if !is_as_before(&files, &examination, context)? => {
+                    SqliteSees::Unknown
+                }
                 FileAge::Newer => SqliteSees::Mixture,
                 FileAge::MayBeNewer => SqliteSees::Unknown,
                 FileAge::NotNewer => SqliteSees::Prefix,
@@ -305,6 +309,17 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     let database = beside.filter(|_| has_database);
     let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
     Ok(FileReport { findings, unread, given: overrides.typed(), ..report })
+}
+
+/// Whether the log is still what was examined, and nobody has the database open.
+fn is_as_before(files: &Files, before: &Examination, context: &Context) -> Result<bool> {
+    let Some(Reading { examination, .. }) = live::read_log(files, context)? else {
+        return Ok(false);
+    };
+    let is_same = examination.file_bytes == before.file_bytes
+        && examination.header == before.header
+        && examination.prefix.end_sum == before.prefix.end_sum;
+    Ok(is_same && !live::is_attached(files, context)?)
 }
 
 /// Longest log of which every image is compared with the database file, to tell whether that is newer.
@@ -332,7 +347,9 @@ fn discarded_log(
         "the database {what}: SQLite deletes the log unread, and {} with it",
         counted(commits.into(), "committed transaction")
     );
-    Ok(Some(Finding::new("log-discarded", Severity::Error, files.wal.clone(), message)))
+    let next = Some(explain::copy_of(&FileName::from(&files.wal)));
+    let found = Finding::new("log-discarded", Severity::Error, files.wal.clone(), message);
+    Ok(Some(Finding { next, ..found }))
 }
 
 /// The file has later pages than the log.
@@ -340,7 +357,9 @@ fn newer_file(files: &Files) -> Finding {
     let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
     let message = "the file has pages that are later than the whole log: the log was cut, or is an older \
                    copy, and SQLite would put its older pages over them";
-    Finding::new("file-newer", Severity::Error, database, message.to_owned())
+    let next = Some(explain::copy_of(&FileName::from(&files.wal)));
+    let found = Finding::new("file-newer", Severity::Error, database, message.to_owned());
+    Finding { next, ..found }
 }
 
 /// Looks again, at files that stand still; `None` beside a writer who does not let them, and where one

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::format::Checksum;
 
 use super::splice::Change;
-use crate::analysis::effects::{Effects, times};
+use crate::analysis::effects::{Effects, inverse, times};
 
 /// A kind of fault that can have the sums of one wrong word.
 pub(super) struct Model {
@@ -191,15 +191,6 @@ fn factors(difference: Checksum, effect: Checksum) -> impl Iterator<Item = u32> 
     let step = 1_u32.checked_shl(32 - common.min(32)).unwrap_or(0);
     let all = (0..count).map(move |turn| factor.wrapping_add(turn.wrapping_mul(step)));
     all.filter(move |&factor| factor != 0 && times(effect, factor) == difference)
-}
-
-/// The inverse of an odd number modulo 2^32, by Newton's iteration.
-fn inverse(odd: u32) -> u32 {
-    let mut inverse = odd;
-    for _ in 0..4 {
-        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
-    }
-    inverse
 }
 
 #[cfg(test)]

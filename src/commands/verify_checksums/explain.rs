@@ -6,6 +6,7 @@ use crate::access::files::with_suffix;
 use crate::analysis::copied::SqliteSees;
 use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::format::Pgno;
+use crate::output::FileName;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{argument, command, escaped};
 use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
@@ -389,6 +390,10 @@ fn sees(file: &FileReport) -> String {
 
 /// The command that keeps the evidence, with names quoted for a shell.
 fn copy_command(file: &FileReport) -> String {
-    let copy = with_suffix(file.wal.path(), ".copy");
-    format!("cp --preserve=all {} {}", argument(&file.wal), argument(copy))
+    copy_of(&file.wal)
+}
+
+/// The command that keeps a log before SQLite touches it.
+pub(super) fn copy_of(wal: &FileName) -> String {
+    format!("cp --preserve=all {} {}", argument(wal), argument(with_suffix(wal.path(), ".copy")))
 }
