@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::analysis::newer::FileAge;
+use crate::analysis::pairing::Pairing;
 use crate::analysis::snapshot;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
@@ -112,8 +114,9 @@ impl Target {
             let found = rails::dangers(&scene, Effect::Writes, context)?;
             let accepted = rails::refuse(found.dangers, given)?;
             let (backfill, newest) = (found.backfill, found.newest);
+            let (pairing, file_age) = (found.pairing, found.file_age);
             let (page_checksums, known) = (found.page_checksums, held.take_known());
-            Ok(Looked { accepted, backfill, newest, page_checksums, known })
+            Ok(Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known })
         })
     }
 
@@ -196,6 +199,10 @@ pub struct Looked {
     pub backfill: Option<FalseBackfill>,
     /// The state that the log gives.
     pub newest: Option<Newest>,
+    /// Whether log and database belong together.
+    pub pairing: Option<Pairing>,
+    /// Whether the database file has what came after the log.
+    pub file_age: FileAge,
     /// It is not known what pages get in the database.
     pub page_checksums: Option<Danger>,
     /// The log, for recovery.

@@ -392,8 +392,12 @@ fn classify_attached(error: &Attached, report: &mut ErrorReport) -> ErrorKind {
         }
         Attached::Held { pid, .. } => {
             report.hint = Some(match pid {
-                Some(pid) => format!("stop process {pid} and try again"),
-                None => "stop every process that has the database open and try again".to_owned(),
+                Some(pid) => {
+                    format!("copy the files first, then stop process {pid} and try again")
+                }
+                None => "copy the files first, then stop every process that has the database open \
+                         and try again"
+                    .to_owned(),
             });
             ErrorKind::Attached
         }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::analysis::shift::Displacement;
 use crate::analysis::{Examination, Verdict, examine_keeping};
+use crate::format::WalIndexHeader;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
@@ -143,6 +144,25 @@ fn read_log_keeping(
         before = Some(examination);
     }
     Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+}
+
+/// The last commit by a valid wal-index of the same generation, whoever left it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn commit_of_index(
+    files: &Files,
+    examination: &Examination,
+    context: &Context,
+) -> Result<Option<u32>> {
+    let Some(shm) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
+    let mut bytes = [0; 136];
+    if shm.read_at(&mut bytes, 0)? < bytes.len() {
+        return Ok(None);
+    }
+    let header = WalIndexHeader::decode(&bytes);
+    let same = examination.header.is_some_and(|wal| wal.salts == header.salts);
+    Ok((same && header.validate().is_ok()).then_some(header.mx_frame))
 }
 
 /// Whether anybody has the database open, by the locks that every connection holds. Asks only.

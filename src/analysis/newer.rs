@@ -8,8 +8,8 @@ use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
-use crate::format::{Checksum, FrameNo, Pgno};
-use crate::scan::{self, Watch};
+use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
+use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
 use super::Examination;
@@ -20,9 +20,21 @@ use super::state::StateFold;
 use super::structure::{self, FilePages, Health, Pages, Rows};
 use super::view::View;
 
-/// A page of the file, and its frames.
+/// What the frames up to the last commit say.
+#[derive(Default)]
 struct Frames {
-    in_file: Option<Checksum>,
+    /// The pages that the file has, too.
+    pages: BTreeMap<Pgno, Page>,
+    /// The frame of each commit, and the size of the database after it.
+    commits: Vec<FrameNo>,
+    sizes: Vec<u32>,
+    /// Frames of the first transaction.
+    frames_of_first: u32,
+}
+
+/// A page of the file, and its frames.
+struct Page {
+    in_file: Checksum,
     newest: FrameNo,
     /// The newest frame has the image of the file.
     is_equal: bool,
@@ -34,10 +46,11 @@ struct Frames {
 }
 
 /// How file and log are in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileAge {
     /// Nothing says that the file has what the log has not.
+    #[default]
     NotNewer,
     /// The images say so, and the content neither confirms nor excludes it.
     MayBeNewer,
@@ -57,7 +70,7 @@ pub enum FileAge {
 ///
 /// Where the log lost only what was after the newest page that was copied, the order of pages tells
 /// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever a part
-/// of the log was copied.
+/// of the log was copied. A page that the copy of page 1 has passed over makes a sound file one that may be newer.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -70,11 +83,12 @@ pub fn file_age(
 ) -> Result<FileAge, scan::Error> {
     let Some(shape) = examination.shape else { return Ok(FileAge::NotNewer) };
     let file = FilePages::new(database, shape.page_size())?;
-    let pages = frames_by_page(log, database, examination, watch)?;
-    let has_grown = has_grown(log, &file, examination, watch)?;
-    let in_order = !has_later_page(&pages, false);
-    let is_mixed = pages.values().any(|page| page.is_equal)
-        && pages.values().any(|page| !page.is_equal && page.in_file.is_some());
+    let frames = Frames::of(log, database, examination, watch)?;
+    let has_grown = has_grown(&file, &frames.sizes, frames.frames_of_first)?;
+    let in_order = !frames.has_later_page(false);
+    let pages = &frames.pages;
+    let is_mixed =
+        pages.values().any(|page| page.is_equal) && pages.values().any(|page| !page.is_equal);
     if !has_grown && in_order && !(thoroughly && is_mixed) {
         return Ok(FileAge::NotNewer);
     }
@@ -96,8 +110,8 @@ pub fn file_age(
     let of_view = structure::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (&file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
-        true if has_later_page(&pages, true) => FileAge::Newer,
-        false if in_order => FileAge::NotNewer,
+        true if frames.has_later_page(true) => FileAge::Newer,
+        false if in_order && !frames.has_passed_over() => FileAge::NotNewer,
         true | false => FileAge::MayBeNewer,
     })
 }
@@ -107,39 +121,21 @@ pub fn file_age(
 /// is no VACUUM, which writes every page, or the file has not the free pages that it would have given
 /// up.
 fn has_grown(
-    log: &dyn File,
     file: &FilePages<'_>,
-    examination: &Examination,
-    watch: &dyn Watch,
+    sizes: &[u32],
+    frames_of_first: u32,
 ) -> Result<bool, scan::Error> {
-    let header = structure::header(file)?;
     let file_pages = file.size_pages();
-    let is_plain = header.validate().is_ok() && header.largest_root == 0;
-    if !is_plain || header.page_count() != Some(file_pages) {
+    let (Some(&first), Some(&newest)) = (sizes.first(), sizes.last()) else { return Ok(false) };
+    if file_pages <= newest || !sizes.is_sorted() {
         return Ok(false);
     }
-    let Some(shape) = examination.shape else { return Ok(false) };
-    let (mut sizes, mut frames_of_first) = (Vec::new(), 0_u32);
-    let last = last_commit(examination);
-    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
-    let mut take = |judged: &Judged| {
-        frames_of_first += u32::from(sizes.is_empty());
-        let size = judged.header.commit_size_pages;
-        sizes.extend(Some(size).filter(|&size| size != 0 && judged.is_proven()));
-    };
-    for facts in examination.facts(log, FrameNo::FIRST..last.next(), watch) {
-        if let Some(slot) = fold.push(facts?) {
-            take(&slot.judged);
-        }
-    }
-    if let Some(slot) = fold.finish() {
-        take(&slot.judged);
-    }
-    let (Some(&first), Some(&newest)) = (sizes.first(), sizes.last()) else { return Ok(false) };
+    let header = structure::header(file)?;
+    let is_plain = header.validate().is_ok() && header.largest_root == 0;
     let may_be_vacuum = frames_of_first >= first;
     let given_up = file_pages.saturating_sub(first);
-    Ok(sizes.is_sorted()
-        && file_pages > newest
+    Ok(is_plain
+        && header.page_count() == Some(file_pages)
         && (!may_be_vacuum || header.freelist_pages < given_up / 2))
 }
 
@@ -149,62 +145,113 @@ fn last_commit(examination: &Examination) -> FrameNo {
     FrameNo(examination.prefix.mx_frame).max(lost)
 }
 
-fn frames_by_page(
-    log: &dyn File,
-    database: &dyn File,
-    examination: &Examination,
-    watch: &dyn Watch,
-) -> Result<BTreeMap<Pgno, Frames>, scan::Error> {
-    let mut pages: BTreeMap<Pgno, Frames> = BTreeMap::new();
-    let Some(shape) = examination.shape else { return Ok(pages) };
-    let last = last_commit(examination);
-    let images = ImageSums::of(log, &shape, database, None)?;
-    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
-    let mut take = |judged: &Judged| -> Result<(), scan::Error> {
-        let (newest, pgno) = (judged.facts.frame, judged.header.page);
-        if matches!(judged.link, Link::Blank | Link::Foreign) || newest > last {
-            return Ok(());
+impl Frames {
+    fn of(
+        log: &dyn File,
+        database: &dyn File,
+        examination: &Examination,
+        watch: &dyn Watch,
+    ) -> Result<Self, scan::Error> {
+        let mut frames = Self::default();
+        let Some(shape) = examination.shape else { return Ok(frames) };
+        let images = ImageSums::of(log, &shape, database, None)?;
+        let last_page = Pgno(FilePages::new(database, shape.page_size())?.size_pages());
+        let end = last_commit(examination).next();
+        let stop = FrameNo(examination.prefix.valid_frames).next().min(end);
+        for facts in examination.facts(log, FrameNo::FIRST..stop, watch) {
+            let facts = facts?;
+            frames.take_size(facts.frame, &facts.header);
+            if facts.header.page <= last_page {
+                frames.take_image(&facts, facts.header.page, true, &images)?;
+            }
         }
-        let page = match pages.entry(pgno) {
+        let mut fold = StateFold::behind_prefix(&shape, &examination.prefix, &examination.tail);
+        let mut take = |Judged { facts, header, link, .. }: Judged, is_proven: bool| {
+            if is_proven {
+                frames.take_size(facts.frame, &header);
+            }
+            match matches!(link, Link::Blank | Link::Foreign) || header.page > last_page {
+                true => Ok(()),
+                false => frames.take_image(&facts, header.page, link == Link::Linked, &images),
+            }
+        };
+        for facts in examination.facts(log, stop..end, watch) {
+            if let Some(slot) = fold.push(facts?) {
+                take(slot.judged, slot.judged.is_proven())?;
+            }
+        }
+        if let Some(slot) = fold.finish() {
+            take(slot.judged, slot.judged.is_proven())?;
+        }
+        Ok(frames)
+    }
+
+    fn take_size(&mut self, frame: FrameNo, header: &FrameHeader) {
+        self.frames_of_first += u32::from(self.sizes.is_empty());
+        if header.commit_size_pages != 0 {
+            self.commits.push(frame);
+            self.sizes.push(header.commit_size_pages);
+        }
+    }
+
+    /// Where a checkpoint that copied this frame may have ended at the earliest: it copies up to a commit.
+    fn copied_to(&self, frame: FrameNo) -> FrameNo {
+        let next = self.commits.partition_point(|&commit| commit < frame);
+        self.commits.get(next).copied().unwrap_or(frame)
+    }
+
+    /// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`, one
+    /// that was changed by the log.
+    fn has_later_page(&self, strictly: bool) -> bool {
+        let mut copied_to = FrameNo(0);
+        self.pages.values().rev().filter(|page| !page.is_unknown).any(|page| {
+            if page.is_equal && (page.was_other || !strictly) {
+                copied_to = copied_to.max(self.copied_to(page.newest));
+            }
+            !page.is_equal && page.newest <= copied_to
+        })
+    }
+
+    /// Whether page 1 was copied from its newest frame, and a page that the same checkpoint copies is
+    /// another one now: it was cut off, or the page has a later image. Other pages may equal a frame
+    /// because nothing was changed; page 1 has counters.
+    fn has_passed_over(&self) -> bool {
+        let first = self.pages.get(&Pgno::FIRST).filter(|page| page.is_equal);
+        let copied_to = first.map(|page| self.copied_to(page.newest));
+        let mut others = self.pages.values().filter(|page| !page.is_equal && !page.is_unknown);
+        others.any(|page| Some(page.newest) <= copied_to)
+    }
+
+    fn take_image(
+        &mut self,
+        facts: &FrameFacts,
+        pgno: Pgno,
+        is_linked: bool,
+        images: &ImageSums<'_>,
+    ) -> Result<(), scan::Error> {
+        let newest = facts.frame;
+        let page = match self.pages.entry(pgno) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Frames {
-                in_file: images.of_page(pgno)?,
-                newest,
-                is_equal: false,
-                was_other: false,
-                is_unknown: false,
-            }),
+            Entry::Vacant(entry) => {
+                let Some(in_file) = images.of_page(pgno)? else { return Ok(()) };
+                entry.insert(Page {
+                    in_file,
+                    newest,
+                    is_equal: false,
+                    was_other: false,
+                    is_unknown: false,
+                })
+            }
         };
         page.newest = newest;
-        if judged.link == Link::Linked {
-            page.is_equal = page.in_file == Some(images.of_frame(&judged.facts)?);
+        if is_linked {
+            page.is_equal = page.in_file == images.of_frame(facts)?;
             page.was_other |= !page.is_equal;
         } else {
             page.is_unknown = true;
         }
         Ok(())
-    };
-    for facts in examination.facts(log, FrameNo::FIRST..last.next(), watch) {
-        if let Some(slot) = fold.push(facts?) {
-            take(&slot.judged)?;
-        }
     }
-    if let Some(slot) = fold.finish() {
-        take(&slot.judged)?;
-    }
-    Ok(pages)
-}
-
-/// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`, one that
-/// was changed by the log.
-fn has_later_page(pages: &BTreeMap<Pgno, Frames>, strictly: bool) -> bool {
-    let mut copied_to = FrameNo(0);
-    pages.values().rev().filter(|page| !page.is_unknown).any(|page| {
-        if page.is_equal && (page.was_other || !strictly) {
-            copied_to = copied_to.max(page.newest);
-        }
-        !page.is_equal && page.in_file.is_some() && page.newest <= copied_to
-    })
 }
 
 /// Whether one database lacks rows of another, and has none, nor another content of one, that the

@@ -101,8 +101,9 @@ fn next(
     wal_bytes: Option<u64>,
     context: &Context,
 ) -> Result<Option<String>> {
-    if !users.misusers.is_empty() {
-        return Ok(Some(rails::copy_lines(files)));
+    let with_bytes = users.misusers.iter().find(|user| user.bytes_in.is_some());
+    if let Some(user) = with_bytes.or(users.misusers.first()) {
+        return Ok(Some(rails::copy_commands(user, files)));
     }
     let is_free = blockers.iter().all(|row| row.blocks.is_empty());
     let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0));
@@ -174,6 +175,9 @@ impl Report for BlockerReport {
             writeln!(to, "The log has {}.", bytes(size))?;
         }
         match &self.next {
+            Some(next) if next.contains(" verify-checksums ") => {
+                writeln!(to, "Something is wrong with it; this says what:\n  {next}")
+            }
             Some(next) if self.misusers.is_empty() => writeln!(to, "This empties it:\n  {next}"),
             Some(next) => writeln!(to, "First copy what is there:\n  {next}"),
             None => Ok(()),

@@ -14,6 +14,8 @@ use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::missing::{self, MissingLog};
 use crate::access::rails::{self, Accepted, Consents, Danger, Effect};
+use crate::analysis::newer::FileAge;
+use crate::analysis::pairing::Pairing;
 use crate::engine::connection::Connection;
 use crate::engine::wal::{Checkpoint, CheckpointMode, Mend, Request, Synchronous, Verify};
 use crate::format::FrameNo;
@@ -171,6 +173,10 @@ pub struct CheckpointReport {
     pub removed_files: bool,
     /// Who is in the way.
     pub blocked_by: Vec<Blocker>,
+    /// Whether log and database belong together; `None` where somebody is attached, who works with both.
+    pub pairing: Option<Pairing>,
+    /// Whether the database file has what came after the log.
+    pub file_age: FileAge,
     /// Dangers that were taken on.
     pub accepted: Vec<Accepted>,
     /// There is no log, and a wal-index knows of one with commits that were not copied.
@@ -206,6 +212,8 @@ impl CheckpointReport {
             backfill_repaired: false,
             removed_files: false,
             blocked_by: Vec::new(),
+            pairing: None,
+            file_age: FileAge::NotNewer,
             accepted: Vec::new(),
             missing_log: None,
         }
@@ -304,6 +312,7 @@ impl CheckpointNow {
             Err(error) => return Err(error),
         };
         report.accepted = std::mem::take(&mut looked.accepted);
+        (report.pairing, report.file_age) = (looked.pairing.take(), looked.file_age);
         if self.mode > Mode::Noop {
             rails::refuse(looked.page_checksums.take().into_iter().collect(), given)?;
         }

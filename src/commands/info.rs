@@ -306,6 +306,7 @@ fn together(
         pairing: pairing.as_ref(),
     };
     let found = rails::dangers(&scene, Effect::Looks, context)?;
+    let pairing = pairing.map(|pairing| pairing.beside(found.file_age));
     let backfill = found.backfill.map(|found| BackfillReport {
         backfill_frames: found.backfill_frames,
         mx_frame: found.mx_frame,
@@ -612,7 +613,13 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
         pairing::Verdict::CannotTell if pairing.reasons.is_empty() => {
             "nothing proves that the log is this database's, and nothing contradicts it"
         }
-        pairing::Verdict::CannotTell => "it cannot be told whether the log is this database's",
+        pairing::Verdict::CannotTell if pairing.is_contradicted() => {
+            "the log was not written on this state of the database"
+        }
+        pairing::Verdict::CannotTell => {
+            "the log fits; that the file is an older copy, or another one of the same origin, cannot be \
+             excluded"
+        }
     };
     let mut facts = vec![("pairing", verdict.to_owned())];
     if pairing.self_contained {

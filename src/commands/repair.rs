@@ -16,8 +16,9 @@ use crate::access::live::{self, Reading};
 use crate::access::missing;
 use crate::access::rails::{self, Consents, Effect};
 use crate::analysis::Verdict;
+use crate::analysis::newer::FileAge;
 use crate::analysis::opaque::looks_encrypted;
-use crate::analysis::pairing;
+use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
 use crate::analysis::structure::{self, Pages as _};
@@ -234,6 +235,7 @@ impl Repair {
             None => None,
         };
         let file_age = prepared.file_age(context)?;
+        let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
         let mut report = RepairReport {
@@ -364,6 +366,7 @@ impl Repair {
             None => None,
         };
         prepared.findings.extend(page_one.map(Finding::from));
+        prepared.findings.extend(prepared.cut_log(files, hold, context)?);
         Ok(prepared)
     }
 
@@ -413,7 +416,8 @@ impl Repair {
             // A torn tail is what a crash leaves, and no finding by itself.
             let is_torn = report.verdict == Verdict::TornTail && report.findings.is_empty();
             let gives_up = (report.lossless == Some(false) && !is_torn) || report.likely;
-            let found = damaged || hot || resized || gives_up;
+            let unclear = report.pairing.as_ref().is_some_and(Pairing::is_contradicted);
+            let found = damaged || hot || resized || gives_up || unclear;
             return Ok((if found { Exit::Found } else { Exit::Done }, None));
         }
         let effect = if self.in_place { Effect::Writes } else { Effect::Copies };
@@ -424,7 +428,10 @@ impl Repair {
             Self::result_fits(view, files)?;
         }
         let pairing = report.pairing.as_ref();
-        let dangers = rails::dangers_of_repair(files, view.as_ref(), pairing, effect, context)?;
+        // A newer file is no other database's: the report says what it is.
+        let is_explained = damaged || report.file_age == FileAge::Newer;
+        let dangers =
+            rails::dangers_of_repair(files, view.as_ref(), pairing, is_explained, effect, context)?;
         report.accepted = rails::refuse(dangers, given)?;
         let is_lossy = report.lossless == Some(false);
         let is_refused = (is_lossy || report.likely) && !self.accept_loss;
@@ -465,7 +472,12 @@ impl Repair {
             .collect();
         let who = named.first().map_or("somebody".to_owned(), Clone::clone);
         let why = format!("{who} has it open");
-        Err(Failure::refused(database, why, "stop it, or repair a copy of all files").into())
+        Err(Failure::refused(
+            database,
+            why,
+            "copy all files first, then stop it, or repair the copy",
+        )
+        .into())
     }
 
     /// The last rails before something is written.

@@ -252,8 +252,8 @@ impl Replay {
         let offline = offline::prove(context.vfs, database, files.shm.as_deref())
             .with_context(|| format!("{}: in place needs it alone", database.display()))?;
         undo::make_way(context.vfs, offline.database.as_ref())?;
-        let reading = live::read_frames(files, context)?;
         let base = Some(offline.database.as_ref());
+        let reading = live::read_log_alone(files, base, context)?;
         let source = Source { base, log: reading.as_ref(), held: None };
         let plan = self.plan(files, &source, context)?;
         let undo = self.write_in_place(&plan, &offline, files, context)?;
@@ -303,7 +303,9 @@ impl Replay {
         }
         let pairing = pairing::judge(&view, context.watch)?;
         scene.pairing = pairing.as_ref();
-        let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
+        let found = rails::dangers(&scene, effect, context)?;
+        let accepted = rails::refuse(found.dangers, given)?;
+        let pairing = pairing.map(|pairing| pairing.beside(found.file_age));
         rails.page_checksums_are_known()?;
         Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, accepted, pairing })
     }

@@ -20,7 +20,7 @@ use crate::analysis::copied::{self, SqliteSees};
 use crate::analysis::newer::{self, FileAge};
 use crate::analysis::shift::Shift;
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
-use crate::format::{ByteOrder, WalHeaderFault, WalIndexHeader};
+use crate::format::{ByteOrder, WalHeaderFault};
 use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::output::{ErrorReport, FileName, Format, Paint, Report, write_report};
@@ -244,7 +244,10 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         return Err(Failure::Directory { path: path.to_owned(), hint }.into());
     }
     let files = Files::find(context.vfs, path, overrides)?;
-    let Some(reading) = live::read_log(&files, context)? else {
+    // The frames of a log that is compared with the file are needed again.
+    let log_bytes = files.open_wal(context.vfs)?.map_or(Ok(0), |log| log.size())?;
+    let read = if log_bytes > MOST_COMPARED_BYTES { live::read_log } else { live::read_frames };
+    let Some(reading) = read(&files, context)? else {
         return absent(path, &files, context);
     };
     let unread = files.unread(context.vfs)?;
@@ -260,9 +263,9 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     }
     // What cannot be read does not stop the judgement of the log.
     let database = open_if_readable(context.vfs, beside);
-    let examination = reading.examination.clone();
-    let witness = witness(&files, &examination, context)?;
-    let log = Some((reading.file.as_ref(), &examination));
+    let examination = &reading.examination;
+    let witness = witness(&files, examination, context)?;
+    let log = Some((reading.file.as_ref(), examination));
     let is_cut = witness.is_some_and(|it| it.mx_frame > examination.prefix.mx_frame);
     let findings =
         match !unread.is_empty() || is_cut || !rails::fits_at_a_glance(log, database.as_deref())? {
@@ -270,13 +273,14 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
             false => Some(Vec::new()),
         };
     let discarded = match unread.is_empty() {
-        true => discarded_log(&files, &examination, database.as_deref())?,
+        true => discarded_log(&files, examination, database.as_deref())?,
         false => None,
     };
     let sqlite_sees = match (examination.verdict, &database) {
         _ if discarded.is_some() => SqliteSees::Nothing,
         (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
-            let Reading { file, examination } = reading.with_shift_undone();
+            let (file, examination) = (reading.file, examination.clone());
+            let Reading { file, examination } = Reading { file, examination }.with_shift_undone();
             copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
         }
         (Verdict::Empty, _) => SqliteSees::Prefix,
@@ -286,9 +290,9 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         (_, Some(_)) if live::is_attached(&files, context)? => SqliteSees::Unknown,
         (_, Some(database)) => {
             let (log, database) = (reading.file.as_ref(), database.as_ref());
-            match newer::file_age(log, database, &examination, false, context.watch)? {
+            match newer::file_age(log, database, examination, false, context.watch)? {
                 // Who opened the database meanwhile may have copied what was written after the look.
-                FileAge::Newer if !is_as_before(&files, &examination, context)? => {
+                FileAge::Newer if !is_as_before(&files, examination, context)? => {
                     SqliteSees::Unknown
                 }
                 FileAge::Newer => SqliteSees::Mixture,
@@ -307,7 +311,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         kept.chain([discarded, newer].into_iter().flatten()).collect()
     });
     let database = beside.filter(|_| has_database);
-    let report = FileReport::found(&files.wal, database, &examination, sqlite_sees, witness);
+    let report = FileReport::found(&files.wal, database, examination, sqlite_sees, witness);
     Ok(FileReport { findings, unread, given: overrides.typed(), ..report })
 }
 
@@ -391,14 +395,7 @@ fn cut_log(files: &Files, held: &Held, context: &Context) -> Result<Option<Dange
         None => witness(files, examination, context)?.map(|witness| witness.mx_frame),
     };
     let given = examination.prefix.mx_frame;
-    let Some(known) = known.filter(|&known| known > given) else { return Ok(None) };
-    let why = format!(
-        "the wal-index knows {}, the log gives {given}: it was cut or damaged, or copied before the index",
-        counted(known.into(), "committed frame")
-    );
-    let database = files.database.as_deref().unwrap_or(&files.wal);
-    let danger = Danger::new("log-cut", &files.wal, why);
-    Ok(Some(danger.next(command("repair", database), "shows what can be recovered")))
+    Ok(known.filter(|&known| known > given).map(|known| rails::cut_log(files, known, given)))
 }
 
 fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
@@ -429,17 +426,9 @@ fn witness(
     examination: &Examination,
     context: &Context,
 ) -> Result<Option<IndexWitness>> {
-    let Some(shm) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
-    let mut bytes = [0; 136];
-    if shm.read_at(&mut bytes, 0)? < bytes.len() {
-        return Ok(None);
-    }
-    let header = WalIndexHeader::decode(&bytes);
-    let same = examination.header.is_some_and(|wal| wal.salts == header.salts);
-    Ok((same && header.validate().is_ok()).then_some(IndexWitness {
-        mx_frame: header.mx_frame,
-        agrees: header.mx_frame == examination.prefix.mx_frame,
-    }))
+    let known = live::commit_of_index(files, examination, context)?;
+    Ok(known
+        .map(|mx_frame| IndexWitness { mx_frame, agrees: mx_frame == examination.prefix.mx_frame }))
 }
 
 impl FileReport {

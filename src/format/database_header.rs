@@ -118,6 +118,12 @@ impl DatabaseHeader {
         Ok(())
     }
 
+    /// Whether the database is in WAL mode.
+    #[must_use]
+    pub fn is_wal(&self) -> bool {
+        (self.write_version, self.read_version) == (2, 2)
+    }
+
     /// Whether it is that of a database in wal2 mode, of SQLite's branch of that name.
     #[must_use]
     pub fn is_wal2(&self) -> bool {

@@ -16,6 +16,9 @@ const BLOCK_BYTES: u64 = 1 << 16;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
+/// So many bytes of a log are not without a line feed: each frame has 16 bytes of salts and sums.
+const PLAIN_BYTES: u64 = 16 << 20;
+
 /// Where the bytes of a file were before a translation of its line ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineEnds {
@@ -28,17 +31,20 @@ pub struct LineEnds {
 }
 
 impl LineEnds {
-    /// Reads the whole file; `None` at the first line feed that follows no carriage return, and
-    /// without any line feed: no translation makes that.
+    /// Reads the whole file as long as `goes_on` says so; `None` at the first line feed that follows no
+    /// carriage return, and without any line feed in the first [`PLAIN_BYTES`]: no translation makes that.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn of(file: &dyn File) -> Result<Option<Self>> {
+    pub fn of(file: &dyn File, goes_on: &dyn Fn() -> bool) -> Result<Option<Self>> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut found = Self { blocks: vec![0], bytes: 0, added: 0 };
         // A carriage return at the end of a chunk is decided with the next.
         let (mut at, mut held) = (0_u64, false);
         loop {
+            if !goes_on() || (found.added == 0 && at > PLAIN_BYTES) {
+                return Ok(None);
+            }
             let read = file.read_at(&mut chunk, at)?;
             let (bytes, _) = chunk.split_at(read);
             if bytes.is_empty() {
@@ -228,7 +234,7 @@ mod tests {
                 .map(|_| if random.bool() { few[random.usize(0..3)] } else { random.u8(..) })
                 .collect();
             let file = MemoryFile::with_bytes(translated(&before));
-            let Some(line_ends) = LineEnds::of(&file).unwrap() else {
+            let Some(line_ends) = LineEnds::of(&file, &|| true).unwrap() else {
                 assert!(!before.contains(&LF));
                 continue;
             };
@@ -250,7 +256,7 @@ mod tests {
     fn a_bare_line_feed_shows_that_nothing_was_translated() {
         for bytes in [&b"\n"[..], b"a\r\nb\n", b"plain", b"\r\r", b""] {
             let file = MemoryFile::with_bytes(bytes.to_vec());
-            assert_eq!(LineEnds::of(&file).unwrap(), None, "{bytes:?}");
+            assert_eq!(LineEnds::of(&file, &|| true).unwrap(), None, "{bytes:?}");
         }
     }
 }

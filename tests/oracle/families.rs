@@ -305,7 +305,7 @@ pub fn look() {
 /// Sums of all rows that can be read, with their tables and keys, and whether the structure is sound.
 fn seen(connection: &Connection) -> Value {
     let mut rows = Vec::new();
-    for table in ["t", "c", "u"] {
+    for table in ["t", "c", "u", "people"] {
         // What comes before an error counts.
         let _: rusqlite::Result<()> = read(connection, table, &mut rows);
     }

@@ -17,6 +17,7 @@ mod journals;
 mod race;
 mod see;
 mod shims;
+mod timelines;
 mod work;
 mod worlds;
 mod zoo;
@@ -53,6 +54,9 @@ fn run(args: &[&str]) {
         }
         ["families", directory, seed] => {
             families::make(Path::new(directory), seed.parse().unwrap());
+        }
+        ["timelines", directory, seed] => {
+            timelines::make(Path::new(directory), seed.parse().unwrap());
         }
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),

@@ -35,6 +35,7 @@ mod output;
 mod page_checksums;
 mod page_stamps;
 mod pairing;
+mod pairs_in_time;
 mod race;
 mod rails;
 mod repair;

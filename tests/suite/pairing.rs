@@ -77,7 +77,9 @@ fn no_true_pair_is_called_foreign() {
         let (_pair, path) = put(folder.path(), world.number, world.number);
         let (pairing, exit) = judged(&path);
         let verdict = pairing["verdict"].as_str().unwrap_or("nothing to judge").to_owned();
-        if verdict == "foreign" || exit == 6 {
+        // A log that lost its end beside a file that has it is no pair that SQLite leaves.
+        let is_cut = world.kind == "cut-after-copy";
+        if verdict == "foreign" || (exit == 6 && !is_cut) {
             wrong.push(format!("{} {}: {pairing:#}", world.number, world.kind));
         }
         let against = pairing["reasons"]
@@ -116,7 +118,11 @@ fn foreign_pairs_are_told_by_kind() {
         pairs += 1;
         let contained = pairing["self_contained"].as_bool().unwrap_or(false);
         let verdict = pairing["verdict"].as_str().unwrap_or("nothing to judge");
-        assert!((exit == 6) == (verdict == "foreign") || exit == 3, "{exit}: {pairing:#}");
+        let reasons = pairing["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+        let contradicts = reasons.iter().any(|reason| reason["speaks_for"] == "foreign");
+        let is_refused = verdict == "foreign" || (contradicts && !contained);
+        // Sizes that contradict each other are accepted with a loss.
+        assert!(matches!(exit, 1 | 3 | 6) || !is_refused, "{exit}: {pairing:#}");
         let kind = match (contained, one.family == two.family) {
             (true, _) => "the log holds every page",
             (false, true) => "same schema, other data",
@@ -159,7 +165,16 @@ fn a_foreign_log_is_refused_and_accepted_only_by_its_flag() {
                 DELETE FROM t WHERE a < 900; UPDATE u SET c = 'x' WHERE rowid < 30;";
     let two = run("two.db", &(setup.replace("one", "two") + more));
     let own = walsmith(&["replay", "--dry-run", text(&two)]);
-    assert_eq!((own.0["pairing"]["verdict"].as_str(), own.1), (Some("same"), 0), "{:#}", own.0);
+    // Nothing of the log was copied: an older state of the file looks the same.
+    assert_eq!(
+        (own.0["pairing"]["verdict"].as_str(), own.1),
+        (Some("cannot-tell"), 0),
+        "{:#}",
+        own.0
+    );
+    assert!(
+        own.0["pairing"]["reasons"].as_array().unwrap().iter().all(|it| it["speaks_for"] == "same")
+    );
     fs::copy(beside(&two, "-wal"), beside(&one, "-wal")).unwrap();
     let before = fs::read(&one).unwrap();
     let output = folder.path().join("new.db");
@@ -220,7 +235,8 @@ fn of_large_databases_the_pages_below_the_log_are_compared() {
     let other =
         large(folder.path(), "other.db", "CREATE TABLE u(x); CREATE INDEX u_x ON u(x);", 1300);
     let same = judged(&one);
-    assert_eq!((same.0["verdict"].as_str(), same.1), (Some("same"), 0), "{:#}", same.0);
+    // Nothing of the log was copied.
+    assert_eq!((same.0["verdict"].as_str(), same.1), (Some("cannot-tell"), 0), "{:#}", same.0);
     fs::copy(beside(&other, "-wal"), beside(&one, "-wal")).unwrap();
     let (pairing, exit) = judged(&one);
     assert_eq!((pairing["verdict"].as_str(), exit), (Some("foreign"), 6), "{pairing:#}");

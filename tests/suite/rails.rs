@@ -463,3 +463,45 @@ fn undo_does_not_put_bytes_below_a_hot_journal() {
     assert_eq!(walsmith(&["undo", text(&database)]).1, 0);
     assert_eq!(rows(&database, "SELECT count(*) FROM t").trim(), "[601]");
 }
+
+#[test]
+fn a_log_that_ends_before_what_its_index_has_committed_is_refused() {
+    let (_folder, database, wal) = grown();
+    let shm = beside(&database, "-shm");
+    // One of the same salts, left by who has gone.
+    let copy = tempfile::tempdir().unwrap();
+    let other = copy.path().join("x.db");
+    fs::copy(&database, &other).unwrap();
+    fs::write(beside(&other, "-wal"), &wal).unwrap();
+    release(crate::support::hold("hold-sight", &other));
+    fs::copy(beside(&other, "-shm"), &shm).unwrap();
+    let page_bytes = u32::from_be_bytes(wal[8..12].try_into().unwrap()) as usize;
+    let frames = (wal.len() - 32) / (page_bytes + 24);
+    for frames_left in [frames - 1, frames / 2, 1] {
+        let left = 32 + frames_left * (page_bytes + 24);
+        fs::write(beside(&database, "-wal"), &wal[..left]).unwrap();
+        let seen = |args: &[&str]| walsmith(&[args, &[text(&database)]].concat());
+        for args in [&["info"][..], &["verify-checksums"], &["repair"]] {
+            let (report, exit) = seen(args);
+            assert!(exit == 1 && report.to_string().contains("log-cut"), "{args:?}: {report:#}");
+        }
+        for args in
+            [&["checkpoint-now"][..], &["checkpoint-now", "--dry-run"], &["replay", "--in-place"]]
+        {
+            let (report, exit) = seen(args);
+            assert_eq!(exit, 6, "{args:?}: {report:#}");
+        }
+        assert_eq!(fs::read(beside(&database, "-wal")).unwrap(), wal[..left]);
+    }
+}
+
+#[test]
+fn a_damaged_log_is_replayed_in_place_with_a_consent() {
+    let (_folder, database, mut wal) = grown();
+    wal[32 + 24 + 100] ^= 1;
+    fs::write(beside(&database, "-wal"), &wal).unwrap();
+    let (report, exit) = walsmith(&["replay", "--in-place", text(&database)]);
+    assert_eq!((exit, report["error"]["kind"].as_str()), (6, Some("refused")), "{report:#}");
+    let (report, exit) = walsmith(&["replay", "--in-place", "--accept-loss", text(&database)]);
+    assert_eq!(exit, 1, "{report:#}");
+}

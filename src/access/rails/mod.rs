@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::analysis::image_sums::ImageSums;
+use crate::analysis::newer::FileAge;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::view::View;
@@ -25,16 +26,17 @@ use crate::storage::new_file::is_same_file;
 
 use super::files::{Files, with_suffix};
 use super::live::Reading;
-use super::{Context, Failure, holders, missing, users};
+use super::{Context, Failure, holders, live, missing, users};
 
 mod backfill;
 mod danger;
+mod pair;
 mod processes;
 mod sizes;
 
 pub use backfill::{FalseBackfill, false_backfill};
 pub use danger::{Accepted, Consent, Consents, Danger, refuse};
-pub use processes::{Effect, copy_lines, misuse, process};
+pub use processes::{Effect, copy_commands, copy_lines, misuse, process};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
 };
@@ -63,6 +65,10 @@ pub struct Found {
     pub dangers: Vec<Danger>,
     /// Frames that count as copied and are not: a checkpoint can mend that.
     pub backfill: Option<FalseBackfill>,
+    /// Whether log and database belong together; `None` where it was not asked, or only quickly.
+    pub pairing: Option<Pairing>,
+    /// Whether the database file has what came after the log.
+    pub file_age: FileAge,
     /// The state that the log gives; `None` where it gives none.
     pub newest: Option<Newest>,
     /// It is not known what pages get in the database: nobody may write any. Left to the caller, who
@@ -107,6 +113,9 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     let attached = if index.is_some() { attached_process(files, context)? } else { None };
     found.dangers.extend(damaged_log(files, examination, attached));
     let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
+        if found.dangers.is_empty() && index.is_none() {
+            found.dangers.extend(shorter_log(files, examination, context)?);
+        }
         found.dangers.extend(file_alone(files, database)?);
         return Ok(found);
     };
@@ -116,10 +125,27 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     let view = View::plain(file.as_ref(), &shape, &snapshot, database);
     let judged = match pairing {
         Some(pairing) => Some(pairing.clone()),
-        None => pairing::judge_quickly(&view, context.watch)?,
+        // Who is attached works with this pair.
+        None if index.is_some() => pairing::judge_quickly(&view, context.watch)?,
+        None => pairing::judge(&view, context.watch)?,
     };
-    found.dangers.extend(judged.and_then(|judged| foreign_log(files, &judged)));
-    found.dangers.extend(contradicting_sizes(files, &view)?);
+    let is_damaged = found.dangers.iter().any(|danger| danger.rule == "log-damaged");
+    if !is_damaged && index.is_none() {
+        found.dangers.extend(shorter_log(files, examination, context)?);
+    }
+    let sizes = contradicting_sizes(files, &view)?;
+    let (danger, file_age) = pair::danger(&pair::Pair {
+        files,
+        judged: judged.as_ref(),
+        log: (!is_damaged && sizes.is_none()).then_some((file.as_ref(), examination)),
+        database,
+        thoroughly: index.is_none(),
+        watch: context.watch,
+    })?;
+    found.dangers.extend(danger);
+    found.file_age = file_age;
+    found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(file_age));
+    found.dangers.extend(sizes);
     if effect == Effect::Looks {
         // A checkpoint sets it right.
         found.dangers.extend(page_one_of_file(files, &view)?);
@@ -199,12 +225,17 @@ pub fn dangers_of_repair(
     files: &Files,
     view: Option<&View<'_>>,
     pairing: Option<&Pairing>,
+    is_explained: bool,
     effect: Effect,
     context: &Context,
 ) -> Result<Vec<Danger>> {
     let mut dangers = misusers(files, effect, context);
     dangers.extend(missing_log(files, context)?);
-    dangers.extend(pairing.and_then(|judged| foreign_log(files, judged)));
+    dangers.extend(pairing.and_then(|judged| match is_explained {
+        // What is left of a damaged log contradicts its own file, and so does a newer file.
+        true => pair::foreign(files, judged),
+        false => pair::foreign(files, judged).or_else(|| pair::unclear(files, judged)),
+    }));
     if let Some(view) = view {
         dangers.extend(contradicting_sizes(files, view)?);
     }
@@ -291,22 +322,35 @@ fn damaged_log(files: &Files, examination: &Examination, attached: Option<i32>) 
     })
 }
 
+/// The log ends before what an index of the same salts, which nobody uses, has committed.
+fn shorter_log(
+    files: &Files,
+    examination: &Examination,
+    context: &Context,
+) -> Result<Option<Danger>> {
+    let known = live::commit_of_index(files, examination, context)?;
+    let given = examination.prefix.mx_frame;
+    let known = known.filter(|&known| known > given);
+    Ok(known.map(|known| cut_log(files, known, given).unless(Consent::Loss)))
+}
+
+/// The wal-index has committed `known` frames, and the log gives fewer.
+#[must_use]
+pub fn cut_log(files: &Files, known: u32, given: u32) -> Danger {
+    let why = format!(
+        "the wal-index knows {}, the log gives {given}: it was cut or damaged, or copied before the index",
+        counted(known.into(), "committed frame")
+    );
+    let danger = Danger::new("log-cut", &files.wal, why);
+    danger.next(command("repair", database_of(files)), "shows what can be recovered")
+}
+
 /// A log that a valid index knows to have had commits that were not copied, and that is gone.
 fn missing_log(files: &Files, context: &Context) -> Result<Option<Danger>> {
     let Some(missing) = missing::find(files, context)? else { return Ok(None) };
     let danger = Danger::new("log-missing", &files.wal, missing.to_string());
     let next = command("info", database_of(files));
     Ok(Some(danger.next(next, "shows what is known of it").unless(Consent::Loss)))
-}
-
-fn foreign_log(files: &Files, judged: &Pairing) -> Option<Danger> {
-    if judged.verdict != pairing::Verdict::Foreign {
-        return None;
-    }
-    let reasons: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
-    let why = format!("the log is another database's: {}", reasons.join("; "));
-    let danger = Danger::new("pair-foreign", database_of(files), why);
-    Some(danger.advice("find its own database").unless(Consent::Foreign))
 }
 
 /// The wal-index counts frames as copied that are not there, and this step does not mend that.

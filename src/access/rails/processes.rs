@@ -65,7 +65,8 @@ fn danger(user: &User, files: &Files) -> Danger {
 }
 
 /// The `cp` lines that keep what is at stake: the files, and the bytes that have lost their name.
-fn copy_commands(user: &User, files: &Files) -> String {
+#[must_use]
+pub fn copy_commands(user: &User, files: &Files) -> String {
     let own = copy_lines(files);
     match (user.misuse, &user.bytes_in) {
         (Misuse::DeletedInUse | Misuse::ReplacedInUse, Some(bytes)) => {

@@ -203,7 +203,11 @@ impl Undo<'_> {
 
     /// The log before its line ends were translated, if more of it is valid.
     fn line_ends(&self) -> Result<Option<Undone>, Error> {
-        let Some(line_ends) = LineEnds::of(self.file)? else { return Ok(None) };
+        let line_ends = LineEnds::of(self.file, &|| !self.watch.is_interrupted())?;
+        if self.watch.is_interrupted() {
+            return Err(crate::scan::Error::Interrupted.into());
+        }
+        let Some(line_ends) = line_ends else { return Ok(None) };
         let line_ends = Arc::new(line_ends);
         let view = Untranslated::over(self.file, Arc::clone(&line_ends));
         let (file_bytes, mut bytes) = (view.size()?, [0; WAL_HEADER_BYTES]);

@@ -33,6 +33,13 @@ struct Page {
     last: FrameNo,
     /// A frame that equals it.
     equal: Option<FrameNo>,
+    /// Such a frame is of the log's generation, and one before it is not: the file has what only this
+    /// log has written.
+    is_copied: bool,
+    /// The newest of the log's generation equals it.
+    is_newest: bool,
+    /// That frame; 0 where there is none.
+    newest: FrameNo,
 }
 
 /// How much is compared.
@@ -46,43 +53,66 @@ impl Limit {
     pub const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
 }
 
-pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
-    let pages = pages(pair, limit, watch)?;
+/// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them, unless
+/// the limit was met.
+pub(super) fn compare(
+    pair: &Pair,
+    limit: Limit,
+    watch: &dyn Watch,
+) -> Result<(Vec<Reason>, Vec<FrameNo>), Error> {
+    let (pages, firsts) = pages(pair, limit, watch)?;
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let mut reasons = Vec::new();
-    let mut copied = Vec::new();
+    // Where every page is its newest frame the log changes nothing.
+    let all_are_copied = pages.values().all(|page| page.is_newest);
+    // A page that the copy of another one passed over may have a later image.
+    let copied = pages.values().filter(|page| page.is_copied);
+    let copied_to = copied.filter_map(|page| page.equal).max();
+    let is_passed_over =
+        pages.values().any(|page| !page.is_newest && Some(page.newest) <= copied_to);
+    let (mut copied, mut equal) = (Vec::new(), Vec::new());
     for (&page, found) in &pages {
         let Some(frame) = found.equal else { continue };
         pair.file.read(page, &mut image)?;
         if says_something(page, pair.shape.page_size(), &image) {
-            copied.push((page, frame));
+            let is_copied = (found.is_copied && !is_passed_over) || all_are_copied;
+            let all = if is_copied { &mut copied } else { &mut equal };
+            all.push((page, frame));
         }
     }
-    if let Some((page, frame)) = copied.first() {
+    for (evidence, all) in [(Evidence::Images, copied), (Evidence::EqualImages, equal)] {
+        let Some((page, frame)) = all.first() else { continue };
         reasons.push(Reason {
             speaks_for: SpeaksFor::Same,
-            evidence: Evidence::Images,
+            evidence,
             table: None,
             page: None,
-            count: copied.len() as u64,
+            count: all.len() as u64,
             example: format!("page {page} of the file is the image in frame {frame}"),
         });
     }
     reasons.extend(rows(pair, &pages)?);
-    Ok(reasons)
+    Ok((reasons, firsts))
 }
 
 /// Pages of which the file has an image and the log has frames. Frames behind the snapshot count as
 /// well, those of older generations too: a log is reset only when all of it is in the file.
-fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<BTreeMap<Pgno, Page>, Error> {
+fn pages(
+    pair: &Pair,
+    limit: Limit,
+    watch: &dyn Watch,
+) -> Result<(BTreeMap<Pgno, Page>, Vec<FrameNo>), Error> {
     let shape = pair.shape;
     let images = ImageSums::of(pair.log, shape, pair.base, None)?;
     let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
+    let mut firsts = Vec::new();
     let end = shape.extent.end().min(FrameNo(limit.frames + 1));
     for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
         let facts = facts?;
         let page = facts.header.page;
+        let is_current = facts.header.salts == shape.salts;
         if page <= Pgno::FIRST {
+            firsts.extend(Some(facts.frame).filter(|_| page == Pgno::FIRST && is_current));
             continue;
         }
         if !pages.contains_key(&page) {
@@ -91,16 +121,29 @@ fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<BTreeMap<Pgno, 
             }
             let Some(in_file) = images.of_page(page)? else { continue };
             let (first, last) = (facts.frame, facts.frame);
-            pages.insert(page, Page { in_file, first, last, equal: None });
+            let (equal, is_copied, is_newest) = (None, false, !is_current);
+            let newest = FrameNo(0);
+            pages.insert(page, Page { in_file, first, last, equal, is_copied, is_newest, newest });
         }
         if let Some(found) = pages.get_mut(&page) {
             found.last = facts.frame;
-            if found.equal.is_none() && images.of_frame(&facts)? == found.in_file {
-                found.equal = Some(facts.frame);
+            if found.equal.is_none() || is_current {
+                let is_equal = images.of_frame(&facts)? == found.in_file;
+                if is_equal {
+                    found.is_copied |=
+                        is_current && found.equal.is_none() && found.first < facts.frame;
+                    found.equal.get_or_insert(facts.frame);
+                }
+                if is_current {
+                    (found.is_newest, found.newest) = (is_equal, facts.frame);
+                }
             }
         }
     }
-    Ok(pages)
+    if shape.extent.end() > end {
+        firsts.clear();
+    }
+    Ok((pages, firsts))
 }
 
 /// Whether two databases would not have this page in common by chance: no page of the schema, which

@@ -1,11 +1,13 @@
 //! Page 1 of the file against page 1 in the log (reference 10.4, 1.4).
 
 use crate::analysis::structure::{self, Error};
-use crate::format::{DatabaseHeader, Pgno};
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno};
 
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
-pub(super) fn compare(pair: &Pair) -> Result<Vec<Reason>, Error> {
+/// `firsts` are the frames of page 1.
+pub(super) fn compare(pair: &Pair, firsts: &[FrameNo]) -> Result<Vec<Reason>, Error> {
     let both = structure::header(pair.both)?;
     let mut reasons = Vec::new();
     reasons.extend(size(pair, &both));
@@ -14,6 +16,9 @@ pub(super) fn compare(pair: &Pair) -> Result<Vec<Reason>, Error> {
     if pair.snapshot.pages.contains_key(&Pgno::FIRST) && file.validate().is_ok() {
         reasons.extend(settings(&file, &both));
         reasons.extend(counters(&file, &both));
+    }
+    if file.validate().is_ok() && file.is_wal() {
+        reasons.extend(continuity(pair, &file, firsts)?);
     }
     Ok(reasons)
 }
@@ -98,4 +103,48 @@ fn counters(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
     let (name, in_file, in_log) = behind.next()?;
     let example = format!("the {name} is {in_file} in the file and only {in_log} in the log");
     Some(Reason { count: 1 + behind.count() as u64, ..against(Evidence::Counters, example) })
+}
+
+/// A commit that writes page 1 gives it the counter that the connection last read, and one more (pager.c
+/// pager_write_changecounter). So the file has the counter of the first page 1 in the log or the one
+/// before it, or another one of the log's, of a page 1 that was copied. Frames after the state are asked,
+/// too: all that is read of the log may be in the file.
+fn continuity(
+    pair: &Pair,
+    file: &DatabaseHeader,
+    firsts: &[FrameNo],
+) -> Result<Option<Reason>, Error> {
+    let known = |frame: &FrameNo| frame.0 <= pair.snapshot.to_frame;
+    let Some(first) = firsts.first().filter(|frame| known(frame)) else { return Ok(None) };
+    let in_file = file.change_counter;
+    let mut counters = Vec::new();
+    for frame in firsts {
+        let mut bytes = [0; DATABASE_HEADER_BYTES];
+        let at = frame.offset_bytes(pair.shape.page_size()) + FRAME_HEADER_BYTES as u64;
+        if pair.log.read_at(&mut bytes, at)? == bytes.len() {
+            counters.push(DatabaseHeader::decode(&bytes).change_counter);
+        }
+    }
+    let Some(&first_counter) = counters.first() else { return Ok(None) };
+    let is_copied = counters.contains(&in_file);
+    if is_copied || in_file.wrapping_add(1) == first_counter {
+        let example = match is_copied {
+            true => format!("the change counter of the file, {in_file}, is one of the log's"),
+            false => format!(
+                "the change counter of the file is {in_file}, and the log's first, in frame {first}, is \
+                 the next"
+            ),
+        };
+        let speaks_for = SpeaksFor::Same;
+        return Ok(Some(Reason { speaks_for, ..against(Evidence::Counters, example) }));
+    }
+    // A newer one is told by `counters` already.
+    let is_before = in_file.wrapping_sub(first_counter).cast_signed() < 0;
+    Ok(is_before.then(|| {
+        let example = format!(
+            "the change counter of the file is {in_file}, and the log's first, in frame {first}, is \
+             {first_counter}: what came between is missing"
+        );
+        against(Evidence::Counters, example)
+    }))
 }

@@ -21,6 +21,7 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::LogShape;
+use super::newer::FileAge;
 use super::opaque;
 use super::snapshot::Snapshot;
 use super::structure::{FilePages, Schema, check};
@@ -45,7 +46,7 @@ pub const MAX_CHECKED_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Content of the log stands in the file, and nothing speaks against it.
+    /// The file has what only this log can have put there or continues, and nothing speaks against it.
     Same,
     /// Several things contradict it, and none speaks for it.
     Foreign,
@@ -108,8 +109,11 @@ pub enum SpeaksFor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
-    /// Frames whose images stand in the file: they were copied there.
+    /// Frames whose images the file has, and can only have from this log.
     Images,
+    /// Frames whose images the file has, of older generations or of pages that may never have been
+    /// changed.
+    EqualImages,
     /// Rows that stand in a page of the file and in frames of it.
     Rows,
     /// Settings on page 1 that a database keeps.
@@ -183,7 +187,7 @@ pub fn judge_quickly(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, 
     let limit = content::Limit { pages: 64, frames: 512 };
     let speaks_for_it = |reason: &Reason| reason.speaks_for == SpeaksFor::Same;
     if header::page_size(&pair)?.is_none()
-        && content::compare(&pair, limit, watch)?.iter().any(speaks_for_it)
+        && content::compare(&pair, limit, watch)?.0.iter().any(speaks_for_it)
     {
         return Ok(None);
     }
@@ -197,10 +201,40 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
         let places = reasons.map(|reason| (reason.evidence, &reason.table, reason.page));
         places.collect::<HashSet<_>>().len()
     };
-    match (count(SpeaksFor::Same), count(SpeaksFor::Foreign)) {
-        (0, 2..) if !self_contained => Verdict::Foreign,
-        (1.., 0) => Verdict::Same,
+    let has = |wanted| {
+        let mut reasons = reasons.iter();
+        reasons.any(|it| it.speaks_for == SpeaksFor::Same && it.evidence == wanted)
+    };
+    // A database of the same template has the same rows, an older state of this one has also what older
+    // generations wrote, and any database can have the right counter.
+    let is_told = has(Evidence::Images);
+    let speaks_for_it = count(SpeaksFor::Same) > usize::from(has(Evidence::Counters));
+    match count(SpeaksFor::Foreign) {
+        2.. if !speaks_for_it && !self_contained => Verdict::Foreign,
+        0 if is_told => Verdict::Same,
         _ => Verdict::CannotTell,
+    }
+}
+
+impl Pairing {
+    /// The same, where the file may have what came after the log: then it is not the state that the log
+    /// was written on.
+    #[must_use]
+    pub fn beside(self, age: FileAge) -> Self {
+        match (self.verdict, age) {
+            (Verdict::Same, FileAge::MayBeNewer | FileAge::Newer) => {
+                Self { verdict: Verdict::CannotTell, ..self }
+            }
+            (Verdict::Same | Verdict::Foreign | Verdict::CannotTell, _) => self,
+        }
+    }
+
+    /// Something speaks against the pair, and the log needs the file: what both give is not the
+    /// database that either was.
+    #[must_use]
+    pub fn is_contradicted(&self) -> bool {
+        let against = |reason: &Reason| reason.speaks_for == SpeaksFor::Foreign;
+        !self.self_contained && self.reasons.iter().any(against)
     }
 }
 
@@ -223,7 +257,7 @@ impl<'a> Pair<'a> {
         let mut self_contained = self.is_self_contained();
         if opaque::looks_encrypted(&self.file)? && opaque::looks_encrypted(self.both)? {
             // Only whole images can be compared.
-            let reasons = content::compare(self, content::Limit::ALL, watch)?;
+            let (reasons, _) = content::compare(self, content::Limit::ALL, watch)?;
             let verdict = verdict(&reasons, self_contained);
             return Ok(Pairing { verdict, self_contained, reasons });
         }
@@ -234,8 +268,8 @@ impl<'a> Pair<'a> {
                 reasons: vec![reason],
             });
         }
-        let mut reasons = content::compare(self, content::Limit::ALL, watch)?;
-        reasons.extend(header::compare(self)?);
+        let (mut reasons, firsts) = content::compare(self, content::Limit::ALL, watch)?;
+        reasons.extend(header::compare(self, &firsts)?);
         if !self_contained {
             self_contained = self.together(&mut reasons, watch)?;
         }

@@ -336,7 +336,10 @@ mod tests {
                 let len = usize::try_from(megabytes << 20).unwrap();
                 bytes.extend(salt_bytes(SALTS).iter().cycle().take(len));
                 let shape = LogShape::of(&header, bytes.len() as u64).unwrap();
-                assert_eq!(LineEnds::of(&MemoryFile::with_bytes(bytes.clone())).unwrap(), None);
+                assert_eq!(
+                    LineEnds::of(&MemoryFile::with_bytes(bytes.clone()), &|| true).unwrap(),
+                    None
+                );
                 let size = bytes.len() as u64;
                 let file = Counted { file: MemoryFile::with_bytes(bytes), read: Cell::new(0) };
                 let found = find(&file, &shape, 32, header.checksum, &Nobody).unwrap();

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::access::Exit;
 use crate::access::holders;
+use crate::analysis::newer::FileAge;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{Paint, Report, Tone, wrapped};
@@ -37,6 +38,12 @@ impl Report for CheckpointReport {
             let sentence = format!(
                 "Frames were marked as copied that are not in the database; they {again} copied again."
             );
+            writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
+        }
+        if self.file_age == FileAge::MayBeNewer {
+            let sentence = "The database file may have had pages that came after the log; then the \
+                            log took them back. Nothing in both files tells.";
+            let sentence = paint.tone(Tone::Notice, sentence);
             writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         for accepted in &self.accepted {

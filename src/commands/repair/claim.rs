@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::access::live::Reading;
+use crate::access::files::Files;
+use crate::access::finding::Finding;
+use crate::access::live::{self, Reading};
+use crate::access::rails;
 use crate::analysis::cure::Cure;
 use crate::analysis::newer::{self, FileAge};
 use crate::analysis::plan::Restored;
@@ -13,8 +16,8 @@ use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
 use crate::analysis::structure::{self, Health};
 use crate::format::FrameNo;
 
-use super::Prepared;
 use super::base::Base;
+use super::{Hold, Prepared};
 
 impl Prepared {
     /// Whether the result is all that was committed; `None` where that cannot be known.
@@ -78,6 +81,27 @@ impl Prepared {
         };
         let all_are_listed = health.problem_count == health.problems.len() as u64;
         Ok(all_are_listed && words(health).is_subset(&words(&known)))
+    }
+
+    /// The result ends before what a wal-index of the same salts, which nobody uses, has committed.
+    pub(super) fn cut_log(
+        &self,
+        files: &Files,
+        hold: Hold<'_>,
+        context: &Context,
+    ) -> Result<Option<Finding>> {
+        let is_attached = matches!(hold, Hold::Held(held) if held.index.is_some());
+        let Some(Reading { examination, .. }) = &self.reading else { return Ok(None) };
+        if is_attached || self.chosen().is_some() {
+            return Ok(None);
+        }
+        let known = live::commit_of_index(files, examination, context)?;
+        let given = self.restored().snapshot.to_frame;
+        let known = known.filter(|&known| known > given);
+        Ok(known.map(|known| Finding {
+            next: None,
+            ..Finding::from(rails::cut_log(files, known, given))
+        }))
     }
 
     /// Whether the database file has pages that the result takes back to an older state.

@@ -265,10 +265,23 @@ impl Report for RepairReport {
             },
             (false, _) => {}
         }
-        if let Some(pairing) =
-            self.pairing.as_ref().filter(|pairing| pairing.verdict == pairing::Verdict::Foreign)
-        {
-            writeln!(to, "{}", paint.tone(Tone::Bad, "The log seems to be another database's:"))?;
+        let contradicted = self.pairing.as_ref().filter(|pairing| match pairing.verdict {
+            pairing::Verdict::Foreign => true,
+            // What is left of a damaged log contradicts its own file, and so does a newer file.
+            pairing::Verdict::CannotTell => {
+                let is_damaged = matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader);
+                !is_damaged && self.file_age != FileAge::Newer && pairing.is_contradicted()
+            }
+            pairing::Verdict::Same => false,
+        });
+        if let Some(pairing) = contradicted {
+            let what = match pairing.verdict {
+                pairing::Verdict::Foreign => "The log seems to be another database's:",
+                pairing::Verdict::Same | pairing::Verdict::CannotTell => {
+                    "The log was not written on this state of the database:"
+                }
+            };
+            writeln!(to, "{}", paint.tone(Tone::Bad, what))?;
             for reason in &pairing.reasons {
                 writeln!(to, "{}", wrapped(&escaped(&reason.to_string()), 2, 4, width))?;
             }

@@ -19,7 +19,7 @@ use damage::{Damage, FAMILIES, Set};
 use judge::{Claim, Kind, Outcome, judge};
 
 mod ask;
-mod content;
+pub mod content;
 mod damage;
 mod excuse;
 mod judge;
