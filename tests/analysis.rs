@@ -7,11 +7,15 @@
 
 mod log_builder;
 
+use std::cell::RefCell;
 use std::fs;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
+use std::time::Duration;
 
 use log_builder::{Log, P, SLOT};
+use walsmith::access::files::{FileArgs, Files};
+use walsmith::access::{Context, live};
 use walsmith::analysis::cure::{Cure, ImageSource};
 use walsmith::analysis::plan::Plan;
 use walsmith::analysis::proof::Proof;
@@ -20,8 +24,10 @@ use walsmith::analysis::{
     Certainty, Examination, Recoverable, Verdict, What, examine, examine_beside,
 };
 use walsmith::format::{FrameNo, Pgno};
-use walsmith::scan::Nobody;
+use walsmith::output::{Format, Output};
+use walsmith::scan::{Nobody, Watch};
 use walsmith::storage::memory::MemoryFile;
+use walsmith::storage::os::OsVfs;
 use walsmith::storage::{self, File, LockHolder, LockLevel, LockMode, Locked, SyncKind};
 
 fn examined(bytes: &[u8]) -> Examination {
@@ -525,4 +531,43 @@ fn offsets_beyond_4_gib_are_read() {
     let slots = u32::try_from((size_bytes - 32) / SLOT as u64).unwrap();
     assert_eq!(found.shape.unwrap().extent.slot_frames, slots);
     assert_eq!(P, 512);
+}
+
+/// Puts another content into the file when half of it was read.
+struct Rewrite<'a> {
+    path: &'a Path,
+    bytes: RefCell<Option<Vec<u8>>>,
+}
+
+impl Watch for Rewrite<'_> {
+    fn scanned(&self, done_bytes: u64, total_bytes: u64) -> ControlFlow<()> {
+        if done_bytes > total_bytes / 2
+            && let Some(bytes) = self.bytes.borrow_mut().take()
+        {
+            fs::write(self.path, bytes).unwrap();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn what_was_written_while_nobody_was_seen_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let wal = folder.path().join("x.db-wal");
+    let mut log = Log::new(7);
+    (0..8_000).for_each(|_| log.commit(&[2]));
+    fs::write(&wal, &log.bytes).unwrap();
+    log.restart(8);
+    (0..8_000).for_each(|_| log.commit(&[3]));
+    // Longer ago than a tick of the clock, so that the time of the file changes.
+    std::thread::sleep(Duration::from_millis(50));
+    let watch = Rewrite { path: &wal, bytes: RefCell::new(Some(log.bytes.clone())) };
+    let mut out = Vec::new();
+    let output = Output::new(&mut out, Format::Json);
+    let context = Context { vfs: &OsVfs, watch: &watch, output, warnings: RefCell::default() };
+    let files = Files::find(&OsVfs, &wal, &FileArgs::default()).unwrap();
+    let reading = live::read_log(&files, &context).unwrap().unwrap();
+    assert!(watch.bytes.borrow().is_none(), "the log was written while it was read");
+    assert_eq!(reading.examination.verdict, Verdict::Clean);
+    assert_eq!(reading.examination.header.unwrap().salts.salt1, 8);
 }

@@ -33,7 +33,7 @@ use crate::storage::{File, LockLevel, LockMode, Locked};
 
 use super::attach::{Patience, duration};
 use super::files::{Files, with_suffix};
-use super::live::Reading;
+use super::live::{self, Reading};
 use super::{Context, Failure};
 
 /// Attempts before files are given up as changing.
@@ -210,7 +210,9 @@ fn begin(
         log_file,
         guard: guard(stamp),
     };
-    held.log_is_there(files)?;
+    if !held.log_is_there(files, context)? {
+        return Ok(None);
+    }
     if let Some(known_frames) = known_frames {
         let known = KnownFrames::up_to(known_frames);
         let Some(log) = held.read(files, known, None, context)? else { return Ok(None) };
@@ -421,16 +423,20 @@ impl LogStamp {
 }
 
 impl Held {
-    /// A log that attached processes use is at its path.
-    fn log_is_there(&self, files: &Files) -> Result<()> {
-        let Some(index) = &self.index else { return Ok(()) };
-        if index.backfill < index.mx_frame && self.log_file.is_none() {
-            let why = "its log is gone, and attached processes still use it";
-            let path = files.database.as_deref().unwrap_or(&files.wal);
-            let hint = command("blockers", path);
-            return Err(Failure::refused(path, why, format!("this names them: {hint}")).into());
+    /// Whether a log that the index counts on is at its path; no where the last process has closed the
+    /// database in this moment (wal.c sqlite3WalClose removes the wal-index before the log).
+    fn log_is_there(&self, files: &Files, context: &Context) -> Result<bool> {
+        let Some(index) = &self.index else { return Ok(true) };
+        if index.backfill >= index.mx_frame || self.log_file.is_some() {
+            return Ok(true);
         }
-        Ok(())
+        if !live::is_attached(files, context)? || files.open_wal(context.vfs)?.is_some() {
+            return Ok(false);
+        }
+        let why = "its log is gone, and attached processes still use it";
+        let path = files.database.as_deref().unwrap_or(&files.wal);
+        let hint = command("blockers", path);
+        Err(Failure::refused(path, why, format!("this names them: {hint}")).into())
     }
 
     /// Reads the log up to the state that is held, with `witness` instead of the database file.

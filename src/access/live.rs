@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::analysis::shift::Displacement;
 use crate::analysis::{Examination, Verdict, examine_keeping};
-use crate::format::WalIndexHeader;
+use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
@@ -19,6 +19,8 @@ use super::{Context, Failure};
 const MAX_RESTARTS: u32 = 10;
 /// Between two readings that must agree.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Longest step of a file system's clock (one tick of a Linux kernel).
+const TIME_STEP: Duration = Duration::from_millis(20);
 
 /// Who else may have the files open while they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +41,9 @@ pub struct Reading {
 
 /// Examines the log; `None` when there is none.
 ///
-/// A clean reading stands, and so does any reading while nobody has the database open. Otherwise a
-/// verdict must be read twice the same before it is believed, because a log that is being written,
-/// reset or truncated can look damaged for a moment.
+/// A clean reading is believed, and so is any reading of a file that did not change while nobody has
+/// the database open. Otherwise a verdict must be read twice the same before it is believed, because a
+/// log that is being written, reset or truncated can look damaged for a moment.
 ///
 /// # Errors
 /// When reading fails, or the log keeps changing.
@@ -94,6 +96,33 @@ impl Reading {
     }
 }
 
+/// What changes when somebody writes the log.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    /// `None` where the storage has no times.
+    modified: Option<Duration>,
+    header: [u8; WAL_HEADER_BYTES],
+}
+
+impl Stamp {
+    fn of(file: &dyn File) -> Result<Self> {
+        let modified = file.modified()?;
+        let mut header = [0; WAL_HEADER_BYTES];
+        file.read_at(&mut header, 0)?;
+        Ok(Self { modified, header })
+    }
+
+    /// Whether `file` is still what was examined since this stamp was taken: somebody may have opened
+    /// the database, written the log and left within that time, so that locks tell nothing of it.
+    fn holds(&self, file: &dyn File, examined: &Examination, context: &Context) -> Result<bool> {
+        let now = Self::of(file)?;
+        // What was written a moment ago can be written again without a change of the time.
+        let age = now.modified.map(|time| context.vfs.now().saturating_sub(time));
+        let can_tell = age.is_none_or(|age| age > TIME_STEP);
+        Ok(can_tell && *self == now && file.size()? == examined.file_bytes)
+    }
+}
+
 fn read_log_keeping(
     files: &Files,
     database: Option<&dyn File>,
@@ -110,6 +139,7 @@ fn read_log_keeping(
         let attached = !alone && may_be_attached(files, context);
         let written_before = !alone && is_being_written(files, context)?;
         let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
+        let stamp = Stamp::of(file.as_ref())?;
         let beside = open_if_readable(context.vfs, files.database.as_deref());
         let witness = database.or(beside.as_deref());
         let known = KnownFrames::up_to(known_frames);
@@ -136,7 +166,7 @@ fn read_log_keeping(
             continue;
         }
         let settled = matches!(examination.verdict, Verdict::Clean)
-            || (quiet && file.size()? == examination.file_bytes)
+            || (quiet && stamp.holds(file.as_ref(), &examination, context)?)
             || before.as_ref().is_some_and(|before| agrees(before, &examination));
         if settled {
             return Ok(Some(Reading { file, examination }));
