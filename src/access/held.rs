@@ -32,7 +32,7 @@ use crate::storage::window::Window;
 use crate::storage::{File, LockLevel, LockMode, Locked};
 
 use super::attach::{Patience, duration};
-use super::files::{Files, with_suffix};
+use super::files::{Files, open_if_readable, with_suffix};
 use super::live::{self, Reading};
 use super::{Context, Failure};
 
@@ -178,7 +178,11 @@ fn begin(
     let database = files.open_database(context.vfs)?;
     let locks = match (&database, args.no_lock) {
         (Some(database), false) => take_shared(database.as_ref(), patience)?,
-        (_, _) => Locks::None,
+        (Some(database), true) => {
+            nobody_writes_it(database.as_ref(), files, context)?;
+            Locks::None
+        }
+        (None, _) => Locks::None,
     };
     let shm = match is_own_log(files) {
         true => files.open_shm(context.vfs)?,
@@ -265,6 +269,22 @@ fn take_shared(database: &dyn File, patience: &mut Patience<'_>) -> Result<Locks
             // A file system without locks: the files are watched instead.
             Err(_) => return Ok(Locks::None),
         }
+    }
+}
+
+/// A transaction with a rollback journal writes its pages into the file before it commits (pager.c
+/// pagerStress), under EXCLUSIVE until it ends: no number shows them to be uncommitted.
+fn nobody_writes_it(database: &dyn File, files: &Files, context: &Context) -> Result<()> {
+    let journal = files.journal.as_deref();
+    let Some(journal) = open_if_readable(context.vfs, journal) else { return Ok(()) };
+    let writer = database.lock_holder(SHARED_BYTES, LockMode::Shared)?;
+    match writer {
+        Some(_) if journal.size()? > 0 => {
+            let why =
+                "a transaction with a rollback journal is writing it, and no lock is waited for";
+            Err(Failure::busy(database.path(), why, writer).into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::{beside, hold, oracle, oracle_program, release, rows, text, walsmith};
+use crate::support::{
+    beside, hold, hold_command, oracle, oracle_program, release, rows, text, walsmith,
+};
 
 fn seconds() -> u64 {
     std::env::var("WALSMITH_HELD_SECONDS").map_or(10, |text| text.parse().unwrap())
@@ -189,4 +191,31 @@ fn a_database_in_exclusive_mode_is_busy_and_says_who() {
     assert!(message.contains(&exclusive.id().to_string()), "{message}");
     assert!(!copy.exists());
     release(exclusive);
+}
+
+/// In rollback mode a spilled transaction stands in the file before it commits.
+#[test]
+fn what_a_transaction_with_a_journal_has_written_is_never_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    oracle(&["run", text(&database), "CREATE TABLE t(x); INSERT INTO t VALUES('old')"]);
+    let spilled = "PRAGMA cache_size=5; BEGIN; UPDATE t SET x = 'new'; INSERT INTO t
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+        SELECT hex(randomblob(100)) FROM n";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["hold-sql", text(&database), spilled]);
+    let writer = hold_command(writer);
+    assert!(fs::read(&database).unwrap().windows(3).any(|bytes| bytes == b"new"), "it has spilled");
+    let output = folder.path().join("copy.db");
+    for option in [&["--no-lock"][..], &["--timeout", "0"]] {
+        let args = [&["replay", text(&database), "--output", text(&output)], option].concat();
+        let (report, exit) = walsmith(&args);
+        assert_eq!(exit, 4, "{option:?}: {report:#}");
+        assert!(!output.exists());
+    }
+    release(writer);
+    // SQLite rolls it back.
+    assert_eq!(rows(&database, "SELECT x FROM t"), "[\"old\"]\n");
+    let (_, exit) = walsmith(&["replay", text(&database), "--output", text(&output), "--no-lock"]);
+    assert_eq!((exit, rows(&output, "SELECT x FROM t").as_str()), (0, "[\"old\"]\n"));
 }
