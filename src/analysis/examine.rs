@@ -203,6 +203,7 @@ pub fn examine_keeping(
         page_size_bytes: parsed.page_size_bytes,
     })?;
     let mut fold = PrefixFold::new(&shape);
+    known.expect(shape.extent.slot_frames);
     for facts in shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
         let facts = facts?;
         if fold.push(&facts) {

@@ -42,6 +42,13 @@ impl KnownFrames {
         Self { frames: Vec::new(), limit }
     }
 
+    /// Makes room for the frames of a log of `slots`, of which none need be valid.
+    pub fn expect(&mut self, slots: u32) {
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+        // Without it, there is room frame by frame as long as there is any.
+        let _ = self.frames.try_reserve(slots.min(self.limit));
+    }
+
     /// Takes the next frame of the prefix; does nothing at the limit.
     pub fn push(&mut self, facts: &FrameFacts) {
         let room = self.frames.len() < self.limit && self.frames.try_reserve(1).is_ok();
