@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::analysis::shift::Displacement;
 use crate::analysis::{Examination, Verdict, examine_keeping};
-use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
+use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
 use crate::storage::{File, LockMode};

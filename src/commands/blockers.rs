@@ -55,7 +55,23 @@ pub struct BlockerReport {
     /// Size of the log; `None` without one.
     pub wal_bytes: Option<u64>,
     /// The command to type; `None` where there is nothing to do.
-    pub next: Option<String>,
+    pub next: Option<Next>,
+}
+
+/// What to type.
+#[derive(Clone, Debug, Serialize)]
+#[serde(into = "String")]
+pub struct Next {
+    /// The sentence before it.
+    does: &'static str,
+    /// The command, complete.
+    command: String,
+}
+
+impl From<Next> for String {
+    fn from(next: Next) -> Self {
+        next.command
+    }
 }
 
 impl Blockers {
@@ -100,19 +116,37 @@ fn next(
     blockers: &[Blocker],
     wal_bytes: Option<u64>,
     context: &Context,
-) -> Result<Option<String>> {
+) -> Result<Option<Next>> {
     let with_bytes = users.misusers.iter().find(|user| user.bytes_in.is_some());
     if let Some(user) = with_bytes.or(users.misusers.first()) {
-        return Ok(Some(rails::copy_commands(user, files)));
+        let command = rails::copy_commands(user, files);
+        return Ok(Some(Next { does: "First copy what is there", command }));
     }
     let is_free = blockers.iter().all(|row| row.blocks.is_empty());
     let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0));
     let Some(database) = database else { return Ok(None) };
-    let damaged = live::read_log(files, context)?
-        .is_some_and(|log| Exit::of(log.examination.verdict) != Exit::Done);
-    Ok(Some(match damaged {
-        true => command("verify-checksums", &files.wal),
-        false => command("checkpoint-now --mode truncate", database),
+    let is_wrong = match live::read_log(files, context)? {
+        Some(log) => {
+            let beside = files.open_database(context.vfs)?;
+            let beside = beside.as_deref();
+            // Only what nobody changes can contradict itself.
+            let is_still = !live::is_attached(files, context)?;
+            Exit::of(log.examination.verdict) != Exit::Done
+                || rails::hot_journal(files, beside, context)?.is_some()
+                || rails::discarded_log(files, &log, beside, context)?.is_some()
+                || is_still && rails::contradictions(files, Some(&log), beside, context)?.is_some()
+        }
+        None => false,
+    };
+    Ok(Some(match is_wrong {
+        true => Next {
+            does: "Something is wrong with these files; this says what",
+            command: command("info", database),
+        },
+        false => Next {
+            does: "This empties it",
+            command: command("checkpoint-now --mode truncate", database),
+        },
     }))
 }
 
@@ -175,11 +209,7 @@ impl Report for BlockerReport {
             writeln!(to, "The log has {}.", bytes(size))?;
         }
         match &self.next {
-            Some(next) if next.contains(" verify-checksums ") => {
-                writeln!(to, "Something is wrong with it; this says what:\n  {next}")
-            }
-            Some(next) if self.misusers.is_empty() => writeln!(to, "This empties it:\n  {next}"),
-            Some(next) => writeln!(to, "First copy what is there:\n  {next}"),
+            Some(Next { does, command }) => writeln!(to, "{does}:\n  {command}"),
             None => Ok(()),
         }
     }

@@ -343,7 +343,9 @@ impl Summary {
 
     /// The command of the worst finding; or who is in the way; or how a log that nobody needs is emptied.
     fn next(&self, files: &Files, context: &Context) -> Result<Option<String>> {
+        let itself = files.database.as_deref().map(|database| command("info", database));
         let worst = self.findings.iter().flatten().find_map(|finding| finding.next.clone());
+        let worst = worst.filter(|next| Some(next) != itself.as_ref());
         let (None, Some(database), Some(wal)) = (&worst, &files.database, &self.wal) else {
             return Ok(worst);
         };
@@ -370,7 +372,7 @@ impl Shm {
             path: path.clone(),
             file_bytes: *file_bytes,
             valid: read.is_some(),
-            same_generation: read.map(|header| Some(header.salts) == salts),
+            same_generation: read.and_then(|header| Some(header.salts == salts?)),
             mx_frame: read.map(|header| header.mx_frame),
             backfilled_frames: read.map(|header| header.backfill),
         }
@@ -721,7 +723,8 @@ impl Shm {
         let state = match (self.valid, self.same_generation) {
             (false, _) => "not valid: the next opener rebuilds it",
             (true, Some(true)) => "valid, of this log's generation",
-            (true, _) => "valid, of another generation than the log",
+            (true, Some(false)) => "valid, of another generation than the log",
+            (true, None) => "valid",
         };
         let mut facts = vec![("file", self.path.to_string()), ("state", state.to_owned())];
         if let (Some(mx_frame), Some(done)) = (self.mx_frame, self.backfilled_frames) {

@@ -21,9 +21,10 @@ use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
-use crate::analysis::structure::{self, Pages as _};
+use crate::analysis::structure::{self, Health, Pages as _};
 use crate::analysis::view::View;
 use crate::format::Pgno;
+use crate::output::quantity::counted;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
@@ -222,10 +223,13 @@ impl Repair {
             Some(view) if !empty_result => looks_encrypted(view)?,
             Some(_) | None => false,
         };
+        // Where no other thing tells, the structure may.
+        let is_open = prepared.base.as_ref().is_some_and(Base::is_unknown);
+        let matters = !plan.steps.is_empty() || is_open;
         let health = match &view {
             // An empty database has no header that could be wrong, and of an encrypted one nobody
             // sees the structure.
-            Some(view) if !plan.steps.is_empty() && !empty_result && !is_encrypted => {
+            Some(view) if matters && !empty_result && !is_encrypted => {
                 Some(structure::check(view, context.watch).context("structure check")?)
             }
             Some(_) | None => None,
@@ -238,6 +242,10 @@ impl Repair {
         let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
+        let mut findings = prepared.findings.clone();
+        if let Some(health) = health.as_ref().filter(|it| plan.steps.is_empty() && !it.is_sound()) {
+            findings.push(unsound(files, health));
+        }
         let mut report = RepairReport {
             database: files.database.as_deref().map(FileName::from),
             wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
@@ -264,7 +272,7 @@ impl Repair {
             output: target.map(FileName::from),
             undo: None,
             accepted: Vec::new(),
-            findings: prepared.findings.clone(),
+            findings,
             choose: self.choose,
             given: self.files.typed(),
         };
@@ -360,12 +368,20 @@ impl Repair {
             }
             None => {}
         }
-        let no_pages = BTreeSet::new();
-        let page_one = match prepared.view(prepared.restored(), &no_pages) {
-            Some(view) => rails::page_one_of_file(files, &view)?,
+        let discarded = match &prepared.reading {
+            Some(log) => {
+                let database = prepared.base.as_ref().map(Base::file);
+                rails::discarded_log(files, log, database, context)?
+            }
             None => None,
         };
-        prepared.findings.extend(page_one.map(Finding::from));
+        let no_pages = BTreeSet::new();
+        let danger = match (discarded, prepared.view(prepared.restored(), &no_pages)) {
+            (Some(discarded), _) => Some(discarded),
+            (None, Some(view)) => rails::page_one_of_file(files, &view)?,
+            (None, None) => None,
+        };
+        prepared.findings.extend(danger.map(Finding::from));
         prepared.findings.extend(prepared.cut_log(files, hold, context)?);
         Ok(prepared)
     }
@@ -526,6 +542,17 @@ impl Repair {
         replay::in_place(context.vfs, &view, offline, sidecars)?;
         Ok(true)
     }
+}
+
+/// The database is broken, and what may be the reason is lost.
+fn unsound(files: &Files, health: &Health) -> Finding {
+    let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
+    let message = format!(
+        "the database has {} in its structure, and the header of its rollback journal is zeros: it may \
+         have been lost before the rollback",
+        counted(health.problem_count, "problem")
+    );
+    Finding::new("structure", Severity::Error, database, message)
 }
 
 /// What the choice of a state gives up.

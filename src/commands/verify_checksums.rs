@@ -21,11 +21,9 @@ use crate::analysis::newer::{self, FileAge};
 use crate::analysis::shift::Shift;
 use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault};
-use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::output::{ErrorReport, FileName, Format, Paint, Report, write_report};
 use crate::scan;
-use crate::storage::File;
 
 mod explain;
 mod shifted;
@@ -276,9 +274,10 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
             false => Some(Vec::new()),
         };
     let discarded = match unread.is_empty() {
-        true => discarded_log(&files, examination, database.as_deref())?,
+        true => rails::discarded_log(&files, &reading, database.as_deref(), context)?,
         false => None,
     };
+    let discarded = discarded.map(Finding::from);
     let sqlite_sees = match (examination.verdict, &database) {
         _ if discarded.is_some() => SqliteSees::Nothing,
         (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
@@ -332,33 +331,6 @@ fn is_as_before(files: &Files, before: &Examination, context: &Context) -> Resul
 /// Longest log of which every image is compared with the database file, to tell whether that is newer.
 const MOST_COMPARED_BYTES: u64 = 256 << 20;
 
-/// A log with commits beside a database without a page (wal.c sqlite3WalOpen, pager.c
-/// pagerOpenWalIfPresent).
-fn discarded_log(
-    files: &Files,
-    examination: &Examination,
-    database: Option<&dyn File>,
-) -> Result<Option<Finding>> {
-    let commits = examination.prefix.transactions;
-    let what = match database {
-        _ if commits == 0 => return Ok(None),
-        Some(database) => match database.size()? {
-            bytes @ (0 | 1) => format!("has {}", counted(bytes, "byte")),
-            _ => return Ok(None),
-        },
-        // A log under a name of its own is no database's.
-        None if files.database.is_none() => return Ok(None),
-        None => "is not there".to_owned(),
-    };
-    let message = format!(
-        "the database {what}: SQLite deletes the log unread, and {} with it",
-        counted(commits.into(), "committed transaction")
-    );
-    let next = Some(explain::copy_of(&FileName::from(&files.wal)));
-    let found = Finding::new("log-discarded", Severity::Error, files.wal.clone(), message);
-    Ok(Some(Finding { next, ..found }))
-}
-
 /// The file has later pages than the log.
 fn newer_file(files: &Files) -> Finding {
     let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
@@ -379,6 +351,7 @@ fn findings(files: &Files, context: &Context) -> Result<Option<Vec<Finding>>> {
     let found = held::hold(files, &args, 0, context, |held| {
         let (log, database) = (held.log.as_ref(), held.database.as_deref());
         let mut dangers = Vec::new();
+        dangers.extend(rails::hot_journal(files, database, context)?);
         dangers.extend(rails::contradictions(files, log, database, context)?);
         dangers.extend(cut_log(files, held, context)?);
         Ok(dangers.into_iter().map(Finding::from).collect())

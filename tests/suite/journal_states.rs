@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::journal::naming;
+use crate::shim::Shim;
 use crate::support::{
     Oracle, beside, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_program,
 };
@@ -318,4 +319,28 @@ fn a_journal_that_a_process_writes_with_is_in_use() {
     release(writer);
     let (info, _) = walsmith(&["info", text(&path)]);
     assert_ne!(info["journal"]["state"], "live-writer");
+}
+
+#[test]
+fn a_cleared_journal_beside_a_broken_database_is_no_end_of_its_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let spilled = "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b);
+        PRAGMA cache_size=1; BEGIN; INSERT INTO t(b)
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
+        SELECT printf('%0200d', i) FROM n; COMMIT; BEGIN; UPDATE t SET b = zeroblob(3000)";
+    Shim(None).and_die(&["write-and-die", text(&path), spilled]);
+    let journal = beside(&path, "-journal");
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[..28].fill(0);
+    fs::write(&journal, bytes).unwrap();
+    let copy = folder.path().join("copy.db");
+    fs::copy(&path, &copy).unwrap();
+    assert_ne!(Oracle::checking().integrity(&copy), ["ok"], "SQLite takes the database as it is");
+    let (report, exit) = walsmith(&["repair", text(&path)]);
+    assert_eq!((&report["findings"][0]["rule"], exit), (&Value::from("structure"), 1));
+    assert_eq!(report["lossless"], false);
+    let output = folder.path().join("out.db");
+    let (_, exit) = walsmith(&["repair", "--apply", "--output", text(&output), text(&path)]);
+    assert_eq!(exit, 6, "nothing is written without --accept-loss");
 }

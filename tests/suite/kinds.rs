@@ -457,3 +457,36 @@ fn a_damaged_encrypted_log_is_repaired_by_its_sums() {
     encrypt_database(&mut wanted, 4096);
     assert!(fs::read(&new).unwrap() == wanted);
 }
+
+/// Whether SQLite opens a copy of the database and reads its schema.
+fn opens(path: &Path) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    fs::copy(path, &copy).unwrap();
+    let read = Command::new(oracle_program())
+        .args(["rows", text(&copy), "SELECT count(*) FROM sqlite_schema"])
+        .stderr(Stdio::null())
+        .status();
+    read.unwrap().success()
+}
+
+#[test]
+fn a_file_that_begins_like_a_database_and_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    for (name, length) in [("magic alone", 16), ("half a header", 60), ("zeros after it", 20_480)] {
+        let mut bytes = b"SQLite format 3\0".to_vec();
+        bytes.resize(length, 0);
+        fs::write(&path, bytes).unwrap();
+        assert!(!opens(&path), "{name}");
+        for command in ["info", "repair", "verify-checksums"] {
+            let output = run(&[command], &path);
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let entry = if command == "verify-checksums" { &report["files"][0] } else { &report };
+            assert_eq!(entry["findings"][0]["rule"], "page-1-lost", "{name}: {report:#}");
+            assert_eq!(output.status.code(), Some(1), "{name}: {command}");
+        }
+        let output = run(&["replay", "--dry-run"], &path);
+        assert_eq!(output.status.code(), Some(6), "{name}");
+    }
+}

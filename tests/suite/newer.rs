@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::shim::Shim;
-use crate::support::{beside, rows, text, walsmith};
+use crate::support::{beside, oracle, rows, text, walsmith};
 
 const FRAME: usize = 24 + 1024;
 
@@ -82,7 +82,47 @@ fn a_log_beside_an_empty_database_or_none_is_thrown_away() {
         let file = &file["files"][0];
         assert_eq!((rules(&file["findings"]), exit), (vec!["log-discarded"], 1), "{file:#}");
         assert_eq!(file["sqlite_sees"], "nothing");
+        for command in ["info", "repair"] {
+            let (report, exit) = walsmith(&[command, text(&beside(&path, "-wal"))]);
+            assert_eq!((rules(&report["findings"]), exit), (vec!["log-discarded"], 1), "{command}");
+        }
         // SQLite reads nothing of it.
         assert_eq!(rows(&path, "SELECT count(*) FROM sqlite_schema").trim(), "[0]", "{bytes:?}");
     }
+}
+
+#[test]
+fn what_a_log_without_its_database_holds_is_written_by_the_command_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let table = "PRAGMA journal_mode=WAL; CREATE TABLE t(id); INSERT INTO t VALUES(1), (2), (3)";
+    Shim(None).and_die(&["write-and-die", text(&path), table]);
+    fs::write(&path, []).unwrap();
+    let (report, exit) = walsmith(&["info", text(&path)]);
+    assert_eq!((rules(&report["findings"]), exit), (vec!["log-discarded"], 1));
+    let next = report["next"].as_str().unwrap();
+    let args: Vec<&str> = next.split(' ').skip(1).collect();
+    let (report, exit) = walsmith(&args);
+    assert_eq!(exit, 0, "{next}: {report:#}");
+    let output = Path::new(args.last().unwrap());
+    assert_eq!(rows(output, "SELECT count(*) FROM t").trim(), "[3]");
+}
+
+#[test]
+fn a_log_without_its_database_that_lacks_pages_is_to_be_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)";
+    let table = format!(
+        "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+         INSERT INTO t {many} SELECT i, hex(randomblob(50)) FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE)"
+    );
+    oracle(&["run", text(&path), &table]);
+    let update = "UPDATE t SET x = 'new' WHERE id = 250";
+    Shim(None).and_die(&["write-and-die", text(&path), update]);
+    fs::remove_file(&path).unwrap();
+    let (report, exit) = walsmith(&["info", text(&path)]);
+    assert_eq!((rules(&report["findings"]), exit), (vec!["log-discarded"], 1));
+    assert!(report["next"].as_str().unwrap().starts_with("cp "), "{report:#}");
 }

@@ -16,9 +16,11 @@ use crate::analysis::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
+use crate::format::{
+    Checksum, DatabaseHeader, FrameNo, PageSize, Pgno, WalHeaderFault, WalIndexHeader,
+};
 use crate::output::quantity::counted;
-use crate::output::text::{argument, command, new_name};
+use crate::output::text::command;
 use crate::repair::replay;
 use crate::repair::undo::{Set, Stage};
 use crate::storage::File;
@@ -30,12 +32,14 @@ use super::{Context, Failure, holders, live, missing, users};
 
 mod backfill;
 mod danger;
+mod discarded;
 mod pair;
 mod processes;
 mod sizes;
 
 pub use backfill::{FalseBackfill, false_backfill};
 pub use danger::{Accepted, Consent, Consents, Danger, refuse};
+pub use discarded::discarded_log;
 pub use processes::{Effect, copy_commands, copy_lines, misuse, process};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
@@ -133,7 +137,14 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     if !is_damaged && index.is_none() {
         found.dangers.extend(shorter_log(files, examination, context)?);
     }
-    let sizes = contradicting_sizes(files, &view)?;
+    let discarded = match log {
+        Some(log) if effect == Effect::Looks => discarded_log(files, log, database, context)?,
+        Some(_) | None => None,
+    };
+    let sizes = match discarded {
+        Some(_) => None,
+        None => contradicting_sizes(files, &view)?,
+    };
     let (danger, file_age) = pair::danger(&pair::Pair {
         files,
         judged: judged.as_ref(),
@@ -147,8 +158,11 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(file_age));
     found.dangers.extend(sizes);
     if effect == Effect::Looks {
-        // A checkpoint sets it right.
-        found.dangers.extend(page_one_of_file(files, &view)?);
+        found.dangers.extend(match discarded {
+            Some(discarded) => Some(discarded),
+            // A checkpoint sets it right.
+            None => page_one_of_file(files, &view)?,
+        });
     }
     let pages = u32::try_from(snapshot.pages.len()).unwrap_or(u32::MAX);
     found.page_checksums = unknown_page_checksums(files, &view)?;
@@ -376,17 +390,27 @@ fn contradicting_sizes(files: &Files, view: &View<'_>) -> Result<Option<Danger>>
         Contradiction::Growth { .. } => danger,
         Contradiction::HeaderCountsMore { .. }
         | Contradiction::InUseBeyondHeader { .. }
-        | Contradiction::PageOneLost => danger.unless(Consent::Loss),
+        | Contradiction::PageOneLost { .. } => danger.unless(Consent::Loss),
     }))
 }
 
 /// The same of a database file without a log that matters.
 fn file_alone(files: &Files, database: Option<&dyn File>) -> Result<Option<Danger>> {
     let Some(database) = database else { return Ok(None) };
-    let header = header_of(database)?.filter(|header| header.validate().is_ok());
-    let page_size = match header {
-        Some(header) => header.page_size(),
-        None => page_size_by_pages(database)?,
+    // A file that ends within its header is read as if zeros followed.
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let header = match database.read_at(&mut bytes, 0)? {
+        0 => None,
+        _ => Some(DatabaseHeader::decode(&bytes)),
+    };
+    let valid = header.as_ref().filter(|header| header.validate().is_ok());
+    let page_size = match (valid, &header) {
+        (Some(header), _) => header.page_size(),
+        (None, Some(header)) if header.has_magic() => {
+            // SQLite reads a first page of any size, and refuses it.
+            Some(page_size_by_pages(database)?.unwrap_or(PageSize::DEFAULT))
+        }
+        (None, _) => page_size_by_pages(database)?,
     };
     let Some(page_size) = page_size else { return Ok(None) };
     let snapshot = Snapshot::default();
@@ -503,14 +527,7 @@ impl Rails<'_> {
             None => 0,
         };
         if base_bytes <= 1 && !base_was_chosen {
-            let why = "the database file is empty or missing beside a log with commits: SQLite would \
-                       delete the log";
-            let output = argument(new_name(self.database(), "-replayed"));
-            let replay = command("replay", &self.files.wal);
-            let hint = format!(
-                "the log alone, if it holds every page: {replay} --base none --output {output}"
-            );
-            return Err(Failure::refused(self.database(), why, hint).into());
+            return Err(discarded::empty_base(self.files).into());
         }
         if self.view.base.is_none() {
             self.log_holds_every_page()?;
@@ -561,11 +578,7 @@ impl Rails<'_> {
     }
 
     fn log_holds_every_page(&self) -> Result<()> {
-        let size = self.view.snapshot.db_size_pages.unwrap_or_default();
-        let locked = self.shape.page_size().lock_byte_page();
-        let missing = (1..=size)
-            .map(Pgno)
-            .filter(|page| *page != locked && !self.view.snapshot.pages.contains_key(page));
+        let missing = discarded::missing_pages(self.view.snapshot, self.shape.page_size());
         let shown: Vec<String> = missing.clone().take(8).map(|page| page.to_string()).collect();
         if shown.is_empty() {
             return Ok(());

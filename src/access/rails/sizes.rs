@@ -41,8 +41,12 @@ pub enum Contradiction {
         /// Bytes of the database file.
         file_bytes: u64,
     },
-    /// Page 1 is no database header, though other pages are b-tree pages: SQLite does not open it.
-    PageOneLost,
+    /// Page 1 is no database header, though it begins like one, or other pages are b-tree pages: SQLite
+    /// does not open it.
+    PageOneLost {
+        /// It begins like one.
+        has_magic: bool,
+    },
 }
 
 impl Contradiction {
@@ -54,7 +58,7 @@ impl Contradiction {
             Self::HeaderCountsMore { .. }
             | Self::InUseBeyondHeader { .. }
             | Self::Growth { .. } => "sizes-contradict",
-            Self::PageOneLost => "page-1-lost",
+            Self::PageOneLost { .. } => "page-1-lost",
         }
     }
 }
@@ -82,7 +86,10 @@ impl fmt::Display for Contradiction {
                 "the last commit says {committed} pages, more than a file of {file_bytes} bytes and \
                  this log can have: SQLite reads it, but can never checkpoint it"
             ),
-            Self::PageOneLost => f.write_str(
+            Self::PageOneLost { has_magic: true } => f.write_str(
+                "page 1 begins like a database header and is none: SQLite does not open the database",
+            ),
+            Self::PageOneLost { has_magic: false } => f.write_str(
                 "page 1 is no database header, though other pages are b-tree pages: SQLite does not \
                  open the database",
             ),
@@ -162,8 +169,9 @@ pub fn contradiction(view: &View) -> Result<Option<Contradiction>, Error> {
     }
     let header = structure::header(view)?;
     if header.validate().is_err() {
-        let lost = has_btree_pages(view, pages)?;
-        return Ok(lost.then_some(Contradiction::PageOneLost));
+        let has_magic = header.has_magic();
+        let is_lost = has_magic || has_btree_pages(view, pages)?;
+        return Ok(is_lost.then_some(Contradiction::PageOneLost { has_magic }));
     }
     let file_bytes = match view.base {
         Some(base) => base.size()?,

@@ -367,7 +367,8 @@ impl Report for RepairReport {
         match &self.health {
             Some(health) if !health.sound => {
                 let count = counted(health.problems, "problem");
-                writeln!(to, "The result has {count} in its structure:")?;
+                let what = if self.plan.is_empty() { "The database" } else { "The result" };
+                writeln!(to, "{what} has {count} in its structure:")?;
                 for problem in &health.first_problems {
                     writeln!(to, "{}", wrapped(&escaped(problem), 2, 4, width))?;
                 }

@@ -30,7 +30,7 @@ pub(super) fn correct(
     let Some(view) = prepared.view(prepared.restored(), &no_pages) else { return Ok(None) };
     let Some(found) = contradiction(&view)? else { return Ok(None) };
     let (counted, there) = match found {
-        Contradiction::PageOneLost => return Ok(Some((found, None))),
+        Contradiction::PageOneLost { .. } => return Ok(Some((found, None))),
         Contradiction::HeaderCountsMore { counted, there, .. } => (counted, there),
         Contradiction::InUseBeyondHeader { counted, .. } => (counted, view.size_pages()),
         Contradiction::Growth { committed, .. } => {
