@@ -5,6 +5,7 @@
 //! [`rollback`] plays a hot rollback journal back.
 //! Every storage call and every allocation that depends on a file may fail, and leaves a state from
 //! which the caller can go on or roll back.
+#![doc = include_str!("PROTOCOL.md")]
 
 pub mod connection;
 mod error;

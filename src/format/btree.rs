@@ -7,6 +7,9 @@ use super::page_kind::PageKind;
 use super::varint::varint;
 use super::{PageSize, Pgno};
 
+/// Most levels of a b-tree (`BTCURSOR_MAX_DEPTH`).
+pub const MAX_LEVELS: u32 = 20;
+
 /// The header of a b-tree page as found. Two-byte fields are big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BtreeHeader {
@@ -50,7 +53,7 @@ pub struct Freeblock {
     pub offset: usize,
     /// Its size, its own 4-byte header included.
     pub size_bytes: usize,
-    /// Offset of the next one; 0 behind the last.
+    /// Offset of the next one; 0 after the last.
     pub next: usize,
 }
 
@@ -85,8 +88,8 @@ impl BtreeHeader {
         })
     }
 
-    /// Whether every number of the header fits its page, and so does every cell; it has two at least.
-    /// Other content passes in less than one of 2^30 cases.
+    /// Whether every number of the header fits its page, and so does every cell; it has two at
+    /// least. Other content passes in less than one of 2^30 cases.
     #[must_use]
     pub fn fits(&self, image: &[u8]) -> bool {
         let content_start = usize::try_from(self.content_start).unwrap_or(usize::MAX);

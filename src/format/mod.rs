@@ -2,6 +2,7 @@
 //!
 //! No files, clock, locks or mapping. Decoding keeps what it found even when it is wrong;
 //! validation is a separate step. Sources: fileformat2.html section 4, wal.c, btreeInt.h.
+#![doc = include_str!("FORMATS.md")]
 
 pub mod btree;
 mod bytes;

@@ -1,6 +1,7 @@
-//! The proof that nobody else is attached to a database (reference 10.2).
+//! The proof that nobody else is attached to a database (`engine/PROTOCOL.md`, Offline).
 //!
-//! By locks, and by open files: a process can have lost its locks, and its log and wal-index with them.
+//! By locks, and by open files: a process can have lost its locks, and its log and wal-index with
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum Attached {
         pid: Option<i32>,
     },
     /// A process without a lock can write.
-    #[error("{} is open in process {pid}{}", file.display(), command.as_deref().map_or(String::new(), |it| format!(" ({it})")))]
+    #[error("{} is open in process {pid}{}", file.display(), in_parentheses(command.as_deref()))]
     Open {
         /// The file.
         file: PathBuf,
@@ -61,12 +62,12 @@ fn by(pid: Option<i32>) -> String {
 /// Between the two looks at open files: a last close unlinks before it closes.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes EXCLUSIVE on the database, asks for every lock of the wal-index, and looks for processes that
-/// have a file open without a lock.
+/// Takes EXCLUSIVE on the database, asks for every lock of the wal-index, and looks for processes
+/// that have a file open without a lock.
 ///
 /// # Errors
-/// [`Attached::Held`] and [`Attached::Open`] when somebody else is attached, [`Attached::ReadOnly`] when the database cannot be
-/// written, [`Attached::Storage`] when asking failed.
+/// [`Attached::Held`] and [`Attached::Open`] when somebody else is attached, [`Attached::ReadOnly`]
+/// when the database cannot be written, [`Attached::Storage`] when asking failed.
 pub fn prove(vfs: &dyn Vfs, database: &Path, shm: Option<&Path>) -> Result<Offline, Attached> {
     let file = match vfs.open(database, OpenMode::ReadWrite) {
         Err(error) if error.is_read_only() => return Err(Attached::ReadOnly(error)),
@@ -89,8 +90,8 @@ pub fn prove(vfs: &dyn Vfs, database: &Path, shm: Option<&Path>) -> Result<Offli
     Ok(Offline { database: file, unseen_processes })
 }
 
-/// Whoever has log or wal-index open for writing or mapped, or the database open for writing, can go on
-/// writing at any moment. Returns the processes that could not be looked into.
+/// Whoever has log or wal-index open for writing or mapped, or the database open for writing, can
+/// go on writing at any moment. Returns the processes that could not be looked into.
 fn nobody_has_it_open(vfs: &dyn Vfs, database: &Path, shm: Option<&Path>) -> Result<u32, Attached> {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
@@ -136,4 +137,8 @@ pub fn shm_holder(vfs: &dyn Vfs, shm: Option<&Path>) -> storage::Result<Option<L
 
 fn held(lock: &str, holder: Option<LockHolder>) -> Attached {
     Attached::Held { lock: lock.to_owned(), pid: holder.and_then(|holder| holder.pid) }
+}
+
+fn in_parentheses(command: Option<&str>) -> String {
+    command.map_or(String::new(), |command| format!(" ({command})"))
 }
