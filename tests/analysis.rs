@@ -1,6 +1,6 @@
 //! States, verdicts and the loss forecast on logs built frame by frame.
 //!
-//! What SQLite itself makes of such logs is asked in the oracle tests; here stands what walsmith
+//! What SQLite itself makes of such logs is asked in the oracle tests; here is what walsmith
 //! says beyond that, by the definitions of states and verdicts.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
@@ -257,7 +257,7 @@ fn frames_that_changed_places_are_found_again() {
 
 #[test]
 fn a_header_that_is_gone_is_solved_from_what_stands_around_it() {
-    // The frame behind shows what the sum must be, and one behind that one, that it is current.
+    // The frame after shows what the sum must be, and one after that one, that it is current.
     for frame in 1..=18_u32 {
         let mut log = twenty();
         let at = 32 + (frame as usize - 1) * SLOT;

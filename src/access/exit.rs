@@ -33,7 +33,8 @@ impl Exit {
         (
             Self::Busy,
             4,
-            "busy: a lock was not granted in time, nothing was changed; or the log kept changing under a scan",
+            "busy: a lock was not granted in time, nothing was changed; or the log kept changing \
+             under a scan",
         ),
         (
             Self::Incomplete,
@@ -43,7 +44,8 @@ impl Exit {
         (
             Self::Refused,
             6,
-            "refused by a safety rail; the message names the flag that overrides it, where there is one",
+            "refused by a safety rail; the message names the flag that overrides it, where there \
+             is one",
         ),
         (Self::Interrupted, 130, "interrupted: died of SIGINT (143 of SIGTERM, 129 of SIGHUP)"),
     ];

@@ -191,8 +191,8 @@ impl Blocker {
         }
     }
 
-    /// What a reader in slot `slot` keeps from being copied: everything behind its mark, and in slot
-    /// 0 everything that is not in the database yet.
+    /// What a reader in slot `slot` keeps from being copied: everything after its mark, and in
+    /// slot 0 everything that is not in the database yet.
     fn pin(&mut self, slot: Option<usize>, mark: Option<u32>, index: Option<&WalIndexHeader>) {
         let (Some(slot), Some(index), Held::Shared) = (slot.filter(|&s| s < 5), index, self.held)
         else {

@@ -3,8 +3,8 @@
 use crate::engine::rollback::Contents;
 use crate::output::quantity::{counted, grouped};
 
-/// What is wrong with a journal and how many pages it lacks; `None` for one that is whole, as far as its
-/// bytes tell.
+/// What is wrong with a journal and how many pages it lacks; `None` for one that is whole, as far
+/// as its bytes tell.
 #[must_use]
 pub fn damage(contents: &Contents) -> Option<String> {
     let flaw = contents.flaw?.words();
@@ -23,8 +23,8 @@ pub fn damage(contents: &Contents) -> Option<String> {
     ))
 }
 
-/// What is wrong with the page count of a journal beside a database of `file_bytes`: more pages than the
-/// two have. SQLite makes the file as large, and zeros are all that can be there.
+/// What is wrong with the page count of a journal beside a database of `file_bytes`: more pages
+/// than the two have. SQLite makes the file as large, and zeros are all that can be there.
 #[must_use]
 pub fn excess(contents: &Contents, file_bytes: u64) -> Option<String> {
     let nowhere = contents.pages_nowhere(file_bytes);

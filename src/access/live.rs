@@ -41,9 +41,9 @@ pub struct Reading {
 
 /// Examines the log; `None` when there is none.
 ///
-/// A clean reading is believed, and so is any reading of a file that did not change while nobody has
-/// the database open. Otherwise a verdict must be read twice the same before it is believed, because a
-/// log that is being written, reset or truncated can look damaged for a moment.
+/// A clean reading is believed, and so is any reading of a file that did not change while nobody
+/// has the database open. Otherwise a verdict must be read twice the same before it is believed,
+/// because a log that is being written, reset or truncated can look damaged for a moment.
 ///
 /// # Errors
 /// When reading fails, or the log keeps changing.
@@ -63,8 +63,8 @@ pub fn read_log_beside(
     read_log_keeping(files, database, 0, Company::Unknown, context)
 }
 
-/// As [`read_log_beside`], for a caller that holds the database alone: whoever seems to write the log
-/// is the caller itself.
+/// As [`read_log_beside`], for a caller that holds the database alone: whoever seems to write the
+/// log is the caller itself.
 ///
 /// # Errors
 /// As [`read_log`].
@@ -112,8 +112,9 @@ impl Stamp {
         Ok(Self { modified, header })
     }
 
-    /// Whether `file` is still what was examined since this stamp was taken: somebody may have opened
-    /// the database, written the log and left within that time, so that locks tell nothing of it.
+    /// Whether `file` is still what was examined since this stamp was taken: somebody may have
+    /// opened the database, written the log and left within that time, so that locks tell nothing
+    /// of it.
     fn holds(&self, file: &dyn File, examined: &Examination, context: &Context) -> Result<bool> {
         let now = Self::of(file)?;
         // What was written a moment ago can be written again without a change of the time.

@@ -29,8 +29,8 @@ impl fmt::Display for MissingLog {
         let noun = if of == 1 { "frame" } else { "frames" };
         write!(
             f,
-            "there is no log, and the wal-index knows of one with {of} committed {noun}, {frames} of \
-             them not copied into the database"
+            "there is no log, and the wal-index knows of one with {of} committed {noun}, {frames} \
+             of them not copied into the database"
         )
     }
 }

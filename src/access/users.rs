@@ -23,12 +23,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Misuse {
-    /// The file was deleted, and the process still has it: what it writes there is lost when it ends.
+    /// The file was deleted, and the process still has it: what it writes there is lost when it
+    /// ends.
     DeletedInUse,
     /// Another file has the name by now, and the process still has the one before.
     ReplacedInUse,
-    /// It has log or wal-index open for writing, or mapped, and holds no lock: nobody is kept out, and
-    /// its next commit may be lost.
+    /// It has log or wal-index open for writing, or mapped, and holds no lock: nobody is kept out,
+    /// and its next commit may be lost.
     LocklessUser,
 }
 
@@ -171,7 +172,8 @@ fn judge_process<'a>(paths: &[&Path], uses: &'a [OpenFile]) -> Judged<'a> {
     let switch = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
     let attached = same(INDEX).map_or(Some(false), |used| used.holds(&switch));
     match (shared, attached) {
-        // Attached to this log, and no database of this name: it was moved away and another put there.
+        // Attached to this log, and no database of this name: it was moved away and another put
+        // there.
         (Some(false), Some(true)) if same(DATABASE).is_none() => {
             Judged::Misuses(vec![(Misuse::ReplacedInUse, in_use)])
         }
@@ -181,8 +183,8 @@ fn judge_process<'a>(paths: &[&Path], uses: &'a [OpenFile]) -> Judged<'a> {
     }
 }
 
-/// Whether one of the processes that started `pid` holds the locks: a child inherits descriptors, but
-/// no POSIX locks.
+/// Whether one of the processes that started `pid` holds the locks: a child inherits descriptors,
+/// but no POSIX locks.
 fn has_attached_ancestor(pid: i32, seen: &OpenFiles) -> bool {
     let holds_locks = |pid: i32| {
         let locks = |used: &OpenFile| used.locks.as_ref().is_some_and(|locks| !locks.is_empty());

@@ -26,7 +26,7 @@ pub enum SqliteSees {
     Prefix,
     /// Pages of that state over newer pages of the file.
     Mixture,
-    /// The newest state: everything behind the damage is already in the file.
+    /// The newest state: everything after the damage is already in the file.
     Complete,
     /// Nothing: the database is empty or not there, and SQLite deletes the log unread.
     Nothing,
@@ -34,7 +34,7 @@ pub enum SqliteSees {
     Unknown,
 }
 
-/// What is known of one page that has frames behind the stop.
+/// What is known of one page that has frames after the stop.
 struct Page {
     in_database: Option<Checksum>,
     before_stop: Option<Checksum>,
@@ -42,9 +42,9 @@ struct Page {
     any_equals_database: bool,
 }
 
-/// The last commit behind the stop up to which the database file has all that the log holds: the log
-/// was copied that far before it was damaged, and no frame up to there is needed. `None` where the
-/// comparison does not show that.
+/// The last commit after the stop up to which the database file has all that the log holds: the
+/// log was copied that far before it was damaged, and no frame up to there is needed. `None` where
+/// the comparison does not show that.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -185,7 +185,7 @@ impl Copied<'_> {
     }
 }
 
-/// Compares the pages behind the stop of a damaged log with those in `database`.
+/// Compares the pages after the stop of a damaged log with those in `database`.
 ///
 /// # Errors
 /// When a file cannot be read.

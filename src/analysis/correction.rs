@@ -3,8 +3,8 @@
 //! The checksum is linear modulo 2^32, so a fault in one 32-bit word changes the sum by a known
 //! vector times the fault. Given the difference between the stored and the computed sum, each word
 //! position has at most one fault that explains both halves.
-//! Faults of several words can have the same sums: that a correction is the only one of its kind proves
-//! nothing of the image ([`super::cure`] looks for a witness).
+//! Faults of several words can have the same sums: that a correction is the only one of its kind
+//! proves nothing of the image ([`super::cure`] looks for a witness).
 
 use crate::format::{ByteOrder, Checksum, FrameHeader};
 use crate::scan::{FrameFacts, Joiner};

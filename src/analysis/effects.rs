@@ -2,9 +2,9 @@
 
 use crate::format::Checksum;
 
-/// What a fault of 1 in a word adds to the sums, by the number of summed words after it. From word to
-/// word these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2` without that
-/// of `p + 1`.
+/// What a fault of 1 in a word adds to the sums, by the number of summed words after it. From word
+/// to word these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2`
+/// without that of `p + 1`.
 #[derive(Clone, Debug)]
 pub(in crate::analysis) struct Effects(Vec<Checksum>);
 

@@ -1,8 +1,8 @@
 //! Compares images in the log with pages of the database file, by sums.
 //!
-//! SQLite's VFS shims write into the reserved bytes of a page on its way into the file: cksumvfs its
-//! checksum into 8, tmstmpvfs time and origin into 16. What the log has there says nothing about the
-//! file, and these bytes are left out where so many are reserved.
+//! SQLite's VFS shims write into the reserved bytes of a page on its way into the file: cksumvfs
+//! its checksum into 8, tmstmpvfs time and origin into 16. What the log has there says nothing
+//! about the file, and these bytes are left out where so many are reserved.
 
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;

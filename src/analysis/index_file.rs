@@ -1,4 +1,4 @@
-//! A wal-index as it stands in its file, read block by block and never mapped.
+//! A wal-index as it is in its file, read block by block and never mapped.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::format::wal_index::{
 use crate::format::{IndexHeader, Pgno, WalIndexHeader};
 use crate::storage::{self, File, REGION_BYTES};
 
-/// Both copies of the header, and what lies behind them.
+/// Both copies of the header, and what lies after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexFile {
     /// First copy and checkpoint information.

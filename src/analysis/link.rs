@@ -1,7 +1,7 @@
-//! Does a frame follow from the one before it? Judged with a look at the one behind it.
+//! Does a frame follow from the one before it? Judged with a look at the one after it.
 //!
 //! A frame's checksum continues from the sum *stored* in its predecessor, so damage stays in the
-//! frame that is really damaged as long as the right sum can still be told: from the stored field,
+//! frame that is really damaged as long as the right sum can still be known: from the stored field,
 //! from the bytes, or from the successor.
 
 use crate::format::{Checksum, FrameHeader, Pgno, Salts};
@@ -46,7 +46,7 @@ impl Fault {
     }
 }
 
-/// How a frame stands to its predecessor.
+/// How a frame follows its predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// It follows, and carries the salts of the log.
@@ -55,7 +55,7 @@ pub enum Link {
     Broken {
         /// What is wrong.
         fault: Fault,
-        /// How the right bytes could be told from the sums alone.
+        /// How the right bytes could be known from the sums alone.
         corrections: Corrections,
     },
     /// It carries the log's salts, but the sum before it is lost.
@@ -73,14 +73,14 @@ pub struct Judged {
     pub facts: FrameFacts,
     /// What is known of the sum before it.
     pub before: Seed,
-    /// How it stands to its predecessor.
+    /// How it follows its predecessor.
     pub link: Link,
     /// The header after a proven correction; as found otherwise.
     pub header: FrameHeader,
     /// How its right bytes are had, if they stand elsewhere.
     pub cured: Option<Cured>,
-    /// A foreign slot that is not likely to be a leftover of any generation: bytes that something else
-    /// has written there.
+    /// A foreign slot that is not likely to be a leftover of any generation: bytes that something
+    /// else has written there.
     pub is_no_frame: bool,
 }
 
@@ -91,8 +91,8 @@ const MOST_LIKELY_PAGES: u32 = 1 << 27;
 const MOST_LIKELY_AGE: u32 = 1 << 16;
 
 /// Whether a slot that is not of the generation of `salts` looks like a frame of an older one: its
-/// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot behind
-/// it has the same.
+/// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot
+/// after it has the same.
 pub(super) fn is_likely_leftover(
     facts: &FrameFacts,
     successor: Option<&FrameFacts>,
@@ -143,7 +143,7 @@ pub struct Linker {
 }
 
 impl Linker {
-    /// Starts behind a sum of which `seed` is known, in the generation of `salts`.
+    /// Starts after a sum of which `seed` is known, in the generation of `salts`.
     #[must_use]
     pub fn new(joiner: Joiner, salts: Salts, seed: Seed, cures: Cures) -> Self {
         Self { joiner, salts, seed, waiting: None, cures }
@@ -269,8 +269,9 @@ fn broken(fault: Fault, corrections: Corrections) -> Link {
 }
 
 impl Judged {
-    /// The page that a frame was to write whose image cannot be had: its salts and sum are right, and
-    /// no one-word fault of its header explains the sums. `None` where that cannot be told.
+    /// The page that a frame was to write whose image cannot be recovered: its salts and sum are
+    /// right, and no one-word fault of its header explains the sums. `None` where that is not
+    /// known.
     #[must_use]
     pub fn page_without_image(&self) -> Option<Pgno> {
         let Link::Broken { fault: Fault::Content, corrections } = self.link else { return None };

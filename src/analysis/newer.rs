@@ -1,7 +1,7 @@
 //! Does the database file have what came after the log?
 //!
-//! A log that was copied whole and then lost its end, or that is an older copy, puts its older pages
-//! over newer ones of the file. Told by images first, and then by structure and rows.
+//! A log that was copied whole and then lost its end, or that is an older copy, puts its older
+//! pages over newer ones of the file. Told by images first, and then by structure and rows.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -38,8 +38,8 @@ struct Page {
     newest: FrameNo,
     /// The newest frame has the image of the file.
     is_equal: bool,
-    /// An older frame has another image than the file: that they are equal is not because nothing was
-    /// changed.
+    /// An older frame has another image than the file: that they are equal is not because nothing
+    /// was changed.
     was_other: bool,
     /// One of its frames is damaged.
     is_unknown: bool,
@@ -54,23 +54,25 @@ pub enum FileAge {
     NotNewer,
     /// The images say so, and the content neither confirms nor excludes it.
     MayBeNewer,
-    /// It has pages that came after the log: SQLite's view of both, and every state of the log, takes
-    /// something back.
+    /// It has pages that came after the log: SQLite's view of both, and every state of the log,
+    /// takes something back.
     Newer,
 }
 
 /// Whether the database file has pages that came after the log.
 ///
-/// A checkpoint copies, by ascending number, each page whose newest frame is not after the one up to
-/// which it may copy (wal.c walCheckpoint). So where a page equals its newest frame, a lower page whose
-/// newest frame is older was copied as well, and if it is different now, it has a later image. Three
-/// other explanations are excluded by the content: a page that went back to what it was, a loss of power
-/// during a checkpoint, and a log that only deletes. The file alone must be sound, and SQLite's view of
-/// both either unsound, or poorer in rows without any row that the file has not.
+/// A checkpoint copies, by ascending number, each page whose newest frame is not after the one up
+/// to which it may copy (wal.c walCheckpoint). So where a page equals its newest frame, a lower
+/// page whose newest frame is older was copied as well, and if it is different now, it has a later
+/// image. Three other explanations are excluded by the content: a page that went back to what it
+/// was, a loss of power during a checkpoint, and a log that only deletes. The file alone must be
+/// sound, and SQLite's view of both either unsound, or poorer in rows without any row that the file
+/// has not.
 ///
 /// Where the log lost only what was after the newest page that was copied, the order of pages tells
-/// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever a part
-/// of the log was copied. A page that the copy of page 1 has passed over makes a sound file one that may be newer.
+/// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever
+/// a part of the log was copied. A page that the copy of page 1 has passed over makes a sound file
+/// one that may be newer.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -116,10 +118,10 @@ pub fn file_age(
     })
 }
 
-/// Whether the file has more pages than every commit of the log, though no transaction of it can have
-/// made the database smaller: there is no auto-vacuum, the sizes never fall, and the first transaction
-/// is no VACUUM, which writes every page, or the file has not the free pages that it would have given
-/// up.
+/// Whether the file has more pages than every commit of the log, though no transaction of it can
+/// have made the database smaller: there is no auto-vacuum, the sizes never fall, and the first
+/// transaction is no VACUUM, which writes every page, or the file has not the free pages that it
+/// would have given up.
 fn has_grown(
     file: &FilePages<'_>,
     sizes: &[u32],
@@ -197,14 +199,15 @@ impl Frames {
         }
     }
 
-    /// Where a checkpoint that copied this frame may have ended at the earliest: it copies up to a commit.
+    /// Where a checkpoint that copied this frame may have ended at the earliest: it copies up to a
+    /// commit.
     fn copied_to(&self, frame: FrameNo) -> FrameNo {
         let next = self.commits.partition_point(|&commit| commit < frame);
         self.commits.get(next).copied().unwrap_or(frame)
     }
 
-    /// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`, one
-    /// that was changed by the log.
+    /// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`,
+    /// one that was changed by the log.
     fn has_later_page(&self, strictly: bool) -> bool {
         let mut copied_to = FrameNo(0);
         self.pages.values().rev().filter(|page| !page.is_unknown).any(|page| {
@@ -215,9 +218,9 @@ impl Frames {
         })
     }
 
-    /// Whether page 1 was copied from its newest frame, and a page that the same checkpoint copies is
-    /// another one now: it was cut off, or the page has a later image. Other pages may equal a frame
-    /// because nothing was changed; page 1 has counters.
+    /// Whether page 1 was copied from its newest frame, and a page that the same checkpoint copies
+    /// is another one now: it was cut off, or the page has a later image. Other pages may equal a
+    /// frame because nothing was changed; page 1 has counters.
     fn has_passed_over(&self) -> bool {
         let first = self.pages.get(&Pgno::FIRST).filter(|page| page.is_equal);
         let copied_to = first.map(|page| self.copied_to(page.newest));

@@ -13,8 +13,8 @@ use super::structure::Pages;
 /// Pages beside page 1 that are looked at.
 const SAMPLED_PAGES: u32 = 32;
 
-/// Whether the pages of a database look encrypted: page 1 is no database header and looks random, and
-/// no other page that is looked at is of a b-tree.
+/// Whether the pages of a database look encrypted: page 1 is no database header and looks random,
+/// and no other page that is looked at is of a b-tree.
 ///
 /// # Errors
 /// When a page cannot be read.

@@ -1,4 +1,4 @@
-//! A page, part by part: what stands where, and what does not fit.
+//! A page, part by part: what is where, and what does not fit.
 
 use std::ops::Range;
 
@@ -301,7 +301,7 @@ mod tests {
     const LAYOUT: Layout =
         Layout { page_size: PageSize::ALL[0], reserved_bytes: 0, text_encoding: 1 };
 
-    /// A table leaf whose cells stand where `pointers` say; the cell (7, 42) stands at 400.
+    /// A table leaf whose cells are where `pointers` say; the cell (7, 42) is at 400.
     fn page(pointers: &[u16]) -> Vec<u8> {
         let mut image = vec![0; 512];
         image[0] = 13;

@@ -49,11 +49,11 @@ pub struct Prefix {
     pub db_size_pages: Option<u32>,
     /// Newest committed image of page 1; `None` where the log has none.
     pub page_one: Option<FrameNo>,
-    /// The chain's sum behind the last valid frame.
+    /// The chain's sum after the last valid frame.
     pub end_sum: Checksum,
     /// Where it ends.
     pub stop: Stop,
-    /// Last slot at or behind the stop that carries the salts of this generation.
+    /// Last slot at or after the stop that carries the salts of this generation.
     pub last_current: Option<FrameNo>,
     /// Salts of frames that follow from each other after the stop, and that only a generation after
     /// that of the header can have: the header is an old one.
@@ -129,8 +129,8 @@ impl PrefixFold {
         false
     }
 
-    /// The header of a generation is written before its first frame (wal.c walFrames), and its first
-    /// salt counts on (walRestartHdr), so such frames cannot be left over.
+    /// The header of a generation is written before its first frame (wal.c walFrames), and its
+    /// first salt counts on (walRestartHdr), so such frames cannot be left over.
     fn look_for_later(&mut self, facts: &FrameFacts) {
         let salts = facts.header.salts;
         let is_later = salts.salt1 == self.salts.salt1.wrapping_add(1) && facts.header.page.0 != 0;

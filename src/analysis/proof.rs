@@ -6,8 +6,8 @@ use serde::Serialize;
 ///
 /// | word | in JSON | what it means |
 /// |---|---|---|
-/// | likely | `likelihood` | the simplest explanation of the bytes; others are possible, and nothing excludes them |
-/// | evident | `evidence` | another image of the page, or the structure of the page, excludes the others |
+/// | likely | `likelihood` | the simplest explanation of the bytes; nothing excludes the others |
+/// | evident | `evidence` | another image of the page, or its structure, excludes the others |
 /// | proven | `checksum` | the sums leave no other explanation that any model of faults knows |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

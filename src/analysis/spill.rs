@@ -1,16 +1,16 @@
 //! Transactions of SQLite before 3.41 whose first frames were committed without salts and sums.
 //!
-//! A transaction spills, rewrites a spilled page (`iReCksum` is set), rolls back to a savepoint made
-//! before the first spill, spills again and commits. Frames that are appended while `iReCksum` is set get
-//! zeros at 8..23 (wal.c walWriteOneFrame), and the commit rewrites only those from `iReCksum` on
-//! (walRewriteChecksums), from the sum that the frame before them stores: zero. Recovery stops at the
-//! first such frame, and the transaction is lost with the wal-index.
+//! A transaction spills, rewrites a spilled page (`iReCksum` is set), rolls back to a savepoint
+//! made before the first spill, spills again and commits. Frames that are appended while `iReCksum`
+//! is set get zeros at 8..23 (wal.c walWriteOneFrame), and the commit rewrites only those from
+//! `iReCksum` on (walRewriteChecksums), from the sum that the frame before them stores: zero.
+//! Recovery stops at the first such frame, and the transaction is lost with the wal-index.
 //!
-//! A chain of the current salts that begins at the sum zero and leads to a commit is written by nothing
-//! else. It proves its own frames, and that the frame before it has no sum. That all frames without one
-//! are of its transaction follows where they begin at frame 1: whoever had recovered and gone on would
-//! have written frame 1 again. Later in a log frames after a commit may have been written since, over a
-//! part of them. No sum covers the images of these frames.
+//! A chain of the current salts that begins at the sum zero and leads to a commit is written by
+//! nothing else. It proves its own frames, and that the frame before it has no sum. That all frames
+//! without one are of its transaction follows where they begin at frame 1: whoever had recovered
+//! and gone on would have written frame 1 again. Later in a log frames after a commit may have been
+//! written since, over a part of them. No sum covers the images of these frames.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +27,8 @@ use super::{LogShape, Prefix};
 pub(super) enum Spill {
     /// No such transaction.
     None,
-    /// A whole one: its frames without sums, with the headers that they should have had, as of a chain
-    /// in which their own sum is zero.
+    /// A whole one: its frames without sums, with the headers that they should have had, as of a
+    /// chain in which their own sum is zero.
     Whole(BTreeMap<FrameNo, Cured>),
     /// Its commit had begun, for the chain is there, and does not lead to the last frame.
     Torn,
@@ -119,7 +119,8 @@ mod tests {
 
     const SALTS: Salts = Salts { salt1: 7, salt2: 9 };
 
-    /// Frames of one page each: `None` without a sum, `Some(commit size)` chained from the sum before.
+    /// Frames of one page each: `None` without a sum, `Some(commit size)` chained from the sum
+    /// before.
     fn judged(frames: &[(u32, Option<u32>)], first_sum: Checksum) -> Option<Vec<u32>> {
         let image = [3; 512];
         let header = crate::format::WalHeader::new(ByteOrder::Little, PageSize::ALL[0], 0, SALTS);

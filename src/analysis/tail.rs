@@ -1,4 +1,4 @@
-//! What lies behind the prefix: is it a break, and how sure is that?
+//! What lies after the prefix: is it a break, and how sure is that?
 
 use serde::Serialize;
 
@@ -10,14 +10,14 @@ use super::link::{Fault, Judged, Link};
 
 use super::prefix::Prefix;
 
-/// How sure it is that the frames behind a break belong to the history before it.
+/// How sure it is that the frames after a break belong to the history before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Certainty {
     /// The break follows directly on a commit: SQLite may have recovered here and gone on writing,
-    /// and then what lies behind is an abandoned history.
+    /// and then what lies after is an abandoned history.
     Possible,
-    /// It lies inside a transaction whose commit frame stands behind it, or a single damaged word
+    /// It lies inside a transaction whose commit frame is after it, or a single damaged word
     /// explains it.
     Likely,
     /// Checksums show what the right bytes are.
@@ -27,32 +27,32 @@ pub enum Certainty {
 /// Whether the frame at the stop is damaged, and what follows from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// The prefix ends as it should; current frames behind it are residue.
+    /// The prefix ends as it should; current frames after it are residue.
     None,
-    /// The last transaction is torn, as a crash leaves it; no intact commit stands behind it.
+    /// The last transaction is torn, as a crash leaves it; no intact commit is after it.
     Torn,
-    /// Committed transactions stand behind it.
+    /// Committed transactions come after it.
     Losing(Certainty),
 }
 
-/// The facts of a log behind its prefix.
+/// The facts of a log after its prefix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tail {
     /// Whether and how the log is broken.
     pub broken: Break,
-    /// Intact commit frames of this generation behind the stop.
+    /// Intact commit frames of this generation after the stop.
     pub intact_commits: u32,
     /// The last of them.
     pub last_intact_commit: Option<FrameNo>,
     /// Last frame that a repair could commit: intact, or damaged and proven complete.
     pub last_lost_commit: Option<FrameNo>,
-    /// Last slot of this generation behind the stop.
+    /// Last slot of this generation after the stop.
     pub last_current: Option<FrameNo>,
     /// The stop.
     pub stop: FrameNo,
     /// The prefix ends inside a transaction.
     pub inside_transaction: bool,
-    /// How the frame at the stop stands to its predecessor; `None` without a whole slot there.
+    /// How the frame at the stop follows its predecessor; `None` without a whole slot there.
     pub stop_link: Option<Link>,
     /// Frames whose right bytes stand elsewhere.
     pub cures: Cures,
@@ -146,7 +146,7 @@ impl TailFold {
         }
         match at_stop.link {
             _ if self.tail.inside_transaction => Certainty::Likely,
-            // DIFFERS from the plain rule "directly behind a commit means possible": a seam between
+            // DIFFERS from the plain rule "directly after a commit means possible": a seam between
             // two histories has a one-word explanation by chance once in four million times.
             Link::Broken { corrections: Corrections::Several { .. }, .. } => Certainty::Likely,
             Link::Linked | Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => {

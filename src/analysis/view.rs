@@ -31,7 +31,8 @@ pub struct View<'a> {
     pub fixes: &'a BTreeMap<FrameNo, Cure>,
     /// Where all other pages come from.
     pub base: Option<&'a dyn File>,
-    /// Pages of `base` that the database file itself does not have so: a hot journal puts them back.
+    /// Pages of `base` that the database file itself does not have so: a hot journal puts them
+    /// back.
     pub base_pages: &'a BTreeSet<Pgno>,
     /// Pages that page 1 counts; `None` leaves it as it is.
     pub page_count: Option<u32>,

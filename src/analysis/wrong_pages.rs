@@ -20,8 +20,8 @@ pub struct PageChecksums {
     pub pages_wrong: u32,
     /// The first of those.
     pub first_wrong_page: Option<u32>,
-    /// Wrong pages that SQLite takes from the file: the log has no newer image of them. `None` where a
-    /// hot journal may put other bytes there first.
+    /// Wrong pages that SQLite takes from the file: the log has no newer image of them. `None`
+    /// where a hot journal may put other bytes there first.
     pub pages_wrong_in_use: Option<u32>,
     /// The first of those.
     pub first_wrong_page_in_use: Option<u32>,
@@ -38,7 +38,7 @@ pub struct Around<'a> {
 }
 
 /// Reads every page of the database in `file`, which has page checksums
-/// ([`crate::engine::page_checksum::are_in`]) and stands still.
+/// ([`crate::engine::page_checksum::are_in`]) and does not change.
 ///
 /// # Errors
 /// When the file cannot be read, or the watcher stops it.

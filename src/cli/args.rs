@@ -25,8 +25,8 @@ use crate::output::Format;
 ///
 /// walsmith reads the -wal and -shm files beside a SQLite database and tells what is in them, what
 /// SQLite will see, and what it would lose without a word. Inspecting commands change nothing: they
-/// create and write no file, and work beside running SQLite processes. Where pages of file and log are
-/// read together, they take the locks of a reader.
+/// create and write no file, and work beside running SQLite processes. Where pages of file and log
+/// are read together, they take the locks of a reader.
 #[derive(Parser, Debug)]
 #[command(name = "walsmith", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -165,7 +165,8 @@ impl Command {
                 "what was copied stays valid, and the log still holds every frame: run it again"
             }
             Self::IndexRebuild(_) => {
-                "the wal-index is not rebuilt; whoever attaches next finds it as it was, or builds it"
+                "the wal-index is not rebuilt; whoever attaches next finds it as it was, or \
+                 builds it"
             }
             Self::Replay(_) | Self::Repair(_) => "nothing was changed, and no output was written",
             Self::Info(_)

@@ -1,5 +1,5 @@
-//! Signals that ask to stop: they are noted, a command stops at its next safe point, and the process
-//! then dies of the signal itself, so that shells and their loops see it.
+//! Signals that ask to stop: they are noted, a command stops at its next safe point, and the
+//! process then dies of the signal itself, so that shells and their loops see it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens from now on. What our parent ignores (`nohup`, a shell's background job) stays ignored.
+    /// Listens from now on. What our parent ignores (`nohup`, a shell's background job) stays
+    /// ignored.
     pub fn listen() -> Self {
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {

@@ -15,8 +15,8 @@ fn columns_of(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|&columns| columns > 0)
 }
 
-/// What the locale can show: the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is not empty decides,
-/// as in setlocale(3).
+/// What the locale can show: the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is not empty
+/// decides, as in setlocale(3).
 pub fn charset() -> Charset {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     charset_of(["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).as_deref())

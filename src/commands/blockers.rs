@@ -22,9 +22,9 @@ use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
 ///
 /// Joins the locks that processes really hold with the read marks of the wal-index: slot, mark,
 /// process, command, and how many frames cannot be copied until it ends. A mark without a lock was
-/// left by a reader that has gone; it is shown as stale and blocks nothing. Processes that use the files
-/// without a lock, or under a deleted or replaced name, are named by their open files, and the exit code
-/// is 1. Asks only, locks nothing.
+/// left by a reader that has gone; it is shown as stale and blocks nothing. Processes that use the
+/// files without a lock, or under a deleted or replaced name, are named by their open files, and
+/// the exit code is 1. Asks only, locks nothing.
 #[derive(Args, Clone, Debug)]
 pub struct Blockers {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -47,8 +47,8 @@ pub struct BlockerReport {
     pub mx_frame: Option<u32>,
     /// One row a holder, and one a mark without holder.
     pub blockers: Vec<Blocker>,
-    /// Processes that use the files without a lock, under a deleted name, or of before: no lock tells of
-    /// them.
+    /// Processes that use the files without a lock, under a deleted name, or of before: no lock
+    /// tells of them.
     pub misusers: Vec<User>,
     /// Processes that could not be looked into: only locks tell of them.
     pub unseen_processes: u32,

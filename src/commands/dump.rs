@@ -287,8 +287,8 @@ impl Opened<'_> {
         read_page(database, &place, &layout)
     }
 
-    /// A page that the log had not written yet comes from the file, unless a checkpoint has put a later
-    /// image there.
+    /// A page that the log had not written yet comes from the file, unless a checkpoint has put a
+    /// later image there.
     fn page_is_not_newer(&self, page: Pgno, target: Target, context: &Context) -> Result<()> {
         let (Some(database), Some((log, shape, snapshot))) =
             (self.database, self.snapshot(target, context)?)
@@ -309,8 +309,8 @@ impl Opened<'_> {
             let facts = facts?;
             if facts.header.page == page && Some(images.of_frame(&facts)?) == in_file {
                 let why = format!(
-                    "page {page} as of transaction {} is gone: a checkpoint has put the image in frame {} \
-                     there",
+                    "page {page} as of transaction {} is gone: a checkpoint has put the image in \
+                     frame {} there",
                     snapshot.to_txn, facts.frame
                 );
                 let see = command("frame-list --all", &self.files.wal) + " shows every frame";

@@ -44,13 +44,13 @@ mod sizes;
 
 /// Get back what SQLite would drop of a damaged log
 ///
-/// Prints a plan: which frames are damaged, what proves their right bytes, what is left out because a
-/// later frame writes the page again, and whether the result equals what was written (lossless). A
-/// hot rollback journal is part of it. With --apply the result is written: to a new database
+/// Prints a plan: which frames are damaged, what proves their right bytes, what is left out because
+/// a later frame writes the page again, and whether the result equals what was written (lossless).
+/// A hot rollback journal is part of it. With --apply the result is written: to a new database
 /// (--output; the damaged files stay as they are), or into the database itself (--in-place; what is
 /// overwritten goes into an undo set first, and the log goes there afterwards). A plan that loses
-/// something is carried out with --accept-loss only, and one of which a step is only likely, that is
-/// the simplest of several explanations, with --accept-likely.
+/// something is carried out with --accept-loss only, and one of which a step is only likely, that
+/// is the simplest of several explanations, with --accept-likely.
 #[derive(Args, Clone, Debug)]
 pub struct Repair {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -548,8 +548,8 @@ impl Repair {
 fn unsound(files: &Files, health: &Health) -> Finding {
     let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
     let message = format!(
-        "the database has {} in its structure, and the header of its rollback journal is zeros: it may \
-         have been lost before the rollback",
+        "the database has {} in its structure, and the header of its rollback journal is zeros: it \
+         may have been lost before the rollback",
         counted(health.problem_count, "problem")
     );
     Finding::new("structure", Severity::Error, database, message)

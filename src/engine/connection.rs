@@ -227,7 +227,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Writes the last pages of the transaction and commits it; the read transaction goes on. Pages
-    /// behind the new size are left out; a commit without pages writes page 1, so that there is a
+    /// after the new size are left out; a commit without pages writes page 1, so that there is a
     /// commit frame (pager.c pagerWalFrames). After an error the transaction must be rolled back.
     ///
     /// # Errors
@@ -243,7 +243,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// See [`Wal::frames`]; the transaction is still there then ([`Wal::is_writing`]) and must be
-    /// rolled back. What the checkpoint reports; the commit stands then, and both have ended.
+    /// rolled back. What the checkpoint reports; the commit is valid then, and both have ended.
     pub fn commit_and_end(&mut self, pages: &[Page<'_>], db_size_pages: u32) -> Result<()> {
         self.write_commit(pages, db_size_pages)?;
         self.end_read()
@@ -299,7 +299,7 @@ impl<'a> Connection<'a> {
         self.wal.checkpoint(request)
     }
 
-    /// Builds the wal-index anew; see [`Wal::rebuild_index`].
+    /// Builds the wal-index from scratch; see [`Wal::rebuild_index`].
     ///
     /// # Errors
     /// As there.

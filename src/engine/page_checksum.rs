@@ -1,8 +1,8 @@
 //! Whether pages that are written into a database file get a checksum of their own, as SQLite's VFS
 //! shim cksumvfs gives it to them.
 //!
-//! The shim goes by byte 20 of page 1 alone, because it is loaded where its databases are. We do not
-//! know whether it is, so a page of the file must show that it was.
+//! The shim goes by byte 20 of page 1 alone, because it is loaded where its databases are. We do
+//! not know whether it is, so a page of the file must show that it was.
 
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::page_checksum::{PAGE_CHECKSUM_BYTES, verifies};
@@ -15,7 +15,8 @@ const READ_BYTES: usize = 1 << 20;
 /// Who cares for the page checksums of cksumvfs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PageChecksums {
-    /// Pages go into the database as the log has them: SQLite's own VFS lies below, or none is there.
+    /// Pages go into the database as the log has them: SQLite's own VFS lies below, or none is
+    /// there.
     #[default]
     Leave,
     /// We do: pages get their checksums in a database that has them.
@@ -57,8 +58,8 @@ impl Doubt {
         "let the application itself run the checkpoint: it knows what it keeps there";
 }
 
-/// Decides that for a file, of which the log holds `page_1` if it holds it. Without a file all pages
-/// come from the log, and a checksum is right for whoever reads them.
+/// Decides that for a file, of which the log holds `page_1` if it holds it. Without a file all
+/// pages come from the log, and a checksum is right for whoever reads them.
 ///
 /// # Errors
 /// When the file cannot be read.

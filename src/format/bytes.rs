@@ -1,6 +1,7 @@
 //! Bounded big-endian reads and writes, the only place of the format floor that slices raw bytes.
 
-/// Reads the big-endian `u32` at `OFFSET` of a fixed-size array; the bound is checked when compiled.
+/// Reads the big-endian `u32` at `OFFSET` of a fixed-size array; the bound is checked when
+/// compiled.
 pub(crate) fn field_u32<const OFFSET: usize, const N: usize>(bytes: &[u8; N]) -> u32 {
     const { assert!(OFFSET + 4 <= N, "field lies outside the structure") };
     let mut field = [0; 4];

@@ -21,7 +21,7 @@ pub struct DatabaseHeader {
     pub reserved_bytes: u8,
     /// Offset 21: payload fractions, always 64, 32, 32.
     pub payload_fractions: [u8; 3],
-    /// Offset 24: file change counter; stands still over many commits in WAL mode.
+    /// Offset 24: file change counter; does not change over many commits in WAL mode.
     pub change_counter: u32,
     /// Offset 28: pages of the database, if `version_valid_for` equals the change counter.
     pub page_count_field: u32,

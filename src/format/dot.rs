@@ -2,8 +2,8 @@
 //!
 //! The sum over n words from the start `(s0, s1)` is, modulo 2^32,
 //! `s0' = F(n-1) s0 + F(n) s1 + sum F(n-1-i) x_i` and
-//! `s1' = F(n) s0 + F(n+1) s1 + sum F(n-i) x_i` with the Fibonacci numbers F. The sums have no order,
-//! so a compiler turns them into vector code where the loop of wal.c must go word by word.
+//! `s1' = F(n) s0 + F(n+1) s1 + sum F(n-i) x_i` with the Fibonacci numbers F. The sums have no
+//! order, so a compiler turns them into vector code where the loop of wal.c must go word by word.
 
 use super::Checksum;
 

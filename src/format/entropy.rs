@@ -1,8 +1,8 @@
 //! Whether bytes look random, as encrypted pages do.
 
-/// Bits of entropy a byte from which bytes count as random. The lowest of 2,000 random samples had 7.84
-/// in 512 bytes and 7.93 in 1024, after the correction for their length; text, records and machine
-/// code have less than 7.
+/// Bits of entropy a byte from which bytes count as random. The lowest of 2,000 random samples had
+/// 7.84 in 512 bytes and 7.93 in 1024, after the correction for their length; text, records and
+/// machine code have less than 7.
 const RANDOM_BITS: f64 = 7.8;
 
 /// Whether bytes have no order: as many of each value as chance gives. Fewer than 512 bytes do not

@@ -26,7 +26,7 @@ impl FrameNo {
         WAL_HEADER_BYTES as u64 + before * page_size.slot_bytes()
     }
 
-    /// The frame behind this one. A log has fewer than 2^31 frames (wal.c uses `int`).
+    /// The frame after this one. A log has fewer than 2^31 frames (wal.c uses `int`).
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -95,7 +95,7 @@ impl FrameHeader {
         }
     }
 
-    /// Encodes every field as it stands.
+    /// Encodes every field as it is.
     #[must_use]
     pub fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
         let mut bytes = [0; FRAME_HEADER_BYTES];

@@ -9,7 +9,8 @@ use super::{ByteOrder, Checksum};
 /// Bytes of the checksum, and what byte 20 of page 1 says where there is one.
 pub const PAGE_CHECKSUM_BYTES: usize = 8;
 
-/// The checksum of a page: the recurrence of the log in little-endian words over all bytes before it.
+/// The checksum of a page: the recurrence of the log in little-endian words over all bytes before
+/// it.
 fn sum(content: &[u8]) -> [u8; PAGE_CHECKSUM_BYTES] {
     let Checksum { a, b } = Checksum::ZERO.update(ByteOrder::Little, content);
     let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (a.to_le_bytes(), b.to_le_bytes());

@@ -32,7 +32,8 @@ impl PageSize {
         ((512..=65536).contains(&bytes) && bytes.is_power_of_two()).then_some(Self(bytes))
     }
 
-    /// Decodes the big-endian 16-bit field at offset 16 of the database header, where 1 means 65536.
+    /// Decodes the big-endian 16-bit field at offset 16 of the database header, where 1 means
+    /// 65536.
     ///
     /// btree.c lockBtree computes it as `(b[16] << 8) | (b[17] << 16)`.
     #[must_use]

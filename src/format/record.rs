@@ -32,7 +32,7 @@ pub enum Value<'a> {
     },
 }
 
-/// Decodes the values of a record of which `local` stands on the page; values whose types stand on
+/// Decodes the values of a record of which `local` is on the page; values whose types are on
 /// overflow pages are left out.
 #[must_use]
 pub fn values(local: &[u8]) -> Vec<Value<'_>> {

@@ -8,7 +8,7 @@ use super::bytes::field_u32;
 pub const JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 /// Bytes of a segment header; zeros follow to the end of its sector.
 pub const JOURNAL_HEADER_BYTES: usize = 28;
-/// Bytes behind the name of a super-journal: its length, its sum, the magic.
+/// Bytes after the name of a super-journal: its length, its sum, the magic.
 pub const SUPER_TRAILER_BYTES: usize = 16;
 /// The longest name of a super-journal that SQLite accepts (os_unix.c MAX_PATHNAME).
 pub const SUPER_NAME_MAX_BYTES: usize = 512;

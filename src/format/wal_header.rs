@@ -57,7 +57,7 @@ impl WalHeader {
         }
     }
 
-    /// Encodes every field as it stands, the checksum included.
+    /// Encodes every field as it is, the checksum included.
     #[must_use]
     pub fn encode(&self) -> [u8; WAL_HEADER_BYTES] {
         let mut bytes = [0; WAL_HEADER_BYTES];

@@ -1,5 +1,5 @@
-//! The wal-index, `-shm` (walformat.html section 2, wal.c WalIndexHdr, WalCkptInfo): its header, and
-//! where the blocks behind it hold a frame.
+//! The wal-index, `-shm` (walformat.html section 2, wal.c WalIndexHdr, WalCkptInfo): its header,
+//! and where the blocks after it hold a frame.
 //!
 //! In the byte order of the machine that wrote it, except the salts, which are copied raw.
 
@@ -17,7 +17,7 @@ pub const READER_SLOTS: usize = 5;
 /// A read mark that is not in use.
 pub const READMARK_NOT_USED: u32 = u32::MAX;
 
-/// Page numbers of a block behind the first (`HASHTABLE_NPAGE`).
+/// Page numbers of a block after the first (`HASHTABLE_NPAGE`).
 pub const BLOCK_FRAMES: u32 = 4096;
 /// Page numbers of the first block, which the header shortens (`HASHTABLE_NPAGE_ONE`).
 pub const FIRST_BLOCK_FRAMES: u32 = 4062;
@@ -111,7 +111,7 @@ impl IndexHeader {
         }
     }
 
-    /// Encodes every field as it stands, as native words.
+    /// Encodes every field as it is, as native words.
     #[must_use]
     pub fn to_words(&self) -> [u32; INDEX_HEADER_WORDS] {
         let [size0, size1] = self.page_size_field.to_ne_bytes();
@@ -155,7 +155,7 @@ impl IndexHeader {
     }
 }
 
-/// The first copy of the header, and the checkpoint information behind both copies.
+/// The first copy of the header, and the checkpoint information after both copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalIndexHeader {
     /// Offset 0: 3007000.

@@ -1,11 +1,12 @@
-//! CSV from the JSON form of rows: one column a field, whatever the data; what is nested stays JSON.
+//! CSV from the JSON form of rows: one column a field, whatever the data; what is nested stays
+//! JSON.
 
 use std::io::{self, Write};
 
 use serde_json::Value;
 
-/// Writes a header line and one line a row. The columns are the fields of `example`, or of the first
-/// row.
+/// Writes a header line and one line a row. The columns are the fields of `example`, or of the
+/// first row.
 pub(super) fn write(to: &mut dyn Write, example: Option<&Value>, rows: &[Value]) -> io::Result<()> {
     let columns: Vec<String> = match example.or(rows.first()) {
         Some(Value::Object(fields)) => fields.keys().cloned().collect(),

@@ -1,7 +1,7 @@
 //! Names of files in reports.
 //!
-//! People see a name escaped, on one line. JSON has the text, and where the name is no UTF-8 its bytes
-//! in base64 beside it: `path` and `path_bytes`, `wal` and `wal_path_bytes`.
+//! People see a name escaped, on one line. JSON has the text, and where the name is no UTF-8 its
+//! bytes in base64 beside it: `path` and `path_bytes`, `wal` and `wal_path_bytes`.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,8 +16,8 @@ use serde_json::{Map, Value};
 
 use super::text;
 
-/// The key of the text of a name that is no UTF-8, before its bytes are put beside it. No report has
-/// such a field.
+/// The key of the text of a name that is no UTF-8, before its bytes are put beside it. No report
+/// has such a field.
 const TEXT: &str = "$file_name";
 /// The key of its bytes.
 const BYTES: &str = "$file_name_bytes";

@@ -13,11 +13,12 @@ const LINE_COLUMNS: u16 = 78;
 /// Equal lines of a part that are shown before `*` stands for the rest.
 const SHOWN_EQUAL_LINES: usize = 1;
 
-/// Writes `bytes` part by part: a label, then lines of offset, 16 bytes (8 on a narrow terminal) in hex
-/// and in ASCII.
+/// Writes `bytes` part by part: a label, then lines of offset, 16 bytes (8 on a narrow terminal) in
+/// hex and in ASCII.
 ///
 /// `parts` is sorted by start. Bytes between parts are shown without a label; where parts overlap,
-/// both are shown whole. Parts behind the last byte are left out. Labels are broken at `width` characters.
+/// both are shown whole. Parts after the last byte are left out. Labels are broken at `width`
+/// characters.
 ///
 /// # Errors
 /// When the destination fails.

@@ -84,8 +84,8 @@ impl<'a, R> Envelope<'a, R> {
     }
 }
 
-/// Commands whose documents have changed in a way that a program must know of, and the number of that
-/// shape; 1 for all others.
+/// Commands whose documents have changed in a way that a program must know of, and the number of
+/// that shape; 1 for all others.
 const SHAPES: [(&str, u32); 1] = [("repair", 2)];
 
 /// The schema of a command's documents: its name, and the number of its shape.

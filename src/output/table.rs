@@ -228,8 +228,8 @@ fn longest_word(rows: &[Vec<String>], column: usize, head: &str) -> usize {
     words.max().unwrap_or_default().min(WHOLE_WORD_COLUMNS).max(head.len())
 }
 
-/// Facts as two aligned columns, `name  value`; a value that is too long for `width` goes on under its
-/// beginning.
+/// Facts as two aligned columns, `name  value`; a value that is too long for `width` goes on under
+/// its beginning.
 #[must_use]
 pub fn key_values(facts: &[(&str, String)], width: Option<u16>) -> String {
     let names = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();

@@ -27,7 +27,7 @@ pub enum Error {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A page of the log could not be had.
+    /// A page of the log could not be read.
     #[error(transparent)]
     Scan(#[from] scan::Error),
     /// The undo set could not be made.
@@ -77,8 +77,8 @@ fn known_page_checksums(view: &View) -> Result<Wanted, Error> {
     }
 }
 
-/// Gives every page of `view` that differs from the database file to `write`, ascending, with what it
-/// gets there.
+/// Gives every page of `view` that differs from the database file to `write`, ascending, with what
+/// it gets there.
 fn changed_pages(
     view: &View,
     wanted: Wanted,
@@ -138,8 +138,8 @@ pub fn copy_base(
     Ok(to.truncate(end)?)
 }
 
-/// The parts of `bytes` that are not blocks of zeros: where the file system does not tell of holes, or
-/// somebody has filled them, none is written out.
+/// The parts of `bytes` that are not blocks of zeros: where the file system does not tell of holes,
+/// or somebody has filled them, none is written out.
 fn runs_of_data(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (number, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
@@ -188,8 +188,8 @@ pub struct SetAside<'a> {
 /// [`undo::make_way`] has passed.
 ///
 /// # Errors
-/// When a step fails. The old state has been put back then, unless that failed, too: the undo set is
-/// still there in that case.
+/// When a step fails. The old state has been put back then, unless that failed, too: the undo set
+/// is still there in that case.
 pub fn in_place(
     vfs: &dyn Vfs,
     view: &View,

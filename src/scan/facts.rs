@@ -5,7 +5,7 @@ use crate::format::{
     ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno,
 };
 
-/// What one slot says of itself, whatever stands around it. Constant size.
+/// What one slot says of itself, whatever is around it. Constant size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameFacts {
     /// The slot's place.

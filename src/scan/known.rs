@@ -1,5 +1,5 @@
-//! Frames that were read and found valid, kept so that whoever needs them next need not read and sum
-//! them once more.
+//! Frames that were read and found valid, kept so that whoever needs them next need not read and
+//! sum them once more.
 
 use crate::format::{Checksum, FrameHeader, FrameNo, Pgno, Salts};
 
@@ -33,7 +33,7 @@ struct KnownFrame {
 }
 
 impl KnownFrames {
-    /// Frames that are kept at most: 8 MB. Those behind them are read again.
+    /// Frames that are kept at most: 8 MB. Those after them are read again.
     pub const LIMIT: usize = 400_000;
 
     /// Keeps up to `limit` frames.
@@ -59,7 +59,7 @@ impl KnownFrames {
         }
     }
 
-    /// The frame behind the last that is known.
+    /// The frame after the last that is known.
     #[must_use]
     pub fn end(&self) -> FrameNo {
         FrameNo(u32::try_from(self.frames.len()).map_or(u32::MAX, |frames| frames + 1))

@@ -1,9 +1,9 @@
 //! A file system that fails, tears, or loses power, on demand.
 //!
-//! [`FaultVfs`] wraps another file system and counts every call that can fail. A [`Fault`] names the
-//! call that goes wrong and how. Whatever was written is kept in two layers: what a sync has made
-//! durable, and what has not reached the disk yet; [`FaultVfs::crash_image`] gives the files as a
-//! power loss at this moment leaves them.
+//! [`FaultVfs`] wraps another file system and counts every call that can fail. A [`Fault`] names
+//! the call that goes wrong and how. Whatever was written is kept in two layers: what a sync has
+//! made durable, and what has not reached the disk yet; [`FaultVfs::crash_image`] gives the files
+//! as a power loss at this moment leaves them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub enum FaultKind {
     ShortWrite(usize),
     /// A write, truncation or mapping finds the disk full; other calls work.
     DiskFull,
-    /// The power goes: this call and all behind it do nothing.
+    /// The power goes: this call and all after it do nothing.
     PowerLoss,
 }
 
@@ -42,7 +42,7 @@ pub struct Fault {
     pub call: u64,
     /// How.
     pub kind: FaultKind,
-    /// Whether calls behind it go wrong, too.
+    /// Whether calls after it go wrong, too.
     pub persistent: bool,
 }
 
@@ -259,7 +259,7 @@ enum Chance {
 
 impl Chance {
     fn of(unsynced: Unsynced) -> Self {
-        // An odd start, so that the generator never stands still.
+        // An odd start, so that the generator never stays the same.
         match unsynced {
             Unsynced::Lost => Self::Never,
             Unsynced::Kept => Self::Always,

@@ -58,7 +58,7 @@ impl HandleLocks {
         let stays =
             matches!(mapped, Ok(ShmMap::Mapped(..) | ShmMap::Absent(_) | ShmMap::CannotInitialize));
         if first && !stays {
-            // Nothing is kept of an attachment that failed: the next call begins anew.
+            // Nothing is kept of an attachment that failed: the next call begins again.
             *attached = None;
         }
         mapped

@@ -31,8 +31,9 @@ pub struct LineEnds {
 }
 
 impl LineEnds {
-    /// Reads the whole file as long as `goes_on` says so; `None` at the first line feed that follows no
-    /// carriage return, and without any line feed in the first [`PLAIN_BYTES`]: no translation makes that.
+    /// Reads the whole file as long as `goes_on` says so; `None` at the first line feed that
+    /// follows no carriage return, and without any line feed in the first [`PLAIN_BYTES`]: no
+    /// translation makes that.
     ///
     /// # Errors
     /// When the file cannot be read.

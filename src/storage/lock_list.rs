@@ -6,7 +6,8 @@
 //!
 //! The kernel hands `/proc/locks` out a page at a time and counts lines from the start at each page
 //! (`seq_read_iter`). Where a lock of an earlier page was released in between, a line is skipped.
-//! So a list of more than a page is read until two readings agree, and what `fdinfo` knows is added.
+//! So a list of more than a page is read until two readings agree, and what `fdinfo` knows is
+//! added.
 
 use std::fs;
 use std::io::{self, Read as _};

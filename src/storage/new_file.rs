@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::{Error, Result, Verb};
 
-/// What happens to a file that stands at the target already.
+/// What happens to a file that is at the target already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// It stays, and publishing fails.
@@ -120,7 +120,7 @@ impl NewFile {
     }
 }
 
-/// A file without a name in `directory`; `None` where that cannot be had, or not be named later.
+/// A file without a name in `directory`; `None` where that cannot be made, or not be named later.
 fn unnamed(directory: &Path) -> Option<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);

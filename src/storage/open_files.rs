@@ -1,8 +1,9 @@
 //! Which processes have a file open or mapped, by `/proc`: locks lie, open files do not.
 //!
-//! A process can have a database open and hold no lock on it: POSIX drops every lock of a process when
-//! it closes any descriptor of the file. Files are known by device and inode, so other names of the same
-//! file (hard links, bind mounts, containers) count, and deleted files by the name that they had.
+//! A process can have a database open and hold no lock on it: POSIX drops every lock of a process
+//! when it closes any descriptor of the file. Files are known by device and inode, so other names
+//! of the same file (hard links, bind mounts, containers) count, and deleted files by the name that
+//! they had.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -185,8 +186,8 @@ fn mappings(pid: i32) -> Vec<(PathBuf, (u64, u64))> {
     lines.filter_map(mapping).collect()
 }
 
-/// Parses `7f..-7f.. rw-s 00000000 fe:00 1234    /path`; names keep their blanks, and `\012` stands for a
-/// line feed in them.
+/// Parses `7f..-7f.. rw-s 00000000 fe:00 1234    /path`; names keep their blanks, and `\012` stands
+/// for a line feed in them.
 fn mapping(line: &[u8]) -> Option<(PathBuf, (u64, u64))> {
     let slash = line.iter().position(|&byte| byte == b'/')?;
     let (head, name) = line.split_at(slash);

@@ -98,8 +98,8 @@ impl Vfs for OsVfs {
     }
 }
 
-/// Opens a real file. A log, journal or undo set that is created gets the permissions of its database, and its
-/// owner where root creates it (os_unix.c findCreateFileMode).
+/// Opens a real file. A log, journal or undo set that is created gets the permissions of its
+/// database, and its owner where root creates it (os_unix.c findCreateFileMode).
 fn open(path: &Path, mode: OpenMode) -> Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::{File, LockHolder, LockLevel, LockMode, Locked, Result, SyncKind};
 
-/// A file that is never written: writes go into memory, and reads see them. Locks and questions about
-/// them go to the file itself.
+/// A file that is never written: writes go into memory, and reads see them. Locks and questions
+/// about them go to the file itself.
 #[derive(Debug)]
 pub struct Overlay {
     base: Box<dyn File>,
@@ -24,7 +24,7 @@ impl Overlay {
     /// Begins with the content of `base`.
     ///
     /// # Errors
-    /// When its size cannot be told.
+    /// When its size is not known.
     pub fn new(base: Box<dyn File>) -> Result<Self> {
         let bytes = base.size()?;
         let size = Cell::new(bytes);

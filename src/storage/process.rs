@@ -86,8 +86,8 @@ impl OpenFile {
         })
     }
 
-    /// The same process's open file of the name `name`: a deleted one before one that is still there.
-    /// `None` where it has none, or different files under it.
+    /// The same process's open file of the name `name`: a deleted one before one that is still
+    /// there. `None` where it has none, or different files under it.
     #[must_use]
     pub fn beside(&self, name: &Path) -> Option<Self> {
         let entries = fs::read_dir(self.path.parent()?).ok()?.filter_map(Result::ok);

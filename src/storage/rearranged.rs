@@ -1,4 +1,5 @@
-//! A file with its bytes in another order: pieces of the file itself, zeros, and bytes from elsewhere.
+//! A file with its bytes in another order: pieces of the file itself, zeros, and bytes from
+//! elsewhere.
 
 use std::ops::Range;
 use std::path::Path;

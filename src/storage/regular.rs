@@ -1,5 +1,5 @@
-//! Opens regular files and nothing else: a FIFO can keep its opener waiting for ever, and a device can
-//! act when it is opened.
+//! Opens regular files and nothing else: a FIFO can keep its opener waiting for ever, and a device
+//! can act when it is opened.
 
 use std::fs;
 use std::io;
@@ -83,8 +83,8 @@ pub(super) fn file_type(path: &Path) -> io::Result<Option<FileType>> {
     }
 }
 
-/// Opens `path` if it is a regular file, or is to be created. What is there is asked before and after:
-/// between the two it may become something else, which then does not keep us waiting.
+/// Opens `path` if it is a regular file, or is to be created. What is there is asked before and
+/// after: between the two it may become something else, which then does not keep us waiting.
 ///
 /// # Errors
 /// [`NotRegular`], or what opening reports.

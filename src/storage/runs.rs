@@ -25,8 +25,8 @@ impl Runs {
         Ok(Self { buffer, page_len, start: 0, collected: 0 })
     }
 
-    /// The memory for the page at `offset`, to be filled before the next call. If it does not prolong
-    /// the run, `write` takes what was collected to its offset first.
+    /// The memory for the page at `offset`, to be filled before the next call. If it does not
+    /// prolong the run, `write` takes what was collected to its offset first.
     ///
     /// # Errors
     /// What `write` reports.

@@ -54,8 +54,8 @@ enum Switch {
 const SWITCH: Range<u64> = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
 
 impl Drop for Shm {
-    /// Closing the file would drop them, too, but not while a child that another thread has just forked
-    /// still has it open.
+    /// Closing the file would drop them, too, but not while a child that another thread has just
+    /// forked still has it open.
     fn drop(&mut self) {
         let _ = self.file.clear(&SHM_LOCK_BYTES);
     }

@@ -62,7 +62,7 @@ impl Log {
         Mark { sum: self.sum, at: self.at }
     }
 
-    /// Writes over what lies behind `mark`.
+    /// Writes over what lies after `mark`.
     pub fn write_again_from(&mut self, mark: Mark, write: impl FnOnce(&mut Self)) {
         (self.sum, self.at) = (mark.sum, mark.at);
         write(self);

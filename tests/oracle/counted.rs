@@ -1,4 +1,4 @@
-//! Writers whose every commit can be told from any mixture of commits: a table counts the rows that
+//! Writers whose every commit can be known from any mixture of commits: a table counts the rows that
 //! each has written.
 
 use std::path::Path;

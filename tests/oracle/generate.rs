@@ -255,7 +255,7 @@ fn shm_other(database: &Path) {
     fs::write(&shm, old).unwrap();
 }
 
-/// Damage, recovery with loss, new commits, a crash: the old history stands behind the new one.
+/// Damage, recovery with loss, new commits, a crash: the old history is after the new one.
 fn abandoned(database: &Path) {
     let connection = started(database, 1024);
     insert(&connection, 12);

@@ -1,4 +1,4 @@
-//! The WAL-reset race (reference 7.7), step by step: a checkpointer is stopped between loading the
+//! The WAL-reset race (`engine/PROTOCOL.md`, Checkpoint), step by step: a checkpointer is stopped between loading the
 //! header and looking at what is copied, while a writer resets the log and commits.
 //!
 //! The same file is built against SQLite before 3.51.3, which loses rows here; see `old-sqlite`.

@@ -320,7 +320,7 @@ pub fn crowd(path: &Path, connections: u32, seconds: u64) {
     println!("{}", committed.into_inner());
 }
 
-/// All readers rest at the same time now and then, so that the log can begin anew.
+/// All readers rest at the same time now and then, so that the log can begin again.
 fn rest() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let slice = now.as_millis() % 400;

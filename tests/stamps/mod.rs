@@ -39,7 +39,7 @@ impl Stamps {
         for page in (1..=pages).map(Pgno) {
             let image = read(page);
             for cell in leaf_cells(page, &image) {
-                // A blob stands a few bytes into its cell, behind varints.
+                // A blob is a few bytes into its cell, after varints.
                 let head = image[cell..].windows(MARKER.len()).take(16);
                 let Some(at) = head.enumerate().find(|(_, window)| window == MARKER) else {
                     continue;

@@ -73,7 +73,7 @@ fn exit_4_and_5_tell_nothing_from_something() {
     let (_folder, database) = copy("twenty-rows");
     let reader = hold("hold-read", &database);
     rows(&database, "INSERT INTO t(b) VALUES('later') RETURNING a");
-    // All pages of frames up to the reader's mark are written again behind it, or copied.
+    // All pages of frames up to the reader's mark are written again after it, or copied.
     let (done, exit) = checkpoint(&database, &[]);
     let expected = if done["copied_pages"] == 0 { 4 } else { 5 };
     assert_eq!(exit, expected, "{done:#}");
@@ -144,7 +144,7 @@ fn rot_in_a_live_log_stops_the_copy_before_it() {
     assert_eq!((done["rot"]["frame"].as_u64(), exit), (Some(11), 1), "{done:#}");
     assert_eq!(done["rot"]["last_good_commit"], 10);
     assert_eq!(triple(&done), (false, Some(20), Some(10)));
-    // The page is written again behind the damage, so nothing of it was copied.
+    // The page is written again after the damage, so nothing of it was copied.
     assert_eq!(fs::read(&database).unwrap(), before);
     let (done, exit) = checkpoint(&database, &["--no-verify", "--accept-loss"]);
     assert_eq!((triple(&done), exit), ((false, Some(20), Some(20)), 1));

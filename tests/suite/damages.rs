@@ -96,7 +96,7 @@ enum Copied {
     All,
 }
 
-/// A database whose content stands in its log, and what it is when nothing is damaged.
+/// A database whose content is in its log, and what it is when nothing is damaged.
 struct Whole {
     database: Vec<u8>,
     wal: Vec<u8>,
@@ -150,7 +150,7 @@ impl Whole {
         whole
     }
 
-    /// What stands in a database and its log as SQLite sees them.
+    /// What is in a database and its log as SQLite sees them.
     fn of(folder: &Path, database: &Path, slot_len: usize) -> Self {
         let wal = fs::read(beside(database, "-wal")).unwrap();
         let file = fs::read(database).unwrap();

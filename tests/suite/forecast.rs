@@ -26,7 +26,7 @@ fn check(wal: &[u8], at: usize, fault: &dyn Fn(&mut [u8]), tally: &mut [u32; 4])
     assert_eq!(found.verdict, Verdict::Damaged);
     assert_eq!(damaged, [frame], "fault at {at}");
     assert_eq!(lost.transactions, TRANSACTIONS + 1 - frame, "fault at {at}");
-    // The page is written again by every later transaction, so only doubt stands against "all": about
+    // The page is written again by every later transaction, so only doubt is against "all": about
     // the break, or about the page that the frame was to write.
     let last = frame == TRANSACTIONS && found.damaged[0].what == What::Content;
     match lost.certainty {

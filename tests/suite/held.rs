@@ -193,7 +193,7 @@ fn a_database_in_exclusive_mode_is_busy_and_says_who() {
     release(exclusive);
 }
 
-/// In rollback mode a spilled transaction stands in the file before it commits.
+/// In rollback mode a spilled transaction is in the file before it commits.
 #[test]
 fn what_a_transaction_with_a_journal_has_written_is_never_copied() {
     let folder = tempfile::tempdir().unwrap();

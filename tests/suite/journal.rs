@@ -61,7 +61,7 @@ fn files(folder: &Path) -> Files {
     entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Both roll back what `prepare` puts into a folder, one behind the other and under the same paths:
+/// Both roll back what `prepare` puts into a folder, one after the other and under the same paths:
 /// they must leave the same files. Returns what ours said, and the files.
 fn both_agree_on(prepare: impl Fn(&Path), what: &str) -> (RolledBack, Files) {
     let parent = tempfile::tempdir().unwrap();

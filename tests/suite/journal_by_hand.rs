@@ -113,7 +113,7 @@ fn what_is_no_record_ends_the_journal_and_new_pages_are_skipped() {
     for (what, pgno, sum, wanted) in cases {
         let first = Journal::begin(Header { records: 3, ..HEADER });
         let first = first.page(1, 0xa1).record(pgno, &image, sum).page(2, 0xa2);
-        // Not even the next segment is played behind it.
+        // Not even the next segment is played after it.
         let both = first.segment(512, Header { records: 1, ..HEADER }).page(3, 0xa3);
         assert_eq!(played(&database(), &both, what), (wanted, Some(6)));
     }

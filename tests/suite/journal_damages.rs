@@ -38,7 +38,7 @@ enum Wanted {
 /// A header with the records that it counts, as SQLite wrote them.
 struct Segment {
     at: usize,
-    /// As it stands in the header.
+    /// As it is in the header.
     counted: u32,
     records: usize,
 }

@@ -156,7 +156,7 @@ fn a_log_that_is_known_is_not_read_again_before_it_is_copied() {
     let (database, wal) = read("twenty-rows");
     let calls = |known, verify| recovered(&database, &wal, known, verify).1;
     let trusting = calls(None, Verify::Nothing);
-    // Recovery sums all frames; the checkpoint behind it does not do so again.
+    // Recovery sums all frames; the checkpoint after it does not do so again.
     assert_eq!(calls(None, Verify::Frames), trusting);
     // One call reads the last frame's header instead of the one chunk.
     assert_eq!(calls(known(&wal, usize::MAX), Verify::Frames), trusting);

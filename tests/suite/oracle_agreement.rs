@@ -25,7 +25,7 @@ const LISTED_PAGES: usize = 512;
 fn disagreement(database: &[u8], wal: &[u8], sight: &Sight) -> Option<String> {
     let file = MemoryFile::with_bytes(wal.to_vec());
     let ours = examine(&file, &Nobody).unwrap();
-    // A header with nothing behind it is not even parsed.
+    // A header with nothing after it is not even parsed.
     let refused = ours.verdict == Verdict::BadHeader
         && ours.header_status == HeaderStatus::Fault(WalHeaderFault::Version);
     let code = sight.error.as_ref().and_then(|error| error.code);

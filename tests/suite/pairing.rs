@@ -144,7 +144,7 @@ fn foreign_pairs_are_told_by_kind() {
         *tally.entry(kind.to_owned()).or_default().entry(verdict.to_owned()).or_default() += 1;
     }
     print("foreign pairs", &tally);
-    // A few dozen pairs may have two that cannot be told.
+    // A few dozen pairs may have two that is not known.
     assert!(told * 100 >= others * if wanted < 400 { 85 } else { 95 }, "{told} of {others}");
 }
 

@@ -1,5 +1,5 @@
 //! The WAL-reset race: a checkpointer of ours is stopped between loading the header and looking at
-//! what is copied, while SQLite resets the log and commits (reference 7.7).
+//! what is copied, while SQLite resets the log and commits (`engine/PROTOCOL.md`, Checkpoint).
 //!
 //! A SQLite without the fix loses 20 transactions on this schedule:
 //! `cargo run --manifest-path tests/oracle/old-sqlite/Cargo.toml -- race /tmp/new.db`.
@@ -16,7 +16,7 @@ use walsmith::storage::{DeleteShm, OpenMode, Vfs};
 use crate::support::{oracle, rows, text};
 
 /// Does something when the checkpoint asks for the first time whether it is interrupted: that is
-/// behind the load of the header.
+/// after the load of the header.
 struct Stop<F>(RefCell<Option<F>>);
 
 impl<F: FnOnce()> Watch for Stop<F> {

@@ -54,7 +54,7 @@ fn csv_of(rows: &[Value]) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Lines of a table: `columns` are heading, width, and whether a cell stands on the left.
+/// Lines of a table: `columns` are heading, width, and whether a cell is on the left.
 fn table_of(columns: &[(&str, usize, bool)], rows: &[Vec<String>]) -> String {
     let width = |&(head, width, _): &(&str, usize, bool)| width.max(head.len());
     let line = |cells: &[String]| {

@@ -41,7 +41,7 @@ pub fn copy(name: &str) -> (TempDir, PathBuf) {
     (folder, database)
 }
 
-/// The path of the file that stands beside `database` under `suffix`.
+/// The path of the file that is beside `database` under `suffix`.
 pub fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(suffix);

@@ -65,7 +65,7 @@ fn synchronous(name: &str) -> Synchronous {
     }
 }
 
-/// All readers rest at the same time now and then, so that the log can begin anew.
+/// All readers rest at the same time now and then, so that the log can begin again.
 fn rest() {
     let slice = OsVfs.now().as_millis() % 400;
     if slice > 250 {
@@ -243,7 +243,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Commits `transactions` times, each of them `pages` pages from page 3 on, twice: the first time
-    /// the log gets its size, the second time it is written anew from its beginning, as a log in use
+    /// the log gets its size, the second time it is written again from its beginning, as a log in use
     /// is. Prints frames and nanoseconds of the second time. Nothing is synced.
     fn frames(&mut self, transactions: u32, pages: u32) {
         let connection = &mut self.connection;

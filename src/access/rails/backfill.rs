@@ -25,8 +25,8 @@ pub struct FalseBackfill {
 }
 
 impl FalseBackfill {
-    /// Whether no commit can have followed: with everything counted as copied, the next one begins the
-    /// log again.
+    /// Whether no commit can have followed: with everything counted as copied, the next one begins
+    /// the log again.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.backfill_frames == self.mx_frame
@@ -46,9 +46,9 @@ impl std::fmt::Display for FalseBackfill {
     }
 }
 
-/// Compares the newest image of each page that counts as copied with the file, which stands still.
-/// Pages beyond the size of a later commit are left out: a checkpoint skips them. Reserved bytes are not
-/// compared where a VFS writes them on the way into the file.
+/// Compares the newest image of each page that counts as copied with the file, which does not
+/// change. Pages beyond the size of a later commit are left out: a checkpoint skips them. Reserved
+/// bytes are not compared where a VFS writes them on the way into the file.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -60,8 +60,8 @@ pub fn false_backfill(
     watch: &dyn Watch,
 ) -> Result<Option<FalseBackfill>, Error> {
     let Some(shape) = examination.shape else { return Ok(None) };
-    // A checkpoint leaves pages out that a later frame writes again. Where the log does not give all frames,
-    // nobody knows which.
+    // A checkpoint leaves pages out that a later frame writes again. Where the log does not give
+    // all frames, nobody knows which.
     let is_whole = examination.prefix.mx_frame == index.mx_frame;
     if index.backfill == 0 || index.mx_frame == 0 || !is_whole {
         return Ok(None);

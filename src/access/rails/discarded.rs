@@ -64,8 +64,8 @@ pub(super) fn missing_pages(
 
 /// The refusal to write on a base of no page.
 pub(super) fn empty_base(files: &Files) -> Failure {
-    let why = "the database file is empty or missing beside a log with commits: SQLite would delete \
-               the log";
+    let why = "the database file is empty or missing beside a log with commits: SQLite would \
+               delete the log";
     let hint = format!("the log alone, if it holds every page: {}", replay_of_log(files));
     Failure::refused(database_of(files), why, hint)
 }

@@ -20,8 +20,8 @@ pub enum Effect {
     Looks,
 }
 
-/// One danger for each process. A copy that is made somewhere else harms nobody; but it lacks what goes
-/// into a file that has lost its name.
+/// One danger for each process. A copy that is made somewhere else harms nobody; but it lacks what
+/// goes into a file that has lost its name.
 pub(super) fn dangers(users: &Users, files: &Files, effect: Effect) -> Vec<Danger> {
     let all = users.misusers.iter();
     all.filter_map(|user| match (effect, user.misuse) {
@@ -78,8 +78,8 @@ pub fn copy_commands(user: &User, files: &Files) -> String {
     }
 }
 
-/// The `cp` lines that keep the files: where somebody is attached, stopping him comes afterwards, since the
-/// last close deletes the log.
+/// The `cp` lines that keep the files: where somebody is attached, stopping him comes afterwards,
+/// since the last close deletes the log.
 #[must_use]
 pub fn copy_lines(files: &Files) -> String {
     let named = [files.database.as_deref(), Some(files.wal.as_path()), files.journal.as_deref()];

@@ -33,16 +33,16 @@ pub enum Contradiction {
         /// The page.
         page: Pgno,
     },
-    /// The last commit says more pages than file and log can have (wal.c walCheckpoint): it can be read,
-    /// but never be checkpointed.
+    /// The last commit says more pages than file and log can have (wal.c walCheckpoint): it can be
+    /// read, but never be checkpointed.
     Growth {
         /// By the last commit.
         committed: u32,
         /// Bytes of the database file.
         file_bytes: u64,
     },
-    /// Page 1 is no database header, though it begins like one, or other pages are b-tree pages: SQLite
-    /// does not open it.
+    /// Page 1 is no database header, though it begins like one, or other pages are b-tree pages:
+    /// SQLite does not open it.
     PageOneLost {
         /// It begins like one.
         has_magic: bool,
@@ -83,22 +83,23 @@ impl fmt::Display for Contradiction {
             ),
             Self::Growth { committed, file_bytes } => write!(
                 f,
-                "the last commit says {committed} pages, more than a file of {file_bytes} bytes and \
-                 this log can have: SQLite reads it, but can never checkpoint it"
+                "the last commit says {committed} pages, more than a file of {file_bytes} bytes \
+                 and this log can have: SQLite reads it, but can never checkpoint it"
             ),
             Self::PageOneLost { has_magic: true } => f.write_str(
-                "page 1 begins like a database header and is none: SQLite does not open the database",
+                "page 1 begins like a database header and is none: SQLite does not open the \
+                 database",
             ),
             Self::PageOneLost { has_magic: false } => f.write_str(
-                "page 1 is no database header, though other pages are b-tree pages: SQLite does not \
-                 open the database",
+                "page 1 is no database header, though other pages are b-tree pages: SQLite does \
+                 not open the database",
             ),
         }
     }
 }
 
-/// Whether page 1 of the file is no database header, though other pages are b-tree pages, and the log
-/// has a page 1: SQLite opens the database as long as the log is there.
+/// Whether page 1 of the file is no database header, though other pages are b-tree pages, and the
+/// log has a page 1: SQLite opens the database as long as the log is there.
 ///
 /// # Errors
 /// When a page cannot be read.
@@ -116,8 +117,9 @@ fn has_valid_header(file: &dyn File) -> Result<bool, storage::Error> {
     Ok(whole && DatabaseHeader::decode(&bytes).validate().is_ok())
 }
 
-/// Whether a look at page 1 and the sizes alone shows that everything fits: commit size and the count on
-/// page 1 are the same, and no larger than file and log can be. Says nothing where they differ.
+/// Whether a look at page 1 and the sizes alone shows that everything fits: commit size and the
+/// count on page 1 are the same, and no larger than file and log can be. Says nothing where they
+/// differ.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -221,8 +223,8 @@ fn is_btree_page(page: Pgno, page_size: PageSize, image: &[u8]) -> bool {
     !offsets.is_empty() && offsets.iter().all(within)
 }
 
-/// The page size of a file without a database header, by its b-tree pages; `None` where it has too few to
-/// be the pages of a database.
+/// The page size of a file without a database header, by its b-tree pages; `None` where it has too
+/// few to be the pages of a database.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -1,9 +1,10 @@
 //! What may have happened to one damaged frame, and how sure that is.
 //!
-//! The sums alone never show which words of an image are wrong (see [`super::rivals`]). What else can
-//! tell is another image of the page, in the log or in the database file, and the rules of a b-tree
-//! page. An explanation is *proven* where the sums leave no other that any model of faults knows,
-//! *evident* where a witness excludes the others, and *likely* where it is only the simplest.
+//! The sums alone never show which words of an image are wrong (see [`super::rivals`]). What else
+//! can tell is another image of the page, in the log or in the database file, and the rules of a
+//! b-tree page. An explanation is *proven* where the sums leave no other that any model of faults
+//! knows, *evident* where a witness excludes the others, and *likely* where it is only the
+//! simplest.
 
 use crate::analysis::LogShape;
 use crate::analysis::correction::{self, Correction, StoredSum, Word};
@@ -85,7 +86,8 @@ impl<'a> Explainer<'a> {
         Self { shape, joiner, effects, models, rules, most_pages, known_pages }
     }
 
-    /// The page that a frame may have been to write, if a single word of it is wrong: its page number.
+    /// The page that a frame may have been to write, if a single word of it is wrong: its page
+    /// number.
     pub fn page_instead(
         &self,
         facts: &FrameFacts,
@@ -297,7 +299,8 @@ impl<'a> Explainer<'a> {
             .collect()
     }
 
-    /// Whether the image is nearly that of `page`, and not nearly one of the page that the frame names.
+    /// Whether the image is nearly that of `page`, and not nearly one of the page that the frame
+    /// names.
     fn is_nearer(&self, case: &Case<'_>, damaged: &[u32], page: Pgno) -> bool {
         let distance = |images: &[OtherImage]| {
             let differ = |other: &OtherImage| {
@@ -400,8 +403,9 @@ fn changed(words: &[u32], changes: &[Change]) -> Vec<u32> {
 /// Distances in words at which the same fault may repeat.
 const STRIDES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
-/// Whether another image differs from the corrected one by the same amount in a further word at the same
-/// distance: the fault goes on there, and its sum is 0. (Faults of high bits have short periods.)
+/// Whether another image differs from the corrected one by the same amount in a further word at the
+/// same distance: the fault goes on there, and its sum is 0. (Faults of high bits have short
+/// periods.)
 fn goes_on(corrected: &[u32], other: &[u32], changes: &[Change]) -> bool {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return false };
     let own = changes.get(1).map(|second| second.word - first.word);
@@ -423,8 +427,8 @@ fn agree_around(one: &[u32], other: &[u32], word: usize) -> bool {
     one.get(around.clone()).is_some_and(|part| Some(part) == other.get(around))
 }
 
-/// Whether the other images of a page show that the image in a frame is damaged: the one before and the
-/// one after agree in a place where it is different from both, and elsewhere it is like them.
+/// Whether the other images of a page show that the image in a frame is damaged: the one before and
+/// the one after agree in a place where it is different from both, and elsewhere it is like them.
 pub(super) fn is_shown_damaged(frame: FrameNo, damaged: &[u32], images: &[OtherImage]) -> bool {
     let number = |image: &OtherImage| match image.source {
         ImageSource::Frame(frame) => Some(frame),

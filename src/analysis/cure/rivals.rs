@@ -1,9 +1,9 @@
 //! Faults of several words that have the sums of a fault of one: the models of faults.
 //!
-//! The checksum is linear modulo 2^32, and what a fault of 1 in a word adds to it are Fibonacci numbers
-//! of the word's place. So a fault of one word always has the sums of other faults, and the sums alone
-//! cannot tell them apart. [`MODELS`] lists the faults of this kind that really happen: a pattern that
-//! was written over others, a stuck line, a byte lane, counters that are off by one.
+//! The checksum is linear modulo 2^32, and what a fault of 1 in a word adds to it are Fibonacci
+//! numbers of the word's place. So a fault of one word always has the sums of other faults, and the
+//! sums alone cannot tell them apart. [`MODELS`] lists the faults of this kind that really happen:
+//! a pattern that was written over others, a stuck line, a byte lane, counters that are off by one.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,9 @@ pub(super) struct Model {
     /// What it is, in words.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests name the models"))]
     pub name: &'static str,
-    /// The words that are wrong, and how often the fault is in each, seen from the single word: those of
-    /// `count` words, `stride` words from each other, of which the first is `first` words away.
+    /// The words that are wrong, and how often the fault is in each, seen from the single word:
+    /// those of `count` words, `stride` words from each other, of which the first is `first` words
+    /// away.
     shapes: fn(words: usize) -> Vec<Shape>,
 }
 
@@ -91,8 +92,8 @@ fn centred(stride: usize, words: usize, alternates: bool) -> Vec<Shape> {
 /// The models for images of one size.
 pub(super) struct Models {
     words: usize,
-    /// By stride and whether signs alternate: for each word, the effect of a fault of 1 in it and in
-    /// every word that many further on.
+    /// By stride and whether signs alternate: for each word, the effect of a fault of 1 in it and
+    /// in every word that many further on.
     sums: HashMap<(usize, bool), Vec<Checksum>>,
 }
 
@@ -117,9 +118,10 @@ impl Models {
         Self { words, sums }
     }
 
-    /// Every rival of a correction of word `only` that changes the sum by `difference`: what it would
-    /// change instead. Words are those of the image, counted from 0; those of the header are -2 and -1.
-    /// A rival that would change words before the image is left out. At most `most` of them.
+    /// Every rival of a correction of word `only` that changes the sum by `difference`: what it
+    /// would change instead. Words are those of the image, counted from 0; those of the header are
+    /// -2 and -1. A rival that would change words before the image is left out. At most `most` of
+    /// them.
     pub fn rivals(&self, only: isize, difference: Checksum, most: usize) -> Vec<Vec<Change>> {
         let mut found: Vec<Vec<Change>> = Vec::new();
         for shape in MODELS.iter().flat_map(|model| (model.shapes)(self.words)) {
@@ -157,8 +159,8 @@ impl Models {
 }
 
 impl Shape {
-    /// The words that it changes, and whether by the opposite amount; `None` where one is not in the
-    /// image.
+    /// The words that it changes, and whether by the opposite amount; `None` where one is not in
+    /// the image.
     fn places(
         self,
         only: isize,
@@ -172,7 +174,8 @@ impl Shape {
     }
 }
 
-/// Factors of one effect that are tried: where both of its halves are divisible by 2^k, there are 2^k.
+/// Factors of one effect that are tried: where both of its halves are divisible by 2^k, there are
+/// 2^k.
 const MOST_FACTORS: u32 = 256;
 
 /// The factors that turn `effect` into `difference`, but 0.

@@ -24,8 +24,8 @@ pub(super) fn words(image: &[u8], order: ByteOrder) -> Vec<u32> {
 }
 
 /// The changes that turn a part of `damaged` into that of `other`, for each part with which its sum
-/// changes by `difference`. A part begins and ends with a word that differs. Looks at every part with
-/// the sums of its two ends.
+/// changes by `difference`. A part begins and ends with a word that differs. Looks at every part
+/// with the sums of its two ends.
 pub(super) fn splices(
     damaged: &[u32],
     other: &[u32],
@@ -56,8 +56,8 @@ fn changes(damaged: &[u32], other: &[u32], first: usize, end: usize) -> Vec<Chan
     changed.map(|(word, (from, to))| Change { word, delta: to.wrapping_sub(*from) }).collect()
 }
 
-/// Whether so many words, and so different ones, were changed that no other fault has their sum but by
-/// chance: at least three, and not by equal amounts at equal distances.
+/// Whether so many words, and so different ones, were changed that no other fault has their sum but
+/// by chance: at least three, and not by equal amounts at equal distances.
 pub(super) fn is_beyond_models(changes: &[Change]) -> bool {
     let [first, second, rest @ ..] = changes else { return false };
     let (step, delta) = (second.word - first.word, first.delta);

@@ -177,15 +177,16 @@ impl Undo<'_> {
         self.examine(log, &chain)
     }
 
-    /// The log of a generation whose header is not the one that the file has: that of the generation
-    /// before is there, from an old copy or because a write was lost.
+    /// The log of a generation whose header is not the one that the file has: that of the
+    /// generation before is there, from an old copy or because a write was lost.
     fn later(&self) -> Result<Option<Undone>, Error> {
         let (Some(salts), Some(old), Some(shape)) =
             (self.found.prefix.later, self.found.header, self.found.shape)
         else {
             return Ok(None);
         };
-        // The same connection counts the sequence on; where it was another, frame 1 does not follow.
+        // The same connection counts the sequence on; where it was another, frame 1 does not
+        // follow.
         let sequence = old.checkpoint_seq.wrapping_add(1);
         let header = WalHeader::new(shape.order, shape.page_size(), sequence, salts);
         let log = Log {
@@ -310,8 +311,8 @@ impl Undo<'_> {
         Ok(run)
     }
 
-    /// Looks for frames off the grid of a view, and examines what there is. `None` where neither shows
-    /// anything that the file as it is does not.
+    /// Looks for frames off the grid of a view, and examines what there is. `None` where neither
+    /// shows anything that the file as it is does not.
     fn examine(&self, mut log: Log<'_>, chain: &Prefix) -> Result<Option<Undone>, Error> {
         let broken = Broken {
             file: log.file,

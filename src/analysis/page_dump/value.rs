@@ -29,7 +29,7 @@ pub enum ValueDescription {
         value: String,
         /// The whole length.
         length_bytes: u64,
-        /// How much of it stands on this page; the rest is on overflow pages.
+        /// How much of it is on this page; the rest is on overflow pages.
         local_bytes: u64,
     },
     /// A blob.
@@ -38,7 +38,7 @@ pub enum ValueDescription {
         hex: String,
         /// The whole length.
         length_bytes: u64,
-        /// How much of it stands on this page; the rest is on overflow pages.
+        /// How much of it is on this page; the rest is on overflow pages.
         local_bytes: u64,
     },
     /// On an overflow page, or of an unused serial type.
@@ -107,7 +107,7 @@ impl ValueDescription {
     }
 }
 
-/// Says how much of a value stands elsewhere; `None` when the page holds all of it.
+/// Says how much of a value is elsewhere; `None` when the page holds all of it.
 fn length_text(length_bytes: u64, local_bytes: u64) -> Option<String> {
     let here = || format!("({length_bytes} bytes, {local_bytes} of them here)");
     (local_bytes < length_bytes).then(here)

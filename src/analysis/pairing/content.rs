@@ -24,7 +24,7 @@ const MIN_COMMON_BYTES: usize = 48;
 /// Bytes of the row id before a payload; zeros in indexes.
 const ROW_ID_BYTES: usize = 8;
 
-/// A page that stands in both.
+/// A page that is in both.
 struct Page {
     /// The sum of its image in the file.
     in_file: Checksum,
@@ -33,8 +33,8 @@ struct Page {
     last: FrameNo,
     /// A frame that equals it.
     equal: Option<FrameNo>,
-    /// Such a frame is of the log's generation, and one before it is not: the file has what only this
-    /// log has written.
+    /// Such a frame is of the log's generation, and one before it is not: the file has what only
+    /// this log has written.
     is_copied: bool,
     /// The newest of the log's generation equals it.
     is_newest: bool,
@@ -53,8 +53,8 @@ impl Limit {
     pub const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
 }
 
-/// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them, unless
-/// the limit was met.
+/// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them,
+/// unless the limit was met.
 pub(super) fn compare(
     pair: &Pair,
     limit: Limit,
@@ -95,7 +95,7 @@ pub(super) fn compare(
     Ok((reasons, firsts))
 }
 
-/// Pages of which the file has an image and the log has frames. Frames behind the snapshot count as
+/// Pages of which the file has an image and the log has frames. Frames after the snapshot count as
 /// well, those of older generations too: a log is reset only when all of it is in the file.
 fn pages(
     pair: &Pair,
@@ -212,7 +212,7 @@ fn records(page: Pgno, page_size: PageSize, image: &[u8]) -> HashSet<Vec<u8>> {
     cells(&header, image).into_iter().filter(telling).collect()
 }
 
-/// The payloads on a page, each behind its row id.
+/// The payloads on a page, each after its row id.
 fn cells(header: &BtreeHeader, image: &[u8]) -> Vec<Vec<u8>> {
     let bytes = image.len();
     let payload = |offset| {

@@ -1,4 +1,4 @@
-//! Page 1 of the file against page 1 in the log (reference 10.4, 1.4).
+//! Page 1 of the file against page 1 in the log (`engine/PROTOCOL.md`, Whose log is it?).
 
 use crate::analysis::structure::{self, Error};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -39,8 +39,8 @@ fn against(evidence: Evidence, example: String) -> Reason {
 }
 
 /// Page 1 is written with every change of the database's size (btree.c allocateBtreePage), so it
-/// agrees with the commit size wherever both are to be trusted, and no page that the log writes lies
-/// behind the end that it knows.
+/// agrees with the commit size wherever both are to be trusted, and no page that the log writes
+/// lies after the end that it knows.
 fn size(pair: &Pair, both: &DatabaseHeader) -> Vec<Reason> {
     let counted = both.page_count().filter(|_| both.validate().is_ok());
     let (Some(committed), Some(counted)) = (pair.snapshot.db_size_pages, counted) else {
@@ -67,7 +67,7 @@ fn settings(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
         ("text encoding", file.text_encoding, log.text_encoding),
         ("application id", file.application_id, log.application_id),
     ];
-    // A file of one page may have none of them yet: the log defines them (reference 11.43).
+    // A file of one page may have none of them yet: the log defines them.
     let mut differing: Vec<String> = fields
         .iter()
         .filter(|(_, file, log)| *file != 0 && file != log)
@@ -105,10 +105,10 @@ fn counters(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
     Some(Reason { count: 1 + behind.count() as u64, ..against(Evidence::Counters, example) })
 }
 
-/// A commit that writes page 1 gives it the counter that the connection last read, and one more (pager.c
-/// pager_write_changecounter). So the file has the counter of the first page 1 in the log or the one
-/// before it, or another one of the log's, of a page 1 that was copied. Frames after the state are asked,
-/// too: all that is read of the log may be in the file.
+/// A commit that writes page 1 gives it the counter that the connection last read, and one more
+/// (pager.c pager_write_changecounter). So the file has the counter of the first page 1 in the log
+/// or the one before it, or another one of the log's, of a page 1 that was copied. Frames after the
+/// state are asked, too: all that is read of the log may be in the file.
 fn continuity(
     pair: &Pair,
     file: &DatabaseHeader,
@@ -131,8 +131,8 @@ fn continuity(
         let example = match is_copied {
             true => format!("the change counter of the file, {in_file}, is one of the log's"),
             false => format!(
-                "the change counter of the file is {in_file}, and the log's first, in frame {first}, is \
-                 the next"
+                "the change counter of the file is {in_file}, and the log's first, in frame \
+                 {first}, is the next"
             ),
         };
         let speaks_for = SpeaksFor::Same;
@@ -142,8 +142,8 @@ fn continuity(
     let is_before = in_file.wrapping_sub(first_counter).cast_signed() < 0;
     Ok(is_before.then(|| {
         let example = format!(
-            "the change counter of the file is {in_file}, and the log's first, in frame {first}, is \
-             {first_counter}: what came between is missing"
+            "the change counter of the file is {in_file}, and the log's first, in frame {first}, \
+             is {first_counter}: what came between is missing"
         );
         against(Evidence::Counters, example)
     }))

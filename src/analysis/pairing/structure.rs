@@ -21,7 +21,7 @@ fn missing(pair: &Pair, both: &Health, first: u32) -> impl Iterator<Item = Pgno>
 }
 
 /// The database grows while the log is written, so the log has every page by which it grows, unless
-/// it was freed before it was written (reference 11.22). Only asked of a file that is as long as its
+/// it was freed before it was written. Only asked of a file that is as long as its
 /// own header says: a file that was cut misses pages as well.
 pub(super) fn growth(pair: &Pair, both: &Health, file: &DatabaseHeader) -> Option<Reason> {
     let file_pages = pair.file.size_pages();

@@ -50,9 +50,9 @@ pub struct TableLoss {
     pub rows: u64,
 }
 
-/// Judges every candidate of a plan with loss and chooses one: `wanted` by number, or else the newest
-/// that is sound and either is complete or keeps every row of SQLite's view, or else that view. `views`
-/// are the databases that the candidates are, in the same order.
+/// Judges every candidate of a plan with loss and chooses one: `wanted` by number, or else the
+/// newest that is sound and either is complete or keeps every row of SQLite's view, or else that
+/// view. `views` are the databases that the candidates are, in the same order.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -184,9 +184,9 @@ impl<'a> State<'a> {
         Ok(losses)
     }
 
-    /// Rows of SQLite's view that may be lost in this state, which is `candidate`. A later transaction
-    /// changed or deleted a row if the newest image of the page on which it would stand is intact;
-    /// where it is doubtful whether there was a later transaction, every row counts.
+    /// Rows of SQLite's view that may be lost in this state, which is `candidate`. A later
+    /// transaction changed or deleted a row if the newest image of the page on which it would stand
+    /// is intact; where it is doubtful whether there was a later transaction, every row counts.
     fn doubtful_rows(
         &self,
         candidate: &Candidate,

@@ -1,8 +1,8 @@
 //! What can be got back of a damaged log, step by step, and how sure each step is.
 //!
-//! Behind the break every frame is judged by itself. A frame whose right bytes the checksums show is
-//! taken, corrected where need be; one that cannot be had is dropped if a later intact frame writes
-//! its page again. A state is complete at a commit behind which no page is missing.
+//! After the break every frame is judged by itself. A frame whose right bytes the checksums show
+//! is taken, corrected where need be; one that cannot be recovered is dropped if a later intact
+//! frame writes its page again. A state is complete at a commit after which no page is missing.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub enum Action {
     CorrectWord,
     /// Takes another image of the page, or a part of it, which gives the stored sum.
     TakeImage,
-    /// Takes the frame from the slot in which it stands.
+    /// Takes the frame from the slot in which it is.
     TakeFrame,
     /// Takes frames that SQLite left without salts and sums as they are.
     TakeUnsummed,
@@ -56,7 +56,7 @@ pub enum Action {
     DropFrame,
     /// Takes an older copy of pages of which no newer one is left.
     TakeOldPages,
-    /// Gives up everything behind the last complete state.
+    /// Gives up everything after the last complete state.
     DropBehind,
     /// Gives up the whole log: the database file is newer than what SQLite would make of both.
     DropLog,
@@ -111,13 +111,13 @@ pub struct Plan {
     pub restored: Restored,
     /// Transactions that SQLite sees without any repair.
     pub transactions_before: u32,
-    /// How likely it is that something in it fits by chance: the sum over all steps. `None` where that
-    /// cannot be put into a number.
+    /// How likely it is that something in it fits by chance: the sum over all steps. `None` where
+    /// that cannot be put into a number.
     pub error_bound: Option<f64>,
     /// What a plan with loss could give instead, the newest first; none without loss. The last is
     /// what SQLite sees.
     pub candidates: Vec<Candidate>,
-    /// What lies behind the break may be an abandoned history.
+    /// What lies after the break may be an abandoned history.
     pub is_doubtful: bool,
     /// Whether the log is broken, so that SQLite may lose something of it.
     pub log_is_broken: bool,
@@ -130,7 +130,7 @@ pub struct Candidate {
     pub kind: CandidateKind,
     /// Its pages.
     pub restored: Restored,
-    /// Pages of which it has an older copy, because the newest cannot be had.
+    /// Pages of which it has an older copy, because the newest cannot be recovered.
     pub old_pages: Vec<Pgno>,
     /// Frames of which the likeliest of several one-word corrections was taken.
     pub guessed: Vec<FrameNo>,
@@ -146,7 +146,7 @@ pub enum CandidateKind {
     NewestLikely,
     /// The newest commit, with older copies of the pages that cannot be recovered.
     NewestWithOldPages,
-    /// The newest commit behind which no page is missing.
+    /// The newest commit after which no page is missing.
     NewestComplete,
     /// The database file without the log.
     DatabaseAlone,
@@ -163,8 +163,8 @@ impl Plan {
         self.steps.iter().any(|step| step.proof == Some(Proof::Likelihood))
     }
 
-    /// Whether nothing is given up. A plan for a broken log that gets no transaction back says nothing
-    /// of what was lost.
+    /// Whether nothing is given up. A plan for a broken log that gets no transaction back says
+    /// nothing of what was lost.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let regains = self.restored.snapshot.to_txn > self.transactions_before;
@@ -231,7 +231,7 @@ impl Plan {
 }
 
 impl Step {
-    /// Nothing of a broken log can be told.
+    /// Nothing of a broken log is known.
     fn give_up() -> Self {
         Self {
             action: Action::DropLog,

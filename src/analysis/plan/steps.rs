@@ -65,8 +65,8 @@ fn of_cure(judged: &Judged, cured: &Cured) -> Step {
         }
         Cure::Unsummed => {
             gains = "the transaction is whole; no sum covers the images of these frames".to_owned();
-            let reason = "SQLite before 3.41 left frames without salts and sums, and went on from the \
-                          sum zero to the commit";
+            let reason = "SQLite before 3.41 left frames without salts and sums, and went on from \
+                          the sum zero to the commit";
             let reason = match cured.proof {
                 Proof::Likelihood => {
                     format!("{reason}; or it has recovered since, and written over a part of them")

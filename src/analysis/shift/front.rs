@@ -1,5 +1,5 @@
-//! A log that does not begin where the file does: something is in front of it, or its first bytes are
-//! gone.
+//! A log that does not begin where the file does: something is in front of it, or its first bytes
+//! are gone.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(in crate::analysis) struct Front {
     pub offset_bytes: u64,
     /// Its slot.
     pub first_frame: FrameNo,
-    /// A valid header says so, or one that can be told from the frames.
+    /// A valid header says so, or one that can be known from the frames.
     pub is_proven: bool,
 }
 

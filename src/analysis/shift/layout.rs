@@ -1,5 +1,5 @@
-//! The bytes of a shifted log in their places: a piece for each run of frames, and what is left of the
-//! frames between them.
+//! The bytes of a shifted log in their places: a piece for each run of frames, and what is left of
+//! the frames between them.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -145,8 +145,8 @@ impl<'a> Gaps<'a> {
         }
     }
 
-    /// Fills the slots between a run that ends with the sum `before` and one that follows from `after`;
-    /// `None` where the file ends.
+    /// Fills the slots between a run that ends with the sum `before` and one that follows from
+    /// `after`; `None` where the file ends.
     fn fill(
         &mut self,
         gap: Range<u64>,
@@ -211,8 +211,8 @@ impl<'a> Gaps<'a> {
         starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
     }
 
-    /// What is in the slot of a frame, and the sum after it, if it is known. `None` where the sums do
-    /// not show that.
+    /// What is in the slot of a frame, and the sum after it, if it is known. `None` where the sums
+    /// do not show that.
     fn fill_piece(
         &mut self,
         piece: &Range<u64>,
@@ -226,8 +226,8 @@ impl<'a> Gaps<'a> {
             return Ok(Some((Part::File(piece.clone()), stored)));
         }
         let Some(before) = before else { return Ok(None) };
-        // At the end, what comes after the frame is not known to begin there. Bytes that are missing
-        // there may never have been written.
+        // At the end, what comes after the frame is not known to begin there. Bytes that are
+        // missing there may never have been written.
         let end = match at_end {
             true if bytes < slot => return Ok(None),
             true => piece.start + slot + bytes % slot,
@@ -273,7 +273,8 @@ impl<'a> Gaps<'a> {
         Ok(splice::with_missing(&found, &wanted, &others))
     }
 
-    /// The image of `page` in the database, the newest before `offset` in the log, and the first after.
+    /// The image of `page` in the database, the newest before `offset` in the log, and the first
+    /// after.
     fn other_images(&mut self, page: Pgno, offset: u64) -> Result<Vec<Vec<u8>>, Error> {
         let page_size = self.broken.shape.page_size();
         let mut images = Vec::new();
@@ -315,8 +316,8 @@ impl<'a> Gaps<'a> {
         Ok(images)
     }
 
-    /// Puts what is there into as many slots as there seem to have been, at least. The sum after it, if
-    /// it may be right.
+    /// Puts what is there into as many slots as there seem to have been, at least. The sum after
+    /// it, if it may be right.
     fn place(
         &mut self,
         piece: Range<u64>,

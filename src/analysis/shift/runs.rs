@@ -72,14 +72,14 @@ struct Search<'a> {
     ends: [Checksum; 2],
     /// Frames of the last run.
     last_frames: u32,
-    /// Stored sums of what looks like a frame and cannot be proven: one that is damaged may be right in
-    /// this. The newest last.
+    /// Stored sums of what looks like a frame and cannot be proven: one that is damaged may be
+    /// right in this. The newest last.
     doubted: VecDeque<Checksum>,
 }
 
-/// Finds the frames of the generation of `shape` at or after the offset `from`. A place is taken for
-/// a frame if its sum follows from `before` or from the end of a run, or if the frame after it follows
-/// from its own.
+/// Finds the frames of the generation of `shape` at or after the offset `from`. A place is taken
+/// for a frame if its sum follows from `before` or from the end of a run, or if the frame after it
+/// follows from its own.
 ///
 /// # Errors
 /// When the file cannot be read, or the watcher stops it.
@@ -155,8 +155,8 @@ pub(super) fn find(
 /// commit.
 pub(in crate::analysis) type OffGrid = HashMap<Checksum, bool>;
 
-/// Finds what looks like the header of a frame at or after the offset `from` and off the grid: right
-/// salts, and numbers that a database can have. Nothing of it is proven.
+/// Finds what looks like the header of a frame at or after the offset `from` and off the grid:
+/// right salts, and numbers that a database can have. Nothing of it is proven.
 pub(in crate::analysis) fn headers_off_grid(
     file: &dyn File,
     shape: &LogShape,

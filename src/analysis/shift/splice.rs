@@ -1,7 +1,8 @@
 //! The one frame in which bytes were inserted or are missing, put together again.
 //!
-//! The sum before it, its own stored sum and the number of bytes too many or too few are known. Every
-//! place is tried. A result is believed if no other place gives a different image with the same sum.
+//! The sum before it, its own stored sum and the number of bytes too many or too few are known.
+//! Every place is tried. A result is believed if no other place gives a different image with the
+//! same sum.
 
 use crate::analysis::LogShape;
 use crate::analysis::effects::{Effects, times};
@@ -112,8 +113,8 @@ pub(super) fn with_missing(
 }
 
 impl Wanted<'_> {
-    /// The sum from zero that the image of a frame must have, which has the header of `slot`; `None`
-    /// if that is no header of this place.
+    /// The sum from zero that the image of a frame must have, which has the header of `slot`;
+    /// `None` if that is no header of this place.
     fn image_sum(&self, slot: &[u8]) -> Option<Checksum> {
         let header = FrameHeader::decode(slot.first_chunk()?);
         let here = header.salts == self.shape.salts
@@ -233,8 +234,8 @@ impl Sums {
         Some(times(*self.effects.get(at / 4)?, self.order.word(bytes)))
     }
 
-    /// The sum of the bytes of the first image up to `at`, of the second up to `end`, and of the third
-    /// after that. `self` has the sums of the first two, `second` of the last two.
+    /// The sum of the bytes of the first image up to `at`, of the second up to `end`, and of the
+    /// third after that. `self` has the sums of the first two, `second` of the last two.
     fn between(
         &self,
         second: &Self,

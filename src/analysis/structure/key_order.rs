@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use crate::format::record::{self, Value};
 use crate::format::varint::varint;
 
-/// A key, as far as it stands on its b-tree page.
+/// A key, as far as it is on its b-tree page.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     local: Vec<u8>,
@@ -18,8 +18,8 @@ impl Key {
         Self { local: local.to_vec(), whole: local.len() as u64 == payload_bytes }
     }
 
-    /// The order of two keys; `None` when what stands on overflow pages decides, or a value cannot be
-    /// read.
+    /// The order of two keys; `None` when what is on overflow pages decides, or a value cannot
+    /// be read.
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         let (ours, theirs) = (record::values(&self.local), record::values(&other.local));
         for (our, their) in ours.iter().zip(&theirs) {

@@ -139,8 +139,8 @@ impl Owners {
         self.pointer_map.is_some_and(|layout| layout.map_page_of(page) == page)
     }
 
-    /// Pages that are never used, and pages of the pointer map that are; calls `found` for the first
-    /// ones of both as long as it returns true, and returns how many there are.
+    /// Pages that are never used, and pages of the pointer map that are; calls `found` for the
+    /// first ones of both as long as it returns true, and returns how many there are.
     pub(super) fn misused(&self, mut found: impl FnMut(Pgno, bool)) -> u64 {
         let mut count = 0;
         for page in (1..=self.size_pages).map(Pgno) {

@@ -22,7 +22,8 @@ pub struct PageRules {
 }
 
 impl PageRules {
-    /// For a database with that header; `None` where the header is not one, or not for that page size.
+    /// For a database with that header; `None` where the header is not one, or not for that page
+    /// size.
     #[must_use]
     pub fn of(header: &DatabaseHeader, page_size: PageSize) -> Option<Self> {
         let fits = header.validate().is_ok() && header.page_size() == Some(page_size);

@@ -10,12 +10,12 @@ pub trait Pages {
     /// Bytes of a page.
     fn page_size(&self) -> PageSize;
 
-    /// How many pages there are: the commit size of a log, or what a file holds, a part of a page at
-    /// its end counted as one (pager.c pagerPagecount).
+    /// How many pages there are: the commit size of a log, or what a file holds, a part of a page
+    /// at its end counted as one (pager.c pagerPagecount).
     fn size_pages(&self) -> u32;
 
-    /// Fills `image`, which is one page long. A page or a part of one behind the end of a file reads
-    /// as zeros, as in SQLite.
+    /// Fills `image`, which is one page long. A page or a part of one after the end of a file
+    /// reads as zeros, as in SQLite.
     ///
     /// # Errors
     /// When the storage fails, or a frame that was there is gone.
@@ -34,7 +34,7 @@ impl<'a> FilePages<'a> {
     /// The pages of `file`, whose size is sampled now.
     ///
     /// # Errors
-    /// When the size cannot be had.
+    /// When the size cannot be read.
     pub fn new(file: &'a dyn File, page_size: PageSize) -> Result<Self, Error> {
         let size_pages = file.size()?.div_ceil(page_size.bytes_u64());
         Ok(Self { file, page_size, size_pages: u32::try_from(size_pages).unwrap_or(u32::MAX) })

@@ -110,7 +110,7 @@ pub enum Fault {
         /// The root page by the schema.
         root: i64,
     },
-    /// A page number that is 0 or behind the end.
+    /// A page number that is 0 or after the end.
     #[error("there is no page {target}")]
     NoSuchPage {
         /// The number.
@@ -231,7 +231,8 @@ pub enum Fault {
     },
     /// A wrong entry of the pointer map.
     #[error(
-        "the pointer map has ({kind}, {parent}) for page {target} instead of ({wanted_kind}, {wanted_parent})"
+        "the pointer map has ({kind}, {parent}) for page {target} instead of ({wanted_kind}, \
+         {wanted_parent})"
     )]
     PointerMap {
         /// The page that the entry is about.

@@ -108,7 +108,7 @@ fn from_mend(report: &mut CheckpointReport, shm: &dyn File, newest: Option<Newes
     Ok(())
 }
 
-/// Pages whose newest frame lies behind what is copied and up to `safe`.
+/// Pages whose newest frame lies after what is copied and up to `safe`.
 fn pages_between(shm: &dyn File, index: &crate::format::WalIndexHeader, safe: u32) -> Result<u32> {
     let mut newest: BTreeMap<Pgno, FrameNo> = BTreeMap::new();
     let first = index.backfill.saturating_add(1);

@@ -27,7 +27,7 @@ pub struct LogDump {
     pub page: Option<PageDump>,
 }
 
-/// The header of a log as it stands in the file.
+/// The header of a log as it is in the file.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct HeaderFields {
     /// Offset 0.
@@ -67,9 +67,9 @@ pub struct PageDump {
     pub state: Option<State>,
     /// Size of the image.
     pub page_size_bytes: u32,
-    /// Bytes of it behind the end of the file.
+    /// Bytes of it after the end of the file.
     pub missing_bytes: usize,
-    /// The size of the database in pages, when the page lies behind its end.
+    /// The size of the database in pages, when the page lies after its end.
     pub behind_end_of_pages: Option<u32>,
     /// Its parts.
     #[serde(flatten)]

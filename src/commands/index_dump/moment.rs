@@ -15,12 +15,12 @@ pub(super) enum Moment {
     Several,
 }
 
-/// Judges `comparison` of the index as it was `before` the log was read, by what it is `after` that.
-/// `is_written` says that somebody holds the write lock: a commit may be in the log, and not yet in the
-/// index. `log_frames` are those of the log.
+/// Judges `comparison` of the index as it was `before` the log was read, by what it is `after`
+/// that. `is_written` says that somebody holds the write lock: a commit may be in the log, and not
+/// yet in the index. `log_frames` are those of the log.
 ///
-/// While the salts in the index stay what they are, nothing before its last commit changes in either
-/// file (wal.c walRestartHdr changes them before a frame is overwritten).
+/// While the salts in the index stay what they are, nothing before its last commit changes in
+/// either file (wal.c walRestartHdr changes them before a frame is overwritten).
 pub(super) fn judge(
     comparison: Comparison,
     before: &IndexFile,

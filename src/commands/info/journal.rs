@@ -55,8 +55,8 @@ pub enum JournalState {
     DatabaseEmpty,
     /// It is deleted: its super-journal is gone, so the transaction was committed.
     Committed,
-    /// It is deleted for the same reason; but the directory of the super-journal is not here, so that
-    /// nobody can know whether it was there.
+    /// It is deleted for the same reason; but the directory of the super-journal is not here, so
+    /// that nobody can know whether it was there.
     CommittedOrMoved,
     /// Its database is not there.
     Alone,

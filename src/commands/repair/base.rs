@@ -1,5 +1,5 @@
-//! The database beside a damaged log, as it is after what SQLite does with its rollback journal, and
-//! as it would be after the other thing that can be done with it.
+//! The database beside a damaged log, as it is after what SQLite does with its rollback journal,
+//! and as it would be after the other thing that can be done with it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -147,8 +147,8 @@ impl Base {
         overlay.offsets().into_iter().filter_map(number).collect()
     }
 
-    /// Whether the journal puts pages back, of which nothing proves every byte: its sums are over one
-    /// byte of 200.
+    /// Whether the journal puts pages back, of which nothing proves every byte: its sums are over
+    /// one byte of 200.
     pub fn is_rolled_back(&self) -> bool {
         self.contents.is_some() && (self.takes_other || self.standing == Standing::Hot)
     }
@@ -218,7 +218,8 @@ impl Base {
                     .to_owned()
             }
             Standing::Discarded(Discarded::EmptyDatabase) => {
-                "the database has no page, or is not there, and SQLite would delete the journal unread"
+                "the database has no page, or is not there, and SQLite would delete the journal \
+                 unread"
                     .to_owned()
             }
             Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {

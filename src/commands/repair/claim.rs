@@ -22,10 +22,11 @@ use super::{Hold, Prepared};
 impl Prepared {
     /// Whether the result is all that was committed; `None` where that cannot be known.
     ///
-    /// It is claimed on three conditions: every step is proven or evident; the result has no problem
-    /// in its structure that what SQLite sees without a repair does not have; and nothing that was found
-    /// contradicts it, a database file that is newer than the state of the log among it (`age`). `health` is
-    /// that of the result, and `None` where nothing needs a repair or nobody can see the structure.
+    /// It is claimed on three conditions: every step is proven or evident; the result has no
+    /// problem in its structure that what SQLite sees without a repair does not have; and nothing
+    /// that was found contradicts it, a database file that is newer than the state of the log among
+    /// it (`age`). `health` is that of the result, and `None` where nothing needs a repair or
+    /// nobody can see the structure.
     pub(super) fn lossless(
         &self,
         health: Option<&Health>,

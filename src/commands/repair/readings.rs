@@ -1,5 +1,5 @@
-//! What a rollback journal does to a plan: both of its readings where SQLite's rule settles nothing, and
-//! what can be said of the loss.
+//! What a rollback journal does to a plan: both of its readings where SQLite's rule settles
+//! nothing, and what can be said of the loss.
 
 use std::collections::BTreeSet;
 

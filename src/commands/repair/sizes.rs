@@ -1,4 +1,5 @@
-//! Sizes that contradict each other: which of them is wrong, by the structure of what each would give.
+//! Sizes that contradict each other: which of them is wrong, by the structure of what each would
+//! give.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +21,8 @@ pub(super) struct Corrected {
     pub step: Step,
 }
 
-/// What does not fit in the state that is given; with the correction, if just one of them gives a sound
-/// database. Of a damaged log only the count on page 1 is corrected.
+/// What does not fit in the state that is given; with the correction, if just one of them gives a
+/// sound database. Of a damaged log only the count on page 1 is corrected.
 pub(super) fn correct(
     prepared: &Prepared,
     context: &Context,

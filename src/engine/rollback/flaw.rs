@@ -1,5 +1,5 @@
-//! What can be wrong with a rollback journal that its own bytes tell. SQLite says nothing of it: it plays
-//! back what it takes for valid, and deletes the journal.
+//! What can be wrong with a rollback journal that its own bytes tell. SQLite says nothing of it: it
+//! plays back what it takes for valid, and deletes the journal.
 
 use crate::format::Pgno;
 
@@ -23,16 +23,16 @@ pub enum Flaw {
         /// Where it begins.
         offset_bytes: u64,
     },
-    /// Where the size of the file counts, the records have another nonce than their header: none is put
-    /// back.
+    /// Where the size of the file counts, the records have another nonce than their header: none is
+    /// put back.
     Nonce {
         /// Where the first of them begins.
         offset_bytes: u64,
     },
     /// A header counts fewer records than come after it.
     Count {
-        /// Where the first of them begins, or the header that comes after one that counts by the size
-        /// of the file.
+        /// Where the first of them begins, or the header that comes after one that counts by the
+        /// size of the file.
         offset_bytes: u64,
     },
     /// Two records have the same page number.
@@ -40,8 +40,8 @@ pub enum Flaw {
         /// The page.
         page: Pgno,
     },
-    /// The name of the super-journal is wrong: the journal is rolled back even if that has gone, which
-    /// means that the transaction was committed.
+    /// The name of the super-journal is wrong: the journal is rolled back even if that has gone,
+    /// which means that the transaction was committed.
     Name {
         /// Where the records end.
         offset_bytes: u64,
@@ -71,8 +71,8 @@ impl Flaw {
             }
             Self::Twice { page } => format!("two records are for page {page}"),
             Self::Name { offset_bytes } => format!(
-                "the name of its super-journal, after offset {offset_bytes}, is damaged: whether the \
-                 transaction was committed is not known"
+                "the name of its super-journal, after offset {offset_bytes}, is damaged: whether \
+                 the transaction was committed is not known"
             ),
         }
     }

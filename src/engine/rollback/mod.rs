@@ -32,7 +32,8 @@ pub enum RolledBack {
     /// DIFFERS: SQLite deletes a journal beside an empty database. It may be the only copy left of
     /// the pages in it.
     Cold,
-    /// The transaction had been committed: its super-journal has gone. Only the journal was deleted.
+    /// The transaction had been committed: its super-journal has gone. Only the journal was
+    /// deleted.
     Committed,
     /// The database is as it was before the transaction.
     Played {
@@ -61,7 +62,8 @@ pub enum Standing {
 pub enum Cold {
     /// It has no bytes: its transaction ended (TRUNCATE), or has not written the database yet.
     Empty,
-    /// Its first byte is zero: its transaction ended (PERSIST), or has not written the database yet.
+    /// Its first byte is zero: its transaction ended (PERSIST), or has not written the database
+    /// yet.
     Zeroed,
     /// The process that holds RESERVED is writing with it.
     LiveWriter,
@@ -76,14 +78,14 @@ pub enum Discarded {
     Committed {
         /// The super-journal.
         super_journal: PathBuf,
-        /// Its directory is here. Where it is not, the files were moved, and nobody can know whether
-        /// the super-journal was still there then.
+        /// Its directory is here. Where it is not, the files were moved, and nobody can know
+        /// whether the super-journal was still there then.
         was_looked_for: bool,
     },
 }
 
-/// Judges `journal` as SQLite does (pager.c hasHotJournal, sqlite3PagerSharedLock): the one place that
-/// does. The caller holds SHARED on the database, or only wants to say what it sees.
+/// Judges `journal` as SQLite does (pager.c hasHotJournal, sqlite3PagerSharedLock): the one place
+/// that does. The caller holds SHARED on the database, or only wants to say what it sees.
 ///
 /// # Errors
 /// What the storage reports.
@@ -105,8 +107,8 @@ pub fn judge(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<Stand
     Ok(Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }))
 }
 
-/// Whether `X-journal` must be dealt with before anything is read (pager.c hasHotJournal). The caller
-/// holds SHARED on the database.
+/// Whether `X-journal` must be dealt with before anything is read (pager.c hasHotJournal). The
+/// caller holds SHARED on the database.
 ///
 /// # Errors
 /// What the storage reports.
@@ -149,12 +151,12 @@ pub(super) fn is_empty(database: &dyn File) -> storage::Result<bool> {
     Ok(database.size()? <= 1)
 }
 
-/// Rolls the transaction of `journal` back if it is hot. The caller holds SHARED; EXCLUSIVE is taken
-/// straight from there, without RESERVED, so that others keep seeing the journal as hot, and SHARED is
-/// held again afterwards.
+/// Rolls the transaction of `journal` back if it is hot. The caller holds SHARED; EXCLUSIVE is
+/// taken straight from there, without RESERVED, so that others keep seeing the journal as hot, and
+/// SHARED is held again afterwards.
 ///
-/// `journal` is the absolute path that SQLite would use: a super-journal is deleted only if it lists
-/// the journal under this very name.
+/// `journal` is the absolute path that SQLite would use: a super-journal is deleted only if it
+/// lists the journal under this very name.
 ///
 /// # Errors
 /// [`Error::Busy`] while others read, [`Error::ReadOnly`] if the database may only be read, or what
@@ -177,9 +179,9 @@ pub fn roll_back(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<R
     Ok(done)
 }
 
-/// Plays the transaction of `journal` back into `target`, a copy or an overlay of `database`, if the
-/// journal is hot; neither journal nor database is touched. The caller holds SHARED on `database`, or
-/// knows that nobody writes it.
+/// Plays the transaction of `journal` back into `target`, a copy or an overlay of `database`, if
+/// the journal is hot; neither journal nor database is touched. The caller holds SHARED on
+/// `database`, or knows that nobody writes it.
 ///
 /// # Errors
 /// What the storage reports.
@@ -198,8 +200,8 @@ pub fn preview(
     }
 }
 
-/// Puts the pages of `journal` back into `target`, a copy or an overlay of `database`, whatever SQLite
-/// would do with it; neither journal nor database is touched.
+/// Puts the pages of `journal` back into `target`, a copy or an overlay of `database`, whatever
+/// SQLite would do with it; neither journal nor database is touched.
 ///
 /// # Errors
 /// What the storage reports.
@@ -222,9 +224,9 @@ pub fn contents(vfs: &dyn Vfs, database: Option<&dyn File>, journal: &Path) -> R
     Journal::of(file.as_ref(), database)?.contents()
 }
 
-/// Whether the header of `journal` is all zeros, and something comes after its sector: a transaction has
-/// ended there (`journal_mode=PERSIST`), or the header was lost, and nothing tells which. One that was
-/// not synced yet has a nonce (pager.c writeJournalHdr, zeroJournalHdr).
+/// Whether the header of `journal` is all zeros, and something comes after its sector: a
+/// transaction has ended there (`journal_mode=PERSIST`), or the header was lost, and nothing tells
+/// which. One that was not synced yet has a nonce (pager.c writeJournalHdr, zeroJournalHdr).
 ///
 /// # Errors
 /// What the storage reports.
@@ -236,8 +238,8 @@ pub fn header_is_zeros(vfs: &dyn Vfs, journal: &Path) -> storage::Result<bool> {
 }
 
 fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<RolledBack> {
-    // Somebody else may have rolled it back before EXCLUSIVE was ours. SQLite asks only whether it is
-    // still there, and would delete one that was finished with zeros meanwhile.
+    // Somebody else may have rolled it back before EXCLUSIVE was ours. SQLite asks only whether it
+    // is still there, and would delete one that was finished with zeros meanwhile.
     if !has_hot_journal(vfs, database, journal)? {
         return Ok(RolledBack::Cold);
     }
@@ -265,11 +267,11 @@ fn roll_back_locked(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Resul
     Ok(done)
 }
 
-/// Whether a super-journal has gone. An empty one counts as gone, one that cannot be opened as there
-/// (os_unix.c unixAccess).
+/// Whether a super-journal has gone. An empty one counts as gone, one that cannot be opened as
+/// there (os_unix.c unixAccess).
 ///
-/// DIFFERS: SQLite also takes one as gone in a folder that it may not search, and thereby keeps half
-/// a transaction.
+/// DIFFERS: SQLite also takes one as gone in a folder that it may not search, and thereby keeps
+/// half a transaction.
 fn is_missing(vfs: &dyn Vfs, super_journal: &Path) -> Result<bool> {
     match vfs.exists(super_journal) {
         Ok(true) => {}

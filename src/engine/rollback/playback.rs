@@ -1,5 +1,5 @@
-//! Reads a journal record by record, as far as SQLite would (pager.c readJournalHdr, pager_playback,
-//! pager_playback_one_page), and says whether that is all that it was to hold.
+//! Reads a journal record by record, as far as SQLite would (pager.c readJournalHdr,
+//! pager_playback, pager_playback_one_page), and says whether that is all that it was to hold.
 
 use super::RolledBack;
 use super::flaw::Flaw;
@@ -24,8 +24,8 @@ pub struct Contents {
     pub records: u32,
     /// Their pages, each once, ascending.
     pub pages: Vec<Pgno>,
-    /// Records that there should be: as many as its headers count, and of a segment that the size of
-    /// the file counts those that are put back.
+    /// Records that there should be: as many as its headers count, and of a segment that the size
+    /// of the file counts those that are put back.
     pub counted_records: u64,
     /// Where what it was to hold is not there, or is wrong: SQLite stops there without an error.
     pub flaw: Option<Flaw>,
@@ -136,7 +136,8 @@ impl<'a> Journal<'a> {
             })?;
             counted_records = counted_records.saturating_add(segment);
             if self.offset >= self.bytes {
-                // Where it ended early, later headers are not read; what they count is missing, too.
+                // Where it ended early, later headers are not read; what they count is missing,
+                // too.
                 if let Some(records) = header.records {
                     let end = records_at + u64::from(records) * self.record_bytes();
                     counted_records = counted_records.saturating_add(self.counted_after(end)?);
@@ -204,8 +205,8 @@ impl<'a> Journal<'a> {
         Ok(Some(header))
     }
 
-    /// Whether a header without magic was one. While it is being filled its first 12 bytes are zero;
-    /// and the magic of an older journal loses its first byte where a new one ends before it
+    /// Whether a header without magic was one. While it is being filled its first 12 bytes are
+    /// zero; and the magic of an older journal loses its first byte where a new one ends before it
     /// (pager.c syncJournal).
     fn lost_its_magic(&self, bytes: &[u8; JOURNAL_HEADER_BYTES]) -> bool {
         let is_like_first =
@@ -215,8 +216,8 @@ impl<'a> Journal<'a> {
         is_like_first && !was_zeroed && begin.iter().any(|&byte| byte != 0)
     }
 
-    /// Whether two records of one nonce begin at `offset`: those of a segment whose header is zeros. One
-    /// that is not synced yet has its nonce.
+    /// Whether two records of one nonce begin at `offset`: those of a segment whose header is
+    /// zeros. One that is not synced yet has its nonce.
     fn are_records(&self, offset: u64, size_pages: u32) -> Result<bool> {
         let mut image = zeroed(self.page_size.in_memory())?;
         let mut record = |offset: u64| -> Result<Option<(Pgno, u32)>> {
@@ -235,8 +236,8 @@ impl<'a> Journal<'a> {
         Ok(one.zip(other).is_some_and(|(one, other)| one.0 != other.0 && one.1 == other.1))
     }
 
-    /// Whether the name of a super-journal comes after the last record, or the end of one is that of
-    /// the file, and it is none (pager.c writeSuperJournal).
+    /// Whether the name of a super-journal comes after the last record, or the end of one is that
+    /// of the file, and it is none (pager.c writeSuperJournal).
     fn lost_its_name(&self) -> Result<bool> {
         let mut number = [0; 4];
         let lock_byte_page = self.page_size.lock_byte_page().0.to_be_bytes();
@@ -270,8 +271,8 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// The same where the first of them has lost its magic: its count is believed if its records are
-    /// there.
+    /// The same where the first of them has lost its magic: its count is believed if its records
+    /// are there.
     fn counted_without_magic(&self, offset: u64) -> Result<u64> {
         let mut bytes = [0; JOURNAL_HEADER_BYTES];
         self.file.read_at(&mut bytes, offset)?;
@@ -393,7 +394,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// What stands at a record's place.
+/// What is at a record's place.
 enum Record {
     /// The original of a page.
     Page(Pgno),

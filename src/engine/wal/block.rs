@@ -87,7 +87,7 @@ impl<'r> Block<'r> {
         Err(full)
     }
 
-    /// Removes the entries of all frames of this block behind `mx_frame`.
+    /// Removes the entries of all frames of this block after `mx_frame`.
     pub(super) fn remove_behind(&self, mx_frame: u32) {
         let limit = mx_frame.saturating_sub(self.before);
         for slot in self.slots {
@@ -124,8 +124,8 @@ impl<'r> Block<'r> {
         Err(Corruption::FullHash { block: self.number })
     }
 
-    /// Makes this block equal to `source`. Words that do not change are not written, so that readers
-    /// of older snapshots are not disturbed (`SQLITE_SAFER_WALINDEX_RECOVERY`).
+    /// Makes this block equal to `source`. Words that do not change are not written, so that
+    /// readers of older snapshots are not disturbed (`SQLITE_SAFER_WALINDEX_RECOVERY`).
     pub(super) fn copy_from(&self, source: &Block<'_>) {
         for (to, from) in self.pages.iter().zip(source.pages) {
             let page = from.load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ pub enum CheckpointMode {
     Passive,
     /// Waits for the writer and for readers, and copies everything.
     Full,
-    /// As `Full`, and waits until the next writer can begin the log anew.
+    /// As `Full`, and waits until the next writer can begin the log again.
     Restart,
     /// As `Restart`, and cuts the log to nothing.
     Truncate,
@@ -55,13 +55,13 @@ pub struct Request<'r> {
     pub sync: SyncFlags,
     /// Whether frames are checked first.
     pub verify: Verify,
-    /// Copies frames again that are marked as copied and are not in the database, in the modes from `Full`
-    /// on.
+    /// Copies frames again that are marked as copied and are not in the database, in the modes from
+    /// `Full` on.
     pub mend: Option<Mend>,
     /// Asked when a lock is in the way, in all modes but `Noop` and `Passive`.
     pub busy: Option<&'r mut dyn FnMut() -> Busy>,
-    /// Sees bytes read by a recovery or a verification and bytes copied, of all that are to be, and may
-    /// stop between two reads or writes.
+    /// Sees bytes read by a recovery or a verification and bytes copied, of all that are to be, and
+    /// may stop between two reads or writes.
     pub watch: &'r dyn Watch,
 }
 
@@ -102,7 +102,7 @@ pub struct Checkpoint {
     pub checkpointed_frames: Option<u32>,
     /// Pages that this checkpoint wrote.
     pub copied_pages: u32,
-    /// A frame that is not what its checksum says, with all behind it left in the log.
+    /// A frame that is not what its checksum says, with all after it left in the log.
     pub rot: Option<Rot>,
     /// Frames were marked as copied that were not in the database; they were copied again.
     pub backfill_repaired: bool,
@@ -129,8 +129,8 @@ struct Copies {
 }
 
 impl Wal<'_> {
-    /// Copies the log into the database, as far as `request` asks and others allow. The wal-index is
-    /// attached, and rebuilt if need be, where no transaction has done that yet.
+    /// Copies the log into the database, as far as `request` asks and others allow. The wal-index
+    /// is attached, and rebuilt if need be, where no transaction has done that yet.
     ///
     /// Order of steps that must not change: the header is loaded after C is taken; salts are
     /// compared again under L0, because a writer may have reset the log since (the WAL-reset bug of
@@ -232,13 +232,13 @@ impl Wal<'_> {
         }
     }
 
-    /// More frames marked as copied than the log has is the trace of the WAL-reset bug: the pages of
-    /// the frames below the mark are not all in the database. W is needed to know, because a reset
-    /// publishes its header first; while somebody else writes, nothing is said.
+    /// More frames marked as copied than the log has is the trace of the WAL-reset bug: the pages
+    /// of the frames below the mark are not all in the database. W is needed to know, because a
+    /// reset publishes its header first; while somebody else writes, nothing is said.
     ///
-    /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset. It is not
-    /// mended by the way: connections keep pages of before as long as the header is the same, and a later
-    /// commit may have been made without the pages that are missing.
+    /// DIFFERS: SQLite takes such a log for copied, and loses its frames with the next reset. It is
+    /// not mended by the way: connections keep pages of before as long as the header is the same,
+    /// and a later commit may have been made without the pages that are missing.
     pub(super) fn refuse_wrong_backfill(&self) -> Result<()> {
         if self.live()?.backfill() <= self.header.mx_frame || self.is_read_only() {
             return Ok(());
@@ -258,9 +258,9 @@ impl Wal<'_> {
         }
     }
 
-    /// Makes every frame count as not copied, under W, C and the locks of all readers, and publishes a
-    /// header that differs from the one before: whoever has read without these frames forgets his
-    /// pages.
+    /// Makes every frame count as not copied, under W, C and the locks of all readers, and
+    /// publishes a header that differs from the one before: whoever has read without these frames
+    /// forgets his pages.
     fn mend_backfill(&mut self, mend: Mend, request: &mut Request<'_>) -> Result<()> {
         let readers = WAL_READ_LOCK_0..ALL_READERS.end;
         if self.lock_range_patiently(readers.clone(), request)? == Locked::Busy {
@@ -315,7 +315,7 @@ impl Wal<'_> {
         Ok(())
     }
 
-    /// The newest frame of each page behind `nBackfill`, by ascending page.
+    /// The newest frame of each page after `nBackfill`, by ascending page.
     fn pages_to_copy(&mut self) -> Result<Vec<Pair>> {
         let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
         let mut pairs: Vec<Pair> = Vec::new();
@@ -399,11 +399,12 @@ impl Wal<'_> {
         Ok(())
     }
 
-    /// The first frame behind `backfill`, up to `safe`, that does not have the salts, the page and
+    /// The first frame after `backfill`, up to `safe`, that does not have the salts, the page and
     /// the checksum that it was committed with.
     fn find_rot(&self, request: &Request<'_>, backfill: u32, safe: u32) -> Result<Option<Rot>> {
         if self.summed.is_some_and(|(salts, last)| salts == self.header.salts && last >= safe) {
-            // Summed within this call, and C is held since: in this generation they are as they were.
+            // Summed within this call, and C is held since: in this generation they are as they
+            // were.
             return Ok(None);
         }
         let page_size = request.page_size;
@@ -432,7 +433,7 @@ impl Wal<'_> {
         Ok(None)
     }
 
-    /// What a mode does behind the copy; whether its promise was kept.
+    /// What a mode does after the copy; whether its promise was kept.
     fn finish(&mut self, mode: CheckpointMode, request: &mut Request<'_>) -> Result<bool> {
         if mode <= CheckpointMode::Passive {
             return Ok(true);

@@ -1,8 +1,8 @@
 //! The copy of a checkpoint: the newest image of each page, from the log into the database.
 //!
-//! Pages ascend, and neighbours share a write. Nothing here is ordered against anything else: the log
-//! is durable before the first page is written, and the database is synced behind the last. Two threads
-//! therefore share a long copy: each takes the next stretch of pages from a counter.
+//! Pages ascend, and neighbours share a write. Nothing here is ordered against anything else: the
+//! log is durable before the first page is written, and the database is synced after the last. Two
+//! threads therefore share a long copy: each takes the next stretch of pages from a counter.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ use crate::storage::shared::SharedFile;
 struct Copying {
     page_size: PageSize,
     most_write_bytes: usize,
-    /// Frames behind this one are copied,
+    /// Frames after this one are copied,
     backfill: u32,
     /// up to this one,
     safe: u32,
@@ -68,7 +68,7 @@ impl Wal<'_> {
         }
     }
 
-    /// Copies of `pairs`, which ascend by page, those of the frames behind `backfill` up to `safe`;
+    /// Copies of `pairs`, which ascend by page, those of the frames after `backfill` up to `safe`;
     /// returns how many. Each gets
     /// what is `wanted`. C and L0 are held.
     pub(super) fn copy_pages(
@@ -149,7 +149,7 @@ impl Copying {
         })
     }
 
-    /// Copies `pairs`; `watch` sees how many of them are behind, once a run.
+    /// Copies `pairs`; `watch` sees how many of them are copied, once a run.
     fn copy(
         &self,
         pairs: &[Pair],

@@ -105,7 +105,7 @@ impl Live<'_> {
         std::array::from_fn(|slot| self.read_mark(slot))
     }
 
-    /// The marks of a log that begins anew: slot 1 stands before its first frame.
+    /// The marks of a log that begins again: slot 1 is before its first frame.
     pub(super) fn reset_checkpoint_info(&self) {
         self.set_backfill(0);
         self.set_backfill_attempted(0);
@@ -233,8 +233,8 @@ impl Wal<'_> {
         }
     }
 
-    /// Drops a lock of the wal-index. A failure is not reported: the lock falls with the file at the
-    /// latest.
+    /// Drops a lock of the wal-index. A failure is not reported: the lock falls with the file at
+    /// the latest.
     pub(super) fn unlock(&self, bytes: Range<u64>, mode: LockMode) {
         if self.locking == Locking::Normal {
             let _ = self.database.shm_unlock(bytes, mode);
@@ -248,8 +248,8 @@ impl Wal<'_> {
         }
     }
 
-    /// Makes an exclusive lock of the wal-index a shared one. Nothing is held if somebody was faster,
-    /// or after an error.
+    /// Makes an exclusive lock of the wal-index a shared one. Nothing is held if somebody was
+    /// faster, or after an error.
     pub(super) fn downgrade(&self, bytes: Range<u64>) -> Result<Locked> {
         match self.locking {
             Locking::Normal => {

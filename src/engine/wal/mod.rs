@@ -51,7 +51,7 @@ pub enum Synchronous {
 pub struct SyncFlags {
     /// At each commit (`WAL_SYNC_FLAGS`).
     pub commit: Option<SyncKind>,
-    /// Around a checkpoint, and behind a new header of the log (`CKPT_SYNC_FLAGS`).
+    /// Around a checkpoint, and after a new header of the log (`CKPT_SYNC_FLAGS`).
     pub checkpoint: Option<SyncKind>,
 }
 
@@ -93,7 +93,7 @@ pub enum SharedMemory {
 pub struct Options {
     /// Where the wal-index lives.
     pub shared_memory: SharedMemory,
-    /// The size in bytes to which the log is cut after a commit that began it anew
+    /// The size in bytes to which the log is cut after a commit that began it again
     /// (`PRAGMA journal_size_limit`); `None` leaves it.
     pub journal_size_limit_bytes: Option<u64>,
     /// Who cares for the checksums of pages that a checkpoint writes.
@@ -166,7 +166,7 @@ pub struct Wal<'a> {
     header: IndexHeader,
     /// Frames before it are in the database file already (`minFrame`).
     min_frame: u32,
-    /// First frame whose checksum must be computed anew at commit (`iReCksum`).
+    /// First frame whose checksum must be computed again at commit (`iReCksum`).
     rechecksum_from: Option<u32>,
     /// Resets of the log by this connection (`nCkpt`).
     checkpoint_seq: u32,

@@ -17,7 +17,7 @@ use crate::storage::{LockMode, Locked};
 pub enum Cache {
     /// Nobody has committed since.
     Current,
-    /// They must be read anew.
+    /// They must be read again.
     Stale,
 }
 
@@ -56,7 +56,7 @@ pub fn pause_before(attempt: u32) -> Duration {
     }
 }
 
-/// The slot whose mark is the largest that does not lie behind `mx_frame`, and that mark. Slot 0 is
+/// The slot whose mark is the largest that does not lie after `mx_frame`, and that mark. Slot 0 is
 /// never chosen; of equal marks the last counts.
 #[must_use]
 pub fn choose_read_mark(marks: &[u32; READER_SLOTS], mx_frame: u32) -> Option<(usize, u32)> {
@@ -70,8 +70,8 @@ impl Wal<'_> {
     ///
     /// # Errors
     /// [`Error::BusyRecovery`] while somebody else recovers, [`Error::Protocol`] after a hundred
-    /// attempts, [`Error::SnapshotGone`], or what the storage reports. No slot is held then, and the
-    /// caller must take his pages as stale.
+    /// attempts, [`Error::SnapshotGone`], or what the storage reports. No slot is held then, and
+    /// the caller must take his pages as stale.
     pub fn begin_read(&mut self) -> Result<Cache> {
         assert!(!self.checkpoint_lock, "no read begins inside a checkpoint");
         match self.snapshot {
@@ -317,8 +317,8 @@ impl Wal<'_> {
         Ok(None)
     }
 
-    /// Reads the page image of `frame` (sqlite3WalReadFrame). A buffer longer than a page of the log
-    /// is filled with zeros behind it.
+    /// Reads the page image of `frame` (sqlite3WalReadFrame). A buffer longer than a page of the
+    /// log is filled with zeros after it.
     ///
     /// # Errors
     /// [`Error::ShortRead`] when the log ends before, or what reading reports.

@@ -57,9 +57,9 @@ impl Wal<'_> {
         self.known = Some(log);
     }
 
-    /// Builds the wal-index anew although its header may be valid. Readers of the same generation go
-    /// on: words that do not change are not written, and marks that are held stay. Every frame
-    /// counts as not copied afterwards.
+    /// Builds the wal-index from scratch although its header may be valid. Readers of the same
+    /// generation go on: words that do not change are not written, and marks that are held stay.
+    /// Every frame counts as not copied afterwards.
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody writes, checkpoints or recovers, or what the storage reports.
@@ -124,8 +124,9 @@ impl Wal<'_> {
         }
     }
 
-    /// What is known of the log, if it is the same log still: a generation has salts of its own, and
-    /// the sum of a frame depends on every frame before it, so the last known one stands for all.
+    /// What is known of the log, if it is the same log still: a generation has salts of its own,
+    /// and the sum of a frame depends on every frame before it, so the last known one stands for
+    /// all.
     fn still_known(&mut self, header: &WalHeader, page_size: PageSize) -> Result<KnownFrames> {
         let Some(known) = self.known.take().filter(|known| known.header == *header) else {
             return Ok(KnownFrames::default());
@@ -149,7 +150,7 @@ impl Wal<'_> {
         watch: &dyn Watch,
     ) -> Result<Checksum> {
         let slots = (size_bytes - WAL_HEADER_BYTES as u64) / page_size.slot_bytes();
-        // Frame numbers have 31 bits; what lies behind them cannot be reached by anybody.
+        // Frame numbers have 31 bits; what lies after them cannot be reached by anybody.
         let slots = u32::try_from(slots).unwrap_or(u32::MAX).min((1 << 31) - 1);
         let extent =
             Extent { page_size, file_bytes: size_bytes, slot_frames: slots, trailing_bytes: 0 };

@@ -83,7 +83,7 @@ impl Wal<'_> {
         }
         let attempted = self.live()?.backfill_attempted();
         let there = snapshot.0.salts == self.header.salts && snapshot.0.mx_frame >= attempted;
-        // What a checkpoint has begun to copy is not behind the snapshot, so all of the log counts.
+        // What a checkpoint has begun to copy is not after the snapshot, so all of the log counts.
         self.min_frame = 1;
         if !there {
             self.end_read();

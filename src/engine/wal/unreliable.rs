@@ -84,7 +84,7 @@ impl Wal<'_> {
         Ok(WalHeader::decode(&bytes).salts)
     }
 
-    /// Whether a transaction has been completed behind the last frame that the index knows.
+    /// Whether a transaction has been completed after the last frame that the index knows.
     fn has_newer_commit(&self, page_size: PageSize, size_bytes: u64) -> Result<bool> {
         let Some(extent) = Extent::of(size_bytes, page_size) else { return Ok(false) };
         let slot_len = page_size.in_memory() + FRAME_HEADER_BYTES;

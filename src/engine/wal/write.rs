@@ -151,7 +151,7 @@ impl Wal<'_> {
         result
     }
 
-    /// Removes index entries behind the last frame (walCleanupHash).
+    /// Removes index entries after the last frame (walCleanupHash).
     fn clean_hash(&self) -> Result<()> {
         let mx_frame = self.header.mx_frame;
         if mx_frame > 0 {
@@ -191,8 +191,9 @@ impl Wal<'_> {
         Ok(())
     }
 
-    /// Begins the log anew if everything is in the database and nobody reads from it, and moves from
-    /// slot 0 to a slot of the log (walRestartLog). Acts at the first write of a transaction only.
+    /// Begins the log again if everything is in the database and nobody reads from it, and moves
+    /// from slot 0 to a slot of the log (walRestartLog). Acts at the first write of a transaction
+    /// only.
     fn restart_log(&mut self) -> Result<()> {
         if self.read_slot != Some(0) {
             return Ok(());
@@ -227,8 +228,8 @@ impl Wal<'_> {
     /// A commit is published to other connections when this returns, and durable as `sync` says.
     ///
     /// # Errors
-    /// [`Corruption::PageSize`](crate::engine::Corruption::PageSize), or what the storage reports. The transaction must be undone then:
-    /// nobody else has seen anything of it.
+    /// [`Corruption::PageSize`](crate::engine::Corruption::PageSize), or what the storage reports.
+    /// The transaction must be undone then: nobody else has seen anything of it.
     pub fn frames(
         &mut self,
         page_size: PageSize,
@@ -335,8 +336,8 @@ impl Wal<'_> {
         Ok(last)
     }
 
-    /// The header of the next frame (walEncodeFrame). Salts and sum stay zero while an earlier frame
-    /// waits for its checksum.
+    /// The header of the next frame (walEncodeFrame). Salts and sum stay zero while an earlier
+    /// frame waits for its checksum.
     fn next_header(&mut self, page: &Page<'_>, commit_field: u32) -> FrameHeader {
         let mut head = FrameHeader {
             page: page.pgno,
@@ -396,7 +397,7 @@ impl Wal<'_> {
         Ok(frame)
     }
 
-    /// Computes salts and sums of `frames` anew, in order (walRewriteChecksums).
+    /// Computes salts and sums of `frames` again, in order (walRewriteChecksums).
     fn rewrite_checksums(&mut self, page_size: PageSize, frames: Range<u32>) -> Result<()> {
         self.header.frame_checksum = self.stored_sum_before(frames.start, page_size)?;
         self.rechecksum_from = None;

@@ -13,8 +13,8 @@
 //! | 516 | 4 | CRC-32 of the header's CRC-32 and the stage; zero with stage 0 |
 //! | 1024 | | the records |
 //! | each record: 0 | 8 | offset in the database |
-//! | 8 | 4 | length of the old bytes; 0 behind the old end of the database |
-//! | 12 | 4 | length of what the change writes there; 0 behind its new end |
+//! | 8 | 4 | length of the old bytes; 0 after the old end of the database |
+//! | 12 | 4 | length of what the change writes there; 0 after its new end |
 //! | 16 | 4 | CRC-32 of what the change writes there |
 //! | 20 | 4 | CRC-32 of the 20 bytes before and the old bytes |
 //! | 24 | length | the old bytes |
@@ -26,7 +26,7 @@ const MAGIC: &[u8; 16] = b"walsmith-undo/2\0";
 pub(super) const HEADER_BYTES: usize = 44;
 /// Where the stage stands: in a sector of its own, because it changes and the header does not.
 pub(super) const STAGE_AT: u64 = 512;
-/// Where the first record stands.
+/// Where the first record is.
 pub(super) const RECORDS_AT: u64 = 1024;
 /// Bytes of a record before the old bytes.
 pub(super) const RECORD_HEADER_BYTES: usize = 24;
@@ -120,8 +120,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A whole record: `old` stood at `offset`, where the change writes `new`. Neither is longer than
-    /// [`MAX_RECORD_BYTES`].
+    /// A whole record: `old` stood at `offset`, where the change writes `new`. Neither is longer
+    /// than [`MAX_RECORD_BYTES`].
     pub(super) fn encode(offset: u64, old: &[u8], new: &[u8]) -> Vec<u8> {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let mut record = Vec::with_capacity(RECORD_HEADER_BYTES + old.len());
@@ -134,7 +134,7 @@ impl Record {
         record
     }
 
-    /// Decodes what stands before the old bytes. Lengths may be anything.
+    /// Decodes what is before the old bytes. Lengths may be anything.
     pub(super) fn decode(head: &[u8; RECORD_HEADER_BYTES]) -> Self {
         let word = |at: usize| {
             let bytes = head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());

@@ -1,9 +1,10 @@
 //! The undo set: what an in-place change is about to overwrite, kept until somebody discards it.
 //!
-//! Its bytes are told in `layout`. The header is written last, when the records are durable: without it
-//! nothing was changed yet. A log or journal that the change makes superfluous is renamed to
-//! `<database>-walsmith-undo-wal` or `-journal`, not copied. Each stage is durable before the step that
-//! needs it begins, so a run that was cut off anywhere is either finished by the next one or put back.
+//! Its bytes are told in `layout`. The header is written last, when the records are durable:
+//! without it nothing was changed yet. A log or journal that the change makes superfluous is
+//! renamed to `<database>-walsmith-undo-wal` or `-journal`, not copied. Each stage is durable
+//! before the step that needs it begins, so a run that was cut off anywhere is either finished by
+//! the next one or put back.
 
 mod layout;
 
@@ -57,7 +58,7 @@ pub struct Set {
     pub stage: Stage,
 }
 
-/// What stands at the place of a set.
+/// What is at the place of a set.
 enum Found {
     Nothing,
     /// The records are not complete: the change has not begun.
@@ -121,7 +122,7 @@ pub enum Trust {
     Anything,
 }
 
-/// Writes records behind each other.
+/// Writes records after each other.
 struct Records<'a> {
     to: &'a dyn File,
     at: u64,
@@ -143,7 +144,7 @@ pub type Writes<'a, E> =
     dyn FnMut(&mut dyn FnMut(&[u8], u64) -> Result<(), E>) -> Result<(), E> + 'a;
 
 impl Set {
-    /// Saves what stands where `writes` will write, and what a smaller `size_bytes` would cut off;
+    /// Saves what is where `writes` will write, and what a smaller `size_bytes` would cut off;
     /// durable when it returns.
     ///
     /// # Errors
@@ -272,8 +273,8 @@ impl Set {
     /// number of records.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when a record does not have its sum, [`Error::Changed`] when the database is
-    /// not to be trusted and is not as the change left it; nothing was written then.
+    /// [`Error::Damaged`] when a record does not have its sum, [`Error::Changed`] when the database
+    /// is not to be trusted and is not as the change left it; nothing was written then.
     pub fn restore(
         mut self,
         vfs: &dyn Vfs,
@@ -392,7 +393,7 @@ fn fill<E: From<Error>>(
 /// # Errors
 /// What the storage reports.
 pub fn discard(vfs: &dyn Vfs, database: &Path) -> Result<(), Error> {
-    // The records last: as long as they are there, the set can be told from leftovers.
+    // The records last: as long as they are there, the set can be known from leftovers.
     for path in [kept_wal(database), kept_journal(database), path_of(database)] {
         if vfs.exists(&path)? {
             vfs.delete(&path, SyncDirectory::Yes)?;

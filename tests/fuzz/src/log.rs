@@ -35,7 +35,7 @@ pub enum Edit {
     Append { frame: u8 },
     /// Ends the log with a slot, and keeps some bytes of the next one.
     Cut { frames: u8, more_bytes: u16 },
-    /// Makes the salts and sums of some frames follow from what stands before them.
+    /// Makes the salts and sums of some frames follow from what is before them.
     Chain { first: u8, frames: u8 },
     /// Begins a new generation, of which the first frames are.
     Restart { salt: u32, frames: u8 },

@@ -31,7 +31,7 @@ use memory::try_box;
 use sqlite::*;
 use storage::{ForeignFile, ForeignVfs, failed};
 
-/// A connection to a log, with the storage that it stands on. The engine refers to that, so the
+/// A connection to a log, with the storage that it is on. The engine refers to that, so the
 /// storage is freed after the engine.
 pub struct Handle {
     wal: Wal<'static>,

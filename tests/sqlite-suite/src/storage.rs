@@ -37,7 +37,7 @@ fn done(verb: Verb, code: c_int) -> Result<()> {
 /// A VFS of SQLite, as far as one log needs it.
 pub struct ForeignVfs {
     pub vfs: *mut SqliteVfs,
-    /// The log's name as SQLite has it, with its URI parameters behind it.
+    /// The log's name as SQLite has it, with its URI parameters after it.
     pub wal_name: *const c_char,
     /// The log, once it is open.
     pub log: Cell<*mut SqliteFile>,
