@@ -18,7 +18,8 @@ use crate::access::failure::{describe, is_closed_pipe};
 use crate::access::{Context, Exit, Failure};
 use crate::output::text::escaped;
 use crate::output::{Format, Output, Paint, Tone, write_error};
-use crate::storage::shared::{Spread, ThreadedVfs};
+use crate::storage::shared::Spread;
+use crate::storage::threaded::ThreadedVfs;
 
 pub use args::{Cli, ColorChoice, Command, Global};
 pub use help::{command, groups};
@@ -83,8 +84,8 @@ fn dispatch(cli: &Cli, interrupt: Interrupt) -> Exit {
     finish(cli, &mut context, result)
 }
 
-/// One format is asked for, and none where the output is no report. clap sees only options on the same
-/// side of the command's name.
+/// One format is asked for, and none where the output is no report. clap sees only options on the
+/// same side of the command's name.
 fn formats_agree(cli: &Cli) -> Result<()> {
     let Global { json, format, .. } = &cli.global;
     let asked = match (json, format) {

@@ -1,11 +1,12 @@
 //! The fields and cells of one row, written without a detour through strings.
 
-use super::rows::Layout;
+use super::columns::Layout;
 use super::{Column, Side};
 
 /// A row of a stream.
 pub trait Row {
-    /// Hands over every field in the order of the schema: JSON, JSON lines and CSV are made of them.
+    /// Hands over every field in the order of the schema: JSON, JSON lines and CSV are made of
+    /// them.
     fn fields(&self, to: &mut Fields<'_>);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A command hands over typed rows; every format is derived from the same struct.
 
+mod columns;
 mod csv;
 mod fields;
 pub mod file_name;
@@ -12,10 +13,11 @@ mod rows;
 mod table;
 pub mod text;
 
+pub use columns::{Column, Side};
 pub use fields::{Cells, Fields, Row};
 pub use file_name::FileName;
 pub use report::{Error, ErrorReport, Report, write_error, write_report};
-pub use rows::{Column, RowStream, Side, Stream};
+pub use rows::{RowStream, Stream};
 pub use table::{Heading, Room, Table, key_values};
 pub use text::Outside;
 
@@ -136,8 +138,8 @@ impl Paint {
     }
 }
 
-/// A sentence broken between words, to the width of the terminal or 100 columns; `first` and `rest` are
-/// the columns by which its first line and the others are indented.
+/// A sentence broken between words, to the width of the terminal or 100 columns; `first` and `rest`
+/// are the columns by which its first line and the others are indented.
 #[must_use]
 pub fn wrapped(sentence: &str, first: usize, rest: usize, width: Option<u16>) -> String {
     let width = usize::from(width.unwrap_or(100).clamp(40, 100));

@@ -2,42 +2,14 @@
 
 use serde_json::json;
 
+use super::columns::{Column, Layout};
 use super::fields::{Cells, Fields, Row, Style};
 use super::report::{error_line, json as json_of, schema};
 use super::table::left_out;
-use super::{Charset, Error, ErrorReport, FileName, Format, Output, Room};
+use super::{Charset, Error, ErrorReport, FileName, Format, Output};
 
 /// Bytes of rows that are collected before they go to the destination.
 const BUFFER_BYTES: usize = 1 << 16;
-
-/// On which side a column is padded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Text: flush left.
-    Left,
-    /// Numbers: flush right.
-    Right,
-}
-
-/// A column of the human table.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    /// Its heading.
-    pub head: &'static str,
-    /// Characters that its widest cell is expected to need.
-    pub width_chars: usize,
-    /// Where its cells stand.
-    pub side: Side,
-    /// What becomes of it where the terminal is narrow. Cells of a stream are neither cut nor broken.
-    pub room: Room,
-}
-
-impl Column {
-    /// Characters between the spaces around a cell.
-    pub(super) fn width(&self) -> usize {
-        self.width_chars.max(self.head.len())
-    }
-}
 
 /// What a stream of rows is.
 pub struct Stream<'s> {
@@ -53,47 +25,6 @@ pub struct Stream<'s> {
     pub example: &'s dyn Row,
 }
 
-/// The columns of a table that have room.
-pub(super) struct Layout {
-    /// Every column, and whether it is shown.
-    pub(super) columns: Vec<(Column, bool)>,
-    /// Spaces before the first column and after a cell.
-    pub(super) margin: usize,
-}
-
-impl Layout {
-    /// Takes the spaces between columns first, then whole columns.
-    fn of(columns: Vec<Column>, width: Option<u16>) -> Self {
-        let mut layout =
-            Self { columns: columns.into_iter().map(|one| (one, true)).collect(), margin: 1 };
-        let Some(width) = width.map(usize::from) else { return layout };
-        if layout.width() > width {
-            layout.margin = 0;
-        }
-        while layout.width() > width {
-            let candidates = layout.columns.iter_mut().filter(|(_, shown)| *shown);
-            let next = candidates.filter_map(|(column, shown)| match column.room {
-                Room::IfWide(rank) => Some((rank, shown)),
-                Room::Always | Room::Cut | Room::Broken => None,
-            });
-            match next.min_by_key(|(rank, _)| *rank) {
-                Some((_, shown)) => *shown = false,
-                None => break,
-            }
-        }
-        layout
-    }
-
-    fn shown(&self) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(|(_, shown)| *shown).map(|(column, _)| column)
-    }
-
-    fn width(&self) -> usize {
-        let cells: usize = self.shown().map(|column| column.width() + 1 + self.margin).sum();
-        cells.saturating_sub(1 - self.margin)
-    }
-}
-
 /// An open stream of rows. What is still collected goes out when it is closed or dropped.
 pub struct RowStream<'o, 'a> {
     output: &'o mut Output<'a>,
@@ -106,8 +37,8 @@ pub struct RowStream<'o, 'a> {
 }
 
 impl<'o, 'a> RowStream<'o, 'a> {
-    /// Opens the stream: `{"schema", "wal", "<list>": [` in JSON, the heading in a table. Where only
-    /// what needs attention is wanted, the heading waits for a row.
+    /// Opens the stream: `{"schema", "wal", "<list>": [` in JSON, the heading in a table. Where
+    /// only what needs attention is wanted, the heading waits for a row.
     ///
     /// # Errors
     /// When the destination fails.
@@ -232,7 +163,8 @@ impl<'o, 'a> RowStream<'o, 'a> {
 
 impl Drop for RowStream<'_, '_> {
     fn drop(&mut self) {
-        // Only a stream that was left without a close still has lines, and its error is told already.
+        // Only a stream that was left without a close still has lines, and its error is told
+        // already.
         let _ = self.write_lines();
     }
 }
@@ -240,6 +172,7 @@ impl Drop for RowStream<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::{Room, Side};
 
     fn column(head: &'static str, width_chars: usize, room: Room) -> Column {
         Column { head, width_chars, side: Side::Left, room }

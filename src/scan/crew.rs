@@ -1,7 +1,7 @@
 //! Threads that read and map the chunks of one log together.
 //!
 //! Chunks are numbered in file order and taken from a counter, by the threads and by the caller
-//! himself while the chunk that he needs next is not ready. Nobody runs further ahead of the caller
+//! itself while the chunk that he needs next is not ready. Nobody runs further ahead of the caller
 //! than [`AHEAD`] chunks a thread, so the memory does not grow with the log.
 
 use std::collections::VecDeque;
@@ -12,8 +12,7 @@ use std::thread::{self, JoinHandle};
 use crate::format::FrameNo;
 use crate::storage::shared::SharedFile;
 
-use super::frames::{SlotBuffer, map_slots};
-use super::{Error, Extent};
+use super::slots::{Error, Extent, SlotBuffer, map_slots};
 
 /// Chunks for each thread that may be mapped and not yet given to the caller.
 const AHEAD: usize = 3;
@@ -205,12 +204,12 @@ impl<T, M> Crew<T, M>
 where
     M: Fn(FrameNo, &[u8]) -> T,
 {
-    /// The frame that the next chunk begins with; `None` behind the last.
+    /// The frame that the next chunk begins with; `None` after the last.
     pub(super) fn position(&self) -> Option<FrameNo> {
         (self.next < self.board.chunks).then(|| self.job.chunk(self.next).start)
     }
 
-    /// The next chunk in file order; empty behind the last.
+    /// The next chunk in file order; empty after the last.
     pub(super) fn take(&mut self) -> Mapped<T> {
         let board = Arc::clone(&self.board);
         let mut state = board.lock();

@@ -2,14 +2,18 @@
 //!
 //! A scan is a map and a fold. The map ([`FrameFacts::judge`]) looks at one slot alone, pure and in
 //! no order; folds run in file order over the small facts it returns. Reading is chunked and
-//! positional: memory does not grow with the log. Chunks of a long log go to several threads, because
-//! a frame is judged without the one before it. Source: wal.c walIndexRecover.
+//! positional: memory does not grow with the log. Chunks of a long log go to several threads,
+//! because a frame is judged without the one before it. Source: wal.c walIndexRecover.
 
 mod crew;
 mod facts;
 mod frames;
 mod known;
+mod slots;
+mod watch;
 
 pub use facts::{FrameFacts, Joiner};
-pub use frames::{Chunks, Error, Extent, Frames, Nobody, Scan, Watch};
+pub use frames::{Chunks, Frames, Scan};
 pub use known::{Chain, KnownFrames};
+pub use slots::{Error, Extent};
+pub use watch::{Nobody, Watch};

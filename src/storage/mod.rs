@@ -2,7 +2,8 @@
 //!
 //! [`Vfs`] and [`File`] follow `sqlite3_vfs` and `sqlite3_file` so that the engine can run on real
 //! files, in memory, under injected faults, or on SQLite's own VFS. Floors above see only these
-//! traits. No `Sync` bound: threads that work on a file together share a [`shared::SharedFile`] of it.
+//! traits. No `Sync` bound: threads that work on a file together share a [`shared::SharedFile`] of
+//! it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ mod regular;
 pub mod runs;
 pub mod shared;
 mod shm;
+pub mod threaded;
 pub mod window;
 
 pub use database_lock::LockLevel;
@@ -241,8 +243,8 @@ pub trait File: std::fmt::Debug {
     /// When the system reports one.
     fn lock_holder(&self, bytes: Range<u64>, wanted: LockMode) -> Result<Option<LockHolder>>;
 
-    /// Sets a lock on `bytes`, whatever they mean; it is dropped with the handle. Never waits. Not among
-    /// SQLite's own verbs: a reader's locks on a wal-index that is only read are taken so.
+    /// Sets a lock on `bytes`, whatever they mean; it is dropped with the handle. Never waits. Not
+    /// among SQLite's own verbs: a reader's locks on a wal-index that is only read are taken so.
     ///
     /// # Errors
     /// When the system reports one, or the storage has no such locks.
@@ -258,7 +260,8 @@ pub trait File: std::fmt::Debug {
         Err(Error::new(Verb::Lock, self.path(), std::io::ErrorKind::Unsupported.into()))
     }
 
-    /// When the content was changed last, since the Unix epoch; `None` where the storage does not tell.
+    /// When the content was changed last, since the Unix epoch; `None` where the storage does not
+    /// tell.
     ///
     /// # Errors
     /// When the system reports one.
@@ -354,8 +357,9 @@ pub trait File: std::fmt::Debug {
         Err(no_shared_memory(Verb::ShmLock, self.path()))
     }
 
-    /// Makes an exclusive lock that [`File::shm_lock`] granted a shared one. Unless the storage can do
-    /// that at once, which SQLite's own VFSes cannot, somebody may be faster: nothing is held then.
+    /// Makes an exclusive lock that [`File::shm_lock`] granted a shared one. Unless the storage can
+    /// do that at once, which SQLite's own VFSes cannot, somebody may be faster: nothing is held
+    /// then.
     ///
     /// # Errors
     /// When the wal-index is not attached, or the system reports one.
@@ -372,7 +376,7 @@ pub trait File: std::fmt::Debug {
         locks.iter().try_for_each(|(bytes, mode)| self.shm_unlock(bytes.clone(), *mode))
     }
 
-    /// Orders every access to the wal-index before this call before every one behind it.
+    /// Orders every access to the wal-index before this call before every one after it.
     fn shm_barrier(&self) {
         fence(Ordering::SeqCst);
     }

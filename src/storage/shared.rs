@@ -4,13 +4,11 @@ use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use super::os::{OsFile, OsVfs};
-use super::{Error, File, FileType, OpenMode, Result, SyncDirectory, Verb, Vfs};
+use super::{Error, Result, Verb};
 
 /// How a long read of a file is spread over threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +43,8 @@ impl Spread {
     }
 }
 
-/// An open file as threads share it. It holds no lock of its own, and the file stays open as long as
-/// it lives.
+/// An open file as threads share it. It holds no lock of its own, and the file stays open as long
+/// as it lives.
 #[derive(Clone, Debug)]
 pub struct SharedFile {
     pub(super) file: Arc<fs::File>,
@@ -97,49 +95,4 @@ pub(super) fn read_fully(
         }
     }
     Ok(done)
-}
-
-/// The file system of the machine, with files whose long reads are spread over threads.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ThreadedVfs {
-    /// How.
-    pub spread: Spread,
-}
-
-impl Vfs for ThreadedVfs {
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>> {
-        Ok(Box::new(OsFile::open(path, mode)?.spread_reads(self.spread)))
-    }
-
-    fn delete(&self, path: &Path, sync: SyncDirectory) -> Result<()> {
-        OsVfs.delete(path, sync)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        OsVfs.rename(from, to)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool> {
-        OsVfs.exists(path)
-    }
-
-    fn file_type(&self, path: &Path) -> Result<Option<FileType>> {
-        OsVfs.file_type(path)
-    }
-
-    fn full_path(&self, path: &Path) -> Result<PathBuf> {
-        OsVfs.full_path(path)
-    }
-
-    fn randomness(&self, buffer: &mut [u8]) -> Result<()> {
-        OsVfs.randomness(buffer)
-    }
-
-    fn sleep(&self, duration: Duration) {
-        OsVfs.sleep(duration);
-    }
-
-    fn now(&self) -> Duration {
-        OsVfs.now()
-    }
 }

@@ -15,7 +15,8 @@ use walsmith::engine::wal::{Options, Request, Synchronous};
 use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
 use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
 use walsmith::storage::os::OsVfs;
-use walsmith::storage::shared::{Spread, ThreadedVfs};
+use walsmith::storage::shared::Spread;
+use walsmith::storage::threaded::ThreadedVfs;
 use walsmith::storage::{File, OpenMode, Vfs};
 
 use crate::mutate;

@@ -23,7 +23,8 @@ use walsmith::engine::wal::{CheckpointMode, Options, Request, Synchronous, Verif
 use walsmith::format::{DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
 use walsmith::scan::{KnownFrames, Nobody};
 use walsmith::storage::memory::MemoryVfs;
-use walsmith::storage::shared::{Spread, ThreadedVfs};
+use walsmith::storage::shared::Spread;
+use walsmith::storage::threaded::ThreadedVfs;
 use walsmith::storage::{OpenMode, REGION_BYTES, Vfs};
 use walsmith_fuzz::file;
 use walsmith_fuzz::fixture::Fixture;
