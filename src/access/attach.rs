@@ -12,16 +12,16 @@ use crate::analysis::snapshot;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
 use crate::engine::page_checksum::PageChecksums;
-use crate::engine::wal::{Busy, KnownLog, Options, SharedMemory};
+use crate::engine::wal::{KnownLog, Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
 use crate::output::text::{argument, command, new_name};
-use crate::scan::Watch;
-use crate::storage::{File, LockMode, OpenMode, Vfs};
+use crate::storage::{File, LockMode, OpenMode};
 
 use super::files::Files;
 use super::held::{self, HoldArgs};
+use super::patience::Patience;
 use super::rails::{self, Accepted, Consents, Danger, Effect, FalseBackfill, Newest, Scene};
 use super::{Context, Failure, holders};
 
@@ -92,9 +92,9 @@ impl Target {
         Ok(holders::read_index(&self.files, context)?.is_none())
     }
 
-    /// Looks at the files as they are before anybody writes, and passes the rails: what the step would make
-    /// final is refused, unless it was accepted. Frames that count as copied and are not are left to the
-    /// caller.
+    /// Looks at the files as they are before anybody writes, and passes the rails: what the step
+    /// would make final is refused, unless it was accepted. Frames that count as copied and are not
+    /// are left to the caller.
     ///
     /// # Errors
     /// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
@@ -120,8 +120,8 @@ impl Target {
         })
     }
 
-    /// Nobody could attach beside one who has the database in exclusive mode: that is not waited for
-    /// longer than was asked, as files are that others are about to give free.
+    /// Nobody could attach beside one who has the database in exclusive mode: that is not waited
+    /// for longer than was asked, as files are that others are about to give free.
     fn nobody_is_exclusive(&self, timeout: Duration, context: &Context) -> Result<()> {
         let database = context.vfs.open(&self.database, OpenMode::ReadOnly)?;
         let mut patience = Patience::new(timeout, context.vfs, context.watch);
@@ -173,8 +173,8 @@ impl Target {
     }
 }
 
-/// The page size by the header of the database; by that of the log where that one is none (encrypted, or
-/// overwritten).
+/// The page size by the header of the database; by that of the log where that one is none
+/// (encrypted, or overwritten).
 fn page_size(file: &dyn File, files: &Files, context: &Context) -> Result<Option<PageSize>> {
     let mut bytes = [0; DATABASE_HEADER_BYTES];
     let whole = file.read_at(&mut bytes, 0)? == bytes.len();
@@ -209,46 +209,9 @@ pub struct Looked {
     pub known: Option<KnownLog>,
 }
 
-/// Frames that are kept at most before a command attaches: 80 MB, for a log of 16 GB in pages of 4096
-/// bytes. Recovery reads those after them once more.
+/// Frames that are kept at most before a command attaches: 80 MB, for a log of 16 GB in pages of
+/// 4096 bytes. Recovery reads those after them once more.
 const KNOWN_WHEN_ATTACHING: usize = 4_000_000;
-
-/// How long a command waits for locks: pauses grow as in SQLite's own busy handler
-/// (main.c sqliteDefaultBusyCallback).
-pub struct Patience<'w> {
-    vfs: &'w dyn Vfs,
-    watch: &'w dyn Watch,
-    left: Duration,
-    waits: usize,
-}
-
-const PAUSES_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
-
-impl<'w> Patience<'w> {
-    /// Waits `timeout` in all.
-    #[must_use]
-    pub fn new(timeout: Duration, vfs: &'w dyn Vfs, watch: &'w dyn Watch) -> Self {
-        Self { vfs, watch, left: timeout, waits: 0 }
-    }
-
-    /// Waits a little; false when the time is over or the user has interrupted.
-    pub fn wait(&mut self) -> bool {
-        let pause = PAUSES_MS.get(self.waits).or(PAUSES_MS.last()).copied().unwrap_or_default();
-        let pause = Duration::from_millis(pause).min(self.left);
-        if pause.is_zero() || self.watch.is_interrupted() {
-            return false;
-        }
-        self.vfs.sleep(pause);
-        self.left -= pause;
-        self.waits += 1;
-        true
-    }
-
-    /// The same as an answer to the engine.
-    pub fn answer(&mut self) -> Busy {
-        if self.wait() { Busy::Retry } else { Busy::GiveUp }
-    }
-}
 
 /// There is no database: also no log, or only a log.
 ///
@@ -258,44 +221,4 @@ pub fn no_database(database: PathBuf, files: &Files, context: &Context) -> Resul
     let path = database;
     let is_alone = context.vfs.exists(&files.wal)?;
     Ok(if is_alone { Failure::NoDatabase { path } } else { Failure::NotFound { path } })
-}
-
-/// A duration on the command line: seconds (`5`, `0.5`), or with units (`5s`, `250ms`, `1min 30s`).
-///
-/// # Errors
-/// When it is none.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scan::Nobody;
-    use crate::storage::memory::MemoryVfs;
-
-    #[test]
-    fn patience_ends_with_its_timeout() {
-        let vfs = MemoryVfs::default();
-        let mut none = Patience::new(Duration::ZERO, &vfs, &Nobody);
-        assert!(!none.wait());
-        let mut some = Patience::new(Duration::from_millis(40), &vfs, &Nobody);
-        let waits = std::iter::from_fn(|| some.wait().then_some(())).count();
-        assert_eq!((waits, vfs.now()), (6, Duration::from_millis(40)));
-    }
-
-    #[test]
-    fn durations_are_read() {
-        assert_eq!(duration("0").unwrap(), Duration::ZERO);
-        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        assert_eq!(duration("5").unwrap(), Duration::from_secs(5));
-        assert_eq!(duration("0.5").unwrap(), Duration::from_millis(500));
-        assert_eq!(duration("1min").unwrap(), Duration::from_secs(60));
-        for text in ["-1", "nan", "inf", "5 apples", "", "1e300"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -55,7 +55,8 @@ pub struct Files {
     pub journal: Option<PathBuf>,
     /// What the given path is by content.
     pub given: Kind,
-    /// The given path is an open file of a process (`/proc/PID/fd/N`), and not a name in a directory.
+    /// The given path is an open file of a process (`/proc/PID/fd/N`), and not a name in a
+    /// directory.
     pub through_process: bool,
 }
 
@@ -159,7 +160,7 @@ impl Files {
         };
         let own = || is(Role::Database).or_else(|| place(database_name.clone()?));
         let database = overrides.database.clone().or_else(own);
-        // What stands beside the database that was named, or else beside that of PATH.
+        // What is beside the database that was named, or else beside that of PATH.
         let beside = |suffix| match &overrides.database {
             Some(database) => Some(with_suffix(database, suffix)),
             None => place(with_suffix(database_name.as_deref()?, suffix)),
@@ -279,6 +280,17 @@ impl FileArgs {
     fn names(&self, full: &Path) -> bool {
         [&self.database, &self.wal].into_iter().flatten().any(|path| path == full)
     }
+}
+
+/// What the first bytes of `path` say.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn kind_of(vfs: &dyn Vfs, path: &Path) -> storage::Result<Kind> {
+    let Some(file) = open_if_there(vfs, Some(path))? else { return Ok(Kind::Other) };
+    let mut head = [0; 16];
+    file.read_at(&mut head, 0)?;
+    Ok(Kind::of_head(&head))
 }
 
 fn role_of(given: Kind, name: &Path, full: &Path, overrides: &FileArgs) -> Role {

@@ -4,44 +4,43 @@
 //! never was. So every command that reads pages of both gets them from [`hold`]. What keeps them
 //! still depends on who uses them:
 //!
-//! - Somebody is attached (the dead-man switch is held): SHARED on the database, the switch, read slot
-//!   0 and one slot of the log, all shared and on handles for reading. A checkpoint takes slot 0
-//!   exclusively before it sets `nBackfillAttempted` or writes a page (wal.c walCheckpoint), and a
-//!   reset takes the slots of the log exclusively (walRestartLog, sqlite3WalCheckpoint): file and frames
-//!   up to `mxFrame` stay as they are, and frames are only added.
+//! - Somebody is attached (the dead-man switch is held): SHARED on the database, the switch, read
+//!   slot 0 and one slot of the log, all shared and on handles for reading. A checkpoint takes slot
+//!   0 exclusively before it sets `nBackfillAttempted` or writes a page (wal.c walCheckpoint), and
+//!   a reset takes the slots of the log exclusively (walRestartLog, sqlite3WalCheckpoint): file and
+//!   frames up to `mxFrame` stay as they are, and frames are only added.
 //! - Nobody is: SHARED, which a rollback-mode writer, a last close and a change of the journal mode
 //!   need to be alone; a new WAL writer does not, so everything is looked at again afterwards.
 //! - Locks cannot be taken, or are not wanted: read, then prove by the wal-index that no checkpoint
 //!   has begun since; again where it has.
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::analysis::index_file::IndexFile;
-use crate::analysis::{self, Examination, Verdict, examine_keeping};
+use crate::analysis::{self, Verdict, examine_keeping};
 use crate::engine::wal::KnownLog;
-use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
+use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
 use crate::output::text::command;
 use crate::scan::{self, KnownFrames};
 use crate::storage::window::Window;
-use crate::storage::{File, LockLevel, LockMode, Locked};
+use crate::storage::{File, LockMode};
 
-use super::attach::{Patience, duration};
-use super::files::{Files, open_if_readable, with_suffix};
+use super::files::{Files, with_suffix};
 use super::live::{self, Reading};
+use super::patience::{Patience, duration};
 use super::{Context, Failure};
+
+mod slots;
+mod stamp;
+
+use slots::{Found, Locks, SWITCH, look, nobody_writes_it, settled_index, take_shared, take_slots};
+use stamp::Stamp;
 
 /// Attempts before files are given up as changing.
 const MAX_RESTARTS: u32 = 10;
-
-/// Looks at a wal-index that counts more frames as copied than it has, before that is believed: a reset
-/// publishes its header first and clears the count afterwards.
-const MAX_LOOKS: u32 = 20;
 
 /// Longer than this, the user is told that checkpoints had to wait.
 const SILENT: Duration = Duration::from_secs(3);
@@ -68,13 +67,13 @@ impl Default for HoldArgs {
 pub struct Held {
     /// The database; `None` without one. SHARED is held through it, unless no lock was wanted.
     pub database: Option<Box<dyn File>>,
-    /// The log up to the state that is held, and what its bytes tell; `None` without a log, and after
-    /// [`hold_unread`].
+    /// The log up to the state that is held, and what its bytes tell; `None` without a log, and
+    /// after [`hold_unread`].
     pub log: Option<Reading>,
     /// The wal-index, where somebody is attached who keeps it right.
     pub index: Option<WalIndexHeader>,
-    /// Last committed frame by that index, where the log does not give it: a frame has changed since
-    /// it was committed. SQLite sees it until it recovers the log.
+    /// Last committed frame by that index, where the log does not give it: a frame has changed
+    /// since it was committed. SQLite sees it until it recovers the log.
     pub lost_frames_from: Option<u32>,
     /// Commit of the oldest state that was asked for.
     oldest_frame: Cell<u32>,
@@ -89,32 +88,17 @@ enum Guard {
     Slots { _shm: Box<dyn File> },
     /// Nobody is attached, and everything is as this says.
     Quiet(Stamp),
-    /// By the wal-index no checkpoint has begun behind `index.mx_frame`.
+    /// By the wal-index no checkpoint has begun after `index.mx_frame`.
     Index(Stamp),
-}
-
-/// How the files were; equal stamps mean that nothing was written in between.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    database: Option<(u64, Option<Duration>)>,
-    log: Option<LogStamp>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct LogStamp {
-    bytes: u64,
-    modified: Option<Duration>,
-    header: [u8; WAL_HEADER_BYTES],
-    /// Headers of the last valid frame and of the slot after it.
-    end: [[u8; FRAME_HEADER_BYTES]; 2],
 }
 
 /// Runs `work` on a state of the database of `files` that does not change meanwhile; again from the
 /// beginning where it did. Of the log, up to `known_frames` frames are kept in memory.
 ///
 /// # Errors
-/// [`Failure::Busy`] when a lock is not granted in time, [`Failure::KeepsChanging`] after ten attempts
-/// without locks, what reading reports, and whatever `work` reports of a state that stood still.
+/// [`Failure::Busy`] when a lock is not granted in time, [`Failure::KeepsChanging`] after ten
+/// attempts without locks, what reading reports, and whatever `work` reports of a state that stood
+/// still.
 pub fn hold<T>(
     files: &Files,
     args: &HoldArgs,
@@ -249,202 +233,9 @@ fn up_to(file: Box<dyn File>, index: &WalIndexHeader) -> Box<dyn File> {
     Box::new(Window::new(file, end))
 }
 
-/// Whether SHARED is held.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Locks {
-    Held,
-    None,
-}
-
-fn take_shared(database: &dyn File, patience: &mut Patience<'_>) -> Result<Locks> {
-    loop {
-        match database.lock(LockLevel::Shared) {
-            Ok(Locked::Granted) => return Ok(Locks::Held),
-            Ok(Locked::Busy) if patience.wait() => {}
-            Ok(Locked::Busy) => {
-                let holder = database.lock_holder(SHARED_BYTES, LockMode::Shared)?;
-                let why = "somebody has it in exclusive mode, or is writing it";
-                return Err(Failure::busy(database.path(), why, holder).into());
-            }
-            // A file system without locks: the files are watched instead.
-            Err(_) => return Ok(Locks::None),
-        }
-    }
-}
-
-/// A transaction with a rollback journal writes its pages into the file before it commits (pager.c
-/// pagerStress), under EXCLUSIVE until it ends: no number shows them to be uncommitted.
-fn nobody_writes_it(database: &dyn File, files: &Files, context: &Context) -> Result<()> {
-    let journal = files.journal.as_deref();
-    let Some(journal) = open_if_readable(context.vfs, journal) else { return Ok(()) };
-    let writer = database.lock_holder(SHARED_BYTES, LockMode::Shared)?;
-    match writer {
-        Some(_) if journal.size()? > 0 => {
-            let why =
-                "a transaction with a rollback journal is writing it, and no lock is waited for";
-            Err(Failure::busy(database.path(), why, writer).into())
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Who keeps the wal-index right.
-enum Found {
-    Nobody,
-    /// Somebody does, and no lock is held.
-    Seen(WalIndexHeader),
-    /// Somebody does, and a reader's locks are held through the handle.
-    Slots(WalIndexHeader, Box<dyn File>),
-}
-
-const SWITCH: Range<u64> = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
-
-fn slot(number: u64) -> Range<u64> {
-    WAL_READ_LOCK_0 + number..WAL_READ_LOCK_0 + number + 1
-}
-
-/// Takes the locks of a reader who needs slot 0 and the log: nobody copies, and nobody resets.
-fn take_slots(
-    shm: Box<dyn File>,
-    files: &Files,
-    patience: &mut Patience<'_>,
-    context: &Context,
-) -> Result<Found> {
-    let mut looks = 0;
-    loop {
-        // Only where somebody else holds the switch already: alone, it would make SQLite trust an index
-        // that nobody keeps.
-        let Ok(others) = shm.lock_holder(SWITCH, LockMode::Exclusive) else {
-            return look(shm.as_ref(), context);
-        };
-        if others.is_none() {
-            return Ok(Found::Nobody);
-        }
-        let all = [SWITCH, slot(0)];
-        let mut granted = all.iter().map(|bytes| is_granted(shm.as_ref(), bytes.clone()));
-        if granted.all(|granted| granted)
-            && (1..=4).rev().any(|number| is_granted(shm.as_ref(), slot(number)))
-            && shm.lock_holder(SWITCH, LockMode::Exclusive)?.is_some()
-            && let Some(index) = settled_index(shm.as_ref())?
-            && log_is_that_of(&index, files, context)?
-        {
-            looks += 1;
-            if index.backfill <= index.mx_frame || looks == MAX_LOOKS {
-                return Ok(Found::Slots(index, shm));
-            }
-        }
-        shm.unlock_bytes(WAL_READ_LOCK_0..DEAD_MAN_SWITCH + 1)?;
-        if !patience.wait() {
-            return Err(why_no_slot(shm.as_ref(), files, context)?.into());
-        }
-    }
-}
-
-fn is_granted(shm: &dyn File, bytes: Range<u64>) -> bool {
-    shm.lock_bytes(bytes, LockMode::Shared).is_ok_and(|locked| locked == Locked::Granted)
-}
-
-/// The index header, if it is valid and two looks agree: the second would show a reset or a
-/// checkpoint that came between.
-fn settled_index(shm: &dyn File) -> Result<Option<WalIndexHeader>> {
-    let valid = || -> Result<Option<WalIndexHeader>> {
-        let index = IndexFile::read(shm)?.map(|index| index.info);
-        Ok(index.filter(|index| index.validate().is_ok()))
-    };
-    let (Some(first), Some(second)) = (valid()?, valid()?) else { return Ok(None) };
-    let same = first.salts == second.salts
-        && first.mx_frame <= second.mx_frame
-        && first.backfill == second.backfill
-        && first.backfill_attempted == second.backfill_attempted;
-    Ok(same.then_some(first))
-}
-
-/// Whether the log at the path is the one that `index` describes. With no frame in the log, the new
-/// salts are in the index first.
-fn log_is_that_of(index: &WalIndexHeader, files: &Files, context: &Context) -> Result<bool> {
-    if index.mx_frame == 0 {
-        return Ok(true);
-    }
-    let Some(log) = files.open_wal(context.vfs)? else { return Ok(false) };
-    let mut bytes = [0; WAL_HEADER_BYTES];
-    let whole = log.read_at(&mut bytes, 0)? == bytes.len();
-    // A header that is damaged is another matter.
-    let header = WalHeader::decode(&bytes);
-    Ok(whole && (header.salts == index.salts || header.validate().is_err()))
-}
-
-/// Why the locks could not be taken in time.
-fn why_no_slot(shm: &dyn File, files: &Files, context: &Context) -> Result<Failure> {
-    let path = files.database.as_deref().unwrap_or(&files.wal);
-    if let Some(index) = settled_index(shm)?
-        && !log_is_that_of(&index, files, context)?
-    {
-        let why = format!(
-            "the log at {} is not the one that the attached processes use",
-            files.wal.display()
-        );
-        let hint = command("blockers", path);
-        return Ok(Failure::refused(path, why, format!("who they are: {hint}")));
-    }
-    let holder = shm.lock_holder(slot(0), LockMode::Shared)?;
-    Ok(Failure::busy(path, "no read slot was free in time", holder))
-}
-
-/// The same without a lock.
-fn look(shm: &dyn File, context: &Context) -> Result<Found> {
-    if shm.lock_holder(SWITCH, LockMode::Exclusive).is_ok_and(|holder| holder.is_none()) {
-        return Ok(Found::Nobody);
-    }
-    for look in 0..MAX_LOOKS {
-        if look > 0 {
-            context.vfs.sleep(Duration::from_millis(1));
-        }
-        if let Some(index) = settled_index(shm)?.filter(|index| index.backfill <= index.mx_frame) {
-            return Ok(Found::Seen(index));
-        }
-    }
-    Ok(Found::Nobody)
-}
-
-impl Stamp {
-    fn of(
-        database: Option<&dyn File>,
-        log: Option<&dyn File>,
-        examination: Option<&Examination>,
-    ) -> Result<Self> {
-        let stamp = |file: &dyn File| Ok::<_, anyhow::Error>((file.size()?, file.modified()?));
-        let log = log.map(|log| LogStamp::of(log, examination)).transpose()?;
-        Ok(Self { database: database.map(stamp).transpose()?, log })
-    }
-
-    /// Whether nothing was written since `earlier`, which knows of no frames.
-    fn has_same_files(&self, earlier: &Self) -> bool {
-        let whole = |log: &LogStamp| (log.bytes, log.modified, log.header);
-        self.database == earlier.database
-            && self.log.as_ref().map(whole) == earlier.log.as_ref().map(whole)
-    }
-}
-
-impl LogStamp {
-    fn of(file: &dyn File, examination: Option<&Examination>) -> Result<Self> {
-        let mut header = [0; WAL_HEADER_BYTES];
-        file.read_at(&mut header, 0)?;
-        let mut end = [[0; FRAME_HEADER_BYTES]; 2];
-        if let Some(examination) = examination
-            && let Some(shape) = &examination.shape
-        {
-            let last = FrameNo(examination.prefix.valid_frames.max(1));
-            for (slot, frame) in end.iter_mut().zip([last, last.next()]) {
-                file.read_at(slot, frame.offset_bytes(shape.page_size()))?;
-            }
-        }
-        Ok(Self { bytes: file.size()?, modified: file.modified()?, header, end })
-    }
-}
-
 impl Held {
-    /// Whether a log that the index counts on is at its path; no where the last process has closed the
-    /// database in this moment (wal.c sqlite3WalClose removes the wal-index before the log).
+    /// Whether a log that the index counts on is at its path; no where the last process has closed
+    /// the database in this moment (wal.c sqlite3WalClose removes the wal-index before the log).
     fn log_is_there(&self, files: &Files, context: &Context) -> Result<bool> {
         let Some(index) = &self.index else { return Ok(true) };
         if index.backfill >= index.mx_frame || self.log_file.is_some() {
@@ -496,8 +287,9 @@ impl Held {
         }
     }
 
-    /// A log that gives less than the index of its attached processes knows is damaged, wherever the
-    /// first frame that is wrong lies. With the last commit that the index knows, where that is so.
+    /// A log that gives less than the index of its attached processes knows is damaged, wherever
+    /// the first frame that is wrong lies. With the last commit that the index knows, where that is
+    /// so.
     fn compared_with_index(&self, mut log: Reading) -> (Reading, Option<u32>) {
         let known = self.index.map(|index| index.mx_frame);
         let lost = known.filter(|&known| log.examination.prefix.mx_frame < known);
@@ -514,9 +306,9 @@ impl Held {
         examination.header.map(|header| KnownLog { header, frames })
     }
 
-    /// Whether every page of the commit in `frame` is held, whatever checkpoints have done before. The
-    /// newest commit always is. Where this says no, a page may have been overwritten; a state that is
-    /// held without locks must then not be read at all.
+    /// Whether every page of the commit in `frame` is held, whatever checkpoints have done before.
+    /// The newest commit always is. Where this says no, a page may have been overwritten; a state
+    /// that is held without locks must then not be read at all.
     #[must_use]
     pub fn holds_commit(&self, frame: u32) -> bool {
         self.oldest_frame.set(self.oldest_frame.get().min(frame));

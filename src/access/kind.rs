@@ -6,9 +6,7 @@ use crate::format::entropy::looks_random;
 use crate::format::rollback_journal::JOURNAL_MAGIC;
 use crate::format::wal_header::{WAL_FORMAT_VERSION, WAL_MAGIC};
 use crate::format::{DatabaseHeader, PageSize, Pgno};
-use crate::storage::{File, Result, Vfs};
-
-use super::files::open_if_there;
+use crate::storage::{File, Result};
 
 /// Bytes at the beginning of a file by which it is recognised.
 const HEAD_BYTES: usize = 4096;
@@ -47,17 +45,6 @@ impl Kind {
             Self::Other
         }
     }
-}
-
-/// What the first bytes of `path` say.
-///
-/// # Errors
-/// When it is there and cannot be read.
-pub fn kind_of(vfs: &dyn Vfs, path: &std::path::Path) -> Result<Kind> {
-    let Some(file) = open_if_there(vfs, Some(path))? else { return Ok(Kind::Other) };
-    let mut head = [0; 16];
-    file.read_at(&mut head, 0)?;
-    Ok(Kind::of_head(&head))
 }
 
 /// What a file is that begins like none of SQLite's.

@@ -1,5 +1,5 @@
-//! How commands come to files: which files a PATH means, truthful readings of what may change, how to
-//! attach, the rails that refuse, and the one place that maps errors to exit codes.
+//! How commands come to files: which files a PATH means, truthful readings of what may change, how
+//! to attach, the rails that refuse, and the one place that maps errors to exit codes.
 
 pub mod attach;
 pub mod context;
@@ -14,6 +14,7 @@ pub mod journal;
 pub mod kind;
 pub mod live;
 pub mod missing;
+pub mod patience;
 pub mod rails;
 pub mod stream;
 pub mod users;

@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::{Looked, Patience, Target, duration};
+use crate::access::attach::{Looked, Target};
 use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::missing::{self, MissingLog};
+use crate::access::patience::{Patience, duration};
 use crate::access::rails::{self, Accepted, Consents, Danger, Effect};
 use crate::analysis::newer::FileAge;
 use crate::analysis::pairing::Pairing;
@@ -33,9 +34,9 @@ mod report;
 /// mode kept its promise, 5 when it did not but something was copied or all frames already were, 4
 /// when nothing was copied.
 ///
-/// Frames are verified on the way, which SQLite does not do: a frame that has rotten since its commit
-/// stops the copy at the transaction before it. On an idle database, where attaching would rebuild
-/// the wal-index, the log is verified first, and a damaged one is refused.
+/// Frames are verified on the way, which SQLite does not do: a frame that has rotten since its
+/// commit stops the copy at the transaction before it. On an idle database, where attaching would
+/// rebuild the wal-index, the log is verified first, and a damaged one is refused.
 #[derive(Args, Clone, Debug)]
 pub struct CheckpointNow {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -173,7 +174,8 @@ pub struct CheckpointReport {
     pub removed_files: bool,
     /// Who is in the way.
     pub blocked_by: Vec<Blocker>,
-    /// Whether log and database belong together; `None` where somebody is attached, who works with both.
+    /// Whether log and database belong together; `None` where somebody is attached, who works with
+    /// both.
     pub pairing: Option<Pairing>,
     /// Whether the database file has what came after the log.
     pub file_age: FileAge,

@@ -9,10 +9,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::{Patience, Target, duration};
+use crate::access::attach::Target;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocked, Blocker};
+use crate::access::patience::{Patience, duration};
 use crate::access::rails::{self, Accepted, Consent, Consents, Danger, Newest};
 use crate::engine;
 use crate::engine::wal::KnownLog;
@@ -24,10 +25,10 @@ use crate::storage::DeleteShm;
 
 /// Build a wal-index from the log again
 ///
-/// Runs SQLite's own recovery under SQLite's own locks: readers go on undisturbed, and nobody writes
-/// or checkpoints meanwhile. Every frame counts as not copied afterwards, so the next checkpoint
-/// copies all of them again. A log that is damaged is refused, because its index may be the only
-/// thing that still knows its committed frames.
+/// Runs SQLite's own recovery under SQLite's own locks: readers go on undisturbed, and nobody
+/// writes or checkpoints meanwhile. Every frame counts as not copied afterwards, so the next
+/// checkpoint copies all of them again. A log that is damaged is refused, because its index may be
+/// the only thing that still knows its committed frames.
 #[derive(Args, Clone, Debug)]
 pub struct IndexRebuild {
     /// A wal-index (-shm), its database or its log (-wal)

@@ -1,16 +1,17 @@
-//! What is refused as PATH: what is none of SQLite's files, and the branches whose logs are not read.
+//! What is refused as PATH: what is none of SQLite's files, and the branches whose logs are not
+//! read.
 
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::access::Failure;
-use crate::access::kind::{Kind, Stranger, kind_of};
+use crate::access::kind::{Kind, Stranger};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, WAL_HEADER_BYTES, WalHeader};
 use crate::storage::{File, Vfs};
 
-use super::{Files, Role, open_if_there};
+use super::{Files, Role, kind_of, open_if_there};
 
 impl Files {
     /// Refuses what is none of SQLite's files. `file` is the given one, and begins like none.
@@ -73,8 +74,8 @@ impl Files {
         Ok(false)
     }
 
-    /// Refuses files of SQLite's wal2 branch, and logs of the branches that Bedrock has used. A file
-    /// that cannot be read does not tell.
+    /// Refuses files of SQLite's wal2 branch, and logs of the branches that Bedrock has used. A
+    /// file that cannot be read does not tell.
     pub(super) fn refuse_wal2(&self, vfs: &dyn Vfs) -> Result<()> {
         let wal = head::<WAL_HEADER_BYTES>(vfs, &self.wal).map(|bytes| WalHeader::decode(&bytes));
         if let Some(what) = wal.as_ref().and_then(WalHeader::branch) {

@@ -16,7 +16,8 @@ use crate::access::files::Files;
 pub(super) struct Pair<'a> {
     pub files: &'a Files,
     pub judged: Option<&'a Pairing>,
-    /// The log; `None` where it is damaged, or sizes contradict each other, which explains the rest.
+    /// The log; `None` where it is damaged, or sizes contradict each other, which explains the
+    /// rest.
     pub log: Option<(&'a dyn File, &'a Examination)>,
     pub database: Option<&'a dyn File>,
     /// Nobody is attached: what content says is asked as well.
@@ -69,7 +70,7 @@ fn newer_file(files: &Files) -> Danger {
     let why = "the database file has pages that came after the log: the log would take them back";
     let next = command("repair", database_of(files));
     let danger = Danger::new("file-newer", database_of(files), why);
-    danger.next(next, "shows which states can be had").unless(Consent::Loss)
+    danger.next(next, "shows which states can be recovered").unless(Consent::Loss)
 }
 
 fn reasons_against(judged: &Pairing) -> String {

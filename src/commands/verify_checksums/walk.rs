@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::access::files::with_suffix;
-use crate::access::kind::{Kind, kind_of};
+use crate::access::files::{kind_of, with_suffix};
+use crate::access::kind::Kind;
 use crate::storage::{Error, Verb, Vfs};
 
 /// A path to verify, or one that could not be looked at.
@@ -26,9 +26,9 @@ impl Found {
     }
 }
 
-/// The paths to verify: files as given; below directories every log, every database without one, and
-/// whatever could not be looked at. A log is known by its content or, when that is destroyed, by its
-/// name.
+/// The paths to verify: files as given; below directories every log, every database without one,
+/// and whatever could not be looked at. A log is known by its content or, when that is destroyed,
+/// by its name.
 pub(super) fn expand(paths: &[PathBuf], recursive: bool, vfs: &dyn Vfs) -> Vec<Found> {
     let mut all = Vec::new();
     for path in paths {
