@@ -12,7 +12,7 @@ use crate::format::{
 use crate::scan::{self, FrameFacts, KnownFrames, Watch};
 use crate::storage::{self, File};
 
-use super::cure::{Cures, Search};
+use super::cure::{Cures, Sources};
 use super::forecast::{self, Forecast};
 use super::guess;
 use super::link::{Link, Linker, Seed, is_likely_leftover};
@@ -40,7 +40,7 @@ pub enum Verdict {
     Damaged,
     /// What a crash leaves; nothing committed is lost.
     TornTail,
-    /// Valid frames behind the last commit, which SQLite drops, as it should.
+    /// Valid frames after the last commit, which SQLite drops, as it should.
     UncommittedTail,
     /// No valid frame, nothing lost.
     Empty,
@@ -68,7 +68,7 @@ impl Verdict {
 /// The header of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderStatus {
-    /// The file is shorter than a header, or has nothing behind it: SQLite does not parse it.
+    /// The file is shorter than a header, or has nothing after it: SQLite does not parse it.
     Short,
     /// Valid.
     Ok,
@@ -113,11 +113,11 @@ pub struct Examination {
     pub header: Option<WalHeader>,
     /// Size of the file when it was sampled.
     pub file_bytes: u64,
-    /// How its frames are read, by the header or by guess; `None` when that cannot be told.
+    /// How its frames are read, by the header or by guess; `None` when that is not known.
     pub shape: Option<LogShape>,
     /// What recovery accepts.
     pub prefix: Prefix,
-    /// What lies behind that.
+    /// What lies after that.
     pub tail: Tail,
     /// Damaged frames, ascending.
     pub damaged: Vec<DamagedFrame>,
@@ -315,10 +315,10 @@ fn bad_header(
     })
 }
 
-/// Whether something follows on a slot at the stop that SQLite cannot have left there. What is left over
-/// of a rollback or of an older generation is followed by frames, or by the end of the file: SQLite never
-/// extends a log with zeros, and a slot that no generation has written is a write that never reached the
-/// disk, or damage.
+/// Whether something follows on a slot at the stop that SQLite cannot have left there. What is left
+/// over of a rollback or of an older generation is followed by frames, or by the end of the file:
+/// SQLite never extends a log with zeros, and a slot that no generation has written is a write that
+/// never reached the disk, or damage.
 fn no_frame_follows(
     file: &dyn File,
     shape: &LogShape,
@@ -360,7 +360,7 @@ fn cured_tail(
         Spill::Torn => (BTreeMap::new(), true),
     };
     let tail = read(&Cures::default().with(unsummed))?;
-    let mut tail = Search { log, database, shape, prefix, watch }.run(tail, read)?;
+    let mut tail = Sources { log, database, shape, prefix, watch }.search(tail, read)?;
     if is_torn && tail.broken == Break::None {
         tail.broken = Break::Torn;
     }
@@ -384,7 +384,7 @@ fn read_tail(
         first = first.or(Some(facts));
         if let Some(judged) = linker.push(facts) {
             fold.push(&judged);
-            // Nothing of this generation behind the stop: the rest is older, and already counted.
+            // Nothing of this generation after the stop: the rest is older, and already counted.
             let tied = judged.link != Link::Foreign;
             if judged.facts.frame == stop && !tied && prefix.last_current.is_none() {
                 linker.finish();

@@ -1,4 +1,4 @@
-//! The loss forecast: what SQLite will drop, and which pages cannot be had.
+//! The loss forecast: what SQLite will drop, and which pages cannot be recovered.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,9 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::link::Link;
-use super::state::{Slot, State, StateFold};
+use super::state::{Slot, State, StateFold, What};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
-
-/// What is wrong in a damaged frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum What {
-    /// The page or the first 8 header bytes.
-    Content,
-    /// The salts; the sum proves the content.
-    Salt,
-    /// Salts and sum, which SQLite before 3.41 left zero: no sum covers its image.
-    Unsummed,
-    /// The stored sum; the successor follows from the computed one.
-    ChecksumField,
-    /// No successor could tell.
-    Unknown,
-}
 
 /// A damaged frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +22,7 @@ pub struct DamagedFrame {
     pub what: What,
 }
 
-/// How much of what SQLite drops could be had again.
+/// How much of what SQLite drops could be recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recoverable {
@@ -46,7 +30,7 @@ pub enum Recoverable {
     All,
     /// Something, or all of it under a doubt.
     Some,
-    /// Nothing: no frame behind the damage is intact.
+    /// Nothing: no frame after the damage is intact.
     None,
 }
 
@@ -55,11 +39,11 @@ pub enum Recoverable {
 pub struct Lost {
     /// How sure that is.
     pub certainty: Certainty,
-    /// Frames behind the last commit that SQLite sees, up to the last commit that was written.
+    /// Frames after the last commit that SQLite sees, up to the last commit that was written.
     pub frames: u32,
     /// Commit frames among them, intact or damaged.
     pub transactions: u32,
-    /// How much could be had again.
+    /// How much could be recovered.
     pub recoverable: Recoverable,
     /// Pages of which no intact copy is left.
     pub pages: Vec<Pgno>,
@@ -76,7 +60,7 @@ pub struct Forecast {
     pub lost: Option<Lost>,
 }
 
-/// Reads the slots behind the prefix again and tells what is damaged and lost.
+/// Reads the slots after the prefix again and tells what is damaged and lost.
 ///
 /// # Errors
 /// When the log cannot be read.

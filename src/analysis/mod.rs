@@ -4,7 +4,8 @@
 //! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database,
 //! by [`image_sums`];
 //! [`structure`] checks a whole database image as SQLite's integrity_check does; [`pairing`]
-//! tells whether a log belongs to a database; [`shift`] finds frames that are not where they should be.
+//! tells whether a log belongs to a database; [`shift`] finds frames that are not where they should
+//! be.
 
 pub mod copied;
 pub mod correction;
@@ -37,7 +38,8 @@ pub mod wrong_pages;
 pub use examine::{
     Error, Examination, HeaderStatus, Undone, Verdict, examine, examine_beside, examine_keeping,
 };
-pub use forecast::{DamagedFrame, Lost, Recoverable, What};
+pub use forecast::{DamagedFrame, Lost, Recoverable};
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
+pub use state::What;
 pub use tail::{Certainty, Tail};

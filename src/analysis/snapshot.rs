@@ -47,15 +47,23 @@ pub enum Error {
         transactions: u32,
     },
     /// The frame commits nothing.
-    #[error("frame {asked} is not a commit frame; the commit before it is frame {before}, the next one {}", next.map_or("none".to_owned(), |n| n.to_string()))]
+    #[error(
+        "frame {asked} is not a commit frame; the commit before it is frame {before}, \
+         the next one {}",
+        or_none(*next)
+    )]
     NotACommit {
         /// The frame asked for.
         asked: FrameNo,
         /// Last commit frame before it; 0 without one.
         before: u32,
-        /// First commit frame behind it.
+        /// First commit frame after it.
         next: Option<FrameNo>,
     },
+}
+
+fn or_none(frame: Option<FrameNo>) -> String {
+    frame.map_or("none".to_owned(), |frame| frame.to_string())
 }
 
 /// Maps pages to frames as of `target`.
@@ -120,8 +128,8 @@ pub fn snapshot_of(
     }
 }
 
-/// The state of the last of `committed` as [`snapshot_of`] gives it, with `size_pages` instead of its
-/// commit size.
+/// The state of the last of `committed` as [`snapshot_of`] gives it, with `size_pages` instead of
+/// its commit size.
 ///
 /// # Errors
 /// When the log cannot be read.
@@ -143,7 +151,7 @@ pub fn resized_snapshot_of(
 }
 
 impl Snapshot {
-    /// Pages behind the commit size are not part of the database (wal.c walCheckpoint).
+    /// Pages after the commit size are not part of the database (wal.c walCheckpoint).
     fn with_pages(mut self, pages: HashMap<Pgno, FrameNo>) -> Self {
         let size = self.db_size_pages.unwrap_or(u32::MAX);
         self.pages = pages.into_iter().filter(|(page, _)| page.0 <= size).collect();

@@ -6,7 +6,6 @@ use crate::format::Salts;
 use crate::scan;
 
 use super::cure::Cure;
-use super::forecast::What;
 use super::link::{Fault, Judged, Link, Linker, Seed};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
@@ -21,15 +20,15 @@ pub enum State {
     Blank,
     /// In the valid prefix, at or before the last commit.
     Committed,
-    /// In the valid prefix, behind the last commit.
+    /// In the valid prefix, after the last commit.
     Uncommitted,
     /// Of the current generation, but its content, salts or stored sum are wrong.
     Damaged,
     /// Current salts, but the sum before it is lost: nothing can be said.
     Unproven,
-    /// Intact and current, but behind a break: SQLite ignores it.
+    /// Intact and current, but after a break: SQLite ignores it.
     Unreachable,
-    /// An aborted, spilled or abandoned transaction behind the prefix. Normal.
+    /// An aborted, spilled or abandoned transaction after the prefix. Normal.
     Residue,
     /// Left from an older generation.
     Stale,
@@ -97,6 +96,22 @@ impl Slot {
             | Link::Foreign => What::Unknown,
         })
     }
+}
+
+/// What is wrong in a damaged frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The page or the first 8 header bytes.
+    Content,
+    /// The salts; the sum proves the content.
+    Salt,
+    /// Salts and sum, which SQLite before 3.41 left zero: no sum covers its image.
+    Unsummed,
+    /// The stored sum; the successor follows from the computed one.
+    ChecksumField,
+    /// No successor could tell.
+    Unknown,
 }
 
 /// Numbers the generations whose frames stand in a log.
@@ -203,7 +218,7 @@ impl StateFold {
 }
 
 impl Tail {
-    /// The state of a frame behind the prefix.
+    /// The state of a frame after the prefix.
     fn state_of(&self, judged: &Judged, follows_commit: bool) -> State {
         let frame = judged.facts.frame;
         let commit_behind = self.last_lost_commit > Some(frame);
@@ -240,7 +255,7 @@ impl Tail {
         }
     }
 
-    /// A proven or likely break stands at the stop.
+    /// A proven or likely break is at the stop.
     fn is_sure(&self) -> bool {
         match self.broken {
             Break::None | Break::Losing(Certainty::Possible) => false,

@@ -10,7 +10,7 @@ use crate::format::{Checksum, FrameNo, Pgno};
 use crate::scan::{Error, FrameFacts};
 
 use super::explain::Explainer;
-use super::search::Search;
+use super::sources::Sources;
 use super::{Cure, Cured};
 
 /// Damaged frames that one round looks at.
@@ -66,9 +66,9 @@ impl Hole {
     }
 }
 
-impl Search<'_> {
-    /// Looks for frames up to the last one of this generation whose right bytes are not known, though
-    /// the sum before them is.
+impl Sources<'_> {
+    /// Looks for frames up to the last one of this generation whose right bytes are not known,
+    /// though the sum before them is.
     pub(super) fn round(&self, tail: &Tail) -> Result<Round, Error> {
         let mut linker = Linker::new(
             self.shape.joiner(),

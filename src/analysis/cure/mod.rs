@@ -1,5 +1,5 @@
-//! The right bytes of a damaged frame: in another image of its page, in another slot, as the only header
-//! that fits between its neighbours, or as a correction of one word; and how sure that is.
+//! The right bytes of a damaged frame: in another image of its page, in another slot, as the only
+//! header that fits between its neighbours, or as a correction of one word; and how sure that is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,11 +13,12 @@ mod explain;
 mod hole;
 mod rivals;
 mod search;
+mod sources;
 mod splice;
 
-pub(super) use search::Search;
+pub(super) use sources::Sources;
 
-/// Where another image of a page stands.
+/// Where another image of a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageSource {
     /// In another frame of the log.
@@ -39,9 +40,9 @@ pub enum Cure {
         /// End of the part.
         end_byte: u32,
     },
-    /// The frame that belongs here stands in another slot: it alone follows from the sum before.
+    /// The frame that belongs here is in another slot: it alone follows from the sum before.
     Moved(FrameNo),
-    /// Only one header fits between the frame before, the image and the frame behind.
+    /// Only one header fits between the frame before, the image and the frame after.
     Header,
     /// Nothing is changed: SQLite left the frame without salts and sum (see `spill`).
     Unsummed,
@@ -58,7 +59,8 @@ pub struct Cured {
     pub cure: Cure,
     /// The right header.
     pub header: FrameHeader,
-    /// How likely it is that something fits by chance; `None` where that cannot be put into a number.
+    /// How likely it is that something fits by chance; `None` where that cannot be put into a
+    /// number.
     pub chance: Option<f64>,
     /// How sure it is.
     pub proof: Proof,
@@ -88,8 +90,8 @@ impl Cures {
         self.cured.iter().map(|(&frame, &cured)| (frame, cured))
     }
 
-    /// Whether the image of a frame is damaged, and of the page that its header names: images of that
-    /// page before and after it say so.
+    /// Whether the image of a frame is damaged, and of the page that its header names: images of
+    /// that page before and after it say so.
     #[must_use]
     pub fn is_shown_damaged(&self, frame: FrameNo) -> bool {
         self.shown_damaged.contains(&frame)

@@ -1,7 +1,7 @@
 //! The search for cures, round by round.
 //!
-//! A cure makes the frame's sum right, and with it the frames after it can be judged from a sum that
-//! is known again; so the search goes on until a round finds nothing more.
+//! A cure makes the frame's sum right, and with it the frames after it can be judged from a sum
+//! that is known again; so the search goes on until a round finds nothing more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +9,21 @@ use crate::analysis::effects::Effects;
 use crate::analysis::proof::Proof;
 use crate::analysis::structure::PageRules;
 use crate::analysis::tail::{Break, Tail};
-use crate::analysis::{LogShape, Prefix};
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{
     ByteOrder, Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno,
 };
-use crate::scan::{Error, FrameFacts, Watch};
-use crate::storage::File;
+use crate::scan::{Error, FrameFacts};
 
 use super::explain::{Case, Explainer, OtherImage, is_shown_damaged};
 use super::hole::{Hole, Images};
+use super::sources::Sources;
 use super::splice;
 use super::{Cure, Cured, Cures, ImageSource};
 
-/// Other images that are tried in the place of a damaged one, the nearest first, where few frames are
-/// damaged.
+/// Other images that are tried in the place of a damaged one, the nearest first, where few frames
+/// are damaged.
 const MOST_IMAGES: usize = 64;
 /// Where many are.
 const IMAGES_OF_MANY: usize = 6;
@@ -34,26 +33,17 @@ const MANY_HOLES: usize = 64;
 const MOST_PAGES: u32 = 4096;
 /// Rounds of the search.
 const MOST_ROUNDS: usize = 24;
-/// First words of an image that another one must have as well, to witness a header that was solved for:
-/// what is wrong in them would be added to it.
+/// First words of an image that another one must have as well, to witness a header that was solved
+/// for: what is wrong in them would be added to it.
 const FIRST_WORDS: usize = 4;
 
-/// What a search reads.
-pub(in crate::analysis) struct Search<'a> {
-    pub log: &'a dyn File,
-    pub database: Option<&'a dyn File>,
-    pub shape: &'a LogShape,
-    pub prefix: &'a Prefix,
-    pub watch: &'a dyn Watch,
-}
-
-impl Search<'_> {
+impl Sources<'_> {
     /// Cures for the damaged frames of a log with that tail, and new ones that they make possible.
     /// Each round's tail is read by `read_tail`.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(in crate::analysis) fn run(
+    pub(in crate::analysis) fn search(
         &self,
         mut tail: Tail,
         read_tail: impl Fn(&Cures) -> Result<Tail, Error>,
@@ -202,9 +192,10 @@ impl Search<'_> {
         hole.successor.as_ref().filter(current)
     }
 
-    /// Solves for the first two words of the header. Any image and any successor have a solution; that
-    /// its page number and commit size are possible says that it may be right, and that another image
-    /// of the page begins in the same way, that the first words of this one are not wrong as well.
+    /// Solves for the first two words of the header. Any image and any successor have a solution;
+    /// that its page number and commit size are possible says that it may be right, and that
+    /// another image of the page begins in the same way, that the first words of this one are not
+    /// wrong as well.
     fn header(&self, hole: &Hole, image: &[u8], most_pages: u32) -> Result<Option<Cured>, Error> {
         let successor = self.successor_of(hole).filter(|_| hole.header_may_be_lost);
         let Some(successor) = successor else { return Ok(None) };
@@ -255,8 +246,8 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// Where both the header and a part of the image are lost: the page and the commit size with which
-    /// a part of another image of that page leads to the frame after.
+    /// Where both the header and a part of the image are lost: the page and the commit size with
+    /// which a part of another image of that page leads to the frame after.
     fn header_and_image(
         &self,
         hole: &Hole,

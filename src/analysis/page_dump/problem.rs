@@ -16,7 +16,8 @@ pub enum Problem {
     },
     /// The pointers run into the cell content area.
     #[error(
-        "the cell pointers end at offset {pointers_end}, behind the start of the cells at {content_start}"
+        "the cell pointers end at offset {pointers_end}, behind the start of the cells at \
+         {content_start}"
     )]
     PointersOverlap {
         /// Where the pointers end.
@@ -25,7 +26,7 @@ pub enum Problem {
         content_start: u32,
     },
     /// The pointers leave the page.
-    #[error("{cells} cells are counted, but the page ends behind {pointers} cell pointers")]
+    #[error("{cells} cells are counted, but the page ends after {pointers} cell pointers")]
     PointersOutside {
         /// Cells by the header.
         cells: u16,

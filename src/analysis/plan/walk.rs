@@ -1,4 +1,4 @@
-//! The walk behind the break of a log, from frame to frame.
+//! The walk after the break of a log, from frame to frame.
 
 use crate::analysis::correction::{Corrections, Word};
 use crate::analysis::cure::{Cure, Cured};
@@ -99,7 +99,7 @@ impl<'a> Planner<'a> {
             self.open.push((facts.header.page, facts.frame));
         }
         let mut fold = StateFold::behind_prefix(self.shape, prefix, tail);
-        // One more: a frame is judged with a look at the one behind it.
+        // One more: a frame is judged with a look at the one after it.
         for facts in self.shape.facts(log, prefix.stop.frame..self.shape.extent.end(), watch) {
             if let Some(slot) = fold.push(facts?) {
                 self.place(&slot, last);
@@ -121,7 +121,8 @@ impl<'a> Planner<'a> {
         }
         let directly_behind = slot.judged.facts.frame == last.next();
         let is_other = matches!(slot.judged.link, Link::Blank | Link::Foreign);
-        // SQLite never extends a log with zeros: a transaction that is followed by them was cut off.
+        // SQLite never extends a log with zeros: a transaction that is followed by them was cut
+        // off.
         self.torn_tail |= self.is_open_at_end && slot.judged.link == Link::Blank;
         self.is_open_at_end |= slot.judged.link == Link::Linked;
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
@@ -151,7 +152,8 @@ impl<'a> Planner<'a> {
         }
         let reason = match displacement.line_ends {
             Some(added) => format!(
-                "every line feed became a carriage return and a line feed: {added} bytes were inserted"
+                "every line feed became a carriage return and a line feed: {added} bytes were \
+                 inserted"
             ),
             None => displacement.places(),
         };
@@ -358,8 +360,9 @@ impl<'a> Planner<'a> {
         all
     }
 
-    /// An open transaction is rightly dropped. A torn one may have been acknowledged, if what tore it
-    /// was not the crash of its writer, and so may one behind which the log ends: nobody can know.
+    /// An open transaction is rightly dropped. A torn one may have been acknowledged, if what tore
+    /// it was not the crash of its writer, and so may one after which the log ends: nobody can
+    /// know.
     fn cut_tail(&self, last_commit: u32) -> Step {
         let at_end =
             matches!(self.examination.prefix.stop.reason, StopReason::Eof | StopReason::Short);
@@ -367,8 +370,8 @@ impl<'a> Planner<'a> {
         let reason = if self.torn_tail {
             "it is torn, and no intact commit follows: what a crash leaves, or a damaged end"
         } else if at_end {
-            "no commit follows, and the log ends there: a transaction that was open, or whose end was \
-             cut off"
+            "no commit follows, and the log ends there: a transaction that was open, or whose end \
+             was cut off"
         } else {
             "no commit follows: SQLite drops it, as it should"
         };
@@ -380,7 +383,7 @@ impl<'a> Planner<'a> {
             proof: (!unknown).then_some(Proof::Evidence),
             rivals: 0,
             reason: reason.to_owned(),
-            gains: "it cannot come back behind a later commit".to_owned(),
+            gains: "it cannot come back after a later commit".to_owned(),
         }
     }
 
