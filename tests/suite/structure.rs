@@ -20,7 +20,7 @@ use walsmith::storage::memory::MemoryFile;
 
 use crate::support::{Oracle, beside, names, oracle, read, text};
 
-/// Our judgement of a database file; `None` when not even its page size can be told.
+/// Our judgement of a database file; `None` when not even its page size is known.
 fn judged(bytes: &[u8]) -> Option<Health> {
     let header = DatabaseHeader::decode(bytes.first_chunk()?);
     let file = MemoryFile::with_bytes(bytes.to_vec());
@@ -176,7 +176,7 @@ fn page(bytes: &[u8], random: &mut Rng) -> std::ops::Range<usize> {
     start..start + size
 }
 
-/// Where the b-tree header of the page at `start` stands.
+/// Where the b-tree header of the page at `start` is.
 fn head(start: usize) -> usize {
     if start == 0 { 100 } else { start }
 }
@@ -219,7 +219,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         let range = page(bytes, random);
         bytes[range].iter_mut().for_each(|byte| *byte = random.u8(..));
     }),
-    ("garbage behind a page's head", |bytes, random| {
+    ("garbage after a page's head", |bytes, random| {
         let range = page(bytes, random);
         bytes[range].iter_mut().skip(108).for_each(|byte| *byte = random.u8(..));
     }),
@@ -239,7 +239,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         let size = bytes.len() - page_bytes(bytes);
         bytes.truncate(size);
     }),
-    ("zeros behind", |bytes, random| {
+    ("zeros after", |bytes, random| {
         let size = bytes.len() + random.usize(1..9) * 512;
         bytes.resize(size, 0);
     }),

@@ -4,8 +4,8 @@ use crate::format::Pgno;
 use crate::format::btree::Cell;
 
 use super::Error;
-use super::checker::Checker;
 use super::owners::Owner;
+use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::Fault;
 
@@ -38,9 +38,9 @@ impl Tail {
     }
 }
 
-impl Checker<'_> {
-    /// Follows the overflow chain of `cell` on `page` of the b-tree at `root`, and returns `tail` with
-    /// the end of its payload if the chain is sound.
+impl Pass<'_> {
+    /// Follows the overflow chain of `cell` on `page` of the b-tree at `root`, and returns `tail`
+    /// with the end of its payload if the chain is sound.
     pub fn overflow(
         &mut self,
         root: Pgno,

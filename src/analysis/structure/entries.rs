@@ -7,7 +7,7 @@ use crate::format::record::Value;
 
 use super::schema::{Entry, EntryKind, Schema, Statement};
 
-/// Where a key of an index stands in a record.
+/// Where a key of an index is in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyColumn {
     /// It is the n-th value, counted from 0.
@@ -39,8 +39,8 @@ pub(super) fn key_columns(schema: &Schema, index: &Entry) -> Option<Vec<KeyColum
             columns
         });
     }
-    // WITHOUT ROWID: rows begin with the primary key, and entries end with what of it is no key. Where
-    // collations differ, they have some of it twice.
+    // WITHOUT ROWID: rows begin with the primary key, and entries end with what of it is no key.
+    // Where collations differ, they have some of it twice.
     let primary = table.constraints.iter().find(|constraint| constraint.primary)?;
     if !(index.plain_order && table.plain_order) {
         return None;
@@ -87,6 +87,11 @@ impl KeySum {
     pub fn add(&mut self, row: Option<(Option<i64>, &[Value<'_>])>) {
         let digest = row.and_then(|(row_id, values)| self.digest(row_id, values));
         self.sum = self.sum.zip(digest).map(|(sum, digest)| sum.wrapping_add(digest));
+    }
+
+    /// Whether every key could be read.
+    pub fn is_known(&self) -> bool {
+        self.sum.is_some()
     }
 
     /// Whether both could be read, and differ.

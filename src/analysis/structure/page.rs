@@ -8,7 +8,7 @@ use crate::format::{PageKind, PageSize, Pgno};
 
 pub(super) use super::problem::Fault;
 
-/// What a page holds, as far as it can be told.
+/// What a page holds, as far as it is known.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     /// Its header.
@@ -30,7 +30,7 @@ pub(super) struct Layout {
 /// Judges page `pgno` of `image`.
 ///
 /// # Errors
-/// When it is no b-tree page, or so damaged that its cells cannot be told.
+/// When it is no b-tree page, or so damaged that its cells are not known.
 pub(super) fn check(pgno: Pgno, layout: Layout, image: &[u8]) -> Result<Checked, Fault> {
     let Some(header) = BtreeHeader::decode(pgno, layout.page_size, image) else {
         return Err(Fault::Kind { found: PageKind::Other, wanted: "b-tree" });
@@ -130,9 +130,15 @@ impl Checked {
     }
 }
 
+/// Whether the header of a record of `payload_bytes` goes on after `local`.
+pub(super) fn header_goes_on(local: &[u8], payload_bytes: u64) -> bool {
+    let header_bytes = varint(local).map_or(0, |(header_bytes, _)| header_bytes);
+    header_bytes <= payload_bytes && header_bytes > local.len() as u64
+}
+
 /// Whether the columns by a record's header are as long as its payload (vdbe.c OP_Column). Only
 /// asked where the whole header is in `local`.
-fn record_fits(local: &[u8], payload_bytes: u64) -> bool {
+pub(super) fn record_fits(local: &[u8], payload_bytes: u64) -> bool {
     let Some((header_bytes, mut at)) = varint(local) else { return false };
     if header_bytes < 2 || header_bytes > payload_bytes {
         return false;

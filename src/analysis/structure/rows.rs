@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::format::btree::{BtreeHeader, Cell};
+use crate::format::btree::{BtreeHeader, Cell, MAX_LEVELS};
 use crate::format::{PageKind, Pgno};
 
 use super::page::Layout;
-use super::tree::MAX_LEVELS;
 use super::{Error, Pages};
 
 /// A row of a table, or an entry of an index or WITHOUT ROWID table.
@@ -20,12 +19,12 @@ pub struct Row {
     pub digest: u64,
     /// Its overflow chain could be followed to the end.
     pub whole: bool,
-    /// The b-tree page on which it stands.
+    /// The b-tree page on which it is.
     pub page: Pgno,
 }
 
-/// Iterates over the rows of the b-tree at a root page, in key order. Pages that are no pages of such
-/// a b-tree, or that it has met already, are passed over and counted.
+/// Iterates over the rows of the b-tree at a root page, in key order. Pages that are no pages of
+/// such a b-tree, or that it has met already, are passed over and counted.
 pub struct Rows<'a> {
     pages: &'a dyn Pages,
     layout: Layout,
@@ -149,8 +148,8 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Passes the payload of `found` to `take`, part by part, up to `limit_bytes`; returns whether it
-    /// was all there.
+    /// Passes the payload of `found` to `take`, part by part, up to `limit_bytes`; returns whether
+    /// it was all there.
     pub(super) fn payload(
         &mut self,
         found: &Found,
@@ -223,21 +222,21 @@ pub enum Change {
     Kept,
     /// In both by row id, with other values; how it is in the second.
     Altered(Row),
-    /// Only in the first. The pages of the second on which its neighbours stand, before and behind;
+    /// Only in the first. The pages of the second on which its neighbours stand, before and after;
     /// `None` at an end of the table, and where rows have no order.
     Missing {
         /// Page of the row before.
         before: Option<Pgno>,
-        /// Page of the row behind.
+        /// Page of the row after.
         behind: Option<Pgno>,
     },
     /// Only in the second.
     Added,
 }
 
-/// Compares two states of one table, each read once, and tells `visit` of every row. Tables with row
-/// ids are merged in their order, in constant memory; of tables without, the digests of the first
-/// are held. Returns the pages of either that could not be read as pages of this table.
+/// Compares two states of one table, each read once, and tells `visit` of every row. Tables with
+/// row ids are merged in their order, in constant memory; of tables without, the digests of the
+/// first are held. Returns the pages of either that could not be read as pages of this table.
 ///
 /// # Errors
 /// When a page cannot be read.
@@ -248,7 +247,7 @@ pub fn compare_rows(
 ) -> Result<u32, Error> {
     let (mut ours, mut theirs) = (first.row()?, second.row()?);
     let mut digests: HashSet<u64> = HashSet::new();
-    // Where the last row of the second stands.
+    // Where the last row of the second is.
     let mut before = None;
     while ours.is_some() || theirs.is_some() {
         let our_id = ours.map(|row| row.row_id);

@@ -1,4 +1,5 @@
-//! The schema: which b-trees there are (fileformat2.html section 2.6, prepare.c sqlite3InitCallback).
+//! The schema: which b-trees there are (fileformat2.html section 2.6, prepare.c
+//! sqlite3InitCallback).
 
 use crate::format::Pgno;
 use crate::format::record::{self, Value};
@@ -28,8 +29,10 @@ pub enum EntryKind {
     WithoutRowid,
     /// An index.
     Index,
-    /// A view, a trigger or a virtual table: no b-tree.
-    Other,
+    /// A virtual table: other tables hold what it has.
+    Virtual,
+    /// A view or a trigger: no b-tree.
+    Statement,
 }
 
 impl EntryKind {
@@ -40,7 +43,7 @@ impl EntryKind {
             Self::Table => Some(TreeKind::Table),
             Self::WithoutRowid => Some(TreeKind::WithoutRowid),
             Self::Index => Some(TreeKind::Index),
-            Self::Other => None,
+            Self::Virtual | Self::Statement => None,
         }
     }
 
@@ -153,7 +156,10 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
         | Some(Value::Unknown { .. })
         | None => None,
     };
-    let cut = matches!(values.get(4), Some(Value::Text { bytes, length_bytes }) if (bytes.len() as u64) < *length_bytes);
+    let cut = match values.get(4) {
+        Some(Value::Text { bytes, length_bytes }) => (bytes.len() as u64) < *length_bytes,
+        Some(_) | None => false,
+    };
     let &Value::Int(root) = values.get(3)? else { return None };
     let (name, table) = (text(1)?, text(2)?);
     let sql = match values.get(4)? {
@@ -177,7 +183,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
     }
     let parsed = sql::read(&sql)?;
     let mut entry = Entry {
-        kind: EntryKind::Other,
+        kind: EntryKind::Statement,
         name,
         table,
         root,
@@ -200,7 +206,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
             (entry.name, entry.table, entry.plain_order) = (name, table, plain_order);
             entry.statement = if partial { Statement::Partial } else { Statement::Whole };
         }
-        Sql::Other => {}
+        Sql::Virtual { name } => (entry.kind, entry.name) = (EntryKind::Virtual, name),
+        Sql::Statement => {}
     }
     // The end of a statement that was cut says whether it is WITHOUT ROWID or partial.
     if cut {

@@ -24,8 +24,10 @@ pub(super) enum Sql {
         /// Names of the columns that are its keys; `None` where a key is not just a column.
         keys: Option<Vec<String>>,
     },
-    /// A view, a trigger or a virtual table.
-    Other,
+    /// A view or a trigger.
+    Statement,
+    /// A virtual table.
+    Virtual { name: String },
 }
 
 /// A column of a table.
@@ -88,8 +90,12 @@ pub(super) fn read(sql: &str) -> Option<Sql> {
     if take(&mut rest, "table") {
         return table(rest);
     }
-    let other = ["view", "trigger", "virtual"].iter().any(|word| take(&mut rest, word));
-    other.then_some(Sql::Other)
+    if take(&mut rest, "virtual") {
+        take(&mut rest, "table").then_some(())?;
+        return Some(Sql::Virtual { name: name(&mut rest)? });
+    }
+    let is_statement = ["view", "trigger"].iter().any(|word| take(&mut rest, word));
+    is_statement.then_some(Sql::Statement)
 }
 
 fn take(rest: &mut &[Token], keyword: &str) -> bool {
@@ -176,7 +182,8 @@ fn columns(definitions: &[Token]) -> Vec<Column> {
         if begins_constraint(first) {
             for key in constraints(definition).iter().filter(|constraint| constraint.primary) {
                 let alias = |column: &&mut Column| {
-                    let is_key = matches!(&key.columns[..], [only] if column.name.eq_ignore_ascii_case(only));
+                    let is_it = |name: &String| column.name.eq_ignore_ascii_case(name);
+                    let is_key = matches!(&key.columns[..], [only] if is_it(only));
                     is_key && integers.contains(&column.name)
                 };
                 columns.iter_mut().filter(alias).for_each(|column| column.row_id = true);
@@ -229,7 +236,7 @@ fn ends_type(token: &Token) -> bool {
     WORDS.iter().any(|word| token.is(word))
 }
 
-/// What stands between the commas that are in no parentheses.
+/// What is between the commas that are in no parentheses.
 fn parts(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
     let mut depth = 0_i64;
     tokens.split(move |token| {
@@ -271,7 +278,7 @@ fn key_column(key: &[Token]) -> Option<String> {
     first.name().filter(|_| rest.is_empty())
 }
 
-/// What stands inside the parentheses that `tokens` begin with, and what stands behind them.
+/// What is inside the parentheses that `tokens` begin with, and what is after them.
 fn parentheses(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     let (Token::Symbol('('), inside) = tokens.split_first()? else { return None };
     let mut depth = 1_usize;
@@ -364,7 +371,7 @@ mod tests {
         assert_eq!(table(sql), ("x y".to_owned(), false, false));
     }
 
-    /// Names of columns; `t` for text, `r` for the row id, `g` for generated ones behind them.
+    /// Names of columns; `t` for text, `r` for the row id, `g` for generated ones after them.
     fn shown(sql: &str) -> Vec<String> {
         let Some(Sql::Table { columns, .. }) = read(sql) else { panic!("{sql}") };
         let mark = |yes: bool, letter: &str| if yes { letter.to_owned() } else { String::new() };
@@ -405,8 +412,9 @@ mod tests {
             };
             constraints.into_iter().map(one).collect()
         };
-        let sql = "CREATE TABLE t(a TEXT NOT NULL PRIMARY KEY UNIQUE, \"unique\" DEFAULT (unique), b UNIQUE,
-                   CONSTRAINT k UNIQUE(a, b COLLATE nocase DESC), CHECK(b IN (1, unique)), UNIQUE(a || b))";
+        let sql = "CREATE TABLE t(a TEXT NOT NULL PRIMARY KEY UNIQUE, \"unique\" DEFAULT (unique),
+                   b UNIQUE, CONSTRAINT k UNIQUE(a, b COLLATE nocase DESC), CHECK(b IN (1, unique)),
+                   UNIQUE(a || b))";
         assert_eq!(listed(sql), ["p:a", "u:a", "u:b", "u:a,b", "u:"]);
         let sql = "CREATE TABLE t(a, b, primary key(b, a)) without rowid";
         assert_eq!(listed(sql), ["p:b,a"]);
@@ -426,9 +434,9 @@ mod tests {
 
     #[test]
     fn what_has_no_b_tree_and_what_is_no_statement() {
-        for sql in ["CREATE VIEW v AS SELECT 1", "CREATE VIRTUAL TABLE f USING fts5(a)"] {
-            assert_eq!(read(sql), Some(Sql::Other));
-        }
+        assert_eq!(read("CREATE VIEW v AS SELECT 1"), Some(Sql::Statement));
+        let name = "f".to_owned();
+        assert_eq!(read("CREATE VIRTUAL TABLE f USING fts5(a)"), Some(Sql::Virtual { name }));
         for sql in ["", "CREATE", "CREATE TABLE t", "CREATE TABLE t(a", "DROP TABLE t", "CREATE '"]
         {
             assert_eq!(read(sql), None, "{sql}");

@@ -2,22 +2,19 @@
 
 use std::cmp::Ordering;
 
-use crate::format::btree::Cell;
+use crate::format::btree::{Cell, MAX_LEVELS};
 use crate::format::record;
 use crate::format::{PageKind, Pgno};
 
 use super::chain::Tail;
-use super::checker::Checker;
 use super::entries::KeySum;
 use super::key_order::{self, Key};
 use super::owners::Owner;
 use super::page::{self, Checked};
+use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::Fault;
 use super::{Error, TreeKind};
-
-/// Most levels of a b-tree (`BTCURSOR_MAX_DEPTH`).
-pub(super) const MAX_LEVELS: u32 = 20;
 
 /// What a walk counts.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +25,11 @@ pub(super) struct Facts {
     /// A sum over the row ids in any order, of a table's rows or of an index's entries; `None` when
     /// one could not be read.
     pub row_ids: Option<u64>,
-    /// Sums over the keys: of an index over its entries, of a table for its indexes, in their order.
+    /// Sums over the keys: of an index over its entries, of a table for its indexes, in their
+    /// order.
     pub keys: Vec<KeySum>,
+    /// Records whose columns were not looked at.
+    pub long_records: u64,
 }
 
 /// Longest row of an indexed table whose values are looked at.
@@ -46,7 +46,7 @@ enum Before {
 }
 
 pub(super) struct Walk<'c, 'a> {
-    checker: &'c mut Checker<'a>,
+    pass: &'c mut Pass<'a>,
     root: Pgno,
     kind: TreeKind,
     ordered: bool,
@@ -57,13 +57,13 @@ pub(super) struct Walk<'c, 'a> {
 
 impl<'c, 'a> Walk<'c, 'a> {
     pub fn new(
-        checker: &'c mut Checker<'a>,
+        pass: &'c mut Pass<'a>,
         (root, kind): (Pgno, TreeKind),
         ordered: bool,
         keys: Vec<KeySum>,
     ) -> Self {
         let facts = Facts { row_ids: Some(0), keys, ..Facts::default() };
-        Self { checker, root, kind, ordered, before: Before::None, key: None, facts }
+        Self { pass, root, kind, ordered, before: Before::None, key: None, facts }
     }
 
     pub fn run(mut self) -> Result<Facts, Error> {
@@ -71,28 +71,28 @@ impl<'c, 'a> Walk<'c, 'a> {
         Ok(self.facts)
     }
 
-    /// Checks `page`, to which `from` refers, and everything below; returns its height, leaves being
-    /// 0, if that can be told.
+    /// Checks `page`, to which `from` refers, and everything below; returns its height, leaves
+    /// being 0, if that is known.
     fn page(&mut self, from: Pgno, page: Pgno, level: u32) -> Result<Option<u32>, Error> {
-        if !self.checker.claim(from, page, Owner::Btree(self.root)) {
+        if !self.pass.claim(from, page, Owner::Btree(self.root)) {
             return Ok(None);
         }
         self.facts.pages += 1;
         if level > MAX_LEVELS {
-            self.checker.fault(Some(page), Fault::TooDeep);
+            self.pass.fault(Some(page), Fault::TooDeep);
             return Ok(None);
         }
-        let mut image = self.checker.take_image();
-        self.checker.read(page, &mut image)?;
-        let checked = page::check(page, self.checker.layout, &image);
+        let mut image = self.pass.take_image();
+        self.pass.read(page, &mut image)?;
+        let checked = page::check(page, self.pass.layout, &image);
         let height = match checked {
             Ok(checked) => self.checked(page, &checked, &image, level)?,
             Err(fault) => {
-                self.checker.fault(Some(page), fault);
+                self.pass.fault(Some(page), fault);
                 None
             }
         };
-        self.checker.put_image(image);
+        self.pass.put_image(image);
         Ok(height)
     }
 
@@ -110,13 +110,13 @@ impl<'c, 'a> Walk<'c, 'a> {
                 TreeKind::WithoutRowid | TreeKind::Index => "index b-tree",
             };
             let fault = Fault::Kind { found: header.kind, wanted };
-            self.checker.fault(Some(page), fault);
+            self.pass.fault(Some(page), fault);
         }
         if header.cell_count == 0 && page != self.root {
-            self.checker.fault(Some(page), Fault::Empty);
+            self.pass.fault(Some(page), Fault::Empty);
         }
         for fault in &checked.faults {
-            self.checker.fault(Some(page), fault.clone());
+            self.pass.fault(Some(page), fault.clone());
         }
         if header.kind != PageKind::TableInterior {
             self.facts.rows += u64::from(header.cell_count);
@@ -156,10 +156,10 @@ impl<'c, 'a> Walk<'c, 'a> {
         level: u32,
         height: &mut Height,
     ) -> Result<(), Error> {
-        self.checker.pointer_map(child, Use::Btree, page)?;
+        self.pass.pointer_map(child, Use::Btree, page)?;
         let Some(found) = self.page(page, child, level + 1)? else { return Ok(()) };
         if height.0.is_some_and(|height| height != found) {
-            self.checker.fault(Some(page), Fault::Height { child });
+            self.pass.fault(Some(page), Fault::Height { child });
         }
         height.0 = Some(found);
         Ok(())
@@ -173,12 +173,15 @@ impl<'c, 'a> Walk<'c, 'a> {
         image: &[u8],
     ) -> Result<(), Error> {
         let local = image.get(cell.local.clone()).unwrap_or_default();
+        let header_goes_on =
+            kind != PageKind::TableInterior && page::header_goes_on(local, cell.payload_bytes);
+        let is_read = header_goes_on || !self.facts.keys.is_empty();
         let most_bytes = match usize::try_from(cell.payload_bytes.min(MAX_ROW_BYTES)) {
-            Ok(most_bytes) if !self.facts.keys.is_empty() => most_bytes.max(Tail::NUMBER_BYTES),
+            Ok(most_bytes) if is_read => most_bytes.max(Tail::NUMBER_BYTES),
             Ok(_) | Err(_) => Tail::NUMBER_BYTES,
         };
         let tail = Tail::new(most_bytes);
-        let tail = self.checker.overflow(self.root, page, (index, cell), local, tail)?;
+        let tail = self.pass.overflow(self.root, page, (index, cell), local, tail)?;
         let end = match cell.overflow {
             None => Some(local),
             Some(_) => tail.as_ref().map(Tail::bytes),
@@ -186,7 +189,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let row_id = match cell.row_id {
             Some(row_id) => {
                 if !self.row_id_fits(kind, row_id) {
-                    self.checker.fault(Some(page), Fault::RowIdOrder { cell: index, row_id });
+                    self.pass.fault(Some(page), Fault::RowIdOrder { cell: index, row_id });
                 }
                 (kind == PageKind::TableLeaf).then_some(row_id)
             }
@@ -202,8 +205,17 @@ impl<'c, 'a> Walk<'c, 'a> {
         if let (Some(row_id), Some(sum)) = (row_id, &mut self.facts.row_ids) {
             *sum = sum.wrapping_add(mixed(row_id));
         }
+        let payload = end.filter(|end| end.len() as u64 == cell.payload_bytes);
+        match payload {
+            Some(payload) if header_goes_on => {
+                if !page::record_fits(payload, cell.payload_bytes) {
+                    self.pass.fault(Some(page), Fault::Record { cell: index });
+                }
+            }
+            None if header_goes_on => self.facts.long_records += 1,
+            Some(_) | None => {}
+        }
         if kind != PageKind::TableInterior && !self.facts.keys.is_empty() {
-            let payload = end.filter(|end| end.len() as u64 == cell.payload_bytes);
             let values = payload.map(record::values);
             let row = values.as_deref().map(|values| (row_id, values));
             self.facts.keys.iter_mut().for_each(|sum| sum.add(row));
@@ -229,7 +241,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let key = Key::new(local, cell.payload_bytes);
         let order = self.key.as_ref().and_then(|before| before.compare(&key));
         if matches!(order, Some(Ordering::Greater | Ordering::Equal)) {
-            self.checker.fault(Some(page), Fault::KeyOrder { cell: index });
+            self.pass.fault(Some(page), Fault::KeyOrder { cell: index });
         }
         self.key = Some(key);
     }
@@ -239,7 +251,8 @@ impl<'c, 'a> Walk<'c, 'a> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Height(Option<u32>);
 
-/// Spreads a row id over 64 bits (the finalizer of splitmix64), so that sums of different sets differ.
+/// Spreads a row id over 64 bits (the finalizer of splitmix64), so that sums of different sets
+/// differ.
 fn mixed(row_id: i64) -> u64 {
     let mut value = row_id.cast_unsigned().wrapping_add(0x9e37_79b9_7f4a_7c15);
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

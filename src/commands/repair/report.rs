@@ -1,4 +1,4 @@
-//! What `repair` reports: the plan, the states that can be had, and what became of them.
+//! What `repair` reports: the plan, the states that can be recovered, and what became of them.
 
 use std::io::{self, Write};
 
@@ -29,10 +29,10 @@ pub struct RepairReport {
     /// The steps.
     pub plan: Vec<Step>,
     /// Every step is proven by checksums, or by evidence under the assumption that the damage of a
-    /// dropped frame is confined to its image, and the result is sound. `None` where nobody can know:
-    /// a step is only likely, a rollback journal put pages back (its sums are over one byte of 200)
-    /// or has a header of zeros, pages come from frames that SQLite left without a checksum,
-    /// or the result is an empty database.
+    /// dropped frame is confined to its image, and the result is sound. `None` where nobody can
+    /// know: a step is only likely, a rollback journal put pages back (its sums are over one byte
+    /// of 200) or has a header of zeros, pages come from frames that SQLite left without a
+    /// checksum, or the result is an empty database.
     pub lossless: Option<bool>,
     /// Whether the database file has pages that came after the log.
     pub file_age: FileAge,
@@ -88,12 +88,12 @@ pub struct Loss {
     pub pages: Vec<PageLoss>,
 }
 
-/// A page of which the newest image cannot be had.
+/// A page of which the newest image cannot be recovered.
 #[derive(Debug, Serialize)]
 pub struct PageLoss {
     /// The page.
     pub page: Pgno,
-    /// The table or index that it belongs to; `None` where that cannot be told.
+    /// The table or index that it belongs to; `None` where that is not known.
     pub owner: Option<String>,
 }
 
@@ -106,6 +106,8 @@ pub struct HealthReport {
     pub problems: u64,
     /// The first of them, in words.
     pub first_problems: Vec<String>,
+    /// What was not checked, in words.
+    pub not_checked: Vec<String>,
 }
 
 impl Loss {
@@ -121,12 +123,23 @@ impl Loss {
     }
 }
 
+/// The first of a list, and how many more there are.
+fn first_of(list: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = list.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match list.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 impl HealthReport {
     pub(super) fn of(health: &Health) -> Self {
         Self {
             sound: health.is_sound(),
             problems: health.problem_count,
             first_problems: health.problems.iter().take(8).map(|one| one.to_string()).collect(),
+            not_checked: health.unchecked.iter().map(|one| one.to_string()).collect(),
         }
     }
 }
@@ -143,13 +156,13 @@ impl Action {
             Self::RestoreChecksum => "restore the checksum",
             Self::CorrectWord => "correct one word",
             Self::TakeImage => "take another image of the page",
-            Self::TakeFrame => "take the frame from where it stands",
+            Self::TakeFrame => "take the frame from where it is",
             Self::TakeUnsummed => "take frames without a checksum",
             Self::SolveHeader => "solve for the header",
             Self::DropFrame => "leave the frame out",
             Self::TakeOldPages => "take older pages where no newer are left",
             Self::DropLog => "give up the log",
-            Self::DropBehind => "give up what lies behind",
+            Self::DropBehind => "give up what lies after",
             Self::RemoveIndex => "remove the wal-index",
             Self::CorrectCommitSize => "correct the commit size",
             Self::CorrectPageCount => "correct the count on page 1",
@@ -175,7 +188,7 @@ impl RepairReport {
     /// The states that a plan with loss could give, and what the chosen one lacks.
     fn choice(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         if self.candidates.len() > 1 {
-            writeln!(to, "States that can be had (--choose N):")?;
+            writeln!(to, "States to choose from (--choose N):")?;
         }
         for choice in self.candidates.iter().filter(|_| self.candidates.len() > 1) {
             let mark = if choice.chosen { paint.tone(Tone::Strong, "*") } else { " ".to_owned() };
@@ -207,7 +220,7 @@ impl RepairReport {
             writeln!(to, "{}", wrapped(&lost, 0, 2, width))?;
         }
         for PageLoss { page, owner } in lost.pages.iter().take(8) {
-            let owner = escaped(owner.as_deref().unwrap_or("nobody that can be told"));
+            let owner = escaped(owner.as_deref().unwrap_or("nobody that is known"));
             let older = format!("Older: page {page}, of {owner}.");
             writeln!(to, "{}", wrapped(&older, 0, 2, width))?;
         }
@@ -292,8 +305,8 @@ impl Report for RepairReport {
                  something back.",
             ),
             FileAge::MayBeNewer if !self.plan.is_empty() => Some(
-                "A part of the log was copied into the database file, and the file alone is sound: it \
-                 may have pages that came after the log. Then the result takes something back.",
+                "A part of the log was copied into the database file, and the file alone is sound: \
+                 it may have pages that came after the log. Then the result takes something back.",
             ),
             FileAge::MayBeNewer | FileAge::NotNewer => None,
         };
@@ -301,8 +314,8 @@ impl Report for RepairReport {
             writeln!(to, "{}", paint.tone(Tone::Notice, &wrapped(sentence, 0, 2, width)))?;
         }
         if self.search_cut_short {
-            let sentence = "So many frames are damaged that the search for their right bytes was cut \
-                            short: there may be more to recover.";
+            let sentence = "So many frames are damaged that the search for their right bytes was \
+                            cut short: there may be more to recover.";
             writeln!(to, "{}", paint.tone(Tone::Notice, &wrapped(sentence, 0, 2, width)))?;
         }
         self.choice(to, paint, width)?;
@@ -324,8 +337,8 @@ impl Report for RepairReport {
                 }
                 None if self.plan.iter().any(|step| step.action == Action::TakeUnsummed) => {
                     let sentence = format!(
-                        "Wrote {output}: all frames are there. (SQLite left some without a checksum: \
-                         nothing proves their images.)"
+                        "Wrote {output}: all frames are there. (SQLite left some without a \
+                         checksum: nothing proves their images.)"
                     );
                     writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
                 }
@@ -373,8 +386,15 @@ impl Report for RepairReport {
                     writeln!(to, "{}", wrapped(&escaped(problem), 2, 4, width))?;
                 }
             }
-            Some(_) if self.applied && !self.empty_result => {
-                writeln!(to, "Its structure is sound.")?;
+            Some(health) if self.applied && !self.empty_result => {
+                let sentence = match health.not_checked.as_slice() {
+                    [] => "Its structure is sound.".to_owned(),
+                    left_out => format!(
+                        "Its structure is sound as far as it was checked, which leaves out {}.",
+                        first_of(left_out)
+                    ),
+                };
+                writeln!(to, "{}", wrapped(&escaped(&sentence), 0, 2, width))?;
             }
             Some(_) | None => {}
         }

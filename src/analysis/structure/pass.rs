@@ -1,0 +1,112 @@
+//! One pass over the pages of a database: who uses each, and what is wrong.
+
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{DatabaseHeader, Pgno};
+use crate::scan::Watch;
+
+use super::owners::{Owner, Owners, Refused};
+use super::page::Layout;
+use super::pointer_map::{self, PointerMap, Use};
+use super::problem::{Fault, Ledger, Problem};
+use super::{Error, Pages};
+
+/// A pass under way.
+pub(super) struct Pass<'a> {
+    pub pages: &'a dyn Pages,
+    watch: &'a dyn Watch,
+    pub header: DatabaseHeader,
+    pub layout: Layout,
+    pub owners: Owners,
+    pub ledger: Ledger,
+    pub pointer_map: Option<PointerMap>,
+    /// The tree that faults are found in.
+    pub current: Option<(Pgno, String)>,
+    images: Vec<Vec<u8>>,
+    read_pages: u64,
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
+        let page_size = pages.page_size();
+        let mut image = vec![0; page_size.in_memory()];
+        pages.read(Pgno::FIRST, &mut image)?;
+        let bytes = image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES]);
+        let header = DatabaseHeader::decode(bytes);
+        let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
+        let in_header = header.page_count();
+        let size_pages = in_header.unwrap_or(pages.size_pages()).min(pages.size_pages());
+        let map = (header.largest_root != 0).then(|| pointer_map::Layout::new(page_size, usable));
+        Ok(Self {
+            pages,
+            watch,
+            header,
+            layout: Layout { page_size, usable },
+            owners: Owners::new(page_size, size_pages, map),
+            ledger: Ledger::default(),
+            pointer_map: map.map(|map| PointerMap::new(map, page_size)),
+            current: None,
+            images: vec![image],
+            read_pages: 0,
+        })
+    }
+
+    pub fn fault(&mut self, page: Option<Pgno>, fault: Fault) {
+        let (root, name) = self.current.clone().unzip();
+        self.ledger.add(Problem { page, root, name, fault });
+    }
+
+    /// Claims `target`, to which `page` refers; false when that cannot be.
+    pub fn claim(&mut self, page: Pgno, target: Pgno, owner: Owner) -> bool {
+        match self.owners.claim(target, owner) {
+            Ok(()) => true,
+            Err(Refused::NoSuchPage) => {
+                self.fault(Some(page), Fault::NoSuchPage { target });
+                false
+            }
+            Err(Refused::UsedTwice) => {
+                self.fault(Some(page), Fault::UsedTwice { target });
+                false
+            }
+        }
+    }
+
+    /// The pointer map, where there is one, knows `target` as `kind` below `parent`.
+    pub fn pointer_map(&mut self, target: Pgno, kind: Use, parent: Pgno) -> Result<(), Error> {
+        let Some(map) = &mut self.pointer_map else { return Ok(()) };
+        let found = map.entry(self.pages, target)?.unwrap_or((0, Pgno(0)));
+        if found != (kind.code(), parent) {
+            let wanted_kind = kind.code();
+            let fault = Fault::PointerMap {
+                target,
+                kind: found.0,
+                parent: found.1,
+                wanted_kind,
+                wanted_parent: parent,
+            };
+            self.fault(Some(target), fault);
+        }
+        Ok(())
+    }
+
+    /// Reads a page that was claimed.
+    pub fn read(&mut self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        let page_bytes = self.layout.page_size.bytes_u64();
+        let total = u64::from(self.owners.size_pages()) * page_bytes;
+        if self.read_pages.is_multiple_of(256)
+            && self.watch.scanned(self.read_pages * page_bytes, total).is_break()
+        {
+            return Err(Error::Interrupted);
+        }
+        self.read_pages += 1;
+        self.pages.read(page, image)
+    }
+
+    /// A buffer of one page.
+    pub fn take_image(&mut self) -> Vec<u8> {
+        self.images.pop().unwrap_or_else(|| vec![0; self.layout.page_size.in_memory()])
+    }
+
+    pub fn put_image(&mut self, image: Vec<u8>) {
+        self.images.push(image);
+    }
+}
