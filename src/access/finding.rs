@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::analysis::link::Link;
+use crate::analysis::{Examination, Verdict};
 use crate::output::file_name;
 
 use super::files::Files;
@@ -88,6 +90,20 @@ impl From<Danger> for Finding {
         let (next, pid) = (danger.next, danger.pid);
         Self { next, pid, ..Self::new(danger.rule, severity, danger.file, danger.why) }
     }
+}
+
+/// Zeros where the next frame would be: SQLite never extends a log with zeros.
+#[must_use]
+pub fn blank_tail(files: &Files, examination: &Examination) -> Option<Finding> {
+    let is_blank = examination.tail.stop_link == Some(Link::Blank);
+    let is_whole = examination.verdict == Verdict::Clean && examination.prefix.mx_frame > 0;
+    let page_size = examination.page_size().filter(|_| is_blank && is_whole)?;
+    let frame = examination.tail.stop;
+    let message = "zeros come directly after the last commit: a file system or a VFS has made room \
+                   there, or what was written never reached the disk";
+    let found = Finding::new("blank-tail", Severity::Note, files.wal.clone(), message.to_owned());
+    let offset_bytes = Some(frame.offset_bytes(page_size));
+    Some(Finding { offset_bytes, frame: Some(frame.0), ..found })
 }
 
 /// Every finding that the rails know, worst first.

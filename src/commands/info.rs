@@ -1,6 +1,5 @@
 //! `info`: the four files on one screen, and why the log is as large as it is.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -17,24 +16,24 @@ use crate::access::rails::{self, Effect, Scene};
 use crate::access::{Context, holders};
 use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::shift::Shift;
 use crate::analysis::snapshot::{Target, snapshot_of};
-use crate::analysis::state::{Slot, State, StateFold};
 use crate::analysis::structure::FilePages;
 use crate::analysis::view::View;
 use crate::analysis::wrong_pages::PageChecksums;
 use crate::analysis::{Examination, Verdict};
 use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
-use crate::output::quantity::{bytes, counted, grouped};
-use crate::output::text::{command, escaped};
-use crate::output::{FileName, Paint, Report, Tone, key_values, wrapped, write_report};
-use crate::scan::{KnownFrames, Watch};
+use crate::output::text::command;
+use crate::output::{FileName, write_report};
+use crate::scan::KnownFrames;
 use crate::storage::File;
 
 mod journal;
 mod page_checksums;
+mod report;
+mod wal;
 
 pub use journal::{Journal, JournalState};
+pub use wal::{StateCount, Wal};
 
 /// Summarise a database and its log on one screen
 ///
@@ -43,8 +42,9 @@ pub use journal::{Journal, JournalState};
 /// log), reusable (left from older generations or rolled back), after a break, and not yet copied
 /// into the database. This answers "why is my log 5 GB".
 ///
-/// Where each page of the database ends with a checksum of its own (SQLite's cksumvfs), the whole file
-/// is read, and pages that do not verify are counted. Exits with 1 when SQLite would read one of them.
+/// Where each page of the database ends with a checksum of its own (SQLite's cksumvfs), the whole
+/// file is read, and pages that do not verify are counted. Exits with 1 when SQLite would read one
+/// of them.
 #[derive(Args, Clone, Debug)]
 pub struct Info {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -69,8 +69,8 @@ pub struct Summary {
     pub shm: Option<Shm>,
     /// The rollback journal; `None` when it is not there.
     pub journal: Option<Journal>,
-    /// Whether log and database belong together; `None` when one of them holds nothing, or the files could
-    /// not be held.
+    /// Whether log and database belong together; `None` when one of them holds nothing, or the
+    /// files could not be held.
     pub pairing: Option<Pairing>,
     /// There is no log, and the wal-index knows of one with commits that were not copied.
     pub missing_log: Option<MissingLog>,
@@ -82,8 +82,8 @@ pub struct Summary {
     pub findings: Option<Vec<Finding>>,
     /// The command to type; `None` where there is nothing to do.
     pub next: Option<String>,
-    /// What the pages of the database file show; `None` where they have no checksums of their own, or the
-    /// files could not be held.
+    /// What the pages of the database file show; `None` where they have no checksums of their own,
+    /// or the files could not be held.
     pub page_checksums: Option<PageChecksums>,
 }
 
@@ -117,61 +117,6 @@ pub struct Database {
     pub change_counter: Option<u32>,
     /// Page 1 is no database header and looks random, and so do the other pages: encrypted.
     pub looks_encrypted: bool,
-}
-
-/// The log.
-#[derive(Debug, Serialize)]
-pub struct Wal {
-    /// Its path.
-    pub path: FileName,
-    /// Its size.
-    pub file_bytes: u64,
-    /// The verdict of `verify-checksums`.
-    pub verdict: Verdict,
-    /// Page size.
-    pub page_size_bytes: Option<u32>,
-    /// Last committed frame.
-    pub mx_frame: u32,
-    /// Committed transactions.
-    pub transactions: u32,
-    /// Database size after the last of them.
-    pub db_size_pages: Option<u32>,
-    /// Whole slots.
-    pub slot_frames: u32,
-    /// Newest committed image of a page.
-    pub live_frames: u32,
-    /// Their bytes.
-    pub live_bytes: u64,
-    /// Committed images that a later committed frame replaces.
-    pub superseded_frames: u32,
-    /// Their bytes.
-    pub superseded_bytes: u64,
-    /// Slots that nobody will read again: stale, residue, blank or uncommitted.
-    pub reusable_frames: u32,
-    /// Their bytes, and those behind the last whole slot.
-    pub reusable_bytes: u64,
-    /// Slots behind a break: damaged, unproven or unreachable. SQLite will write over them too.
-    pub lost_frames: u32,
-    /// Their bytes.
-    pub lost_bytes: u64,
-    /// Committed frames that are not yet in the database by the wal-index; `None` without one of
-    /// this generation.
-    pub pinned_frames: Option<u32>,
-    /// Their bytes.
-    pub pinned_bytes: Option<u64>,
-    /// Intact frames that are not where the slots of the log are, by offset.
-    pub shifted: Vec<Shift>,
-    /// Slots by state.
-    pub frames_by_state: Vec<StateCount>,
-}
-
-/// Slots of one state.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct StateCount {
-    /// The state.
-    pub state: State,
-    /// How many.
-    pub frames: u32,
 }
 
 /// The wal-index.
@@ -321,6 +266,8 @@ fn together(
         Some(_) | None => None,
     };
     let mut findings = finding::of_rails(files, found);
+    let examination = held.log.as_ref().map(|log| &log.examination);
+    findings.extend(examination.and_then(|examination| finding::blank_tail(files, examination)));
     let journal_is_hot = findings.iter().any(|finding| finding.rule == "journal-hot");
     let page_checksums = page_checksums::read(held, journal_is_hot, context)?;
     if let (Some(file), Some(found)) = (held.database.as_deref(), &page_checksums) {
@@ -341,7 +288,8 @@ impl Summary {
         }
     }
 
-    /// The command of the worst finding; or who is in the way; or how a log that nobody needs is emptied.
+    /// The command of the worst finding; or who is in the way; or how a log that nobody needs is
+    /// emptied.
     fn next(&self, files: &Files, context: &Context) -> Result<Option<String>> {
         let itself = files.database.as_deref().map(|database| command("info", database));
         let worst = self.findings.iter().flatten().find_map(|finding| finding.next.clone());
@@ -432,305 +380,4 @@ fn read_index(files: &Files, context: &Context) -> Result<Option<Index>> {
     let whole = file.read_at(&mut bytes, 0)? == bytes.len();
     let header = whole.then(|| WalIndexHeader::decode(&bytes));
     Ok(Some((FileName::from(file.path()), file.size()?, header)))
-}
-
-impl Wal {
-    fn of(
-        files: &Files,
-        file: &dyn File,
-        examination: &Examination,
-        backfilled: Option<u32>,
-        watch: &dyn Watch,
-    ) -> Result<Self> {
-        let prefix = &examination.prefix;
-        let mut counts: Vec<StateCount> =
-            State::ALL.iter().map(|&state| StateCount { state, frames: 0 }).collect();
-        let mut pages = std::collections::HashSet::new();
-        let mut count = |slot: &Slot| {
-            if slot.state == State::Committed {
-                pages.insert(slot.judged.facts.header.page);
-            }
-            if let Some(row) = counts.iter_mut().find(|row| row.state == slot.state) {
-                row.frames += 1;
-            }
-        };
-        let shape = examination.shape;
-        if let Some(shape) = &shape {
-            let mut fold = StateFold::new(shape, prefix, &examination.tail);
-            for facts in examination.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
-                if let Some(slot) = fold.push(facts?) {
-                    count(&slot);
-                }
-            }
-            if let Some(slot) = fold.finish() {
-                count(&slot);
-            }
-        }
-        let live_frames = u32::try_from(pages.len()).unwrap_or(prefix.mx_frame);
-        let slot_bytes = shape.map_or(0, |shape| shape.page_size().slot_bytes());
-        let of = |frames: u32| u64::from(frames) * slot_bytes;
-        let slot_frames = shape.map_or(0, |shape| shape.extent.slot_frames);
-        let lost_frames: u32 = counts
-            .iter()
-            .filter(|row| {
-                matches!(row.state, State::Damaged | State::Unproven | State::Unreachable)
-            })
-            .map(|row| row.frames)
-            .sum();
-        let reusable_frames = slot_frames - prefix.mx_frame - lost_frames;
-        let superseded_frames = prefix.mx_frame - live_frames;
-        let pinned_frames = backfilled.map(|done| prefix.mx_frame.saturating_sub(done));
-        counts.retain(|row| row.frames > 0);
-        Ok(Self {
-            path: FileName::from(&files.wal),
-            file_bytes: examination.file_bytes,
-            verdict: examination.verdict,
-            page_size_bytes: examination.page_size().map(|size| size.bytes()),
-            mx_frame: prefix.mx_frame,
-            transactions: prefix.transactions,
-            db_size_pages: prefix.db_size_pages,
-            slot_frames,
-            live_frames,
-            live_bytes: of(live_frames),
-            superseded_frames,
-            superseded_bytes: of(superseded_frames),
-            reusable_frames,
-            reusable_bytes: of(reusable_frames)
-                + shape.map_or(0, |shape| shape.extent.trailing_bytes),
-            lost_frames,
-            lost_bytes: of(lost_frames),
-            pinned_frames,
-            pinned_bytes: pinned_frames.map(of),
-            shifted: examination.displacement.shifts.clone(),
-            frames_by_state: counts,
-        })
-    }
-}
-
-impl Report for Summary {
-    const COMMAND: &'static str = "info";
-
-    fn needs_attention(&self) -> bool {
-        let verdict = self.wal.as_ref().map(|wal| wal.verdict);
-        let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
-        matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader | Verdict::TornTail))
-            || pairing == Some(pairing::Verdict::Foreign)
-            || self.findings.iter().flatten().any(Finding::needs_attention)
-            || self.journal.as_ref().is_some_and(|journal| journal.hot)
-    }
-
-    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        let mut section = |title: &str, facts: &[(&str, String)]| {
-            writeln!(
-                to,
-                "{}\n{}",
-                paint.tone(Tone::Strong, title),
-                key_values(facts, width).trim_end()
-            )
-        };
-        match &self.database {
-            Some(database) => {
-                let mut facts = database.facts();
-                let words = |found| ("checksums", page_checksums::words(&found));
-                facts.extend(self.page_checksums.map(words));
-                section("Database", &facts)?;
-            }
-            None if self.is_unread(Role::Database) => {}
-            None => section("Database", &[("file", "not there".to_owned())])?,
-        }
-        match &self.wal {
-            Some(wal) => section("Log", &wal.facts())?,
-            None if self.is_unread(Role::Wal) => {}
-            None => section("Log", &[("file", self.no_log())])?,
-        }
-        if let Some(shm) = &self.shm {
-            section("Wal-index", &shm.facts())?;
-        }
-        if let Some(journal) = &self.journal {
-            section("Rollback journal", &journal.facts())?;
-        }
-        for Unread { file, why, .. } in &self.unread {
-            section("Not read", &[("file", file.to_string()), ("why", why.clone())])?;
-        }
-        if let Some(pairing) = &self.pairing {
-            section("Log and database", &pairing_facts(pairing))?;
-        }
-        for finding in self.findings.iter().flatten() {
-            let tone = if finding.is_error() { Tone::Bad } else { Tone::Notice };
-            let sentence = format!("{}: {}.", finding.rule, escaped(&finding.message));
-            writeln!(to, "\n{}", paint.tone(tone, &wrapped(&sentence, 0, 2, width)))?;
-        }
-        if self.wal.as_ref().is_some_and(Wal::needs_verification) {
-            writeln!(to, "\nDo not open this database with SQLite yet.")?;
-        }
-        match &self.next {
-            Some(next) => writeln!(to, "\n{}:\n  {next}", self.purpose()),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Summary {
-    fn is_unread(&self, role: Role) -> bool {
-        self.unread.iter().any(|unread| unread.role == role)
-    }
-
-    /// What can be said where there is no log.
-    fn no_log(&self) -> String {
-        match (&self.missing_log, &self.shm) {
-            (Some(missing), _) => format!(
-                "not there, and the wal-index knows of one with {} of {} that were not copied: they are \
-                 lost, unless somebody who had the database alone has copied them since",
-                grouped((missing.mx_frame - missing.backfilled_frames).into()),
-                counted(missing.mx_frame.into(), "committed frame")
-            ),
-            (None, _) if self.journal.is_some() || self.database.is_none() => {
-                "not there".to_owned()
-            }
-            (None, Some(shm)) if shm.valid => {
-                "not there; by the wal-index everything is in the database".to_owned()
-            }
-            (None, _) => "not there; whether one was lost cannot be told here".to_owned(),
-        }
-    }
-
-    /// What the next command is for.
-    fn purpose(&self) -> String {
-        let has_finding = self.findings.iter().flatten().any(|finding| finding.next.is_some());
-        match (&self.wal, &self.next) {
-            (_, Some(next)) if next.starts_with("cp ") => "First copy the files".to_owned(),
-            (Some(wal), Some(next)) if !has_finding && next.contains("truncate") => {
-                format!("Nobody needs the log; this frees {}", bytes(wal.file_bytes))
-            }
-            (_, _) if has_finding => "Next".to_owned(),
-            (_, _) => "Who is in the way".to_owned(),
-        }
-    }
-}
-
-fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
-    let verdict = match pairing.verdict {
-        pairing::Verdict::Same => "the log is this database's",
-        pairing::Verdict::Foreign => "the log is another database's: do not open this one",
-        pairing::Verdict::CannotTell if pairing.reasons.is_empty() => {
-            "nothing proves that the log is this database's, and nothing contradicts it"
-        }
-        pairing::Verdict::CannotTell if pairing.is_contradicted() => {
-            "the log was not written on this state of the database"
-        }
-        pairing::Verdict::CannotTell => {
-            "the log fits; that the file is an older copy, or another one of the same origin, cannot be \
-             excluded"
-        }
-    };
-    let mut facts = vec![("pairing", verdict.to_owned())];
-    if pairing.self_contained {
-        facts.push(("", "the log holds every page: nothing of the file is left".to_owned()));
-    }
-    facts.extend(pairing.reasons.iter().map(|reason| match reason.speaks_for {
-        pairing::SpeaksFor::Same => ("for it", escaped(&reason.to_string()).into_owned()),
-        pairing::SpeaksFor::Foreign => ("against it", escaped(&reason.to_string()).into_owned()),
-    }));
-    facts
-}
-
-impl Database {
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        let unknown = || "unknown".to_owned();
-        let mut facts = vec![
-            ("file", self.path.to_string()),
-            ("size", bytes(self.file_bytes)),
-            ("page size", self.page_size_bytes.map_or_else(unknown, |size| size.to_string())),
-            ("pages", self.header_pages.map_or_else(unknown, |pages| grouped(pages.into()))),
-            (
-                "journal mode",
-                match self.read_version {
-                    Some(2) => "WAL".to_owned(),
-                    Some(1) => "rollback journal".to_owned(),
-                    Some(_) | None => unknown(),
-                },
-            ),
-        ];
-        if self.looks_encrypted {
-            let what = "encrypted: page 1 is no database header and looks random";
-            facts.push(("content", what.to_owned()));
-        }
-        facts
-    }
-}
-
-impl Wal {
-    fn needs_verification(&self) -> bool {
-        matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader)
-    }
-
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        let share = |frames: u32, size: u64| {
-            format!("{:>10}  {}", bytes(size), counted(frames.into(), "frame"))
-        };
-        let mut facts = vec![
-            ("file", self.path.to_string()),
-            (
-                "size",
-                format!(
-                    "{} ({})",
-                    bytes(self.file_bytes),
-                    counted(self.slot_frames.into(), "slot")
-                ),
-            ),
-            ("verdict", self.verdict.word().to_owned()),
-            (
-                "committed",
-                format!(
-                    "{} in {}",
-                    counted(self.transactions.into(), "transaction"),
-                    counted(self.mx_frame.into(), "frame")
-                ),
-            ),
-            ("live", share(self.live_frames, self.live_bytes)),
-            ("superseded", share(self.superseded_frames, self.superseded_bytes)),
-            ("reusable", share(self.reusable_frames, self.reusable_bytes)),
-        ];
-        if self.lost_frames > 0 {
-            facts.push(("after a break", share(self.lost_frames, self.lost_bytes)));
-        }
-        for shift in self.shifted.iter().take(8) {
-            let side = if shift.shift_bytes < 0 { "missing" } else { "too many" };
-            let place = format!(
-                "{} with {} from offset {} on, {} {side} before",
-                counted(shift.frames.into(), "frame"),
-                counted(shift.commits.into(), "commit"),
-                grouped(shift.offset_bytes),
-                counted(shift.shift_bytes.unsigned_abs(), "byte")
-            );
-            facts.push(("off the grid", place));
-        }
-        if let (Some(frames), Some(size)) = (self.pinned_frames, self.pinned_bytes) {
-            facts.push(("not copied", share(frames, size)));
-        }
-        let states: Vec<String> = self
-            .frames_by_state
-            .iter()
-            .map(|row| format!("{} {}", grouped(row.frames.into()), row.state.word()))
-            .collect();
-        facts.push(("states", states.join(", ")));
-        facts
-    }
-}
-
-impl Shm {
-    fn facts(&self) -> Vec<(&'static str, String)> {
-        let state = match (self.valid, self.same_generation) {
-            (false, _) => "not valid: the next opener rebuilds it",
-            (true, Some(true)) => "valid, of this log's generation",
-            (true, Some(false)) => "valid, of another generation than the log",
-            (true, None) => "valid",
-        };
-        let mut facts = vec![("file", self.path.to_string()), ("state", state.to_owned())];
-        if let (Some(mx_frame), Some(done)) = (self.mx_frame, self.backfilled_frames) {
-            let (mx_frame, done) = (grouped(mx_frame.into()), grouped(done.into()));
-            facts.push(("copied", format!("{done} of {mx_frame} frames into the database")));
-        }
-        facts
-    }
 }

@@ -31,9 +31,9 @@ use crate::storage::new_file::{Existing, NewFile};
 /// Apply a log to a database, in a new file or in place
 ///
 /// Writes the database as SQLite would see it after the last commit of the log, or after an earlier
-/// one (--to-txn, --to-frame; see txn-list). The safe way is a new file (--output). In place, nobody
-/// else may have the database open; what is overwritten goes into an undo set first, and the log
-/// goes there afterwards.
+/// one (--to-txn, --to-frame; see txn-list). The safe way is a new file (--output). In place,
+/// nobody else may have the database open; what is overwritten goes into an undo set first, and the
+/// log goes there afterwards.
 #[derive(Args, Clone, Debug)]
 pub struct Replay {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -415,10 +415,7 @@ impl Report for Replayed {
             }
         }
         if let Some(pairing) = &self.pairing {
-            let verdict = pairing.verdict.word();
-            let all = if pairing.self_contained { "; the log holds every page" } else { "" };
-            let sentence = format!("Pairing of log and database: {verdict}{all}.");
-            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+            writeln!(to, "{}", wrapped(&pairing.sentence(), 0, 2, width))?;
         }
         for accepted in &self.accepted {
             let message = paint.tone(Tone::Bad, &escaped(&accepted.message));

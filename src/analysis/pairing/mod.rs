@@ -1,15 +1,15 @@
 //! Does this log belong to this database?
 //!
 //! Nothing in the format says so, and a foreign log of the same page size destroys the database
-//! (reference 10.4). What can be told is weighed here: whether the log's pages, put over the file, give
-//! a sound database; whether page 1 of both speaks of the same database; whether images and rows of
-//! the log stand in the file. `foreign` needs two contradictions of different kinds, tables or pages,
-//! and nothing that speaks for a pair. What the file is by itself is no contradiction: only problems that
-//! it has not alone are counted.
+//! (`engine/PROTOCOL.md`, Whose log is it?). What is known is weighed here: whether the log's
+//! pages, put over the file, give a sound database; whether page 1 of both speaks of the same
+//! database; whether images and rows of the log stand in the file. `foreign` needs two
+//! contradictions of different kinds, tables or pages, and nothing that speaks for a pair. What the
+//! file is by itself is no contradiction: only problems that it has not alone are counted.
 //!
-//! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`] frames.
-//! The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most [`MAX_PAGES`]
-//! references from pages of the log to pages of the file are followed.
+//! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`]
+//! frames. The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most
+//! [`MAX_PAGES`] references from pages of the log to pages of the file are followed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -46,7 +46,8 @@ pub const MAX_CHECKED_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The file has what only this log can have put there or continues, and nothing speaks against it.
+    /// The file has what only this log can have put there or continues, and nothing speaks against
+    /// it.
     Same,
     /// Several things contradict it, and none speaks for it.
     Foreign,
@@ -71,8 +72,8 @@ impl Verdict {
 pub struct Pairing {
     /// The judgement.
     pub verdict: Verdict,
-    /// The log holds every page that the result uses: whatever the file is, nothing of it is left, and
-    /// the result is what the log's own database was. Then the verdict is never `foreign`.
+    /// The log holds every page that the result uses: whatever the file is, nothing of it is left,
+    /// and the result is what the log's own database was. Then the verdict is never `foreign`.
     pub self_contained: bool,
     /// Why.
     pub reasons: Vec<Reason>,
@@ -173,8 +174,8 @@ pub fn judge(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Er
     Pair::of(view)?.map(|pair| pair.judge(watch)).transpose()
 }
 
-/// As [`judge`], where only a foreign log matters: one thing that speaks for the pair on the first pages
-/// is enough, and the rest is not read. `None` then, too.
+/// As [`judge`], where only a foreign log matters: one thing that speaks for the pair on the first
+/// pages is enough, and the rest is not read. `None` then, too.
 ///
 /// # Errors
 /// As there.
@@ -205,8 +206,8 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
         let mut reasons = reasons.iter();
         reasons.any(|it| it.speaks_for == SpeaksFor::Same && it.evidence == wanted)
     };
-    // A database of the same template has the same rows, an older state of this one has also what older
-    // generations wrote, and any database can have the right counter.
+    // A database of the same template has the same rows, an older state of this one has also what
+    // older generations wrote, and any database can have the right counter.
     let is_told = has(Evidence::Images);
     let speaks_for_it = count(SpeaksFor::Same) > usize::from(has(Evidence::Counters));
     match count(SpeaksFor::Foreign) {
@@ -217,8 +218,8 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
 }
 
 impl Pairing {
-    /// The same, where the file may have what came after the log: then it is not the state that the log
-    /// was written on.
+    /// The same, where the file may have what came after the log: then it is not the state that the
+    /// log was written on.
     #[must_use]
     pub fn beside(self, age: FileAge) -> Self {
         match (self.verdict, age) {
@@ -227,6 +228,18 @@ impl Pairing {
             }
             (Verdict::Same | Verdict::Foreign | Verdict::CannotTell, _) => self,
         }
+    }
+
+    /// The judgement in words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let verdict = self.verdict.word();
+        let why = match (self.self_contained, self.verdict) {
+            (true, _) => "; the log holds every page",
+            (false, Verdict::CannotTell) if !self.is_contradicted() => "; nothing contradicts it",
+            (false, Verdict::Same | Verdict::Foreign | Verdict::CannotTell) => "",
+        };
+        format!("Pairing of log and database: {verdict}{why}.")
     }
 
     /// Something speaks against the pair, and the log needs the file: what both give is not the

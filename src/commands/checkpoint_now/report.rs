@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::access::Exit;
 use crate::access::holders;
 use crate::analysis::newer::FileAge;
+use crate::analysis::pairing;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{Paint, Report, Tone, wrapped};
@@ -36,7 +37,8 @@ impl Report for CheckpointReport {
         if self.backfill_repaired {
             let again = if self.dry_run { "would be" } else { "were" };
             let sentence = format!(
-                "Frames were marked as copied that are not in the database; they {again} copied again."
+                "Frames were marked as copied that are not in the database; they {again} copied \
+                 again."
             );
             writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
@@ -45,6 +47,11 @@ impl Report for CheckpointReport {
                             log took them back. Nothing in both files tells.";
             let sentence = paint.tone(Tone::Notice, sentence);
             writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
+        }
+        // A pair that belongs together needs no word.
+        let unsure = self.pairing.as_ref().filter(|it| it.verdict != pairing::Verdict::Same);
+        if let Some(pairing) = unsure {
+            writeln!(to, "{}", wrapped(&pairing.sentence(), 2, 4, width))?;
         }
         for accepted in &self.accepted {
             let message = paint.tone(Tone::Bad, &escaped(&accepted.message));

@@ -14,8 +14,8 @@ use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
 use super::shifted::shifted;
 use super::{FileReport, Header, Verification};
 
-/// Writes the table, the explanations, and how many there are of each verdict. Where only what needs
-/// attention is wanted, other files are left out.
+/// Writes the table, the explanations, and how many there are of each verdict. Where only what
+/// needs attention is wanted, other files are left out.
 pub(super) fn human(
     report: &Verification,
     to: &mut dyn Write,
@@ -136,8 +136,8 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         Verdict::Damaged => damaged(file),
         Verdict::TornTail => torn_tail(file),
         Verdict::UncommittedTail => vec![format!(
-            "{} after the last commit: a transaction that was open or was rolled back. SQLite drops \
-             it, as it should.",
+            "{} after the last commit: a transaction that was open or was rolled back. SQLite \
+             drops it, as it should.",
             counted(uncommitted(file).into(), "valid frame")
         )],
         Verdict::Absent | Verdict::Empty | Verdict::Clean => Vec::new(),
@@ -157,7 +157,8 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
     if file.findings.is_none() && file.is_cut() {
         let known = file.index_witness.map_or(0, |witness| witness.mx_frame);
         story.push(format!(
-            "The wal-index knows {}; the log kept changing, so it could not be told whether it lacks any.",
+            "The wal-index knows {}; the log kept changing, so it is not known whether it \
+             lacks any.",
             counted(known.into(), "committed frame")
         ));
     }
@@ -206,8 +207,8 @@ fn bad_header(file: &FileReport) -> Vec<String> {
             let is_unsummed = file.damaged.iter().any(|damaged| damaged.what == What::Unsummed);
             story.push(match lost.recoverable {
         Recoverable::All if is_unsummed => {
-            "The loss can be undone: all frames are there. Nothing proves the images of those without a \
-             checksum."
+            "The loss can be undone: all frames are there. Nothing proves the images of those \
+             without a checksum."
                 .to_owned()
         }
         Recoverable::All | Recoverable::Some | Recoverable::None => recovery(lost),
@@ -223,9 +224,9 @@ fn torn_tail(file: &FileReport) -> Vec<String> {
     let mut story = vec![stop(file), format!("No intact commit comes after it. {}", keeps(file))];
     story.extend(shifted(file));
     story.extend([
-        "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If nothing \
-         has crashed, a committed transaction may be damaged there; then copy the log before \
-         SQLite opens it:"
+        "A crash in the middle of a write leaves this, and SQLite cuts it off by itself. If \
+         nothing has crashed, a committed transaction may be damaged there; then copy the log \
+         before SQLite opens it:"
             .to_owned(),
         format!("  {}", copy_command(file)),
     ]);
@@ -238,8 +239,8 @@ fn damaged(file: &FileReport) -> Vec<String> {
     let (transactions, frames) = (lost.transactions.into(), lost.frames.into());
     if lost.recoverable == Recoverable::None {
         story.push(format!(
-            "After that are headers of {} ({}), but no frame is intact: bytes were inserted, removed \
-             or overwritten in all of them.",
+            "After that are headers of {} ({}), but no frame is intact: bytes were inserted, \
+             removed or overwritten in all of them.",
             counted(transactions, "committed transaction"),
             counted(frames, "frame")
         ));
@@ -255,17 +256,19 @@ fn damaged(file: &FileReport) -> Vec<String> {
     story.extend(damaged_frames(&file.damaged));
     story.push(match lost.certainty {
         Certainty::Proven => {
-            "Certainty: proven. The checksums at the break show that what follows belongs to this log."
+            "Certainty: proven. The checksums at the break show that what follows belongs to this \
+             log."
                 .to_owned()
         }
         Certainty::Likely => {
-            "Certainty: likely. The break lies inside a transaction, or one damaged word explains it."
-                .to_owned()
+            "Certainty: likely. The break lies inside a transaction, or one damaged word explains \
+             it."
+            .to_owned()
         }
-        Certainty::Possible => "Certainty: possible. The break follows directly on a commit, so there \
-            are two readings: the frame was damaged and the transactions after it are lost; or SQLite \
-            has recovered here before and written on, and what comes after is an abandoned history \
-            that nobody should bring back."
+        Certainty::Possible => "Certainty: possible. The break follows directly on a commit, so \
+            there are two readings: the frame was damaged and the transactions after it are lost; \
+            or SQLite has recovered here before and written on, and what comes after is an \
+            abandoned history that nobody should bring back."
             .to_owned(),
     });
     story.push(recovery(lost));
@@ -326,15 +329,15 @@ fn what(what: What) -> &'static str {
         What::Salt => "salt field only",
         What::ChecksumField => "checksum field only",
         What::Unsummed => "left without a checksum by SQLite before 3.41",
-        What::Unknown => "cannot be told what",
+        What::Unknown => "it is not known what",
     }
 }
 
 fn recovery(lost: &Lost) -> String {
     match (lost.recoverable, lost.certainty) {
         (Recoverable::All, _) => {
-            "The loss can be undone: every page of the newest state is intact later in the log, or its \
-             right bytes are proven or evident."
+            "The loss can be undone: every page of the newest state is intact later in the log, or \
+             its right bytes are proven or evident."
                 .to_owned()
         }
         (Recoverable::Some, Certainty::Possible) if lost.pages.is_empty() => {
@@ -346,7 +349,7 @@ fn recovery(lost: &Lost) -> String {
             counted(lost.likely_frames.into(), "damaged frame")
         ),
         (Recoverable::Some, _) if lost.pages.is_empty() => {
-            "The loss can be undone in part: it cannot be told which page a damaged frame held."
+            "The loss can be undone in part: it is not known which page a damaged frame held."
                 .to_owned()
         }
         (Recoverable::Some, _) => format!(
@@ -383,7 +386,7 @@ fn sees(file: &FileReport) -> String {
                 .to_owned()
         }
         Some(SqliteSees::Unknown) | None => {
-            "Whether the database file already holds it cannot be told.".to_owned()
+            "Whether the database file already holds it is not known.".to_owned()
         }
     }
 }

@@ -12,16 +12,16 @@ pub(super) fn shifted(file: &FileReport) -> Vec<String> {
     let mut story = Vec::new();
     if file.header_is_older == Some(true) {
         story.push(
-            "The header is that of the generation before: the write of the new one was lost, or the \
-             beginning of the file is from an older copy. Frames of a generation after it follow from \
-             each other, and cannot be left over."
+            "The header is that of the generation before: the write of the new one was lost, or \
+             the beginning of the file is from an older copy. Frames of a generation after it \
+             follow from each other, and cannot be left over."
                 .to_owned(),
         );
     }
     if let Some(added) = file.line_ends_added_bytes {
         story.push(format!(
-            "Every line feed became a carriage return and a line feed, as a transfer in text mode does: \
-             {} inserted. With them taken out the frames prove each other.",
+            "Every line feed became a carriage return and a line feed, as a transfer in text mode \
+             does: {} inserted. With them taken out the frames prove each other.",
             counted(added, "byte")
         ));
         return story;
@@ -48,7 +48,7 @@ pub(super) fn shifted(file: &FileReport) -> Vec<String> {
     }
     if file.shifted_frames_missing == Some(true) {
         story.push(
-            "Frames are missing; how many cannot be told, so these numbers are the least.".into(),
+            "Frames are missing; how many is not known, so these numbers are the least.".into(),
         );
     }
     story
