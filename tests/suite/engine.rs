@@ -176,7 +176,7 @@ fn a_sqlite_reader_keeps_its_snapshot_across_our_commits_checkpoint_and_reset() 
     stamp(&mut connection, &stamps, 2, 8);
     let done = connection.checkpoint(&mut request(&connection, CheckpointMode::Full)).unwrap();
     assert_eq!((done.busy, done.checkpointed_frames), (true, Some(1)));
-    // Everything that the reader sees may be copied, but the log may not begin anew.
+    // Everything that the reader sees may be copied, but the log may not begin again.
     let done = connection.checkpoint(&mut request(&connection, CheckpointMode::Truncate)).unwrap();
     assert!(done.busy);
     stamp(&mut connection, &stamps, 3, 9);
@@ -189,7 +189,7 @@ fn a_sqlite_reader_keeps_its_snapshot_across_our_commits_checkpoint_and_reset() 
     let done = connection.checkpoint(&mut request(&connection, CheckpointMode::Restart)).unwrap();
     assert_eq!((done.busy, done.checkpointed_frames), (false, Some(3)));
     stamp(&mut connection, &stamps, 4, 10);
-    assert_eq!(connection.wal().header().mx_frame, 1, "the log began anew");
+    assert_eq!(connection.wal().header().mx_frame, 1, "the log began again");
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn the_commit_hook_decides_about_the_checkpoint() {
     for number in 1..=5 {
         stamp(&mut connection, &stamps, 1, number);
     }
-    // After the third everything was copied, and the fourth began the log anew.
+    // After the third everything was copied, and the fourth began the log again.
     assert_eq!(*seen.borrow(), [1, 2, 3, 1, 2]);
 }
 

@@ -52,7 +52,7 @@ fn the_first_who_attaches_cuts_the_index_and_the_second_does_not() {
     lie[136..140].copy_from_slice(&9_u32.to_ne_bytes());
     fs::write(&shm, &lie).unwrap();
     let ours = hold_with(&worker_program(), "hold-read", &database);
-    assert_ne!(word(&shm, 136), 9, "the first one builds it anew");
+    assert_ne!(word(&shm, 136), 9, "the first one builds it again");
     let (seen, exit) = walsmith(&["index-dump", text(&database)]);
     assert_eq!((seen["comparison"].as_str(), exit), (Some("same"), 0), "{seen:#}");
     let change = word(&shm, 8);
