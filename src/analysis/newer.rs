@@ -8,7 +8,8 @@ use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
-use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -113,7 +114,11 @@ pub fn file_age(
     Ok(match is_poorer((&view, &of_view), (&file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
         true if frames.has_later_page(true) => FileAge::Newer,
-        false if in_order && !frames.has_passed_over() => FileAge::NotNewer,
+        false if in_order && !frames.has_passed_over() => {
+            // A later file in which only values were changed looks like one that was copied in part.
+            let may_be_later = frames.is_partly_copied() && !is_before(log, &file, examination)?;
+            if may_be_later { FileAge::MayBeNewer } else { FileAge::NotNewer }
+        }
         true | false => FileAge::MayBeNewer,
     })
 }
@@ -139,6 +144,25 @@ fn has_grown(
     Ok(is_plain
         && header.page_count() == Some(file_pages)
         && (!may_be_vacuum || header.freelist_pages < given_up / 2))
+}
+
+/// Whether page 1 of the file has a smaller change counter than the newest page 1 of the log: whatever
+/// came after the log has no smaller one (pager.c pager_write_changecounter).
+fn is_before(
+    log: &dyn File,
+    file: &FilePages<'_>,
+    examination: &Examination,
+) -> Result<bool, scan::Error> {
+    let place = examination.prefix.page_one.zip(examination.page_size());
+    let Some((frame, page_size)) = place else { return Ok(false) };
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let offset_bytes = frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64;
+    let whole = log.read_at(&mut bytes, offset_bytes)? == bytes.len();
+    let (in_log, in_file) = (DatabaseHeader::decode(&bytes), structure::header(file)?);
+    let are_valid = whole && in_log.validate().is_ok() && in_file.validate().is_ok();
+    // They wrap around.
+    let ahead = in_log.change_counter.wrapping_sub(in_file.change_counter).cast_signed();
+    Ok(are_valid && ahead > 0)
 }
 
 /// The last commit that the log has, whether SQLite sees it or not.
@@ -216,6 +240,12 @@ impl Frames {
             }
             !page.is_equal && page.newest <= copied_to
         })
+    }
+
+    /// Whether a page was copied that the log has changed more than once, and another one was not.
+    fn is_partly_copied(&self) -> bool {
+        let known = || self.pages.values().filter(|page| !page.is_unknown);
+        known().any(|page| page.is_equal && page.was_other) && known().any(|page| !page.is_equal)
     }
 
     /// Whether page 1 was copied from its newest frame, and a page that the same checkpoint copies

@@ -356,7 +356,19 @@ impl Repair {
             let tail = steps.iter().position(|step| step.action == Action::CutTail);
             steps.insert(tail.unwrap_or(steps.len()), step);
         }
-        match sizes::correct(&prepared, context)? {
+        let discarded = match &prepared.reading {
+            Some(log) => {
+                let database = prepared.base.as_ref().map(Base::file);
+                rails::discarded_log(files, log, database, context)?
+            }
+            None => None,
+        };
+        // Of a log that SQLite throws away, sizes do not matter.
+        let sizes = match discarded {
+            Some(_) => None,
+            None => sizes::correct(&prepared, context)?,
+        };
+        match sizes {
             Some((_, Some(corrected))) if prepared.chosen().is_none() => {
                 prepared.plan.steps.push(corrected.step);
                 prepared.plan.restored = corrected.restored;
@@ -368,13 +380,6 @@ impl Repair {
             }
             None => {}
         }
-        let discarded = match &prepared.reading {
-            Some(log) => {
-                let database = prepared.base.as_ref().map(Base::file);
-                rails::discarded_log(files, log, database, context)?
-            }
-            None => None,
-        };
         let no_pages = BTreeSet::new();
         let danger = match (discarded, prepared.view(prepared.restored(), &no_pages)) {
             (Some(discarded), _) => Some(discarded),

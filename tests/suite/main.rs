@@ -41,6 +41,7 @@ mod rails;
 mod repair;
 mod replay;
 mod rows;
+mod screens;
 mod shifted;
 mod shim;
 mod spill;

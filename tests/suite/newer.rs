@@ -126,3 +126,66 @@ fn a_log_without_its_database_that_lacks_pages_is_to_be_kept() {
     assert_eq!((rules(&report["findings"]), exit), (vec!["log-discarded"], 1));
     assert!(report["next"].as_str().unwrap().starts_with("cp "), "{report:#}");
 }
+
+#[test]
+fn zeros_after_the_last_commit_are_noted_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let table = "PRAGMA journal_mode=WAL; CREATE TABLE t(id); INSERT INTO t VALUES(1), (2), (3)";
+    Shim(None).and_die(&["write-and-die", text(&path), table]);
+    let wal = beside(&path, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    for (zeros, rules_found) in [(0, vec![]), (4000, vec![]), (4120, vec!["blank-tail"])] {
+        fs::write(&wal, [whole.as_slice(), &vec![0; zeros]].concat()).unwrap();
+        let (file, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &file["files"][0];
+        assert_eq!((file["verdict"].as_str(), exit), (Some("clean"), 0), "{zeros}: {file:#}");
+        assert_eq!(rules(&file["findings"]), rules_found, "{zeros}");
+        let (report, exit) = walsmith(&["info", text(&path)]);
+        assert_eq!((rules(&report["findings"]), exit), (rules_found, 0), "{zeros}");
+        let copy = folder.path().join("copy.db");
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+        }
+        assert_eq!(rows(&copy, "SELECT count(*) FROM t").trim(), "[3]", "{zeros}");
+    }
+}
+
+/// No counter tells it, no row is missing, and the order of pages is that of a checkpoint.
+#[test]
+fn a_later_file_in_which_only_values_were_changed_is_not_called_the_logs_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)";
+    let setup = format!(
+        "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+         INSERT INTO t {many} SELECT i, printf('%0150d', i * 7919) FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE)"
+    );
+    oracle(&["run", text(&path), &setup]);
+    let set = |id: u32, value: u32| {
+        format!("UPDATE t SET x = printf('%0150d', {value}) WHERE id = {id};")
+    };
+    let updates = [set(5, 31_337), set(5, 271_828), set(55, 141_421)].concat();
+    Shim(None).and_die(&["write-and-die", text(&path), &updates]);
+    let wal = beside(&path, "-wal");
+    let old = fs::read(&wal).unwrap();
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE);";
+    oracle(&["run", text(&path), &[checkpoint, &set(55, 1_618_033), checkpoint].concat()]);
+    fs::write(&wal, &old).unwrap();
+    let _ = fs::remove_file(beside(&path, "-shm"));
+    let (report, exit) = walsmith(&["info", text(&path)]);
+    assert_eq!((report["pairing"]["verdict"].as_str(), exit), (Some("cannot-tell"), 0));
+    let (report, _) = walsmith(&["repair", text(&path)]);
+    assert_eq!(report["file_age"], "may-be-newer", "{report:#}");
+    assert_eq!(report["lossless"], Value::Null);
+    let (report, _) = walsmith(&["checkpoint-now", "--dry-run", text(&path)]);
+    assert_eq!(report["pairing"]["verdict"], "cannot-tell");
+    // SQLite takes the later value back.
+    let copy = folder.path().join("copy.db");
+    for suffix in ["", "-wal"] {
+        fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+    }
+    let value = rows(&copy, "SELECT ltrim(x, '0') FROM t WHERE id = 55");
+    assert_eq!(value.trim(), "[\"141421\"]");
+}

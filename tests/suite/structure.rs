@@ -5,7 +5,7 @@
 //! `WALSMITH_STRUCTURES=20000 cargo test --release structure -- --nocapture`. `WALSMITH_SEED` chooses
 //! others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -65,9 +65,49 @@ fn databases_of_every_kind_are_sound() {
         let health = judged(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(said(&health), Vec::<String>::new(), "{}", path.display());
         assert!(health.trees.len() > 15, "{:?}", health.trees);
+        let unchecked: BTreeSet<String> =
+            health.unchecked.iter().map(|it| it.to_string()).collect();
+        assert_eq!(unchecked, NOT_CHECKED.iter().map(|it| (*it).to_owned()).collect(), "{path:?}");
         databases += 1;
     }
     assert_eq!(databases, 10);
+}
+
+/// What a check of these databases leaves out, and says so.
+const NOT_CHECKED: &[&str] = &[
+    "the SQL of 2 views and triggers",
+    "the content of virtual table words",
+    "the values of index t_part",
+    "the values of index t_expression",
+    "the order of t_expression",
+    "the order of t_down",
+    "the order of t_nocase",
+    "the order of down",
+];
+
+#[test]
+fn a_record_whose_header_goes_on_on_another_page_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.db");
+    let columns: Vec<String> = (0..900).map(|column| format!("c{column}")).collect();
+    let sql = format!(
+        "PRAGMA page_size=512; CREATE TABLE wide({0}); INSERT INTO wide(c0, c899) VALUES(1, 'end')",
+        columns.join(", ")
+    );
+    oracle(&["run", text(&path), &sql]);
+    let bytes = fs::read(&path).unwrap();
+    let health = judged(&bytes).unwrap();
+    assert_eq!((said(&health), health.unchecked), (Vec::new(), Vec::new()));
+    // The type of the last column, a text of three bytes, is the last byte of the header.
+    let end = bytes.windows(4).rposition(|four| four == b"\x13end").unwrap();
+    let mut oracle = Oracle::checking();
+    for serial_type in [0x17, 0x11, 0] {
+        let mut damaged = bytes.clone();
+        damaged[end] = serial_type;
+        fs::write(&path, &damaged).unwrap();
+        assert!(!judged(&damaged).unwrap().is_sound(), "{serial_type}");
+        assert!(!oracle.integrity(&path).is_empty(), "{serial_type}");
+    }
 }
 
 /// What SQLite reports and we do not, by design.

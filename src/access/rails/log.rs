@@ -21,9 +21,9 @@ pub(super) fn damaged_log(
     examination: &Examination,
     attached: Option<i32>,
 ) -> Option<Danger> {
-    let rule = match examination.verdict {
-        Verdict::Damaged => "log-damaged",
-        Verdict::BadHeader => "log-header",
+    let (rule, what) = match examination.verdict {
+        Verdict::Damaged => ("log-damaged", "the log is damaged"),
+        Verdict::BadHeader => ("log-header", "the header of the log is damaged"),
         Verdict::Unreadable
         | Verdict::Absent
         | Verdict::TornTail
@@ -31,8 +31,7 @@ pub(super) fn damaged_log(
         | Verdict::Empty
         | Verdict::Clean => return None,
     };
-    let word = examination.verdict.word();
-    let why = format!("the log is {word}: committed transactions would be dropped for good");
+    let why = format!("{what}: committed transactions would be dropped for good");
     let danger = Danger::new(rule, &files.wal, why).unless(Consent::Loss);
     Some(match attached {
         // Stopping it alone would destroy the evidence.

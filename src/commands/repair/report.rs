@@ -273,6 +273,9 @@ impl Report for RepairReport {
         match (self.plan.is_empty(), self.findings.is_empty()) {
             (true, true) => writeln!(to, "  There is nothing to repair.")?,
             (true, false) => match self.findings.iter().find_map(|it| it.next.as_ref()) {
+                Some(next) if next.starts_with("cp ") => {
+                    writeln!(to, "First copy the files:\n  {next}")?;
+                }
                 Some(next) => writeln!(to, "This sets it right:\n  {next}")?,
                 None => writeln!(to, "  Nothing is known that would set it right.")?,
             },

@@ -42,6 +42,7 @@ struct Tally {
     several: usize,
     lossless: usize,
     likely: usize,
+    likely_right: usize,
     lossy: usize,
     refused: usize,
     same_rows: usize,
@@ -144,6 +145,8 @@ impl AddAssign<&Case> for Tally {
         self.several += usize::from(case.damages.len() > 1);
         self.lossless += claimed(Claim::Lossless);
         self.likely += claimed(Claim::Likely);
+        let is_right = outcome.is_exact || outcome.has_same_rows;
+        self.likely_right += usize::from(outcome.claim == Claim::Likely && is_right);
         self.lossy += claimed(Claim::Lossy);
         self.refused += claimed(Claim::Refused);
         self.same_rows += usize::from(outcome.claim == Claim::Lossless && outcome.has_same_rows);
@@ -165,7 +168,7 @@ fn print_table(cases: &[Case]) {
         all += case;
     }
     println!(
-        "| damage | cases | of them several at once | lossless | likely | lossy | rows SQLite keeps \
+        "| damage | cases | of them several at once | lossless | likely, of them right | lossy | rows SQLite keeps \
          | rows recovered | false claims | failing |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
@@ -174,11 +177,12 @@ fn print_table(cases: &[Case]) {
         let share = |rows: usize| format!("{:.1} %", 100.0 * rows as f64 / tally.rows as f64);
         let (sqlite, ours) = (share(tally.by_sqlite), share(tally.recovered));
         println!(
-            "| {family} | {} | {} | {} | {} | {} | {sqlite} | {ours} | {} | {} |",
+            "| {family} | {} | {} | {} | {}, {} | {} | {sqlite} | {ours} | {} | {} |",
             tally.cases,
             tally.several,
             tally.lossless,
             tally.likely,
+            tally.likely_right,
             tally.lossy,
             tally.false_claims,
             tally.failing
