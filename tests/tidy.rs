@@ -1,6 +1,6 @@
 //! The order of the house: floors, circles, lengths. `src/ARCHITECTURE.md` says why.
 
-#![expect(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

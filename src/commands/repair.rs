@@ -108,6 +108,11 @@ struct Prepared {
 }
 
 impl Prepared {
+    fn is_damaged(&self) -> bool {
+        let verdict = self.reading.as_ref().map(|read| read.examination.verdict);
+        matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader))
+    }
+
     fn chosen(&self) -> Option<&Choice> {
         self.candidates.iter().find(|choice| choice.chosen)
     }
@@ -242,6 +247,16 @@ impl Repair {
         let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
+        // What is left of a damaged log may look like another database's; the result shows that it is not.
+        let is_foreign = |pairing: &Pairing| {
+            let is_shown = pairing.is_of_another_origin() || !prepared.is_damaged();
+            let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
+            pairing.verdict == pairing::Verdict::Foreign && (is_shown || is_unsound)
+        };
+        let lossless = match pairing.as_ref().is_some_and(is_foreign) {
+            true => Some(false),
+            false => lossless,
+        };
         let mut findings = prepared.findings.clone();
         if let Some(health) = health.as_ref().filter(|it| plan.steps.is_empty() && !it.is_sound()) {
             findings.push(unsound(files, health));

@@ -246,24 +246,15 @@ pub fn dangers_of_repair(
 ) -> Result<Vec<Danger>> {
     let mut dangers = misusers(files, effect, context);
     dangers.extend(missing_log(files, context)?);
-    let is_new = view.map_or(Ok(false), is_new_database)?;
     dangers.extend(pairing.and_then(|judged| match is_explained {
-        // Nothing of the file can contradict the log, and what is left of the log contradicts itself.
-        true if is_new => None,
         // What is left of a damaged log contradicts its own file, and so does a newer file.
-        true => pair::foreign(files, judged),
+        true => pair::foreign(files, judged).filter(|_| judged.is_of_another_origin()),
         false => pair::foreign(files, judged).or_else(|| pair::unclear(files, judged)),
     }));
     if let Some(view) = view {
         dangers.extend(contradicting_sizes(files, view)?);
     }
     Ok(dangers)
-}
-
-/// Whether the file has no page but the first.
-fn is_new_database(view: &View<'_>) -> Result<bool> {
-    let Some(base) = view.base else { return Ok(true) };
-    Ok(base.size()? <= view.page_size.bytes_u64())
 }
 
 fn database_of(files: &Files) -> &Path {

@@ -230,6 +230,16 @@ impl Pairing {
         }
     }
 
+    /// What contradicts is more than what a damaged log does to its own file: settings or tables are
+    /// another database's.
+    #[must_use]
+    pub fn is_of_another_origin(&self) -> bool {
+        let tells =
+            |evidence| matches!(evidence, Evidence::Header | Evidence::Schema | Evidence::Columns);
+        let against = |reason: &&Reason| reason.speaks_for == SpeaksFor::Foreign;
+        self.reasons.iter().filter(against).any(|reason| tells(reason.evidence))
+    }
+
     /// The judgement in words.
     #[must_use]
     pub fn sentence(&self) -> String {

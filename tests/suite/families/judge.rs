@@ -309,7 +309,13 @@ impl Judgement<'_> {
         let lost = self.outcome.rows - self.outcome.rows_by_sqlite;
         let findings = entry["findings"].as_array().map_or(&[][..], Vec::as_slice);
         let error = findings.iter().find(|finding| finding["severity"] == "error");
+        let age = self.report["file_age"].as_str();
         match error {
+            // Nothing in a log and a file where only values were changed tells which is the later.
+            None if age == Some("may-be-newer") => {
+                let said = format!("verdict {verdict}, rows lost, and the file may be newer");
+                self.outcome.apart.push(said);
+            }
             Some(error) => {
                 let rule = error["rule"].as_str().unwrap_or("?");
                 let said = format!("verdict {verdict}, rows lost, but with the finding {rule}");
