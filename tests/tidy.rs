@@ -23,7 +23,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("analysis/plan/walk.rs", 415),
     ("commands/checkpoint_now.rs", 440),
     ("commands/dump.rs", 435),
-    ("commands/repair.rs", 610),
+    ("commands/repair.rs", 485),
     ("commands/repair/report.rs", 425),
     ("commands/replay.rs", 435),
     ("commands/verify_checksums/explain.rs", 405),

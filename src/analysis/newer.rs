@@ -115,7 +115,8 @@ pub fn file_age(
         _ if !of_view.is_sound() => FileAge::Newer,
         true if frames.has_later_page(true) => FileAge::Newer,
         false if in_order && !frames.has_passed_over() => {
-            // A later file in which only values were changed looks like one that was copied in part.
+            // A later file in which only values were changed looks like one that was copied in
+            // part.
             let may_be_later = frames.is_partly_copied() && !is_before(log, &file, examination)?;
             if may_be_later { FileAge::MayBeNewer } else { FileAge::NotNewer }
         }
@@ -146,8 +147,8 @@ fn has_grown(
         && (!may_be_vacuum || header.freelist_pages < given_up / 2))
 }
 
-/// Whether page 1 of the file has a smaller change counter than the newest page 1 of the log: whatever
-/// came after the log has no smaller one (pager.c pager_write_changecounter).
+/// Whether page 1 of the file has a smaller change counter than the newest page 1 of the log:
+/// whatever came after the log has no smaller one (pager.c pager_write_changecounter).
 fn is_before(
     log: &dyn File,
     file: &FilePages<'_>,

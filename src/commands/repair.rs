@@ -20,24 +20,24 @@ use crate::analysis::newer::FileAge;
 use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{self, Choice};
-use crate::analysis::plan::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
-use crate::analysis::structure::{self, Health, Pages as _};
+use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Step};
+use crate::analysis::structure::{self, Pages as _};
 use crate::analysis::view::View;
-use crate::format::Pgno;
-use crate::output::quantity::counted;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
+use crate::storage::SyncDirectory;
 use crate::storage::new_file::{Existing, NewFile};
 use crate::storage::process::brief;
-use crate::storage::{File, SyncDirectory};
 
 use base::Base;
+use prepared::{Prepared, lossy_step, unsound};
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
 mod claim;
+mod prepared;
 mod readings;
 mod report;
 mod sizes;
@@ -95,91 +95,6 @@ enum Hold<'a> {
     Held(&'a Held),
     /// Nobody else has them open.
     Offline(&'a Offline),
-}
-
-/// What the plan is made from, and what it is.
-struct Prepared {
-    base: Option<Base>,
-    reading: Option<Reading>,
-    plan: Plan,
-    candidates: Vec<Choice>,
-    /// What does not fit in the result, and cannot be set right.
-    findings: Vec<Finding>,
-}
-
-impl Prepared {
-    fn is_damaged(&self) -> bool {
-        let verdict = self.reading.as_ref().map(|read| read.examination.verdict);
-        matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader))
-    }
-
-    fn chosen(&self) -> Option<&Choice> {
-        self.candidates.iter().find(|choice| choice.chosen)
-    }
-
-    /// The state that is given.
-    fn restored(&self) -> &Restored {
-        let number = self.chosen().map_or(0, |choice| choice.number);
-        let candidate = number.checked_sub(1).and_then(|index| self.plan.candidates.get(index));
-        candidate.map_or(&self.plan.restored, |candidate| &candidate.restored)
-    }
-
-    /// Whether every page of the newest state can be read, so that its rows can be counted.
-    fn newest_is_whole(&self) -> bool {
-        let newest = self.plan.candidates.first();
-        newest
-            .is_some_and(|it| it.old_pages.is_empty() && it.guessed.is_empty() && it.nameless == 0)
-    }
-
-    fn journal(&self) -> Option<&Path> {
-        self.base.as_ref().and_then(|base| base.journal.as_deref())
-    }
-
-    /// The state that says most about whether log and database belong together: damage must not
-    /// look like a contradiction. Empty where no state is whole.
-    fn intact(&self) -> &Restored {
-        let view = self.plan.candidates.iter().find(|one| one.kind == CandidateKind::SqliteView);
-        view.map_or(&self.plan.restored, |view| &view.restored)
-    }
-
-    /// The database that `restored` is; `None` without a database and a log. `pages` are those that
-    /// a journal puts back.
-    fn view<'a>(&'a self, restored: &'a Restored, pages: &'a BTreeSet<Pgno>) -> Option<View<'a>> {
-        self.view_over(self.base.as_ref().map(Base::file), restored, pages)
-    }
-
-    /// The database that a candidate is.
-    fn view_of<'a>(
-        &'a self,
-        candidate: &'a Candidate,
-        pages: &'a BTreeSet<Pgno>,
-    ) -> Option<View<'a>> {
-        let base = self.base.as_ref().map(|base| base.file_of(candidate.kind));
-        self.view_over(base, &candidate.restored, pages)
-    }
-
-    fn view_over<'a>(
-        &'a self,
-        base: Option<&'a dyn File>,
-        restored: &'a Restored,
-        pages: &'a BTreeSet<Pgno>,
-    ) -> Option<View<'a>> {
-        let shape = self.reading.as_ref().and_then(|read| read.examination.shape.as_ref());
-        let page_size = match (shape, &self.base) {
-            (Some(shape), _) => shape.page_size(),
-            (None, Some(base)) => base.page_size,
-            (None, None) => return None,
-        };
-        Some(View {
-            page_size,
-            log: self.reading.as_ref().map(|read| read.file.as_ref()).zip(shape),
-            snapshot: &restored.snapshot,
-            fixes: &restored.fixes,
-            base,
-            base_pages: pages,
-            page_count: restored.page_count,
-        })
-    }
 }
 
 impl Repair {
@@ -247,7 +162,8 @@ impl Repair {
         let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
-        // What is left of a damaged log may look like another database's; the result shows that it is not.
+        // What is left of a damaged log may look like another database's; the result shows that it
+        // is not.
         let is_foreign = |pairing: &Pairing| {
             let is_shown = pairing.is_of_another_origin() || !prepared.is_damaged();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
@@ -561,61 +477,5 @@ impl Repair {
         };
         replay::in_place(context.vfs, &view, offline, sidecars)?;
         Ok(true)
-    }
-}
-
-/// The database is broken, and what may be the reason is lost.
-fn unsound(files: &Files, health: &Health) -> Finding {
-    let database = files.database.as_deref().unwrap_or(&files.wal).to_owned();
-    let message = format!(
-        "the database has {} in its structure, and the header of its rollback journal is zeros: it \
-         may have been lost before the rollback",
-        counted(health.problem_count, "problem")
-    );
-    Finding::new("structure", Severity::Error, database, message)
-}
-
-/// What the choice of a state gives up.
-fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
-    let drop = plan.steps.iter().find(|step| step.action == Action::DropBehind);
-    let why = drop.map_or(String::new(), |step| step.reason.clone());
-    let list = |pages: &[Pgno]| {
-        let shown: Vec<String> = pages.iter().take(8).map(|page| page.to_string()).collect();
-        let more = if pages.len() > shown.len() { ", ..." } else { "" };
-        let word = if pages.len() == 1 { "page" } else { "pages" };
-        format!("{word} {}{more}", shown.join(", "))
-    };
-    let (action, reason, gains) = match choice.kind {
-        CandidateKind::NewestLikely | CandidateKind::NewestWithOldPages => (
-            Action::TakeOldPages,
-            why,
-            match (choice.old_pages.as_slice(), choice.guessed_frames.as_slice()) {
-                ([], _) => {
-                    "the newest state, with the likeliest correction where several fit".into()
-                }
-                (pages, _) => {
-                    format!("the newest state, with older copies of {}", list(pages))
-                }
-            },
-        ),
-        CandidateKind::NewestComplete => {
-            (Action::DropBehind, why, "the newest complete state before it".to_owned())
-        }
-        CandidateKind::DatabaseAlone => {
-            (Action::DropLog, why, "the database file as it is".to_owned())
-        }
-        CandidateKind::RolledBack | CandidateKind::SqliteView => {
-            (Action::DropBehind, why, "what SQLite sees without a repair".to_owned())
-        }
-    };
-    Step {
-        action,
-        frame: drop.and_then(|step| step.frame),
-        pages: choice.old_pages.clone(),
-        lossless: false,
-        proof: None,
-        rivals: 0,
-        reason,
-        gains,
     }
 }

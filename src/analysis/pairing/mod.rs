@@ -230,8 +230,8 @@ impl Pairing {
         }
     }
 
-    /// What contradicts is more than what a damaged log does to its own file: settings or tables are
-    /// another database's.
+    /// What contradicts is more than what a damaged log does to its own file: settings or tables
+    /// are another database's.
     #[must_use]
     pub fn is_of_another_origin(&self) -> bool {
         let tells =
