@@ -270,7 +270,19 @@ impl Report for RepairReport {
             let sentence = format!("{}: {}.", finding.rule, escaped(&finding.message));
             writeln!(to, "{}", paint.tone(Tone::Bad, &wrapped(&sentence, 2, 4, width)))?;
         }
+        let contradicted = self.pairing.as_ref().filter(|pairing| match pairing.verdict {
+            pairing::Verdict::Foreign => true,
+            // What is left of a damaged log contradicts its own file, and so does a newer file.
+            pairing::Verdict::CannotTell => {
+                let is_damaged = matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader);
+                !is_damaged && self.file_age != FileAge::Newer && pairing.is_contradicted()
+            }
+            pairing::Verdict::Same => false,
+        });
         match (self.plan.is_empty(), self.findings.is_empty()) {
+            (true, true) if contradicted.is_some() || self.file_age == FileAge::Newer => {
+                writeln!(to, "  No step would set it right.")?;
+            }
             (true, true) => writeln!(to, "  There is nothing to repair.")?,
             (true, false) => match self.findings.iter().find_map(|it| it.next.as_ref()) {
                 Some(next) if next.starts_with("cp ") => {
@@ -281,15 +293,6 @@ impl Report for RepairReport {
             },
             (false, _) => {}
         }
-        let contradicted = self.pairing.as_ref().filter(|pairing| match pairing.verdict {
-            pairing::Verdict::Foreign => true,
-            // What is left of a damaged log contradicts its own file, and so does a newer file.
-            pairing::Verdict::CannotTell => {
-                let is_damaged = matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader);
-                !is_damaged && self.file_age != FileAge::Newer && pairing.is_contradicted()
-            }
-            pairing::Verdict::Same => false,
-        });
         if let Some(pairing) = contradicted {
             let what = match pairing.verdict {
                 pairing::Verdict::Foreign => "The log seems to be another database's:",
