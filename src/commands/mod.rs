@@ -1,5 +1,5 @@
 //! The commands: each file has its arguments, its report and its run function. No command prints;
-//! reports go to an [`Output`], and errors to whoever called.
+//! reports go to an `Output`, and errors to whoever called.
 
 pub mod blockers;
 pub mod checkpoint_now;

@@ -32,7 +32,7 @@ pub struct LineEnds {
 
 impl LineEnds {
     /// Reads the whole file as long as `goes_on` says so; `None` at the first line feed that
-    /// follows no carriage return, and without any line feed in the first [`PLAIN_BYTES`]: no
+    /// follows no carriage return, and without any line feed in the first `PLAIN_BYTES`: no
     /// translation makes that.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ pub struct SharedFile {
 }
 
 impl SharedFile {
-    /// As [`File::read_at`].
+    /// As [`super::File::read_at`].
     ///
     /// # Errors
     /// When the system reports one; the end of the file is not an error.
@@ -62,7 +62,7 @@ impl SharedFile {
         read_fully(&self.file, &self.path, buffer, offset)
     }
 
-    /// As [`File::write_at`].
+    /// As [`super::File::write_at`].
     ///
     /// # Errors
     /// When the system reports one; a part of `bytes` may have been written.

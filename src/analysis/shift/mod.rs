@@ -1,9 +1,9 @@
 //! Logs of which bytes were inserted, are missing, or were translated as text: what comes after is
 //! intact, but not where the slots of a log are.
 //!
-//! [`runs`] finds the frames of the current generation at any offset; [`layout`] puts the bytes
-//! back in their places, as a view of the file; [`splice`] mends the one frame in which bytes were
-//! inserted or are missing; [`front`] finds a log whose header is elsewhere or lost. The view is
+//! `runs` finds the frames of the current generation at any offset; `layout` puts the bytes
+//! back in their places, as a view of the file; `splice` mends the one frame in which bytes were
+//! inserted or are missing; `front` finds a log whose header is elsewhere or lost. The view is
 //! then examined and repaired like any other log.
 
 use std::sync::Arc;
