@@ -533,6 +533,18 @@ fn offsets_beyond_4_gib_are_read() {
     assert_eq!(P, 512);
 }
 
+#[test]
+fn a_header_whose_salts_and_sum_became_zeros_is_no_end_of_the_log() {
+    // An open transaction leaves a frame without them, too; but then no frame follows off the grid.
+    for frame in 2..20 {
+        let mut bytes = twenty().bytes;
+        let salts = 32 + (frame - 1) * SLOT + 8;
+        bytes.splice(salts..salts, [0; 95]);
+        let found = examined(&bytes);
+        assert_eq!(found.verdict, Verdict::Damaged, "{frame}");
+    }
+}
+
 /// Puts another content into the file when half of it was read.
 struct Rewrite<'a> {
     path: &'a Path,

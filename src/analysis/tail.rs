@@ -54,6 +54,9 @@ pub struct Tail {
     pub inside_transaction: bool,
     /// How the frame at the stop follows its predecessor; `None` without a whole slot there.
     pub stop_link: Option<Link>,
+    /// The frame at the stop has neither salts nor a sum: one that an open transaction wrote over,
+    /// or one whose header lost bytes.
+    pub stop_is_unsummed: bool,
     /// Frames whose right bytes stand elsewhere.
     pub cures: Cures,
 }
@@ -83,6 +86,7 @@ impl TailFold {
             stop: prefix.stop.frame,
             inside_transaction: prefix.valid_frames > prefix.mx_frame,
             stop_link: None,
+            stop_is_unsummed: false,
             cures,
         };
         Self { tail, salts, at_stop: None, has_lost_commit: false, no_frame_follows: false }
@@ -94,6 +98,7 @@ impl TailFold {
         if frame == self.tail.stop {
             self.at_stop = Some(*judged);
             self.tail.stop_link = Some(judged.link);
+            self.tail.stop_is_unsummed = judged.facts.is_in_progress();
         }
         self.no_frame_follows |= frame == self.tail.stop.next() && judged.is_no_frame;
         let of_this_generation = match judged.link {

@@ -120,7 +120,8 @@ fn may_be_shifted(found: &Examination) -> bool {
     }
     match found.tail.stop_link {
         Some(Link::Broken { .. } | Link::Unproven | Link::Blank) => true,
-        Some(Link::Linked | Link::Foreign) | None => false,
+        Some(Link::Foreign) => found.tail.stop_is_unsummed,
+        Some(Link::Linked) | None => false,
     }
 }
 
