@@ -10,7 +10,7 @@ use crate::analysis::LogShape;
 use crate::analysis::correction::{self, Correction, StoredSum, Word};
 use crate::analysis::proof::Proof;
 use crate::analysis::structure::{PageRules, Soundness};
-use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
+use crate::format::{Checksum, FrameHeader, Pgno};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::rivals::Models;
@@ -132,6 +132,14 @@ impl<'a> Explainer<'a> {
                 Some(self.cured(case, best, proof, all.len()))
             }
         }
+    }
+
+    /// Whether the image breaks the rules of its page: then it is damaged, and no frame before it
+    /// is missing. (That it differs where the images before and after agree shows nothing: a value
+    /// may have been changed and changed back.)
+    pub fn is_shown_damaged(&self, case: &Case<'_>) -> bool {
+        let words = splice::words(case.image, self.shape.order);
+        self.soundness(case.facts.header.page, &words, &[]) == Soundness::Unsound
     }
 
     fn explanations(&self, case: &Case<'_>, damaged: &[u32]) -> Vec<Explanation> {
@@ -403,21 +411,27 @@ fn changed(words: &[u32], changes: &[Change]) -> Vec<u32> {
 /// Distances in words at which the same fault may repeat.
 const STRIDES: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
-/// Whether another image differs from the corrected one by the same amount in a further word at the
-/// same distance: the fault goes on there, and its sum is 0. (Faults of high bits have short
-/// periods.)
+/// Whether another image differs from the corrected one by the same amount in a further word at a
+/// multiple of the same distance: the fault goes on there, and the sum of that is 0. (Faults of
+/// high bits have short periods.)
 fn goes_on(corrected: &[u32], other: &[u32], changes: &[Change]) -> bool {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return false };
-    let own = changes.get(1).map(|second| second.word - first.word);
-    let strides = own.map_or(STRIDES.to_vec(), |stride| vec![stride]);
     let lacks = |word: usize, delta: u32| {
         let both = corrected.get(word).zip(other.get(word));
-        both.is_some_and(|(found, right)| right.wrapping_sub(*found) == delta)
+        both.is_some_and(|(found, right)| splice::is_same_amount(right.wrapping_sub(*found), delta))
     };
-    strides.into_iter().any(|stride| {
-        let before = first.word.checked_sub(stride);
-        before.is_some_and(|word| lacks(word, first.delta)) || lacks(last.word + stride, last.delta)
-    })
+    match splice::stride(changes) {
+        Some(stride) => {
+            let places = (first.word % stride..corrected.len()).step_by(stride);
+            let amounts = || changes.iter().map(|change| change.delta);
+            places.into_iter().any(|word| amounts().any(|delta| lacks(word, delta)))
+        }
+        None => STRIDES.into_iter().any(|stride| {
+            let before = first.word.checked_sub(stride);
+            before.is_some_and(|word| lacks(word, first.delta))
+                || lacks(last.word + stride, last.delta)
+        }),
+    }
 }
 
 /// Whether two images agree in a word and in those around it.
@@ -425,25 +439,4 @@ fn agree_around(one: &[u32], other: &[u32], word: usize) -> bool {
     let around =
         word.saturating_sub(WITNESSED_AROUND)..(word + WITNESSED_AROUND + 1).min(one.len());
     one.get(around.clone()).is_some_and(|part| Some(part) == other.get(around))
-}
-
-/// Whether the other images of a page show that the image in a frame is damaged: the one before and
-/// the one after agree in a place where it is different from both, and elsewhere it is like them.
-pub(super) fn is_shown_damaged(frame: FrameNo, damaged: &[u32], images: &[OtherImage]) -> bool {
-    let number = |image: &OtherImage| match image.source {
-        ImageSource::Frame(frame) => Some(frame),
-        ImageSource::Database => None,
-    };
-    let in_log = || images.iter().filter_map(|image| Some((number(image)?, image)));
-    let after = in_log().filter(|(other, _)| *other > frame).min_by_key(|(other, _)| *other);
-    let before = in_log().filter(|(other, _)| *other < frame).max_by_key(|(other, _)| *other);
-    let Some((_, after)) = after else { return false };
-    let in_file = images.iter().find(|image| number(image).is_none());
-    // A file that was copied into since has the later image.
-    let in_file = in_file.filter(|file| file.words != after.words);
-    let Some(before) = before.map(|(_, image)| image).or(in_file) else { return false };
-    let equal = damaged.iter().zip(&before.words).filter(|(one, other)| one == other).count();
-    let differs =
-        |((found, before), after): ((&u32, &u32), &u32)| before == after && found != before;
-    equal * 4 >= damaged.len() && damaged.iter().zip(&before.words).zip(&after.words).any(differs)
 }

@@ -16,7 +16,7 @@ use crate::format::{
 };
 use crate::scan::{Error, FrameFacts};
 
-use super::explain::{Case, Explainer, OtherImage, is_shown_damaged};
+use super::explain::{Case, Explainer, OtherImage};
 use super::hole::{Hole, Images};
 use super::sources::Sources;
 use super::splice;
@@ -116,11 +116,8 @@ impl Sources<'_> {
                     None => self.header_and_image(hole, &image, commits)?,
                 },
             };
-            if cured.is_none() {
-                let words = splice::words(&image, self.shape.order);
-                if is_shown_damaged(frame, &words, &case.images) {
-                    shown.insert(frame);
-                }
+            if cured.is_none() && explainer.is_shown_damaged(&case) {
+                shown.insert(frame);
             }
             found.extend(cured.map(|cured| (frame, cured)));
         }

@@ -6,8 +6,13 @@ use crate::format::{ByteOrder, Checksum};
 
 use crate::analysis::effects::{Effects, times};
 
-/// Parts of one image that are looked at: more than one is a doubt already.
-const MOST_SPLICES: usize = 4;
+/// Parts of one image that are looked at. Of faults of high bits many parts have the same sum, and
+/// the whole difference comes last.
+const MOST_SPLICES: usize = 64;
+
+/// Low bits that no change of a part may lack in all its words: faults of high bits alone have so
+/// few different sums that parts fit by accident.
+const MOST_LACKING_BITS: u32 = 8;
 
 /// What an explanation adds to a word of a damaged image, modulo 2^32, as the checksum reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,17 +61,38 @@ fn changes(damaged: &[u32], other: &[u32], first: usize, end: usize) -> Vec<Chan
     changed.map(|(word, (from, to))| Change { word, delta: to.wrapping_sub(*from) }).collect()
 }
 
+/// The greatest distance of which all distances between changes are multiples; `None` with one
+/// change.
+pub(super) fn stride(changes: &[Change]) -> Option<usize> {
+    let distances = changes.windows(2).filter_map(|pair| match pair {
+        [one, next] => Some(next.word - one.word),
+        _ => None,
+    });
+    distances.reduce(common_divisor)
+}
+
+fn common_divisor(one: usize, other: usize) -> usize {
+    if other == 0 { one } else { common_divisor(other, one % other) }
+}
+
+/// Whether two changes are by the same amount, up or down.
+pub(super) fn is_same_amount(one: u32, other: u32) -> bool {
+    one == other || one == other.wrapping_neg()
+}
+
 /// Whether so many words, and so different ones, were changed that no other fault has their sum but
-/// by chance: at least three, and not by equal amounts at equal distances.
+/// by chance: at least three, in low bits as well, and not by equal amounts at distances with a
+/// common divisor, or one after the other.
 pub(super) fn is_beyond_models(changes: &[Change]) -> bool {
-    let [first, second, rest @ ..] = changes else { return false };
-    let (step, delta) = (second.word - first.word, first.delta);
-    let mut all = changes.windows(2);
-    let is_even = all.all(|pair| match pair {
-        [one, next] => next.word - one.word == step && next.delta == delta,
+    let [first, _, _, ..] = changes else { return false };
+    let lacking_bits = changes.iter().map(|change| change.delta.trailing_zeros()).min();
+    let is_equal = changes.iter().all(|change| is_same_amount(change.delta, first.delta));
+    let are_neighbours = changes.windows(2).all(|pair| match pair {
+        [one, next] => next.word - one.word == 1,
         _ => false,
     });
-    !rest.is_empty() && !is_even
+    let is_regular = is_equal && (are_neighbours || stride(changes) > Some(1));
+    lacking_bits <= Some(MOST_LACKING_BITS) && !is_regular
 }
 
 #[cfg(test)]
@@ -129,6 +155,11 @@ mod tests {
         };
         assert!(!of(&[]) && !of(&[(3, 7)]) && !of(&[(3, 7), (9, 8)]));
         assert!(!of(&[(3, 7), (5, 7), (7, 7), (9, 7)]));
+        assert!(
+            !of(&[(3, 7), (5, 7), (11, 7)]) && !of(&[(3, 7), (4, 7), (5, 7_u32.wrapping_neg())])
+        );
+        // High bits alone.
+        assert!(!of(&[(3, 1 << 31), (4, 3 << 30), (9, 1 << 30), (17, 5 << 29)]));
         assert!(of(&[(3, 7), (5, 7), (8, 7)]) && of(&[(3, 7), (4, 7), (5, 8)]));
     }
 }

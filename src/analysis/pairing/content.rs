@@ -51,6 +51,9 @@ pub(super) struct Limit {
 
 impl Limit {
     pub const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
+    /// Of a large database of which the log holds every page: nothing of the file is left, so that
+    /// not much depends on it.
+    pub const FEW: Self = Self { pages: 256, frames: 4096 };
 }
 
 /// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them,
@@ -64,7 +67,8 @@ pub(super) fn compare(
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let mut reasons = Vec::new();
     // Where every page is its newest frame the log changes nothing.
-    let all_are_copied = pages.values().all(|page| page.is_newest);
+    let is_whole = pair.shape.extent.slot_frames <= limit.frames && pages.len() < limit.pages;
+    let all_are_copied = is_whole && pages.values().all(|page| page.is_newest);
     // A page that the copy of another one passed over may have a later image.
     let copied = pages.values().filter(|page| page.is_copied);
     let copied_to = copied.filter_map(|page| page.equal).max();
@@ -75,7 +79,7 @@ pub(super) fn compare(
         let Some(frame) = found.equal else { continue };
         pair.file.read(page, &mut image)?;
         if says_something(page, pair.shape.page_size(), &image) {
-            let is_copied = (found.is_copied && !is_passed_over) || all_are_copied;
+            let is_copied = (found.is_copied && !is_passed_over && is_whole) || all_are_copied;
             let all = if is_copied { &mut copied } else { &mut equal };
             all.push((page, frame));
         }
@@ -149,10 +153,20 @@ fn pages(
 /// Whether two databases would not have this page in common by chance: no page of the schema, which
 /// every database of an application has, and none that is nearly empty.
 fn says_something(page: Pgno, page_size: PageSize, image: &[u8]) -> bool {
-    let values: HashSet<u8> = image.iter().copied().collect();
     let cells = BtreeHeader::decode(page, page_size, image).map(|header| cells(&header, image));
-    values.len() >= MIN_PAGE_VALUES
+    distinct_values(image) >= MIN_PAGE_VALUES
         && cells.is_none_or(|cells| cells.len() > 1 && !cells.iter().any(|cell| is_schema(cell)))
+}
+
+/// How many different values `bytes` have.
+fn distinct_values(bytes: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    for byte in bytes {
+        if let Some(value) = seen.get_mut(usize::from(*byte)) {
+            *value = true;
+        }
+    }
+    seen.iter().filter(|value| **value).count()
 }
 
 /// Rows on the same page of the file and of its first or last frame.
@@ -206,8 +220,8 @@ fn records(page: Pgno, page_size: PageSize, image: &[u8]) -> HashSet<Vec<u8>> {
     };
     let telling = |cell: &Vec<u8>| {
         let payload = cell.get(ROW_ID_BYTES..).unwrap_or_default();
-        let values: HashSet<u8> = payload.iter().copied().collect();
-        payload.len() >= shortest && values.len() >= MIN_RECORD_VALUES && !is_schema(cell)
+        let says = distinct_values(payload) >= MIN_RECORD_VALUES;
+        payload.len() >= shortest && says && !is_schema(cell)
     };
     cells(&header, image).into_iter().filter(telling).collect()
 }

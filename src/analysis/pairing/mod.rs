@@ -291,7 +291,12 @@ impl<'a> Pair<'a> {
                 reasons: vec![reason],
             });
         }
-        let (mut reasons, firsts) = content::compare(self, content::Limit::ALL, watch)?;
+        let bytes = u64::from(self.size_pages) * self.shape.page_size().bytes_u64();
+        let limit = match self_contained && bytes > MAX_CHECKED_BYTES {
+            true => content::Limit::FEW,
+            false => content::Limit::ALL,
+        };
+        let (mut reasons, firsts) = content::compare(self, limit, watch)?;
         reasons.extend(header::compare(self, &firsts)?);
         if !self_contained {
             self_contained = self.together(&mut reasons, watch)?;

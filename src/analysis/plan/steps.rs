@@ -110,7 +110,7 @@ pub(super) fn dropped(judged: &Judged, page: Pgno, is_shown_damaged: bool) -> St
     let (proof, reason) = match is_shown_damaged {
         true => (
             Proof::Evidence,
-            "its image is damaged, as those of its page before and after it show; its sum is right",
+            "its image is damaged: it breaks the rules of its page; its sum is right",
         ),
         false => (
             Proof::Likelihood,
