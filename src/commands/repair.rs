@@ -162,14 +162,14 @@ impl Repair {
         let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
-        // What is left of a damaged log may look like another database's; the result shows that it
-        // is not.
-        let is_foreign = |pairing: &Pairing| {
+        // What is left of a damaged log may contradict its own file; a sound result shows that it is.
+        let is_wrong = |pairing: &Pairing| {
             let is_shown = pairing.is_of_another_origin() || !prepared.is_damaged();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
-            pairing.verdict == pairing::Verdict::Foreign && (is_shown || is_unsound)
+            let is_foreign = pairing.verdict == pairing::Verdict::Foreign;
+            (is_foreign && is_shown) || (pairing.is_contradicted() && is_unsound)
         };
-        let lossless = match pairing.as_ref().is_some_and(is_foreign) {
+        let lossless = match pairing.as_ref().is_some_and(is_wrong) {
             true => Some(false),
             false => lossless,
         };

@@ -13,7 +13,7 @@ use crate::analysis::cure::Cure;
 use crate::analysis::newer::{self, FileAge};
 use crate::analysis::plan::Restored;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
-use crate::analysis::structure::{self, Health};
+use crate::analysis::structure::{self, FilePages, Health};
 use crate::format::FrameNo;
 
 use super::base::Base;
@@ -76,6 +76,13 @@ impl Prepared {
         };
         let seen = Restored { snapshot, ..Restored::default() };
         let Some(view) = self.view(&seen, &no_pages) else { return Ok(false) };
+        // A log that makes a sound file unsound was not written on it.
+        if let Some(base) = &self.base {
+            let alone = FilePages::new(base.file(), view.page_size)?;
+            if structure::check(&alone, context.watch)?.is_sound() {
+                return Ok(false);
+            }
+        }
         let known = structure::check(&view, context.watch)?;
         let words = |health: &Health| -> BTreeSet<String> {
             health.problems.iter().map(ToString::to_string).collect()
