@@ -162,7 +162,8 @@ impl Repair {
         let pairing = pairing.map(|pairing| pairing.beside(file_age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
-        // What is left of a damaged log may contradict its own file; a sound result shows that it is.
+        // What is left of a damaged log may contradict its own file; a sound result shows that it
+        // is.
         let is_wrong = |pairing: &Pairing| {
             let is_shown = pairing.is_of_another_origin() || !prepared.is_damaged();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
