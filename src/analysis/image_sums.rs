@@ -7,7 +7,7 @@
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
-use crate::scan::{self, FrameFacts, Joiner};
+use crate::scan::{self, FrameFacts, Joiner, Watch, map_pages};
 use crate::storage::{self, File};
 
 use super::LogShape;
@@ -24,6 +24,8 @@ pub struct ImageSums<'a> {
     left_out_bytes: usize,
     /// Takes the bytes that are left out from the end of a sum.
     back: Advance,
+    /// The sums of the first pages of the database, where they were read at once.
+    known: Vec<Checksum>,
 }
 
 impl<'a> ImageSums<'a> {
@@ -51,7 +53,28 @@ impl<'a> ImageSums<'a> {
             joiner: shape.joiner(),
             left_out_bytes: left_out.into(),
             back: Advance::back_over_pairs(u32::from(left_out) / 8),
+            known: Vec::new(),
         })
+    }
+
+    /// Reads all pages of the database at once if `frames` of the log will be compared and these
+    /// are not much fewer: that is faster than one by one.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the watcher stops it.
+    pub fn ahead(self, frames: u32, watch: &dyn Watch) -> Result<Self, scan::Error> {
+        let page_size = self.shape.page_size();
+        let file_pages = self.database.size()? / page_size.bytes_u64();
+        if u64::from(frames) < file_pages / 4 {
+            return Ok(self);
+        }
+        let (order, left_out_bytes) = (self.shape.order, self.left_out_bytes);
+        let sum = |image: &[u8]| {
+            let compared = image.split_at(image.len() - left_out_bytes).0;
+            Checksum::ZERO.update(order, compared)
+        };
+        let known = map_pages(self.database, page_size, sum, watch)?;
+        Ok(Self { known, ..self })
     }
 
     /// The sum of the image in a frame.
@@ -80,6 +103,9 @@ impl<'a> ImageSums<'a> {
     /// # Errors
     /// When the database cannot be read.
     pub fn of_page(&self, page: Pgno) -> storage::Result<Option<Checksum>> {
+        if let Some(&known) = page.0.checked_sub(1).and_then(|n| self.known.get(n as usize)) {
+            return Ok(Some(known));
+        }
         let page_size = self.shape.page_size();
         let mut image = vec![0; page_size.in_memory()];
         let read = self.database.read_at(&mut image, page.offset_bytes(page_size))?;

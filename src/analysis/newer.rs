@@ -3,8 +3,8 @@
 //! A log that was copied whole and then lost its end, or that is an older copy, puts its older
 //! pages over newer ones of the file. Told by images first, and then by structure and rows.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::storage::File;
 use super::Examination;
 use super::image_sums::ImageSums;
 use super::link::{Judged, Link};
-use super::snapshot::{Snapshot, Target, snapshot_of};
+use super::snapshot::{PageMap, Snapshot, Target, snapshot_of};
 use super::state::StateFold;
 use super::structure::{self, FilePages, Health, Pages, Rows};
 use super::view::View;
@@ -25,7 +25,7 @@ use super::view::View;
 #[derive(Default)]
 struct Frames {
     /// The pages that the file has, too.
-    pages: BTreeMap<Pgno, Page>,
+    pages: PageMap<Page>,
     /// The frame of each commit, and the size of the database after it.
     commits: Vec<FrameNo>,
     sizes: Vec<u32>,
@@ -182,6 +182,7 @@ impl Frames {
         let mut frames = Self::default();
         let Some(shape) = examination.shape else { return Ok(frames) };
         let images = ImageSums::of(log, &shape, database, None)?;
+        let images = images.ahead(last_commit(examination).0, watch)?;
         let last_page = Pgno(FilePages::new(database, shape.page_size())?.size_pages());
         let end = last_commit(examination).next();
         let stop = FrameNo(examination.prefix.valid_frames).next().min(end);
@@ -234,8 +235,11 @@ impl Frames {
     /// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`,
     /// one that was changed by the log.
     fn has_later_page(&self, strictly: bool) -> bool {
+        let known = self.pages.iter().filter(|(_, page)| !page.is_unknown);
+        let mut known = Vec::from_iter(known);
+        known.sort_unstable_by_key(|(page, _)| Reverse(**page));
         let mut copied_to = FrameNo(0);
-        self.pages.values().rev().filter(|page| !page.is_unknown).any(|page| {
+        known.into_iter().any(|(_, page)| {
             if page.is_equal && (page.was_other || !strictly) {
                 copied_to = copied_to.max(self.copied_to(page.newest));
             }

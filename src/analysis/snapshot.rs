@@ -66,6 +66,10 @@ fn or_none(frame: Option<FrameNo>) -> String {
     frame.map_or("none".to_owned(), |frame| frame.to_string())
 }
 
+/// What is known of pages while the frames of a long log are folded: the standard hash is the
+/// slowest part of that.
+pub(super) type PageMap<T> = HashMap<Pgno, T, foldhash::fast::RandomState>;
+
 /// Maps pages to frames as of `target`.
 ///
 /// # Errors
@@ -91,7 +95,7 @@ pub fn snapshot_of(
 ) -> Result<Snapshot, Error> {
     let mut snapshot = Snapshot::default();
     // Sorted at the end: most frames of a long log are replaced by later ones.
-    let mut pages: HashMap<Pgno, FrameNo> = HashMap::new();
+    let mut pages: PageMap<FrameNo> = PageMap::default();
     let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
     if target == Target::Txn(0) {
         return Ok(snapshot);
@@ -138,7 +142,7 @@ pub fn resized_snapshot_of(
     size_pages: u32,
 ) -> Result<Snapshot, scan::Error> {
     let mut snapshot = Snapshot { db_size_pages: Some(size_pages), ..Snapshot::default() };
-    let mut pages = HashMap::new();
+    let mut pages = PageMap::default();
     for facts in committed {
         let facts = facts?;
         pages.insert(facts.header.page, facts.frame);
@@ -152,7 +156,7 @@ pub fn resized_snapshot_of(
 
 impl Snapshot {
     /// Pages after the commit size are not part of the database (wal.c walCheckpoint).
-    fn with_pages(mut self, pages: HashMap<Pgno, FrameNo>) -> Self {
+    fn with_pages(mut self, pages: PageMap<FrameNo>) -> Self {
         let size = self.db_size_pages.unwrap_or(u32::MAX);
         self.pages = pages.into_iter().filter(|(page, _)| page.0 <= size).collect();
         self

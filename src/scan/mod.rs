@@ -1,4 +1,4 @@
-//! The one place that reads frames from a log.
+//! The one place that reads frames from a log, and long runs of pages from a database file.
 //!
 //! A scan is a map and a fold. The map ([`FrameFacts::judge`]) looks at one slot alone, pure and in
 //! no order; folds run in file order over the small facts it returns. Reading is chunked and
@@ -9,11 +9,13 @@ mod crew;
 mod facts;
 mod frames;
 mod known;
+mod pages;
 mod slots;
 mod watch;
 
 pub use facts::{FrameFacts, Joiner};
 pub use frames::{Chunks, Frames, Scan};
 pub use known::{Chain, KnownFrames};
+pub use pages::map_pages;
 pub use slots::{Error, Extent};
 pub use watch::{Nobody, Watch};
