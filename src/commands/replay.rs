@@ -283,13 +283,14 @@ impl Replay {
         let has_commits = |it: &&Reading| it.examination.prefix.mx_frame > 0;
         let log = source.log.filter(has_commits);
         let shaped = log.and_then(|it| it.examination.shape.map(|shape| (it, shape)));
-        let Some((Reading { file, examination }, shape)) = shaped else {
+        let Some((log, shape)) = shaped else {
             let accepted = rails::refuse(rails::dangers(&scene, effect, context)?.dangers, given)?;
             if let Some(Reading { examination, .. }) = source.log {
                 rails::version_is_known(files, examination)?;
             }
             return self.base_alone(files, accepted);
         };
+        let Reading { file, examination } = log;
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
         let snapshot =
@@ -301,7 +302,7 @@ impl Replay {
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, examination, source.held, context)?;
         }
-        let pairing = pairing::judge(&view, context.watch)?;
+        let pairing = rails::judge_pair(log, &shape, &snapshot, source.base, false, context)?;
         scene.pairing = pairing.as_ref();
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;

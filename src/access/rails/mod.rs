@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::analysis::LogShape;
 use crate::analysis::newer::FileAge;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
@@ -108,13 +109,14 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     found.dangers.extend(hot_journal(files, database, context)?);
     // What SQLite sees comes only after the rollback; until then the file is half written.
     let is_half_written = found.dangers.iter().any(|danger| danger.rule == "journal-hot");
-    let Some(Reading { file, examination }) = log else {
+    let Some(log) = log else {
         found.dangers.extend(missing_log(files, context)?);
         if !is_half_written {
             found.dangers.extend(file_alone(files, database)?);
         }
         return Ok(found);
     };
+    let Reading { file, examination } = log;
     let attached = if index.is_some() { attached_process(files, context)? } else { None };
     found.dangers.extend(damaged_log(files, examination, attached));
     let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
@@ -130,17 +132,15 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     let view = View::plain(file.as_ref(), &shape, &snapshot, database);
     let judged = match pairing {
         Some(pairing) => Some(pairing.clone()),
-        // Who is attached works with this pair.
-        None if index.is_some() => pairing::judge_quickly(&view, context.watch)?,
-        None => pairing::judge(&view, context.watch)?,
+        None => judge_pair(log, &shape, &snapshot, database, index.is_some(), context)?,
     };
     let is_damaged = found.dangers.iter().any(|danger| danger.rule == "log-damaged");
     if !is_damaged && index.is_none() {
         found.dangers.extend(shorter_log(files, examination, context)?);
     }
-    let discarded = match log {
-        Some(log) if effect == Effect::Looks => discarded_log(files, log, database, context)?,
-        Some(_) | None => None,
+    let discarded = match effect {
+        Effect::Looks => discarded_log(files, log, database, context)?,
+        Effect::Copies | Effect::Writes => None,
     };
     let sizes = match discarded {
         Some(_) => None,
@@ -173,6 +173,37 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
             false_backfill(index, file.as_ref(), examination, database, context.watch)?;
     }
     Ok(found)
+}
+
+/// Whether `log` and `database` belong together: of a log that was copied into the file past the
+/// state of `snapshot`, too. If somebody is attached, who works with this pair, only a foreign log
+/// matters.
+///
+/// # Errors
+/// When a file cannot be read, or the watcher stops it.
+pub fn judge_pair(
+    log: &Reading,
+    shape: &LogShape,
+    snapshot: &Snapshot,
+    database: Option<&dyn File>,
+    is_attached: bool,
+    context: &Context,
+) -> Result<Option<Pairing>> {
+    let Reading { file, examination } = log;
+    let newest = match snapshot.to_frame < examination.prefix.mx_frame {
+        true => {
+            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+            let facts = examination.facts(file.as_ref(), committed, context.watch);
+            Some(snapshot_of(facts, Target::Last)?)
+        }
+        false => None,
+    };
+    let snapshot = newest.as_ref().unwrap_or(snapshot);
+    let view = View::plain(file.as_ref(), shape, snapshot, database);
+    Ok(match is_attached {
+        true => pairing::judge_quickly(&view, context.watch)?,
+        false => pairing::judge(&view, context.watch)?,
+    })
 }
 
 /// What speaks against writing the pages of `view` into a database, because nobody knows whether
