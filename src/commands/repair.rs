@@ -163,9 +163,10 @@ impl Repair {
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
         // What is left of a damaged log may contradict its own file; a sound result shows that it
-        // is.
+        // does not.
         let is_wrong = |pairing: &Pairing| {
-            let is_shown = pairing.is_of_another_origin() || !prepared.is_damaged();
+            let is_of_all = prepared.is_newest_evident() || !prepared.is_damaged();
+            let is_shown = is_of_all || pairing.is_of_another_origin();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
             let is_foreign = pairing.verdict == pairing::Verdict::Foreign;
             (is_foreign && is_shown) || (pairing.is_contradicted() && is_unsound)

@@ -224,3 +224,47 @@ fn nothing_that_is_wrong_in_time_is_written_without_a_word() {
     print(&tally);
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// One bit of an image, somewhere in the log.
+fn with_one_wrong_bit(wal: &[u8], page_bytes: usize, rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut wal = wal.to_vec();
+    let slot_bytes = page_bytes + 24;
+    let frame = rng.usize(..(wal.len() - 32) / slot_bytes);
+    let at = 32 + frame * slot_bytes + 24 + rng.usize(..page_bytes);
+    wal[at] ^= 1 << rng.u8(..8);
+    wal
+}
+
+#[test]
+fn a_damaged_log_beside_a_wrong_file_gives_nothing_malformed_and_nothing_foreign_without_loss() {
+    let mut tally = BTreeMap::new();
+    let mut wrong = Vec::new();
+    each(&wrong_pairs(), 24, |worlds, seed, pair| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (folder, path) = worlds.put(pair);
+        let log = worlds.file(&pair.wal);
+        fs::write(beside(&path, "-wal"), with_one_wrong_bit(&log, worlds.page_bytes, &mut rng))
+            .unwrap();
+        let answer = write("repair", folder.path(), &path);
+        let result = answer.written.map(|written| worlds.looks.of(&written));
+        let (is_claimed, report) = (answer.report["lossless"] == true, &answer.report);
+        let pairing = report["pairing"]["verdict"].as_str().unwrap_or("nothing said");
+        let own = pair.wal.replace(".wal", ".db");
+        let became = match &result {
+            None => "nothing written",
+            Some(result) if !result.sound => "malformed",
+            Some(result) if result.rows == worlds.rows(&own, Some(&pair.wal)) => {
+                "the log's own rows"
+            }
+            Some(_) => "rows lacking",
+        };
+        let is_silent = answer.exit == 0 || is_claimed;
+        if (became == "malformed" && is_silent) || (is_claimed && pairing == "foreign") {
+            wrong.push(format!("seed {seed}, {pair:?}, {}: {report:#}", worlds.page_bytes));
+        }
+        let what = format!("exit {}, lossless {is_claimed}, {pairing}, {became}", answer.exit);
+        *tally.entry((pair.kind.to_owned(), what)).or_insert(0) += 1;
+    });
+    print(&tally);
+    assert!(wrong.is_empty(), "{} of them: {}", wrong.len(), wrong.join("\n"));
+}

@@ -54,9 +54,17 @@ impl Prepared {
         self.base.as_ref().and_then(|base| base.journal.as_deref())
     }
 
+    /// Whether the newest state is given, with nothing in it that is less than evident.
+    pub(super) fn is_newest_evident(&self) -> bool {
+        self.chosen().is_none() && self.plan.is_lossless() && !self.plan.is_likely()
+    }
+
     /// The state that says most about whether log and database belong together: damage must not
     /// look like a contradiction. Empty where no state is whole.
     pub(super) fn intact(&self) -> &Restored {
+        if self.is_newest_evident() {
+            return &self.plan.restored;
+        }
         let view = self.plan.candidates.iter().find(|one| one.kind == CandidateKind::SqliteView);
         view.map_or(&self.plan.restored, |view| &view.restored)
     }
