@@ -127,8 +127,11 @@ pub(super) fn unsound(files: &Files, health: &Health) -> Finding {
 /// What the choice of a state gives up.
 pub(super) fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
     let drop = plan.steps.iter().find(|step| step.action == Action::DropBehind);
-    let likely = "the newest state is known on the likeliest reading only";
-    let why = drop.map_or_else(|| likely.to_owned(), |step| step.reason.clone());
+    let why = match drop {
+        Some(step) => step.reason.clone(),
+        None if plan.is_likely() => "the newest state is likely at best".to_owned(),
+        None => "another state than the newest is taken".to_owned(),
+    };
     let list = |pages: &[Pgno]| {
         let shown: Vec<String> = pages.iter().take(8).map(|page| page.to_string()).collect();
         let more = if pages.len() > shown.len() { ", ..." } else { "" };
