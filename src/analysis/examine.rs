@@ -336,8 +336,7 @@ fn no_frame_follows(
     let mut following = shape.facts(file, two, watch);
     let (next, after) = (following.next().transpose()?, following.next().transpose()?);
     if let Some(next) = next {
-        let is_current = next.header.salts == shape.salts;
-        let is_frame = is_current || is_likely_leftover(&next, after.as_ref(), shape.salts);
+        let is_frame = is_likely_leftover(&next, after.as_ref(), shape.salts);
         return Ok(next.blank || (is_ours && !is_frame));
     }
     let (rest, end) = (shape.extent.end().offset_bytes(shape.page_size()), shape.extent.file_bytes);

@@ -166,13 +166,13 @@ impl TailFold {
         // Residue of a transaction that was rolled back has no commit frame.
         let was_to_commit = self.tail.inside_transaction || self.has_lost_commit;
         match at_stop.link {
-            Link::Broken { fault: Fault::Salt, .. }
-            // The frame after it shows that.
-            | Link::Broken { fault: Fault::ChecksumField, corrections: Corrections::None } => true,
-            // A transaction writes its own frames again, and their sums only when it commits. What
-            // a rollback leaves of it is followed by frames, by zeros, or by nothing, and none of
-            // them says that it was to commit.
-            Link::Broken { .. } => self.has_lost_commit || self.no_frame_follows,
+            Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
+            Link::Broken {
+                corrections: Corrections::Unique(_) | Corrections::Several { .. },
+                ..
+            } => true,
+            // What is left over of a rollback is followed by frames, by zeros, or by nothing.
+            Link::Broken { .. } => was_to_commit || self.no_frame_follows,
             Link::Unproven | Link::Blank => was_to_commit,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
