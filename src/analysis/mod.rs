@@ -29,7 +29,6 @@ pub mod shift;
 pub mod snapshot;
 mod spill;
 pub mod state;
-pub mod structure;
 mod tail;
 pub mod transactions;
 pub mod view;

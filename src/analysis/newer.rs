@@ -8,6 +8,8 @@ use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 
+use crate::database::check::Health;
+use crate::database::{self, FilePages, Pages, Rows};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
@@ -18,7 +20,6 @@ use super::image_sums::ImageSums;
 use super::link::{Judged, Link};
 use super::snapshot::{PageMap, Snapshot, Target, snapshot_of};
 use super::state::StateFold;
-use super::structure::{self, FilePages, Health, Pages, Rows};
 use super::view::View;
 
 /// What the frames up to the last commit say.
@@ -95,7 +96,7 @@ pub fn file_age(
     if !has_grown && in_order && !(thoroughly && is_mixed) {
         return Ok(FileAge::NotNewer);
     }
-    let health = structure::check(&file, watch)?;
+    let health = database::check(&file, watch)?;
     if !health.is_sound() {
         return Ok(FileAge::NotNewer);
     }
@@ -110,7 +111,7 @@ pub fn file_age(
         Err(_) => Snapshot::default(),
     };
     let view = View::plain(log, &shape, &snapshot, Some(database));
-    let of_view = structure::check(&view, watch)?;
+    let of_view = database::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (&file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
         true if frames.has_later_page(true) => FileAge::Newer,
@@ -138,7 +139,7 @@ fn has_grown(
     if file_pages <= newest || !sizes.is_sorted() {
         return Ok(false);
     }
-    let header = structure::header(file)?;
+    let header = database::header(file)?;
     let is_plain = header.validate().is_ok() && header.largest_root == 0;
     let may_be_vacuum = frames_of_first >= first;
     let given_up = file_pages.saturating_sub(first);
@@ -159,7 +160,7 @@ fn is_before(
     let mut bytes = [0; DATABASE_HEADER_BYTES];
     let offset_bytes = frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64;
     let whole = log.read_at(&mut bytes, offset_bytes)? == bytes.len();
-    let (in_log, in_file) = (DatabaseHeader::decode(&bytes), structure::header(file)?);
+    let (in_log, in_file) = (DatabaseHeader::decode(&bytes), database::header(file)?);
     let are_valid = whole && in_log.validate().is_ok() && in_file.validate().is_ok();
     // They wrap around.
     let ahead = in_log.change_counter.wrapping_sub(in_file.change_counter).cast_signed();
@@ -307,7 +308,7 @@ fn is_poorer(
             return Ok(false);
         };
         let (ours, theirs) = (Rows::new(one, table.root)?, Rows::new(other, same.root)?);
-        let changes = structure::row_changes(ours, theirs)?;
+        let changes = database::row_changes(ours, theirs)?;
         if changes.missing + changes.altered > 0 {
             return Ok(false);
         }

@@ -3,12 +3,11 @@
 //! Frames, commits, salts and sums of an encrypted log are those of any other, because the sums are
 //! over the encrypted pages. Only what is inside of a page is hidden, its b-tree header with it.
 
+use crate::database::Pages;
 use crate::format::btree::BtreeHeader;
 use crate::format::entropy::looks_random;
 use crate::format::{PageSize, Pgno};
 use crate::scan::Error;
-
-use super::structure::Pages;
 
 /// Pages beside page 1 that are looked at.
 const SAMPLED_PAGES: u32 = 32;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::database;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::scan::Error;
 use crate::storage::{self, File};
@@ -9,7 +10,6 @@ use crate::storage::{self, File};
 use super::LogShape;
 use super::cure::{Cure, ImageSource};
 use super::snapshot::Snapshot;
-use super::structure;
 
 /// Nothing is changed.
 static NO_FIXES: BTreeMap<FrameNo, Cure> = BTreeMap::new();
@@ -168,7 +168,7 @@ fn read_image(
     Ok(())
 }
 
-impl structure::Pages for View<'_> {
+impl database::Pages for View<'_> {
     fn page_size(&self) -> PageSize {
         self.page_size
     }

@@ -6,23 +6,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::finding::{Finding, Severity};
 use crate::access::held::{self, Held, HoldArgs};
-use crate::access::holders;
 use crate::access::live::{self, Reading};
-use crate::access::missing;
 use crate::access::rails::{self, Consents, Effect};
+use crate::access::{Context, holders, missing};
 use crate::analysis::Verdict;
 use crate::analysis::newer::FileAge;
 use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Step};
-use crate::analysis::structure::{self, Pages as _};
 use crate::analysis::view::View;
+use crate::database::{self, Pages as _};
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
@@ -150,7 +148,7 @@ impl Repair {
             // An empty database has no header that could be wrong, and of an encrypted one nobody
             // sees the structure.
             Some(view) if matters && !empty_result && !is_encrypted => {
-                Some(structure::check(view, context.watch).context("structure check")?)
+                Some(database::check(view, context.watch).context("structure check")?)
             }
             Some(_) | None => None,
         };

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::analysis::Examination;
-use crate::analysis::structure::{self, Pages, Schema};
 use crate::analysis::view::View;
+use crate::database::{self, Pages, Schema};
 use crate::format::btree::BtreeHeader;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, PageSize, Pgno};
@@ -108,7 +108,7 @@ pub fn page_one_is_only_in_log(view: &View) -> Result<bool, Error> {
         return Ok(false);
     };
     let is_lost = base.size()? > 0 && !has_valid_header(base)?;
-    Ok(is_lost && structure::header(view)?.validate().is_ok())
+    Ok(is_lost && database::header(view)?.validate().is_ok())
 }
 
 fn has_valid_header(file: &dyn File) -> Result<bool, storage::Error> {
@@ -169,7 +169,7 @@ pub fn contradiction(view: &View) -> Result<Option<Contradiction>, Error> {
     if pages == 0 {
         return Ok(None);
     }
-    let header = structure::header(view)?;
+    let header = database::header(view)?;
     if header.validate().is_err() {
         let has_magic = header.has_magic();
         let is_lost = has_magic || has_btree_pages(view, pages)?;

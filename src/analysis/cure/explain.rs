@@ -8,15 +8,15 @@
 
 use crate::analysis::LogShape;
 use crate::analysis::correction::{self, Correction, StoredSum, Word};
+use crate::analysis::effects::Effects;
 use crate::analysis::proof::Proof;
-use crate::analysis::structure::{PageRules, Soundness};
+use crate::database::check::{PageRules, Soundness};
 use crate::format::{Checksum, FrameHeader, Pgno};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::rivals::Models;
 use super::splice::{self, Change};
 use super::{Cure, Cured, ImageSource};
-use crate::analysis::effects::Effects;
 
 /// Single words that are tried.
 const MOST_WORDS: usize = 64;

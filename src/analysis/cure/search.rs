@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::effects::Effects;
 use crate::analysis::proof::Proof;
-use crate::analysis::structure::PageRules;
 use crate::analysis::tail::{Break, Tail};
+use crate::database::check::PageRules;
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{

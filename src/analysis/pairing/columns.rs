@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::analysis::structure::{Column, EntryKind, Error, Health, Owner, Schema};
+use crate::database::check::{Health, Owner};
+use crate::database::{Column, EntryKind, Error, Schema};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{PageKind, Pgno};
@@ -49,8 +50,8 @@ pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec
         })
         .collect();
     let page_size = pair.shape.page_size();
-    let usable = page_size.in_memory()
-        - usize::from(crate::analysis::structure::header(pair.both)?.reserved_bytes);
+    let usable =
+        page_size.in_memory() - usize::from(crate::database::header(pair.both)?.reserved_bytes);
     let mut image = vec![0; page_size.in_memory()];
     let mut found: BTreeMap<&str, Reason> = BTreeMap::new();
     for &page in pair.snapshot.pages.keys().take(MAX_PAGES) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::analysis::image_sums::ImageSums;
-use crate::analysis::structure::{Error, Pages};
+use crate::database::{Error, Pages};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageKind, PageSize, Pgno};

@@ -1,6 +1,6 @@
 //! Page 1 of the file against page 1 in the log (`engine/PROTOCOL.md`, Whose log is it?).
 
-use crate::analysis::structure::{self, Error};
+use crate::database::{self, Error};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno};
 
@@ -8,10 +8,10 @@ use super::{Evidence, Pair, Reason, SpeaksFor};
 
 /// `firsts` are the frames of page 1.
 pub(super) fn compare(pair: &Pair, firsts: &[FrameNo]) -> Result<Vec<Reason>, Error> {
-    let both = structure::header(pair.both)?;
+    let both = database::header(pair.both)?;
     let mut reasons = Vec::new();
     reasons.extend(size(pair, &both));
-    let file = structure::header(&pair.file)?;
+    let file = database::header(&pair.file)?;
     // What is no database yet, or no longer, says nothing.
     if pair.snapshot.pages.contains_key(&Pgno::FIRST) && file.validate().is_ok() {
         reasons.extend(settings(&file, &both));
@@ -25,7 +25,7 @@ pub(super) fn compare(pair: &Pair, firsts: &[FrameNo]) -> Result<Vec<Reason>, Er
 
 /// Another page size: nothing else can be compared.
 pub(super) fn page_size(pair: &Pair) -> Result<Option<Reason>, Error> {
-    let file = structure::header(&pair.file)?;
+    let file = database::header(&pair.file)?;
     let (in_file, in_log) = (file.page_size(), pair.shape.page_size());
     let other = in_file.filter(|&in_file| file.validate().is_ok() && in_file != in_log);
     Ok(other.map(|in_file| {

@@ -1,7 +1,7 @@
 //! References from pages of the log to pages of the file, for databases that are too large to be
 //! checked as a whole.
 
-use crate::analysis::structure::Error;
+use crate::database::Error;
 use crate::format::btree::BtreeHeader;
 use crate::format::{PageKind, Pgno};
 use crate::scan::Watch;

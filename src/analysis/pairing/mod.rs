@@ -16,6 +16,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::database::{self, FilePages, Schema, check};
 use crate::format::Pgno;
 use crate::scan::{self, Watch};
 use crate::storage::File;
@@ -24,7 +25,6 @@ use super::LogShape;
 use super::newer::FileAge;
 use super::opaque;
 use super::snapshot::Snapshot;
-use super::structure::{FilePages, Schema, check};
 use super::view::View;
 
 mod columns;
@@ -317,7 +317,7 @@ impl<'a> Pair<'a> {
         }
         let both = check(self.both, watch)?;
         reasons.extend(columns::records(self, &both, &schema)?);
-        reasons.extend(structure::growth(self, &both, &super::structure::header(&self.file)?));
+        reasons.extend(structure::growth(self, &both, &database::header(&self.file)?));
         if !both.is_sound() {
             reasons.extend(structure::problems(&both, &check(&self.file, watch)?));
         }

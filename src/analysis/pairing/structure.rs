@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::analysis::structure::{Fault, Health, MAX_PROBLEMS, Owner, Pages, Problem};
+use crate::database::Pages;
+use crate::database::check::{Fault, Health, MAX_PROBLEMS, Owner, Problem};
 use crate::format::{DatabaseHeader, Pgno};
 
 use super::{Evidence, Pair, Reason, SpeaksFor};

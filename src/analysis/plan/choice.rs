@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::analysis::opaque::looks_encrypted;
-use crate::analysis::structure::Pages as _;
-use crate::analysis::structure::{self, Change, Health, Owner, RowChanges, Rows, Tree};
 use crate::analysis::view::View;
+use crate::database::check::{Health, Owner, Tree};
+use crate::database::{self, Change, Pages as _, RowChanges, Rows};
 use crate::format::btree::BtreeHeader;
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::scan::{self, Watch};
@@ -147,7 +147,7 @@ struct State<'a> {
 
 impl<'a> State<'a> {
     fn new(view: View<'a>, watch: &dyn Watch) -> Result<Self, scan::Error> {
-        let health = structure::check(&view, watch)?;
+        let health = database::check(&view, watch)?;
         Ok(Self { view, health })
     }
 
@@ -225,7 +225,7 @@ impl<'a> State<'a> {
             let (before, after) =
                 (Rows::new(&sqlite.view, theirs.root)?, Rows::new(&self.view, ours.root)?);
             let is_intact = |page: Option<Pgno>| page.is_none_or(|page| !doubtful.contains(&page));
-            structure::compare_rows(before, after, |change| {
+            database::compare_rows(before, after, |change| {
                 let explained = match change {
                     Change::Kept | Change::Added => true,
                     Change::Altered(row) => sure && is_intact(Some(row.page)),
@@ -256,6 +256,6 @@ impl<'a> State<'a> {
     fn changes(&self, ours: &Tree, other: &Self, theirs: &Tree) -> Result<RowChanges, scan::Error> {
         let before = Rows::new(&other.view, theirs.root)?;
         let after = Rows::new(&self.view, ours.root)?;
-        structure::row_changes(before, after)
+        database::row_changes(before, after)
     }
 }

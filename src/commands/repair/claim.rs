@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::finding::Finding;
 use crate::access::live::{self, Reading};
-use crate::access::rails;
+use crate::access::{Context, rails};
 use crate::analysis::cure::Cure;
 use crate::analysis::newer::{self, FileAge};
 use crate::analysis::plan::Restored;
 use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
-use crate::analysis::structure::{self, FilePages, Health};
+use crate::database::check::Health;
+use crate::database::{self, FilePages};
 use crate::format::FrameNo;
 
 use super::base::Base;
@@ -79,11 +79,11 @@ impl Prepared {
         // A log that makes a sound file unsound was not written on it.
         if let Some(base) = &self.base {
             let alone = FilePages::new(base.file(), view.page_size)?;
-            if structure::check(&alone, context.watch)?.is_sound() {
+            if database::check(&alone, context.watch)?.is_sound() {
                 return Ok(false);
             }
         }
-        let known = structure::check(&view, context.watch)?;
+        let known = database::check(&view, context.watch)?;
         let words = |health: &Health| -> BTreeSet<String> {
             health.problems.iter().map(ToString::to_string).collect()
         };

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::plan::{Candidate, CandidateKind};
-use crate::analysis::structure;
+use crate::database;
 
 use super::Prepared;
 use super::base::Doubt;
@@ -25,7 +25,7 @@ impl Prepared {
         let is_sound = || -> Result<bool> {
             let pages = BTreeSet::new();
             let Some(view) = self.view(&self.plan.restored, &pages) else { return Ok(true) };
-            Ok(looks_encrypted(&view)? || structure::check(&view, context.watch)?.is_sound())
+            Ok(looks_encrypted(&view)? || database::check(&view, context.watch)?.is_sound())
         };
         let doubt = base.doubt(is_sound)?;
         if doubt == Doubt::None || !self.plan.candidates.is_empty() {

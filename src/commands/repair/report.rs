@@ -11,7 +11,7 @@ use crate::analysis::newer::FileAge;
 use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{Choice, TableLoss};
 use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
-use crate::analysis::structure::Health;
+use crate::database::check::Health;
 use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped, new_name};

@@ -10,7 +10,7 @@ use crate::access::rails::{Contradiction, contradiction};
 use crate::analysis::Verdict;
 use crate::analysis::plan::{Action, Proof, Restored, Step};
 use crate::analysis::snapshot::resized_snapshot_of;
-use crate::analysis::structure::{self, Pages};
+use crate::database::{self, Pages};
 use crate::format::FrameNo;
 
 use super::Prepared;
@@ -35,7 +35,7 @@ pub(super) fn correct(
         Contradiction::HeaderCountsMore { counted, there, .. } => (counted, there),
         Contradiction::InUseBeyondHeader { counted, .. } => (counted, view.size_pages()),
         Contradiction::Growth { committed, .. } => {
-            (structure::header(&view)?.page_count().unwrap_or(committed), committed)
+            (database::header(&view)?.page_count().unwrap_or(committed), committed)
         }
     };
     let by_count = Corrected {
@@ -48,7 +48,7 @@ pub(super) fn correct(
     let mut sound = Vec::new();
     for one in [resized(prepared, counted, context)?, Some(by_count)].into_iter().flatten() {
         let Some(view) = prepared.view(&one.restored, &no_pages) else { continue };
-        if contradiction(&view)?.is_none() && structure::check(&view, context.watch)?.is_sound() {
+        if contradiction(&view)?.is_none() && database::check(&view, context.watch)?.is_sound() {
             sound.push(one);
         }
     }

@@ -5,7 +5,8 @@
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use walsmith::analysis::structure::{FilePages, MAX_PROBLEMS, Rows, check, row_changes};
+use walsmith::database::check::MAX_PROBLEMS;
+use walsmith::database::{FilePages, Rows, check, row_changes};
 use walsmith::format::{DatabaseHeader, PageSize, Pgno};
 use walsmith::scan::Nobody;
 use walsmith_fuzz::fixture::Fixture;

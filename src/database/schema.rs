@@ -1,12 +1,14 @@
 //! The schema: which b-trees there are (fileformat2.html section 2.6, prepare.c
 //! sqlite3InitCallback).
 
+use serde::Serialize;
+
 use crate::format::Pgno;
 use crate::format::record::{self, Value};
 
 use super::rows::Rows;
 use super::sql::{self, Column, Constraint, Sql};
-use super::{Error, Pages, TreeKind};
+use super::{Error, Pages};
 
 /// Bytes of a schema row that are read. Root page and kind stand at its beginning.
 const MAX_ROW_BYTES: u64 = 8 << 20;
@@ -18,6 +20,29 @@ pub struct Schema {
     pub entries: Vec<Entry>,
     /// Row ids of the others.
     pub unclear: Vec<i64>,
+}
+
+/// What a b-tree holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TreeKind {
+    /// Rows by row id; the schema is one of them.
+    Table,
+    /// Rows by primary key (WITHOUT ROWID), in a b-tree of the index kind.
+    WithoutRowid,
+    /// Entries of an index.
+    Index,
+}
+
+impl TreeKind {
+    /// Whether its rows are a table's.
+    #[must_use]
+    pub fn is_table(self) -> bool {
+        match self {
+            Self::Table | Self::WithoutRowid => true,
+            Self::Index => false,
+        }
+    }
 }
 
 /// What a row of the schema defines.

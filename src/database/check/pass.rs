@@ -1,21 +1,20 @@
 //! One pass over the pages of a database: who uses each, and what is wrong.
 
+use crate::database::{Error, PageLayout, Pages};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Watch;
 
 use super::owners::{Owner, Owners, Refused};
-use super::page::Layout;
 use super::pointer_map::{self, PointerMap, Use};
 use super::problem::{Fault, Ledger, Problem};
-use super::{Error, Pages};
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
     pub pages: &'a dyn Pages,
     watch: &'a dyn Watch,
     pub header: DatabaseHeader,
-    pub layout: Layout,
+    pub layout: PageLayout,
     pub owners: Owners,
     pub ledger: Ledger,
     pub pointer_map: Option<PointerMap>,
@@ -40,7 +39,7 @@ impl<'a> Pass<'a> {
             pages,
             watch,
             header,
-            layout: Layout { page_size, usable },
+            layout: PageLayout { page_size, usable },
             owners: Owners::new(page_size, size_pages, map),
             ledger: Ledger::default(),
             pointer_map: map.map(|map| PointerMap::new(map, page_size)),

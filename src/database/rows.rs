@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 use crate::format::btree::{BtreeHeader, Cell, MAX_LEVELS};
 use crate::format::{PageKind, Pgno};
 
-use super::page::Layout;
+use super::PageLayout;
 use super::{Error, Pages};
 
 /// A row of a table, or an entry of an index or WITHOUT ROWID table.
@@ -27,7 +27,7 @@ pub struct Row {
 /// such a b-tree, or that it has met already, are passed over and counted.
 pub struct Rows<'a> {
     pages: &'a dyn Pages,
-    layout: Layout,
+    layout: PageLayout,
     table: Option<bool>,
     levels: Vec<Level>,
     seen: HashSet<Pgno>,
@@ -63,7 +63,7 @@ impl<'a> Rows<'a> {
     pub fn new(pages: &'a dyn Pages, root: Pgno) -> Result<Self, Error> {
         let page_size = pages.page_size();
         let reserved_bytes = usize::from(super::header(pages)?.reserved_bytes);
-        let layout = Layout { page_size, usable: page_size.in_memory() - reserved_bytes };
+        let layout = PageLayout { page_size, usable: page_size.in_memory() - reserved_bytes };
         Ok(Self {
             pages,
             layout,

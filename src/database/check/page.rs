@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use crate::database::PageLayout;
 use crate::format::btree::{BtreeHeader, Cell};
 use crate::format::varint::varint;
-use crate::format::{PageKind, PageSize, Pgno};
+use crate::format::{PageKind, Pgno};
 
 pub(super) use super::problem::Fault;
 
@@ -19,19 +20,11 @@ pub(super) struct Checked {
     pub faults: Vec<Fault>,
 }
 
-/// The layout of every page of a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub page_size: PageSize,
-    /// Bytes of a page that are not reserved.
-    pub usable: usize,
-}
-
 /// Judges page `pgno` of `image`.
 ///
 /// # Errors
 /// When it is no b-tree page, or so damaged that its cells are not known.
-pub(super) fn check(pgno: Pgno, layout: Layout, image: &[u8]) -> Result<Checked, Fault> {
+pub(super) fn check(pgno: Pgno, layout: PageLayout, image: &[u8]) -> Result<Checked, Fault> {
     let Some(header) = BtreeHeader::decode(pgno, layout.page_size, image) else {
         return Err(Fault::Kind { found: PageKind::Other, wanted: "b-tree" });
     };
@@ -48,7 +41,7 @@ pub(super) fn check(pgno: Pgno, layout: Layout, image: &[u8]) -> Result<Checked,
 }
 
 /// The free blocks, if they and the start of the cells can be.
-fn free_space(header: &BtreeHeader, layout: Layout, image: &[u8]) -> Option<Vec<Range<usize>>> {
+fn free_space(header: &BtreeHeader, layout: PageLayout, image: &[u8]) -> Option<Vec<Range<usize>>> {
     let content_start = usize::try_from(header.content_start).ok()?;
     let mut free_bytes = usize::from(header.fragmented_bytes) + content_start;
     let mut blocks = Vec::new();
@@ -81,7 +74,7 @@ fn free_space(header: &BtreeHeader, layout: Layout, image: &[u8]) -> Option<Vec<
 
 impl Checked {
     /// Adds the cells; returns whether all of them have their place on the page.
-    fn add_cells(&mut self, layout: Layout, image: &[u8]) -> bool {
+    fn add_cells(&mut self, layout: PageLayout, image: &[u8]) -> bool {
         let content_start = usize::try_from(self.header.content_start).unwrap_or(usize::MAX);
         let mut all = true;
         for (index, offset) in self.header.cell_offsets(image).into_iter().enumerate() {
@@ -109,7 +102,7 @@ impl Checked {
     }
 
     /// Cells and free blocks share no byte, and what lies between them is counted.
-    fn coverage(&mut self, mut ranges: Vec<Range<usize>>, layout: Layout) {
+    fn coverage(&mut self, mut ranges: Vec<Range<usize>>, layout: PageLayout) {
         ranges.extend(self.cells.iter().map(|(_, cell)| cell.range.clone()));
         ranges.sort_by_key(|range| (range.start, range.end));
         let mut end = usize::try_from(self.header.content_start).unwrap_or(usize::MAX);
@@ -157,9 +150,11 @@ pub(super) fn record_fits(local: &[u8], payload_bytes: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::format::PageSize;
+
     use super::*;
 
-    const LAYOUT: Layout = Layout { page_size: PageSize::ALL[0], usable: 512 };
+    const LAYOUT: PageLayout = PageLayout { page_size: PageSize::ALL[0], usable: 512 };
 
     /// A table leaf with the row (7, 42) at 507, and a free block of 7 bytes at 500.
     fn page() -> Vec<u8> {

@@ -10,9 +10,9 @@
 
 use serde::Serialize;
 
-use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{DatabaseHeader, Pgno};
-use crate::scan::{self, Watch};
+use crate::database::{Error, Pages, Schema, TreeKind};
+use crate::format::Pgno;
+use crate::scan::Watch;
 
 mod chain;
 mod checker;
@@ -21,29 +21,18 @@ mod key_order;
 mod owners;
 mod page;
 mod page_rules;
-mod pages;
 mod pass;
 mod pointer_map;
 mod problem;
-mod rows;
-mod schema;
-mod sql;
 mod tree;
 mod unchecked;
 
 pub use owners::{Owner, Owners};
 pub use page_rules::{PageRules, Soundness};
-pub use pages::{FilePages, Pages};
 pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
-pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
-pub use schema::{Entry, EntryKind, Schema};
-pub use sql::Column;
 pub use unchecked::Unchecked;
 
 use checker::Checker;
-
-/// Why a check ended early. Damage is no error.
-pub type Error = scan::Error;
 
 /// What a check found.
 #[derive(Clone, Debug, Serialize)]
@@ -78,29 +67,6 @@ pub struct Tree {
     pub pages: u32,
     /// Rows of a table, entries of an index, as far as they could be read.
     pub rows: u64,
-}
-
-/// What a b-tree holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TreeKind {
-    /// Rows by row id; the schema is one of them.
-    Table,
-    /// Rows by primary key (WITHOUT ROWID), in a b-tree of the index kind.
-    WithoutRowid,
-    /// Entries of an index.
-    Index,
-}
-
-impl TreeKind {
-    /// Whether its rows are a table's.
-    #[must_use]
-    pub fn is_table(self) -> bool {
-        match self {
-            Self::Table | Self::WithoutRowid => true,
-            Self::Index => false,
-        }
-    }
 }
 
 impl Health {
@@ -150,14 +116,4 @@ pub fn check(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error> {
     checker.counts();
     checker.unused();
     Ok(checker.finish())
-}
-
-/// The header on page 1.
-///
-/// # Errors
-/// When page 1 cannot be read.
-pub fn header(pages: &dyn Pages) -> Result<DatabaseHeader, Error> {
-    let mut image = vec![0; pages.page_size().in_memory()];
-    pages.read(Pgno::FIRST, &mut image)?;
-    Ok(DatabaseHeader::decode(image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES])))
 }

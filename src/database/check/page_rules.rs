@@ -1,8 +1,9 @@
 //! Whether one image can be a page of its database.
 
+use crate::database::PageLayout;
 use crate::format::{DatabaseHeader, PageSize, Pgno};
 
-use super::page::{self, Layout};
+use super::page;
 
 /// What the rules of a b-tree page say of an image; the better, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +19,7 @@ pub enum Soundness {
 /// The rules for the pages of one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRules {
-    layout: Layout,
+    layout: PageLayout,
 }
 
 impl PageRules {
@@ -28,7 +29,7 @@ impl PageRules {
     pub fn of(header: &DatabaseHeader, page_size: PageSize) -> Option<Self> {
         let fits = header.validate().is_ok() && header.page_size() == Some(page_size);
         let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
-        fits.then_some(Self { layout: Layout { page_size, usable } })
+        fits.then_some(Self { layout: PageLayout { page_size, usable } })
     }
 
     /// Judges an image of `page`.

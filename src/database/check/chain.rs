@@ -1,9 +1,9 @@
 //! Linked lists of pages: overflow chains and the freelist (btree.c checkList).
 
+use crate::database::Error;
 use crate::format::Pgno;
 use crate::format::btree::Cell;
 
-use super::Error;
 use super::owners::Owner;
 use super::pass::Pass;
 use super::pointer_map::Use;

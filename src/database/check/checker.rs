@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::database::schema::{Entry, Schema, Statement};
+use crate::database::{EntryKind, Error, Pages, TreeKind};
 use crate::format::Pgno;
 use crate::scan::Watch;
 
@@ -9,9 +11,8 @@ use super::entries::{KeySum, key_columns};
 use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::{Fault, HeaderField};
-use super::schema::{Entry, Schema, Statement};
 use super::tree::{Facts, Walk};
-use super::{EntryKind, Error, Health, Pages, Tree, TreeKind, Unchecked};
+use super::{Health, Tree, Unchecked};
 
 /// Newest schema format that SQLite reads (`SQLITE_MAX_FILE_FORMAT`).
 const MAX_SCHEMA_FORMAT: u8 = 4;

@@ -3,9 +3,8 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
+use crate::database::schema::{Entry, EntryKind, Schema, Statement};
 use crate::format::record::Value;
-
-use super::schema::{Entry, EntryKind, Schema, Statement};
 
 /// Where a key of an index is in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

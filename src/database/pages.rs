@@ -22,6 +22,14 @@ pub trait Pages {
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error>;
 }
 
+/// The layout of every page of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageLayout {
+    pub page_size: PageSize,
+    /// Bytes of a page that are not reserved.
+    pub usable: usize,
+}
+
 /// A database file without its log.
 #[derive(Clone, Copy, Debug)]
 pub struct FilePages<'a> {

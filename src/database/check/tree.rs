@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
+use crate::database::{Error, TreeKind};
 use crate::format::btree::{Cell, MAX_LEVELS};
-use crate::format::record;
-use crate::format::{PageKind, Pgno};
+use crate::format::{PageKind, Pgno, record};
 
 use super::chain::Tail;
 use super::entries::KeySum;
@@ -14,7 +14,6 @@ use super::page::{self, Checked};
 use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::Fault;
-use super::{Error, TreeKind};
 
 /// What a walk counts.
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,7 @@
 //! The pointer map of auto-vacuum databases (fileformat2.html section 1.8, btree.c ptrmapGet).
 
+use crate::database::{Error, Pages};
 use crate::format::{PageSize, Pgno};
-
-use super::{Error, Pages};
 
 /// Where the entries stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

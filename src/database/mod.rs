@@ -1,0 +1,34 @@
+//! One state of a database as pages, whatever its damage: a file, or a file with a log over it.
+//!
+//! [`schema`] tells which b-trees there are, [`rows`] reads what is in them, [`check`](mod@check)
+//! judges the whole as SQLite's integrity_check does.
+
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{DatabaseHeader, Pgno};
+use crate::scan;
+
+pub mod check;
+mod pages;
+mod rows;
+mod schema;
+mod sql;
+
+pub use check::check;
+use pages::PageLayout;
+pub use pages::{FilePages, Pages};
+pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
+pub use schema::{Entry, EntryKind, Schema, TreeKind};
+pub use sql::Column;
+
+/// Why reading a database ended early. Damage is no error.
+pub type Error = scan::Error;
+
+/// The header on page 1.
+///
+/// # Errors
+/// When page 1 cannot be read.
+pub fn header(pages: &dyn Pages) -> Result<DatabaseHeader, Error> {
+    let mut image = vec![0; pages.page_size().in_memory()];
+    pages.read(Pgno::FIRST, &mut image)?;
+    Ok(DatabaseHeader::decode(image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES])))
+}
