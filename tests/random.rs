@@ -8,8 +8,8 @@ use std::cell::RefCell;
 use clap::Parser;
 use fastrand::Rng;
 use walsmith::access::Context;
-use walsmith::analysis::page_dump::{Layout, describe};
 use walsmith::cli::Cli;
+use walsmith::database::describe::{Layout, describe};
 use walsmith::format::btree::BtreeHeader;
 use walsmith::format::wal_header::WAL_MAGIC;
 use walsmith::format::{

@@ -18,8 +18,6 @@ pub mod image_sums;
 pub mod index_file;
 pub mod link;
 pub mod newer;
-pub mod opaque;
-pub mod page_dump;
 pub mod pairing;
 pub mod plan;
 mod prefix;

@@ -1,13 +1,16 @@
 //! One state of a database as pages, whatever its damage: a file, or a file with a log over it.
 //!
 //! [`schema`] tells which b-trees there are, [`rows`] reads what is in them, [`check`](mod@check)
-//! judges the whole as SQLite's integrity_check does.
+//! judges the whole as SQLite's integrity_check does, [`describe`](mod@describe) explains one page, and
+//! [`opaque`] tells whether it is encrypted.
 
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan;
 
 pub mod check;
+pub mod describe;
+pub mod opaque;
 mod pages;
 mod rows;
 mod schema;

@@ -16,14 +16,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::database::{self, FilePages, Schema, check};
+use crate::database::{self, FilePages, Schema, check, opaque};
 use crate::format::Pgno;
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::LogShape;
 use super::newer::FileAge;
-use super::opaque;
 use super::snapshot::Snapshot;
 use super::view::View;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::view::View;
 use crate::database::check::{Health, Owner, Tree};
+use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Change, Pages as _, RowChanges, Rows};
 use crate::format::btree::BtreeHeader;
 use crate::format::{FrameNo, PageKind, Pgno};

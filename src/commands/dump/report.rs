@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::analysis::page_dump::PageDescription;
 use crate::analysis::state::State;
 use crate::commands::frame_list::FrameRow;
+use crate::database::describe::PageDescription;
 use crate::format::{FrameNo, Pgno, WalHeader};
 use crate::output::hexdump::hexdump;
 use crate::output::quantity::grouped;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::analysis::opaque::looks_encrypted;
 use crate::analysis::plan::{Candidate, CandidateKind};
 use crate::database;
+use crate::database::opaque::looks_encrypted;
 
 use super::Prepared;
 use super::base::Doubt;

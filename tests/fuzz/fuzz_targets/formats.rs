@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
-use walsmith::analysis::page_dump::{Layout, describe};
+use walsmith::database::describe::{Layout, describe};
 use walsmith::format::btree::BtreeHeader;
 use walsmith::format::checksum::Advance;
 use walsmith::format::rollback_journal::{

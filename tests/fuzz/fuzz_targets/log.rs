@@ -9,7 +9,7 @@ use std::path::Path;
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use walsmith::analysis::index_file::{IndexBlock, IndexFile};
-use walsmith::analysis::page_dump::{Layout, describe};
+use walsmith::database::describe::{Layout, describe};
 use walsmith::analysis::snapshot::{Snapshot, Target, snapshot, snapshot_of};
 use walsmith::analysis::state::{State, StateFold};
 use walsmith::analysis::transactions::TransactionFold;

@@ -5,8 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::format::btree::{BtreeHeader, Cell};
-use crate::format::record;
-use crate::format::{DatabaseHeader, PageKind, PageSize, Pgno};
+use crate::format::{DatabaseHeader, PageKind, PageSize, Pgno, record};
 
 mod problem;
 mod value;
