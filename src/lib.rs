@@ -10,6 +10,7 @@ pub mod commands;
 pub mod database;
 pub mod engine;
 pub mod format;
+pub mod history;
 pub mod output;
 pub mod repair;
 pub mod scan;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// From the ground up: a floor uses only those before it.
 const FLOORS: &[&str] = &[
-    "output", "format", "storage", "scan", "engine", "database", "analysis", "repair", "access",
-    "commands", "cli",
+    "output", "format", "storage", "scan", "engine", "database", "analysis", "history", "repair",
+    "access", "commands", "cli",
 ];
 
 const MOST_LINES: usize = 400;

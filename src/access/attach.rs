@@ -6,9 +6,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::newer::FileAge;
-use crate::analysis::pairing::Pairing;
-use crate::analysis::snapshot;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
 use crate::engine::page_checksum::PageChecksums;
@@ -16,6 +13,9 @@ use crate::engine::wal::{KnownLog, Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
+use crate::history::snapshot;
+use crate::history::standing::Pairing;
+use crate::history::standing::newer::FileAge;
 use crate::output::text::{argument, command, new_name};
 use crate::storage::{File, LockMode, OpenMode};
 

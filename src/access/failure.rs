@@ -4,14 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{self, snapshot};
 use crate::engine::page_checksum::Doubt;
+use crate::history::snapshot;
 use crate::output::text::command;
 use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
-use crate::storage::LockHolder;
-use crate::{engine, scan, storage};
+use crate::storage::{self, LockHolder};
+use crate::{analysis, engine, scan};
 
 pub use super::error_kind::ErrorKind;
 pub use super::exit::Exit;

@@ -7,30 +7,23 @@
 //! tells whether a log belongs to a database; [`shift`] finds frames that are not where they should
 //! be.
 
-pub mod copied;
 pub mod correction;
 pub mod cure;
 mod effects;
 mod examine;
 mod forecast;
 mod guess;
-pub mod image_sums;
 pub mod index_file;
 pub mod link;
-pub mod newer;
-pub mod pairing;
 pub mod plan;
 mod prefix;
 pub mod proof;
 mod shape;
 pub mod shift;
-pub mod snapshot;
 mod spill;
 pub mod state;
 mod tail;
 pub mod transactions;
-pub mod view;
-pub mod wrong_pages;
 
 pub use examine::{
     Error, Examination, HeaderStatus, Undone, Verdict, examine, examine_beside, examine_keeping,

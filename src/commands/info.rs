@@ -14,14 +14,14 @@ use crate::access::live::{self, Reading};
 use crate::access::missing::{self, MissingLog};
 use crate::access::rails::{self, Effect, Scene};
 use crate::access::{Context, holders};
-use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::snapshot::{Target, snapshot_of};
-use crate::analysis::view::View;
-use crate::analysis::wrong_pages::PageChecksums;
 use crate::analysis::{Examination, Verdict};
 use crate::database::FilePages;
 use crate::database::opaque::looks_encrypted;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
+use crate::history::snapshot::{Target, snapshot_of};
+use crate::history::standing::{self, Pairing};
+use crate::history::view::View;
+use crate::history::wrong_pages::PageChecksums;
 use crate::output::text::command;
 use crate::output::{FileName, write_report};
 use crate::scan::KnownFrames;
@@ -369,7 +369,7 @@ fn pairing(
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     let snapshot = snapshot_of(examination.facts(log, committed, context.watch), Target::Last)?;
     let view = View::plain(log, &shape, &snapshot, base);
-    Ok(pairing::judge(&view, context.watch)?)
+    Ok(standing::judge(&view, context.watch)?)
 }
 
 type Index = (FileName, u64, Option<WalIndexHeader>);

@@ -14,13 +14,13 @@ use crate::access::live::{self, Reading};
 use crate::access::rails::{self, Consents, Effect};
 use crate::access::{Context, holders, missing};
 use crate::analysis::Verdict;
-use crate::analysis::newer::FileAge;
-use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{self, Choice};
 use crate::analysis::plan::{Action, CandidateKind, Plan, Proof, Step};
-use crate::analysis::view::View;
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages as _};
+use crate::history::standing::newer::FileAge;
+use crate::history::standing::{self, Pairing};
+use crate::history::view::View;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
@@ -153,7 +153,7 @@ impl Repair {
             Some(_) | None => None,
         };
         let pairing = match prepared.view(prepared.intact(), &no_pages) {
-            Some(view) => pairing::judge(&view, context.watch).context("pairing")?,
+            Some(view) => standing::judge(&view, context.watch).context("pairing")?,
             None => None,
         };
         let file_age = prepared.file_age(context)?;
@@ -166,7 +166,7 @@ impl Repair {
             let is_of_all = prepared.is_newest_evident() || !prepared.is_damaged();
             let is_shown = is_of_all || pairing.is_of_another_origin();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
-            let is_foreign = pairing.verdict == pairing::Verdict::Foreign;
+            let is_foreign = pairing.verdict == standing::Verdict::Foreign;
             (is_foreign && is_shown) || (pairing.is_contradicted() && is_unsound)
         };
         let lossless = match pairing.as_ref().is_some_and(is_wrong) {

@@ -7,17 +7,17 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
-use crate::access::rails::{Accepted, Consents, Effect, Scene};
-use crate::access::{Context, rails};
-use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
-use crate::analysis::view::View;
+use crate::access::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::analysis::{Examination, LogShape};
 use crate::format::FrameNo;
+use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::standing::{self, Pairing};
+use crate::history::view::View;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
@@ -389,7 +389,7 @@ impl Report for Replayed {
 
     fn needs_attention(&self) -> bool {
         let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
-        !self.accepted.is_empty() || pairing == Some(pairing::Verdict::Foreign)
+        !self.accepted.is_empty() || pairing == Some(standing::Verdict::Foreign)
     }
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {

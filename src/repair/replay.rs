@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::analysis::view::View;
 use crate::engine::page_checksum::{self, Doubt, Wanted};
 use crate::format::page_checksum::write as write_page_checksum;
 use crate::format::{DatabaseHeader, Pgno};
+use crate::history::view::View;
 use crate::scan::{self, Nobody, Watch};
 use crate::storage::new_file::NewFile;
 use crate::storage::runs::Runs;

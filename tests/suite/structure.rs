@@ -11,11 +11,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 use walsmith::analysis::examine;
-use walsmith::analysis::snapshot::{Target, snapshot};
-use walsmith::analysis::view::View;
 use walsmith::database::check::Health;
 use walsmith::database::{FilePages, RowChanges, Rows, check, row_changes};
 use walsmith::format::{DatabaseHeader, PageSize, Pgno};
+use walsmith::history::snapshot::{Target, snapshot};
+use walsmith::history::view::View;
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::Examination;
-use crate::analysis::image_sums::ImageSums;
 use crate::engine::wal::Mend;
 use crate::format::{FrameNo, Pgno, WalIndexHeader};
+use crate::history::image_sums::ImageSums;
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 

@@ -8,14 +8,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::analysis::LogShape;
-use crate::analysis::newer::FileAge;
-use crate::analysis::pairing::{self, Pairing};
-use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
-use crate::analysis::view::View;
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, WalIndexHeader};
+use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::standing::newer::FileAge;
+use crate::history::standing::{self, Pairing};
+use crate::history::view::View;
 use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::repair::replay;
@@ -201,8 +201,8 @@ pub fn judge_pair(
     let snapshot = newest.as_ref().unwrap_or(snapshot);
     let view = View::plain(file.as_ref(), shape, snapshot, database);
     Ok(match is_attached {
-        true => pairing::judge_quickly(&view, context.watch)?,
-        false => pairing::judge(&view, context.watch)?,
+        true => standing::judge_quickly(&view, context.watch)?,
+        false => standing::judge(&view, context.watch)?,
     })
 }
 

@@ -2,15 +2,15 @@
 
 use anyhow::Result;
 
+use crate::access::files::Files;
 use crate::analysis::Examination;
-use crate::analysis::newer::{self, FileAge};
-use crate::analysis::pairing::{self, Pairing};
+use crate::history::standing::newer::{self, FileAge};
+use crate::history::standing::{self, Pairing};
 use crate::output::text::command;
 use crate::scan::Watch;
 use crate::storage::File;
 
 use super::{Consent, Danger, database_of};
-use crate::access::files::Files;
 
 /// A log and a database, held still.
 pub(super) struct Pair<'a> {
@@ -45,7 +45,7 @@ pub(super) fn danger(pair: &Pair<'_>) -> Result<(Option<Danger>, FileAge)> {
 
 /// The log is another database's.
 pub(super) fn foreign(files: &Files, judged: &Pairing) -> Option<Danger> {
-    let is_foreign = judged.verdict == pairing::Verdict::Foreign;
+    let is_foreign = judged.verdict == standing::Verdict::Foreign;
     is_foreign.then(|| {
         let why = format!("the log is another database's: {}", reasons_against(judged));
         let danger = Danger::new("pair-foreign", database_of(files), why);
@@ -74,6 +74,6 @@ fn newer_file(files: &Files) -> Danger {
 }
 
 fn reasons_against(judged: &Pairing) -> String {
-    let against = judged.reasons.iter().filter(|it| it.speaks_for == pairing::SpeaksFor::Foreign);
+    let against = judged.reasons.iter().filter(|it| it.speaks_for == standing::SpeaksFor::Foreign);
     Vec::from_iter(against.map(ToString::to_string)).join("; ")
 }

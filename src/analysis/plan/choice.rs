@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::analysis::view::View;
 use crate::database::check::{Health, Owner, Tree};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Change, Pages as _, RowChanges, Rows};
 use crate::format::btree::BtreeHeader;
 use crate::format::{FrameNo, PageKind, Pgno};
+use crate::history::view::View;
 use crate::scan::{self, Watch};
 
 use super::{Candidate, CandidateKind, Plan};

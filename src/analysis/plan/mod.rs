@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::format::{FrameNo, Pgno};
+use crate::history::copied;
+use crate::history::snapshot::{self, Snapshot, Target, snapshot};
 use crate::scan::Watch;
 use crate::storage::File;
 
-use super::copied;
 use super::cure::Cure;
-use super::snapshot::{self, Snapshot, Target, snapshot};
 use super::{Examination, Verdict};
 
 pub mod choice;

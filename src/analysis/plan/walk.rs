@@ -3,11 +3,11 @@
 use crate::analysis::correction::{Corrections, Word};
 use crate::analysis::cure::{Cure, Cured};
 use crate::analysis::link::{Judged, Link};
-use crate::analysis::snapshot::Snapshot;
 use crate::analysis::state::{Slot, StateFold};
 use crate::analysis::tail::{Break, Certainty};
 use crate::analysis::{Examination, LogShape, StopReason, Verdict};
 use crate::format::{FrameNo, Pgno};
+use crate::history::snapshot::Snapshot;
 use crate::scan::{self, Watch};
 use crate::storage::File;
 

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::access::Exit;
-use crate::access::holders;
-use crate::analysis::newer::FileAge;
-use crate::analysis::pairing;
+use crate::access::{Exit, holders};
+use crate::history::standing;
+use crate::history::standing::newer::FileAge;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{Paint, Report, Tone, wrapped};
@@ -49,7 +48,7 @@ impl Report for CheckpointReport {
             writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         // A pair that belongs together needs no word.
-        let unsure = self.pairing.as_ref().filter(|it| it.verdict != pairing::Verdict::Same);
+        let unsure = self.pairing.as_ref().filter(|it| it.verdict != standing::Verdict::Same);
         if let Some(pairing) = unsure {
             writeln!(to, "{}", wrapped(&pairing.sentence(), 2, 4, width))?;
         }

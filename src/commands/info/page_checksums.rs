@@ -6,10 +6,10 @@ use crate::access::Context;
 use crate::access::finding::{Finding, Severity};
 use crate::access::held::Held;
 use crate::access::live::Reading;
-use crate::analysis::snapshot::{Snapshot, Target, snapshot_of};
-use crate::analysis::wrong_pages::{self, Around, PageChecksums};
 use crate::engine::page_checksum;
 use crate::format::FrameNo;
+use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::wrong_pages::{self, Around, PageChecksums};
 use crate::output::quantity::{counted, grouped};
 use crate::storage::File;
 

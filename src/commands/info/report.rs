@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::access::files::{Role, Unread};
 use crate::access::finding::Finding;
 use crate::analysis::Verdict;
-use crate::analysis::pairing::{self, Pairing};
+use crate::history::standing::{self, Pairing};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Paint, Report, Tone, key_values, wrapped};
@@ -19,7 +19,7 @@ impl Report for Summary {
         let verdict = self.wal.as_ref().map(|wal| wal.verdict);
         let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
         matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader | Verdict::TornTail))
-            || pairing == Some(pairing::Verdict::Foreign)
+            || pairing == Some(standing::Verdict::Foreign)
             || self.findings.iter().flatten().any(Finding::needs_attention)
             || self.journal.as_ref().is_some_and(|journal| journal.hot)
     }
@@ -115,15 +115,15 @@ impl Summary {
 
 fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
     let verdict = match pairing.verdict {
-        pairing::Verdict::Same => "the log is this database's",
-        pairing::Verdict::Foreign => "the log is another database's: do not open this one",
-        pairing::Verdict::CannotTell if pairing.reasons.is_empty() => {
+        standing::Verdict::Same => "the log is this database's",
+        standing::Verdict::Foreign => "the log is another database's: do not open this one",
+        standing::Verdict::CannotTell if pairing.reasons.is_empty() => {
             "nothing proves that the log is this database's, and nothing contradicts it"
         }
-        pairing::Verdict::CannotTell if pairing.is_contradicted() => {
+        standing::Verdict::CannotTell if pairing.is_contradicted() => {
             "the log was not written on this state of the database"
         }
-        pairing::Verdict::CannotTell => {
+        standing::Verdict::CannotTell => {
             "the log fits; that the file is an older copy, or another one of the same origin, \
              cannot be excluded"
         }
@@ -133,8 +133,8 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
         facts.push(("", "the log holds every page: nothing of the file is left".to_owned()));
     }
     facts.extend(pairing.reasons.iter().map(|reason| match reason.speaks_for {
-        pairing::SpeaksFor::Same => ("for it", escaped(&reason.to_string()).into_owned()),
-        pairing::SpeaksFor::Foreign => ("against it", escaped(&reason.to_string()).into_owned()),
+        standing::SpeaksFor::Same => ("for it", escaped(&reason.to_string()).into_owned()),
+        standing::SpeaksFor::Foreign => ("against it", escaped(&reason.to_string()).into_owned()),
     }));
     facts
 }

@@ -7,12 +7,12 @@ use serde::Serialize;
 use crate::access::finding::Finding;
 use crate::access::rails::Accepted;
 use crate::analysis::Verdict;
-use crate::analysis::newer::FileAge;
-use crate::analysis::pairing::{self, Pairing};
 use crate::analysis::plan::choice::{Choice, TableLoss};
 use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
 use crate::database::check::Health;
 use crate::format::Pgno;
+use crate::history::standing::newer::FileAge;
+use crate::history::standing::{self, Pairing};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped, new_name};
 use crate::output::{FileName, Paint, Report, Tone, wrapped};
@@ -271,13 +271,13 @@ impl Report for RepairReport {
             writeln!(to, "{}", paint.tone(Tone::Bad, &wrapped(&sentence, 2, 4, width)))?;
         }
         let contradicted = self.pairing.as_ref().filter(|pairing| match pairing.verdict {
-            pairing::Verdict::Foreign => true,
+            standing::Verdict::Foreign => true,
             // What is left of a damaged log contradicts its own file, and so does a newer file.
-            pairing::Verdict::CannotTell => {
+            standing::Verdict::CannotTell => {
                 let is_damaged = matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader);
                 !is_damaged && self.file_age != FileAge::Newer && pairing.is_contradicted()
             }
-            pairing::Verdict::Same => false,
+            standing::Verdict::Same => false,
         });
         match (self.plan.is_empty(), self.findings.is_empty()) {
             (true, true) if contradicted.is_some() || self.file_age == FileAge::Newer => {
@@ -295,8 +295,8 @@ impl Report for RepairReport {
         }
         if let Some(pairing) = contradicted {
             let what = match pairing.verdict {
-                pairing::Verdict::Foreign => "The log seems to be another database's:",
-                pairing::Verdict::Same | pairing::Verdict::CannotTell => {
+                standing::Verdict::Foreign => "The log seems to be another database's:",
+                standing::Verdict::Same | standing::Verdict::CannotTell => {
                     "The log was not written on this state of the database:"
                 }
             };

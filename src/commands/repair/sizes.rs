@@ -9,9 +9,9 @@ use crate::access::Context;
 use crate::access::rails::{Contradiction, contradiction};
 use crate::analysis::Verdict;
 use crate::analysis::plan::{Action, Proof, Restored, Step};
-use crate::analysis::snapshot::resized_snapshot_of;
 use crate::database::{self, Pages};
 use crate::format::FrameNo;
+use crate::history::snapshot::resized_snapshot_of;
 
 use super::Prepared;
 

@@ -3,13 +3,12 @@
 use std::io::{self, Write};
 
 use crate::access::files::with_suffix;
-use crate::analysis::copied::SqliteSees;
 use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::format::Pgno;
-use crate::output::FileName;
+use crate::history::copied::SqliteSees;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{argument, command, escaped};
-use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
+use crate::output::{FileName, Heading, Paint, Room, Table, Tone, wrapped};
 
 use super::shifted::shifted;
 use super::{FileReport, Header, Verification};

@@ -10,10 +10,10 @@ use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use walsmith::analysis::index_file::{IndexBlock, IndexFile};
 use walsmith::database::describe::{Layout, describe};
-use walsmith::analysis::snapshot::{Snapshot, Target, snapshot, snapshot_of};
+use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
 use walsmith::analysis::state::{State, StateFold};
 use walsmith::analysis::transactions::TransactionFold;
-use walsmith::analysis::view::View;
+use walsmith::history::view::View;
 use walsmith::analysis::{
     Examination, HeaderStatus, LogShape, Verdict, examine_beside, examine_keeping,
 };

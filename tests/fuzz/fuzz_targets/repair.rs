@@ -9,8 +9,9 @@ use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use walsmith::analysis::plan::choice::choose;
 use walsmith::analysis::plan::{Action, CandidateKind, Plan, Restored};
-use walsmith::analysis::view::View;
-use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside, pairing};
+use walsmith::history::view::View;
+use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside};
+use walsmith::history::standing;
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::File;
@@ -67,7 +68,7 @@ fuzz_target!(|input: Input| {
     let chosen = choices.iter().filter(|choice| choice.chosen).count();
     assert_eq!(chosen, usize::from(!choices.is_empty()), "{choices:?}");
     let result = view(&plan.restored);
-    pairing::judge(&result, &Nobody).unwrap();
+    standing::judge(&result, &Nobody).unwrap();
     if result.size_bytes().unwrap() <= MOST_BYTES {
         let repaired = written(&result, &damaged.database);
         // A step of that kind assumes that a checkpoint has copied all or nothing; an edit need not.

@@ -2,8 +2,8 @@
 
 use arbitrary::Arbitrary;
 use walsmith::analysis::examine;
-use walsmith::analysis::snapshot::{Target, snapshot};
-use walsmith::analysis::view::View;
+use walsmith::history::snapshot::{Target, snapshot};
+use walsmith::history::view::View;
 use walsmith::format::Pgno;
 use walsmith::scan::Nobody;
 

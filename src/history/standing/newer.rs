@@ -8,19 +8,18 @@ use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 
+use crate::analysis::Examination;
+use crate::analysis::link::{Judged, Link};
+use crate::analysis::state::StateFold;
 use crate::database::check::Health;
 use crate::database::{self, FilePages, Pages, Rows};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
+use crate::history::image_sums::ImageSums;
+use crate::history::snapshot::{self, PageMap, Snapshot, Target, snapshot_of};
+use crate::history::view::View;
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
-
-use super::Examination;
-use super::image_sums::ImageSums;
-use super::link::{Judged, Link};
-use super::snapshot::{PageMap, Snapshot, Target, snapshot_of};
-use super::state::StateFold;
-use super::view::View;
 
 /// What the frames up to the last commit say.
 #[derive(Default)]
@@ -106,7 +105,7 @@ pub fn file_age(
     let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     let snapshot = match snapshot_of(examination.facts(log, seen, watch), Target::Last) {
         Ok(snapshot) => snapshot,
-        Err(super::snapshot::Error::Scan(error)) => return Err(error),
+        Err(snapshot::Error::Scan(error)) => return Err(error),
         // No commit: SQLite sees the file.
         Err(_) => Snapshot::default(),
     };

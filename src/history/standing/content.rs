@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::analysis::image_sums::ImageSums;
 use crate::database::{Error, Pages};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageKind, PageSize, Pgno};
+use crate::history::image_sums::ImageSums;
 use crate::scan::Watch;
 
 use super::{Evidence, MAX_FRAMES, MAX_PAGES, Pair, Reason, SpeaksFor};

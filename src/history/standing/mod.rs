@@ -16,20 +16,21 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::analysis::LogShape;
 use crate::database::{self, FilePages, Schema, check, opaque};
 use crate::format::Pgno;
+use crate::history::snapshot::Snapshot;
+use crate::history::view::View;
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::LogShape;
-use super::newer::FileAge;
-use super::snapshot::Snapshot;
-use super::view::View;
+use newer::FileAge;
 
 mod columns;
 mod content;
 mod header;
 mod links;
+pub mod newer;
 mod structure;
 
 /// Most pages whose content is compared, and most references that are followed.

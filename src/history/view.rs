@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::LogShape;
+use crate::analysis::cure::{Cure, ImageSource};
 use crate::database;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::scan::Error;
 use crate::storage::{self, File};
 
-use super::LogShape;
-use super::cure::{Cure, ImageSource};
 use super::snapshot::Snapshot;
 
 /// Nothing is changed.

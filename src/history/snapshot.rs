@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::analysis::{LogShape, Prefix};
 use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
-
-use super::{LogShape, Prefix};
 
 /// The database as of one commit frame. Pages that are not in the map come from the database file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::analysis::snapshot::Snapshot;
 use crate::format::page_checksum::verifies;
 use crate::format::{PageSize, Pgno};
+use crate::history::snapshot::Snapshot;
 use crate::scan::{Error, Watch};
 use crate::storage::File;
 

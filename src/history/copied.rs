@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use crate::analysis::correction::{Corrections, Word};
+use crate::analysis::cure::{Cure, Cured};
+use crate::analysis::link::{Fault, Judged, Link};
+use crate::analysis::state::StateFold;
+use crate::analysis::{Examination, LogShape};
 use crate::format::{Checksum, FrameNo, Pgno};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
-use super::correction::{Corrections, Word};
-use super::cure::{Cure, Cured};
 use super::image_sums::ImageSums;
-use super::link::{Fault, Judged, Link};
-use super::state::StateFold;
-use super::{Examination, LogShape};
 
 /// What SQLite will see of a damaged log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

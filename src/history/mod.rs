@@ -1,0 +1,12 @@
+//! States of a database in time: file and log together. Read-only.
+//!
+//! [`snapshot`] maps pages to the frames of one commit, [`view`] reads them over the file;
+//! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
+//! whether the log belongs to the file, and which of them is newer.
+
+pub mod copied;
+pub mod image_sums;
+pub mod snapshot;
+pub mod standing;
+pub mod view;
+pub mod wrong_pages;
