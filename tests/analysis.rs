@@ -17,7 +17,6 @@ use log_builder::{Log, P, SLOT};
 use walsmith::access::files::{FileArgs, Files};
 use walsmith::access::{Context, live};
 use walsmith::analysis::cure::{Cure, ImageSource};
-use walsmith::analysis::plan::Plan;
 use walsmith::analysis::proof::Proof;
 use walsmith::analysis::state::{Slot, State, StateFold};
 use walsmith::analysis::{
@@ -25,6 +24,7 @@ use walsmith::analysis::{
 };
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::output::{Format, Output};
+use walsmith::repair::plan::Plan;
 use walsmith::scan::{Nobody, Watch};
 use walsmith::storage::memory::MemoryFile;
 use walsmith::storage::os::OsVfs;

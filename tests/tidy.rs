@@ -20,7 +20,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("access/failure.rs", 420),
     ("analysis/cure/explain.rs", 450),
     ("analysis/examine.rs", 415),
-    ("analysis/plan/walk.rs", 415),
+    ("repair/plan/walk.rs", 415),
     ("commands/checkpoint_now.rs", 440),
     ("commands/dump.rs", 435),
     ("commands/repair.rs", 485),

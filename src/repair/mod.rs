@@ -1,5 +1,6 @@
-//! Plans into actions: replaying a log into a database, and undoing what was done in place.
+//! What can be recovered, and how: plans, and their replay into a database, with a way back.
 
 pub mod offline;
+pub mod plan;
 pub mod replay;
 pub mod undo;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::analysis::plan::{Candidate, CandidateKind};
 use crate::database;
 use crate::database::opaque::looks_encrypted;
+use crate::repair::plan::{Candidate, CandidateKind};
 
 use super::Prepared;
 use super::base::Doubt;

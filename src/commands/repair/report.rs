@@ -7,8 +7,6 @@ use serde::Serialize;
 use crate::access::finding::Finding;
 use crate::access::rails::Accepted;
 use crate::analysis::Verdict;
-use crate::analysis::plan::choice::{Choice, TableLoss};
-use crate::analysis::plan::{Action, CandidateKind, Proof, Step};
 use crate::database::check::Health;
 use crate::format::Pgno;
 use crate::history::standing::newer::FileAge;
@@ -16,6 +14,8 @@ use crate::history::standing::{self, Pairing};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped, new_name};
 use crate::output::{FileName, Paint, Report, Tone, wrapped};
+use crate::repair::plan::choice::{Choice, TableLoss};
+use crate::repair::plan::{Action, CandidateKind, Proof, Step};
 
 /// The plan, and what became of it.
 #[derive(Debug, Serialize)]

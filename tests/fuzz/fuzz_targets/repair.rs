@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use walsmith::analysis::plan::choice::choose;
-use walsmith::analysis::plan::{Action, CandidateKind, Plan, Restored};
+use walsmith::repair::plan::choice::choose;
+use walsmith::repair::plan::{Action, CandidateKind, Plan, Restored};
 use walsmith::history::view::View;
 use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside};
 use walsmith::history::standing;

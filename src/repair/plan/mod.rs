@@ -8,21 +8,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::analysis::cure::Cure;
+use crate::analysis::{Examination, Verdict};
 use crate::format::{FrameNo, Pgno};
 use crate::history::copied;
 use crate::history::snapshot::{self, Snapshot, Target, snapshot};
 use crate::scan::Watch;
 use crate::storage::File;
 
-use super::cure::Cure;
-use super::{Examination, Verdict};
-
 pub mod choice;
 mod steps;
 mod track;
 mod walk;
 
-pub use super::proof::Proof;
+pub use crate::analysis::proof::Proof;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
