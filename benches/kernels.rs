@@ -7,10 +7,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use walsmith::analysis::{LogShape, examine_keeping};
 use walsmith::format::{
     ByteOrder, Checksum, FrameHeader, FrameNo, PageSize, Pgno, Salts, WalHeader,
 };
+use walsmith::log::{LogShape, examine_keeping};
 use walsmith::scan::{Extent, FrameFacts, KnownFrames, Nobody};
 use walsmith::storage::memory::MemoryFile;
 

@@ -4,13 +4,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod access;
-pub mod analysis;
 pub mod cli;
 pub mod commands;
 pub mod database;
 pub mod engine;
 pub mod format;
 pub mod history;
+pub mod log;
 pub mod output;
 pub mod repair;
 pub mod scan;

@@ -16,13 +16,11 @@ use std::time::Duration;
 use log_builder::{Log, P, SLOT};
 use walsmith::access::files::{FileArgs, Files};
 use walsmith::access::{Context, live};
-use walsmith::analysis::cure::{Cure, ImageSource};
-use walsmith::analysis::proof::Proof;
-use walsmith::analysis::state::{Slot, State, StateFold};
-use walsmith::analysis::{
-    Certainty, Examination, Recoverable, Verdict, What, examine, examine_beside,
-};
 use walsmith::format::{FrameNo, Pgno};
+use walsmith::log::cure::{Cure, ImageSource};
+use walsmith::log::proof::Proof;
+use walsmith::log::state::{Slot, State, StateFold};
+use walsmith::log::{Certainty, Examination, Recoverable, Verdict, What, examine, examine_beside};
 use walsmith::output::{Format, Output};
 use walsmith::repair::plan::Plan;
 use walsmith::scan::{Nobody, Watch};

@@ -1,6 +1,6 @@
 //! How a run ends: the exit codes.
 
-use crate::analysis::Verdict;
+use crate::log::Verdict;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

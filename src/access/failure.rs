@@ -11,7 +11,7 @@ use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
 use crate::storage::{self, LockHolder};
-use crate::{analysis, engine, scan};
+use crate::{engine, log, scan};
 
 pub use super::error_kind::ErrorKind;
 pub use super::exit::Exit;
@@ -224,8 +224,8 @@ fn classify(
     if let Some(error) = cause.downcast_ref::<scan::Error>() {
         return Some(classify_scan(error, report));
     }
-    if let Some(error) = cause.downcast_ref::<analysis::Error>() {
-        return Some(classify_analysis(error, report));
+    if let Some(error) = cause.downcast_ref::<log::Error>() {
+        return Some(classify_log(error, report));
     }
     if let Some(error) = cause.downcast_ref::<engine::Error>() {
         return Some(classify_engine(error, report));
@@ -294,10 +294,10 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
     }
 }
 
-fn classify_analysis(error: &analysis::Error, report: &mut ErrorReport) -> ErrorKind {
+fn classify_log(error: &log::Error, report: &mut ErrorReport) -> ErrorKind {
     match error {
-        analysis::Error::Scan(error) => classify_scan(error, report),
-        analysis::Error::TooLong { path, .. } => {
+        log::Error::Scan(error) => classify_scan(error, report),
+        log::Error::TooLong { path, .. } => {
             report.file = Some(FileName::from(path));
             ErrorKind::Unsupported
         }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::analysis::link::Link;
-use crate::analysis::{Examination, Verdict};
+use crate::log::link::Link;
+use crate::log::{Examination, Verdict};
 use crate::output::file_name;
 
 use super::files::Files;

@@ -20,9 +20,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::analysis::{self, Verdict, examine_keeping};
 use crate::engine::wal::KnownLog;
 use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
+use crate::log::{self, Verdict, examine_keeping};
 use crate::output::text::command;
 use crate::scan::{self, KnownFrames};
 use crate::storage::window::Window;
@@ -282,7 +282,7 @@ impl Held {
         let witness = witness.or(self.database.as_deref());
         match examine_keeping(known, file.as_ref(), witness, context.watch) {
             Ok(examination) => Ok(Some(Some(Reading { file, examination }))),
-            Err(analysis::Error::Scan(scan::Error::Shrunk { .. })) => Ok(None),
+            Err(log::Error::Scan(scan::Error::Shrunk { .. })) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

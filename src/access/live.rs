@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::analysis::shift::Displacement;
-use crate::analysis::{Examination, Verdict, examine_keeping};
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
+use crate::log::shift::Displacement;
+use crate::log::{Examination, Verdict, examine_keeping};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
 use crate::storage::{File, LockMode};
@@ -146,7 +146,7 @@ fn read_log_keeping(
         let known = KnownFrames::up_to(known_frames);
         let examination = match examine_keeping(known, file.as_ref(), witness, context.watch) {
             Ok(examination) => examination,
-            Err(crate::analysis::Error::Scan(scan::Error::Shrunk { .. })) => continue,
+            Err(crate::log::Error::Scan(scan::Error::Shrunk { .. })) => continue,
             Err(error) => return Err(error.into()),
         };
         let mut examination = examination;

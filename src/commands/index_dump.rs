@@ -6,19 +6,17 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::access::Context;
 use crate::access::failure::{Exit, Failure, is_busy};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, HoldArgs};
 use crate::access::live::{self, Reading};
-use crate::access::rails;
-use crate::analysis::index_file::{IndexBlock, IndexFile};
-use crate::analysis::{Examination, LogShape};
+use crate::access::{Context, rails};
 use crate::format::lock_bytes::{WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, block_of};
 use crate::format::{FrameNo, IndexHeader, Pgno};
+use crate::log::index_file::{IndexBlock, IndexFile};
+use crate::log::{Examination, LogShape};
 use crate::output::quantity::{counted, grouped};
-
 use crate::output::{FileName, Tone, write_report};
 use crate::scan;
 use crate::storage::{File, LockMode};

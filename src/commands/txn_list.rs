@@ -9,9 +9,9 @@ use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{self, Reading};
 use crate::access::{Context, stream};
-use crate::analysis::Examination;
-use crate::analysis::transactions::{Transaction, TransactionFold};
 use crate::format::FrameNo;
+use crate::log::Examination;
+use crate::log::transactions::{Transaction, TransactionFold};
 use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
 use crate::scan::Watch;
 

@@ -1,6 +1,6 @@
 //! One state of a database as pages, whatever its damage: a file, or a file with a log over it.
 //!
-//! [`schema`] tells which b-trees there are, [`rows`] reads what is in them, [`check`](mod@check)
+//! [`Schema`] tells which b-trees there are, [`Rows`] what is in them, [`check`](mod@check)
 //! judges the whole as SQLite's integrity_check does, [`describe`](mod@describe) explains one page, and
 //! [`opaque`] tells whether it is encrypted.
 

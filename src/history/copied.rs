@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::analysis::correction::{Corrections, Word};
-use crate::analysis::cure::{Cure, Cured};
-use crate::analysis::link::{Fault, Judged, Link};
-use crate::analysis::state::StateFold;
-use crate::analysis::{Examination, LogShape};
 use crate::format::{Checksum, FrameNo, Pgno};
+use crate::log::correction::{Corrections, Word};
+use crate::log::cure::{Cure, Cured};
+use crate::log::link::{Fault, Judged, Link};
+use crate::log::state::StateFold;
+use crate::log::{Examination, LogShape};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 

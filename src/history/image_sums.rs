@@ -4,10 +4,10 @@
 //! its checksum into 8, tmstmpvfs time and origin into 16. What the log has there says nothing
 //! about the file, and these bytes are left out where so many are reserved.
 
-use crate::analysis::LogShape;
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
+use crate::log::LogShape;
 use crate::scan::{self, FrameFacts, Joiner, Watch, map_pages};
 use crate::storage::{self, File};
 

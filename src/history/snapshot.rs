@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::analysis::{LogShape, Prefix};
 use crate::format::{FrameNo, Pgno};
+use crate::log::{LogShape, Prefix};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 

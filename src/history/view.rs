@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::LogShape;
-use crate::analysis::cure::{Cure, ImageSource};
 use crate::database;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::log::LogShape;
+use crate::log::cure::{Cure, ImageSource};
 use crate::scan::Error;
 use crate::storage::{self, File};
 

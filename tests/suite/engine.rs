@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
-use walsmith::analysis::examine;
 use walsmith::engine::connection::{AfterCommit, Connection, Paths};
 use walsmith::engine::wal::{
     Cache, CheckpointMode, Closed, Options, Page, Request, SharedMemory, SnapshotRequest,
@@ -16,6 +15,7 @@ use walsmith::engine::wal::{
 };
 use walsmith::engine::{Corruption, Error};
 use walsmith::format::{FrameNo, PageSize, Pgno};
+use walsmith::log::examine;
 use walsmith::scan::{Nobody, Watch};
 use walsmith::storage::memory::{MemoryFile, MemoryVfs};
 use walsmith::storage::os::OsVfs;

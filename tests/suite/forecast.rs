@@ -1,6 +1,6 @@
 //! The loss forecast on seeded single faults of a log made by SQLite.
 
-use walsmith::analysis::{Certainty, Recoverable, Verdict, What, examine};
+use walsmith::log::{Certainty, Recoverable, Verdict, What, examine};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
 

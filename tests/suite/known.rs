@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use fastrand::Rng;
-use walsmith::analysis::examine_keeping;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{CheckpointMode, KnownLog, Options, Request, Synchronous, Verify};
 use walsmith::format::{DatabaseHeader, FrameNo, IndexHeader, Pgno};
+use walsmith::log::examine_keeping;
 use walsmith::scan::{FrameFacts, KnownFrames, Nobody};
 use walsmith::storage::fault::FaultVfs;
 use walsmith::storage::memory::{MemoryFile, MemoryVfs};

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use walsmith::analysis::{Examination, HeaderStatus, Verdict, examine};
 use walsmith::format::{DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
 use walsmith::history::snapshot::{Target, snapshot};
+use walsmith::log::{Examination, HeaderStatus, Verdict, examine};
 use walsmith::scan::Nobody;
 use walsmith::storage::File;
 use walsmith::storage::memory::MemoryFile;

@@ -10,12 +10,12 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use walsmith::analysis::examine;
 use walsmith::database::check::Health;
 use walsmith::database::{FilePages, RowChanges, Rows, check, row_changes};
 use walsmith::format::{DatabaseHeader, PageSize, Pgno};
 use walsmith::history::snapshot::{Target, snapshot};
 use walsmith::history::view::View;
+use walsmith::log::examine;
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
 

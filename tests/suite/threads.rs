@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use fastrand::Rng;
-use walsmith::analysis::examine;
-use walsmith::analysis::state::StateFold;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{Options, Request, Synchronous};
 use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
+use walsmith::log::examine;
+use walsmith::log::state::StateFold;
 use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
 use walsmith::storage::os::OsVfs;
 use walsmith::storage::shared::Spread;

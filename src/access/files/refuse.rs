@@ -94,7 +94,7 @@ impl Files {
 
 /// Whether frames prove that a file without a log's header is one.
 fn has_frames(file: &dyn File) -> Result<bool> {
-    let examination = crate::analysis::examine(file, &crate::scan::Nobody)?;
+    let examination = crate::log::examine(file, &crate::scan::Nobody)?;
     Ok(examination.lost.is_some())
 }
 

@@ -3,9 +3,9 @@
 use crate::access::files::{Files, open_if_readable};
 use crate::access::patience::Patience;
 use crate::access::{Context, Failure};
-use crate::analysis::index_file::IndexFile;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
 use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
+use crate::log::index_file::IndexFile;
 use crate::output::text::command;
 use crate::storage::{File, LockLevel, LockMode, Locked};
 use anyhow::Result;

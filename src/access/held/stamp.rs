@@ -1,7 +1,7 @@
 //! Whether files are still what they were.
 
-use crate::analysis::Examination;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, WAL_HEADER_BYTES};
+use crate::log::Examination;
 use crate::storage::File;
 use anyhow::Result;
 use std::time::Duration;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::Examination;
 use crate::engine::wal::Mend;
 use crate::format::{FrameNo, Pgno, WalIndexHeader};
 use crate::history::image_sums::ImageSums;
+use crate::log::Examination;
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 

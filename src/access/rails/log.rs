@@ -2,7 +2,7 @@
 
 use crate::access::files::Files;
 use crate::access::{Context, holders, live, missing};
-use crate::analysis::{Examination, Verdict};
+use crate::log::{Examination, Verdict};
 use crate::output::quantity::counted;
 use crate::output::text::command;
 use anyhow::Result;

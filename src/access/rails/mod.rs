@@ -7,7 +7,6 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::analysis::LogShape;
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -16,6 +15,7 @@ use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
 use crate::history::view::View;
+use crate::log::LogShape;
 use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::repair::replay;

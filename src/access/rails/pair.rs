@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use crate::access::files::Files;
-use crate::analysis::Examination;
 use crate::history::standing::newer::{self, FileAge};
 use crate::history::standing::{self, Pairing};
+use crate::log::Examination;
 use crate::output::text::command;
 use crate::scan::Watch;
 use crate::storage::File;

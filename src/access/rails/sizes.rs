@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::analysis::Examination;
 use crate::database::{self, Pages, Schema};
 use crate::format::btree::BtreeHeader;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, PageSize, Pgno};
 use crate::history::view::View;
+use crate::log::Examination;
 use crate::scan::Error;
 use crate::storage::{self, File};
 

@@ -2,11 +2,11 @@
 
 use crate::access::files::{Files, with_suffix};
 use crate::access::{Context, Failure};
-use crate::analysis::{Examination, HeaderStatus, LogShape};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
 use crate::history::image_sums::ImageSums;
 use crate::history::view::View;
+use crate::log::{Examination, HeaderStatus, LogShape};
 use crate::output::text::command;
 use crate::repair::undo::{Set, Stage};
 use crate::storage::File;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::access::Context;
 use crate::access::attach::{Looked, Target};
-use crate::access::holders;
 use crate::access::rails::Newest;
-use crate::analysis::index_file::{IndexBlock, IndexFile};
+use crate::access::{Context, holders};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::block_of;
 use crate::format::{FrameNo, Pgno};
+use crate::log::index_file::{IndexBlock, IndexFile};
 use crate::storage::{File, LockMode};
 
 use super::{CheckpointReport, Mode};

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::analysis::state::State;
 use crate::commands::frame_list::FrameRow;
 use crate::database::describe::PageDescription;
 use crate::format::{FrameNo, Pgno, WalHeader};
+use crate::log::state::State;
 use crate::output::hexdump::hexdump;
 use crate::output::quantity::grouped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped};

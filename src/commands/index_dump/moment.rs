@@ -1,6 +1,6 @@
 //! Whether an index and a log that were read one after the other are of one moment.
 
-use crate::analysis::index_file::IndexFile;
+use crate::log::index_file::IndexFile;
 
 use super::Comparison;
 

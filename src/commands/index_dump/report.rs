@@ -1,6 +1,6 @@
 //! What `index-dump` reports.
 
-use crate::analysis::index_file::EntryFault;
+use crate::log::index_file::EntryFault;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::command;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, key_values, wrapped};

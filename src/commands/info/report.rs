@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use crate::access::files::{Role, Unread};
 use crate::access::finding::Finding;
-use crate::analysis::Verdict;
 use crate::history::standing::{self, Pairing};
+use crate::log::Verdict;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Paint, Report, Tone, key_values, wrapped};

@@ -4,10 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::files::Files;
-use crate::analysis::shift::Shift;
-use crate::analysis::state::{Slot, State, StateFold};
-use crate::analysis::{Examination, Verdict};
 use crate::format::FrameNo;
+use crate::log::shift::Shift;
+use crate::log::state::{Slot, State, StateFold};
+use crate::log::{Examination, Verdict};
 use crate::output::FileName;
 use crate::scan::Watch;
 use crate::storage::File;

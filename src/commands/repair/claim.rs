@@ -8,12 +8,12 @@ use crate::access::files::Files;
 use crate::access::finding::Finding;
 use crate::access::live::{self, Reading};
 use crate::access::{Context, rails};
-use crate::analysis::cure::Cure;
 use crate::database::check::Health;
 use crate::database::{self, FilePages};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::newer::{self, FileAge};
+use crate::log::cure::Cure;
 use crate::repair::plan::Restored;
 
 use super::base::Base;

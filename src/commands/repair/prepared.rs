@@ -3,10 +3,10 @@
 use crate::access::files::Files;
 use crate::access::finding::{Finding, Severity};
 use crate::access::live::Reading;
-use crate::analysis::Verdict;
 use crate::database::check::Health;
 use crate::format::Pgno;
 use crate::history::view::View;
+use crate::log::Verdict;
 use crate::output::quantity::counted;
 use crate::repair::plan::choice::Choice;
 use crate::repair::plan::{Action, Candidate, CandidateKind, Plan, Restored, Step};

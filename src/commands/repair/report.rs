@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::access::finding::Finding;
 use crate::access::rails::Accepted;
-use crate::analysis::Verdict;
 use crate::database::check::Health;
 use crate::format::Pgno;
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
+use crate::log::Verdict;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped, new_name};
 use crate::output::{FileName, Paint, Report, Tone, wrapped};

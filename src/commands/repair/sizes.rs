@@ -7,10 +7,10 @@ use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::rails::{Contradiction, contradiction};
-use crate::analysis::Verdict;
 use crate::database::{self, Pages};
 use crate::format::FrameNo;
 use crate::history::snapshot::resized_snapshot_of;
+use crate::log::Verdict;
 use crate::repair::plan::{Action, Proof, Restored, Step};
 
 use super::Prepared;

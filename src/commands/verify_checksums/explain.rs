@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use crate::access::files::with_suffix;
-use crate::analysis::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::format::Pgno;
 use crate::history::copied::SqliteSees;
+use crate::log::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{argument, command, escaped};
 use crate::output::{FileName, Heading, Paint, Room, Table, Tone, wrapped};

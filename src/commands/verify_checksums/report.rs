@@ -3,10 +3,10 @@
 use crate::access::failure::Exit;
 use crate::access::files::Unread;
 use crate::access::finding::Finding;
-use crate::analysis::shift::Shift;
-use crate::analysis::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::format::{ByteOrder, WalHeaderFault};
 use crate::history::copied::SqliteSees;
+use crate::log::shift::Shift;
+use crate::log::{DamagedFrame, Examination, HeaderStatus, Lost, Stop, Verdict};
 use crate::output::{ErrorReport, FileName, Paint, Report};
 use anyhow::Result;
 use serde::Serialize;

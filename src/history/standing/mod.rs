@@ -16,11 +16,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::analysis::LogShape;
 use crate::database::{self, FilePages, Schema, check, opaque};
 use crate::format::Pgno;
 use crate::history::snapshot::Snapshot;
 use crate::history::view::View;
+use crate::log::LogShape;
 use crate::scan::{self, Watch};
 use crate::storage::File;
 

@@ -8,9 +8,6 @@ use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 
-use crate::analysis::Examination;
-use crate::analysis::link::{Judged, Link};
-use crate::analysis::state::StateFold;
 use crate::database::check::Health;
 use crate::database::{self, FilePages, Pages, Rows};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -18,6 +15,9 @@ use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, F
 use crate::history::image_sums::ImageSums;
 use crate::history::snapshot::{self, PageMap, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
+use crate::log::Examination;
+use crate::log::link::{Judged, Link};
+use crate::log::state::StateFold;
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::analysis::cure::Cure;
-use crate::analysis::{Examination, Verdict};
 use crate::format::{FrameNo, Pgno};
 use crate::history::copied;
 use crate::history::snapshot::{self, Snapshot, Target, snapshot};
+use crate::log::cure::Cure;
+use crate::log::{Examination, Verdict};
 use crate::scan::Watch;
 use crate::storage::File;
 
@@ -21,7 +21,7 @@ mod steps;
 mod track;
 mod walk;
 
-pub use crate::analysis::proof::Proof;
+pub use crate::log::proof::Proof;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

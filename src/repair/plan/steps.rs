@@ -1,10 +1,10 @@
 //! The step that makes one damaged frame right, in words.
 
-use crate::analysis::correction::{Corrections, Word};
-use crate::analysis::cure::{Cure, Cured, ImageSource};
-use crate::analysis::link::{Fault, Judged, Link};
-use crate::analysis::proof::Proof;
 use crate::format::Pgno;
+use crate::log::correction::{Corrections, Word};
+use crate::log::cure::{Cure, Cured, ImageSource};
+use crate::log::link::{Fault, Judged, Link};
+use crate::log::proof::Proof;
 
 use super::{Action, Step};
 

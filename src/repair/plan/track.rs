@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::cure::Cure;
 use crate::format::{FrameNo, Pgno};
+use crate::log::cure::Cure;
 
 use super::Restored;
 

@@ -1,12 +1,12 @@
 //! The walk after the break of a log, from frame to frame.
 
-use crate::analysis::correction::{Corrections, Word};
-use crate::analysis::cure::{Cure, Cured};
-use crate::analysis::link::{Judged, Link};
-use crate::analysis::state::{Slot, StateFold};
-use crate::analysis::{Break, Certainty, Examination, LogShape, StopReason, Verdict};
 use crate::format::{FrameNo, Pgno};
 use crate::history::snapshot::Snapshot;
+use crate::log::correction::{Corrections, Word};
+use crate::log::cure::{Cure, Cured};
+use crate::log::link::{Judged, Link};
+use crate::log::state::{Slot, StateFold};
+use crate::log::{Break, Certainty, Examination, LogShape, StopReason, Verdict};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 

@@ -1,4 +1,4 @@
-//! Edited logs: the analysis does not panic and contradicts neither itself nor the engine, which
+//! Edited logs: their analysis does not panic and contradicts neither itself nor the engine, which
 //! recovers the same log.
 
 #![no_main]
@@ -8,15 +8,13 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use walsmith::analysis::index_file::{IndexBlock, IndexFile};
+use walsmith::log::index_file::{IndexBlock, IndexFile};
 use walsmith::database::describe::{Layout, describe};
 use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
-use walsmith::analysis::state::{State, StateFold};
-use walsmith::analysis::transactions::TransactionFold;
+use walsmith::log::state::{State, StateFold};
+use walsmith::log::transactions::TransactionFold;
 use walsmith::history::view::View;
-use walsmith::analysis::{
-    Examination, HeaderStatus, LogShape, Verdict, examine_beside, examine_keeping,
-};
+use walsmith::log::{Examination, HeaderStatus, LogShape, Verdict, examine_beside, examine_keeping};
 use walsmith::engine::Error;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{CheckpointMode, Options, Request, Synchronous, Verify};

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use walsmith::repair::plan::choice::choose;
 use walsmith::repair::plan::{Action, CandidateKind, Plan, Restored};
 use walsmith::history::view::View;
-use walsmith::analysis::{Examination, LogShape, Verdict, examine, examine_beside};
+use walsmith::log::{Examination, LogShape, Verdict, examine, examine_beside};
 use walsmith::history::standing;
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;

@@ -1,7 +1,7 @@
 //! The fixtures with small pages.
 
 use arbitrary::Arbitrary;
-use walsmith::analysis::examine;
+use walsmith::log::examine;
 use walsmith::history::snapshot::{Target, snapshot};
 use walsmith::history::view::View;
 use walsmith::format::Pgno;

@@ -1,11 +1,11 @@
 //! What the search for cures reads.
 
-use crate::analysis::{LogShape, Prefix};
+use crate::log::{LogShape, Prefix};
 use crate::scan::Watch;
 use crate::storage::File;
 
 /// A log with the valid prefix that is known of it, and its database.
-pub(in crate::analysis) struct Sources<'a> {
+pub(in crate::log) struct Sources<'a> {
     pub log: &'a dyn File,
     pub database: Option<&'a dyn File>,
     pub shape: &'a LogShape,

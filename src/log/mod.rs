@@ -1,11 +1,8 @@
 //! Facts about a log, whatever its damage. Read-only; a corrupt log is an ordinary answer here.
 //!
 //! [`examine`] gives a log its verdict; [`state`] gives every slot its state in a second, streaming
-//! pass; [`snapshot`] maps pages to frames; [`copied`] compares a damaged log with the database,
-//! by [`image_sums`];
-//! [`structure`] checks a whole database image as SQLite's integrity_check does; [`pairing`]
-//! tells whether a log belongs to a database; [`shift`] finds frames that are not where they should
-//! be.
+//! pass; [`cure`] looks for the right bytes of damaged frames; [`shift`] finds frames that are not
+//! where they should be.
 
 pub mod correction;
 pub mod cure;

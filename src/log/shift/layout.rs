@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::analysis::{LogShape, Prefix};
 use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno, WAL_HEADER_BYTES};
+use crate::log::{LogShape, Prefix};
 use crate::scan::{Error, Watch};
 use crate::storage::File;
 use crate::storage::rearranged::Arrangement;
@@ -23,13 +23,13 @@ const MOST_INSERTED_BYTES: u64 = 1 << 20;
 const MOST_BETWEEN: u64 = 1 << 20;
 
 /// A log with its frames back on the grid.
-pub(in crate::analysis) struct Layout {
+pub(in crate::log) struct Layout {
     pub arrangement: Arrangement,
     pub displacement: Displacement,
 }
 
 /// What a layout is made of.
-pub(in crate::analysis) struct Broken<'a> {
+pub(in crate::log) struct Broken<'a> {
     pub file: &'a dyn File,
     pub database: Option<&'a dyn File>,
     pub shape: &'a LogShape,

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use crate::format::Checksum;
+use crate::log::effects::{Effects, inverse, times};
 
 use super::splice::Change;
-use crate::analysis::effects::{Effects, inverse, times};
 
 /// A kind of fault that can have the sums of one wrong word.
 pub(super) struct Model {

@@ -6,7 +6,7 @@ use crate::format::Checksum;
 /// to word these are Fibonacci numbers, so that those of `p` to `q` add up to that of `q + 2`
 /// without that of `p + 1`.
 #[derive(Clone, Debug)]
-pub(in crate::analysis) struct Effects(Vec<Checksum>);
+pub(in crate::log) struct Effects(Vec<Checksum>);
 
 impl Effects {
     /// For a word with up to `words` words after it.
@@ -23,12 +23,12 @@ impl Effects {
 }
 
 /// A sum added `factor` times.
-pub(in crate::analysis) fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
+pub(in crate::log) fn times(Checksum { a, b }: Checksum, factor: u32) -> Checksum {
     Checksum { a: a.wrapping_mul(factor), b: b.wrapping_mul(factor) }
 }
 
 /// The inverse of an odd number modulo 2^32, by Newton's iteration.
-pub(in crate::analysis) fn inverse(odd: u32) -> u32 {
+pub(in crate::log) fn inverse(odd: u32) -> u32 {
     let mut inverse = odd;
     for _ in 0..4 {
         inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));

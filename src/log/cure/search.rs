@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::effects::Effects;
-use crate::analysis::proof::Proof;
-use crate::analysis::tail::{Break, Tail};
 use crate::database::check::PageRules;
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{
     ByteOrder, Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno,
 };
+use crate::log::effects::Effects;
+use crate::log::proof::Proof;
+use crate::log::tail::{Break, Tail};
 use crate::scan::{Error, FrameFacts};
 
 use super::explain::{Case, Explainer, OtherImage};
@@ -43,7 +43,7 @@ impl Sources<'_> {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(in crate::analysis) fn search(
+    pub(in crate::log) fn search(
         &self,
         mut tail: Tail,
         read_tail: impl Fn(&Cures) -> Result<Tail, Error>,

@@ -4,9 +4,9 @@
 //! Every place is tried. A result is believed if no other place gives a different image with the
 //! same sum.
 
-use crate::analysis::LogShape;
-use crate::analysis::effects::{Effects, times};
 use crate::format::{ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader};
+use crate::log::LogShape;
+use crate::log::effects::{Effects, times};
 
 /// Results with the right sum that are compared with each other; where there are more, none is
 /// believed.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::correction::{Corrections, StoredSum};
-use crate::analysis::link::{Judged, Link, Linker, Seed};
-use crate::analysis::proof::Proof;
-use crate::analysis::tail::Tail;
 use crate::format::{Checksum, FrameNo, Pgno};
+use crate::log::correction::{Corrections, StoredSum};
+use crate::log::link::{Judged, Link, Linker, Seed};
+use crate::log::proof::Proof;
+use crate::log::tail::Tail;
 use crate::scan::{Error, FrameFacts};
 
 use super::explain::Explainer;

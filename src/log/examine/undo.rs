@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::analysis::forecast::{self, Forecast, Lost, Recoverable};
-use crate::analysis::link::{Link, is_likely_leftover};
-use crate::analysis::prefix::{Prefix, PrefixFold, StopReason};
-use crate::analysis::shift::layout::{Broken, Layout};
-use crate::analysis::shift::runs;
-use crate::analysis::shift::{Displacement, Layer, Layers, Shift, front};
-use crate::analysis::tail::{Break, Certainty};
-use crate::analysis::{LogShape, guess};
 use crate::format::{FrameNo, WAL_HEADER_BYTES, WalHeader};
+use crate::log::forecast::{self, Forecast, Lost, Recoverable};
+use crate::log::link::{Link, is_likely_leftover};
+use crate::log::prefix::{Prefix, PrefixFold, StopReason};
+use crate::log::shift::layout::{Broken, Layout};
+use crate::log::shift::{Displacement, Layer, Layers, Shift, front, runs};
+use crate::log::tail::{Break, Certainty};
+use crate::log::{LogShape, guess};
 use crate::scan::{Extent, KnownFrames, Watch};
 use crate::storage::File;
 use crate::storage::line_ends::{LineEnds, Untranslated};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use crate::analysis::LogShape;
 use crate::format::{
     ByteOrder, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader,
 };
+use crate::log::LogShape;
 use crate::scan::{Error, Extent, FrameFacts, Joiner, Watch};
 use crate::storage::File;
 use crate::storage::rearranged::{Arrangement, Rearranged};
@@ -26,7 +26,7 @@ const SEARCHED_BYTES: u64 = 1 << 22;
 const MOST_SUMMED_BYTES: u64 = 1 << 26;
 
 /// A log that begins elsewhere.
-pub(in crate::analysis) struct Front {
+pub(in crate::log) struct Front {
     pub arrangement: Arc<Arrangement>,
     pub shape: LogShape,
     pub header: WalHeader,
@@ -42,7 +42,7 @@ pub(in crate::analysis) struct Front {
 ///
 /// # Errors
 /// When the file cannot be read, or the watcher stops it.
-pub(in crate::analysis) fn find(
+pub(in crate::log) fn find(
     file: &dyn File,
     file_bytes: u64,
     watch: &dyn Watch,

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use crate::format::{ByteOrder, Checksum};
-
-use crate::analysis::effects::{Effects, times};
+use crate::log::effects::{Effects, times};
 
 /// Parts of one image that are looked at. Of faults of high bits many parts have the same sum, and
 /// the whole difference comes last.

@@ -6,12 +6,12 @@
 //! knows, *evident* where a witness excludes the others, and *likely* where it is only the
 //! simplest.
 
-use crate::analysis::LogShape;
-use crate::analysis::correction::{self, Correction, StoredSum, Word};
-use crate::analysis::effects::Effects;
-use crate::analysis::proof::Proof;
 use crate::database::check::{PageRules, Soundness};
 use crate::format::{Checksum, FrameHeader, Pgno};
+use crate::log::LogShape;
+use crate::log::correction::{self, Correction, StoredSum, Word};
+use crate::log::effects::Effects;
+use crate::log::proof::Proof;
 use crate::scan::{FrameFacts, Joiner};
 
 use super::rivals::Models;

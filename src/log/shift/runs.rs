@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use memchr::memmem;
 
-use crate::analysis::LogShape;
 use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Salts};
+use crate::log::LogShape;
 use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -153,11 +153,11 @@ pub(super) fn find(
 
 /// Headers of this generation that are not where the slots are, by their stored sums: whether they
 /// commit.
-pub(in crate::analysis) type OffGrid = HashMap<Checksum, bool>;
+pub(in crate::log) type OffGrid = HashMap<Checksum, bool>;
 
 /// Finds what looks like the header of a frame at or after the offset `from` and off the grid:
 /// right salts, and numbers that a database can have. Nothing of it is proven.
-pub(in crate::analysis) fn headers_off_grid(
+pub(in crate::log) fn headers_off_grid(
     file: &dyn File,
     shape: &LogShape,
     from: u64,
