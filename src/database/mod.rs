@@ -1,8 +1,8 @@
 //! One state of a database as pages, whatever its damage: a file, or a file with a log over it.
 //!
 //! [`Schema`] tells which b-trees there are, [`Rows`] what is in them, [`check`](mod@check)
-//! judges the whole as SQLite's integrity_check does, [`describe`](mod@describe) explains one page, and
-//! [`opaque`] tells whether it is encrypted.
+//! judges the whole as SQLite's integrity_check does, [`describe`](mod@describe) explains one page,
+//! and [`opaque`] tells whether it is encrypted.
 
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
