@@ -7,6 +7,7 @@ pub mod access;
 pub mod cli;
 pub mod commands;
 pub mod database;
+pub mod diagnosis;
 pub mod engine;
 pub mod format;
 pub mod history;

@@ -8,8 +8,19 @@ use std::path::Path;
 
 /// From the ground up: a floor uses only those before it.
 const FLOORS: &[&str] = &[
-    "output", "format", "storage", "scan", "engine", "database", "log", "history", "repair",
-    "access", "commands", "cli",
+    "output",
+    "format",
+    "storage",
+    "scan",
+    "engine",
+    "database",
+    "log",
+    "history",
+    "repair",
+    "access",
+    "diagnosis",
+    "commands",
+    "cli",
 ];
 
 const MOST_LINES: usize = 400;

@@ -1,5 +1,4 @@
-//! How live-safe commands come to a database and leave it: what is there, whether attaching would
-//! destroy evidence, how long they wait, what they leave behind.
+//! How live-safe commands attach to a database: what is there, and how long they wait.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,20 +8,15 @@ use anyhow::Result;
 use crate::engine;
 use crate::engine::connection::{Connection, Paths};
 use crate::engine::page_checksum::PageChecksums;
-use crate::engine::wal::{KnownLog, Options, SharedMemory};
+use crate::engine::wal::{Options, SharedMemory};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::format::{DatabaseHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
-use crate::history::snapshot;
-use crate::history::standing::Pairing;
-use crate::history::standing::newer::FileAge;
 use crate::output::text::{argument, command, new_name};
 use crate::storage::{File, LockMode, OpenMode};
 
 use super::files::Files;
-use super::held::{self, HoldArgs};
 use super::patience::Patience;
-use super::rails::{self, Accepted, Consents, Danger, Effect, FalseBackfill, Newest, Scene};
 use super::{Context, Failure, holders};
 
 /// Page checksums are kept: no VFS of SQLite lies below us.
@@ -92,37 +86,12 @@ impl Target {
         Ok(holders::read_index(&self.files, context)?.is_none())
     }
 
-    /// Looks at the files as they are before anybody writes, and passes the rails: what the step
-    /// would make final is refused, unless it was accepted. Frames that count as copied and are not
-    /// are left to the caller.
-    ///
-    /// # Errors
-    /// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
-    pub fn look(&self, timeout: Duration, given: Consents, context: &Context) -> Result<Looked> {
-        self.nobody_is_exclusive(timeout, context)?;
-        let args = HoldArgs { timeout: timeout.max(HoldArgs::default().timeout), no_lock: false };
-        let known = if self.would_recover(context)? { KNOWN_WHEN_ATTACHING } else { 0 };
-        held::hold(&self.files, &args, known, context, |held| {
-            let scene = Scene {
-                files: &self.files,
-                database: held.database.as_deref(),
-                log: held.log.as_ref(),
-                index: held.index.as_ref(),
-                target: snapshot::Target::Last,
-                pairing: None,
-            };
-            let found = rails::dangers(&scene, Effect::Writes, context)?;
-            let accepted = rails::refuse(found.dangers, given)?;
-            let (backfill, newest) = (found.backfill, found.newest);
-            let (pairing, file_age) = (found.pairing, found.file_age);
-            let (page_checksums, known) = (found.page_checksums, held.take_known());
-            Ok(Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known })
-        })
-    }
-
     /// Nobody could attach beside one who has the database in exclusive mode: that is not waited
     /// for longer than was asked, as files are that others are about to give free.
-    fn nobody_is_exclusive(&self, timeout: Duration, context: &Context) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] when somebody keeps it so.
+    pub fn nobody_is_exclusive(&self, timeout: Duration, context: &Context) -> Result<()> {
         let database = context.vfs.open(&self.database, OpenMode::ReadOnly)?;
         let mut patience = Patience::new(timeout, context.vfs, context.watch);
         // A file system without locks has nobody who holds any.
@@ -190,28 +159,6 @@ fn page_size(file: &dyn File, files: &Files, context: &Context) -> Result<Option
     let header = WalHeader::decode(&bytes);
     Ok(header.page_size().filter(|_| whole && header.validate().is_ok()))
 }
-
-/// What was seen before a command attaches.
-pub struct Looked {
-    /// Dangers that were taken on.
-    pub accepted: Vec<Accepted>,
-    /// Frames that count as copied and are not.
-    pub backfill: Option<FalseBackfill>,
-    /// The state that the log gives.
-    pub newest: Option<Newest>,
-    /// Whether log and database belong together.
-    pub pairing: Option<Pairing>,
-    /// Whether the database file has what came after the log.
-    pub file_age: FileAge,
-    /// It is not known what pages get in the database.
-    pub page_checksums: Option<Danger>,
-    /// The log, for recovery.
-    pub known: Option<KnownLog>,
-}
-
-/// Frames that are kept at most before a command attaches: 80 MB, for a log of 16 GB in pages of
-/// 4096 bytes. Recovery reads those after them once more.
-const KNOWN_WHEN_ATTACHING: usize = 4_000_000;
 
 /// There is no database: also no log, or only a log.
 ///

@@ -1,5 +1,5 @@
 //! How commands come to files: which files a PATH means, truthful readings of what may change, how
-//! to attach, the rails that refuse, and the one place that maps errors to exit codes.
+//! to attach, and the one place that maps errors to exit codes.
 
 pub mod attach;
 pub mod context;
@@ -7,7 +7,6 @@ pub mod error_kind;
 pub mod exit;
 pub mod failure;
 pub mod files;
-pub mod finding;
 pub mod held;
 pub mod holders;
 pub mod journal;
@@ -15,9 +14,7 @@ pub mod kind;
 pub mod live;
 pub mod missing;
 pub mod patience;
-pub mod rails;
 pub mod stream;
-pub mod users;
 
 pub use context::Context;
 pub use error_kind::ErrorKind;

@@ -8,13 +8,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::{Looked, Target};
+use crate::access::attach::Target;
 use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::missing::{self, MissingLog};
 use crate::access::patience::{Patience, duration};
-use crate::access::rails::{self, Accepted, Consents, Danger, Effect};
+use crate::diagnosis::rails::{self, Accepted, Consents, Danger, Effect, Looked};
 use crate::engine::connection::Connection;
 use crate::engine::wal::{Checkpoint, CheckpointMode, Mend, Request, Synchronous, Verify};
 use crate::format::FrameNo;
@@ -308,7 +308,7 @@ impl CheckpointNow {
         context: &Context,
     ) -> Result<Option<Looked>> {
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
-        let mut looked = match target.look(self.timeout, given, context) {
+        let mut looked = match rails::look(target, self.timeout, given, context) {
             Ok(looked) => looked,
             Err(error) if is_busy(&error) => return Ok(None),
             Err(error) => return Err(error),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
+use crate::access::Context;
 use crate::access::failure::{Exit, Failure, is_busy};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, HoldArgs};
 use crate::access::live::{self, Reading};
-use crate::access::{Context, rails};
+use crate::diagnosis::rails;
 use crate::format::lock_bytes::{WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, block_of};
 use crate::format::{FrameNo, IndexHeader, Pgno};

@@ -14,7 +14,7 @@ use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::patience::{Patience, duration};
-use crate::access::rails::{self, Accepted, Consent, Consents, Danger, Newest};
+use crate::diagnosis::rails::{self, Accepted, Consent, Consents, Danger, Newest};
 use crate::engine;
 use crate::engine::wal::KnownLog;
 use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
@@ -79,7 +79,7 @@ impl IndexRebuild {
         };
         let before = holders::read_index(&target.files, context)?;
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
-        let looked = target.look(self.timeout, given, context)?;
+        let looked = rails::look(&target, self.timeout, given, context)?;
         let mut accepted = looked.accepted;
         let lost = lost_frames(&target, before.as_ref(), &looked.newest, context)?;
         let backfill = looked.backfill.as_ref();

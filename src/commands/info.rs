@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, Role, Unread, open_if_readable};
-use crate::access::finding::{self, Finding};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
 use crate::access::missing::{self, MissingLog};
-use crate::access::rails::{self, Effect, Scene};
 use crate::access::{Context, holders};
 use crate::database::FilePages;
 use crate::database::opaque::looks_encrypted;
+use crate::diagnosis::finding::{self, Finding};
+use crate::diagnosis::rails::{self, Effect, Scene};
 use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::{self, Pairing};

@@ -8,13 +8,13 @@ use clap::Args;
 
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
-use crate::access::finding::{Finding, Severity};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
-use crate::access::rails::{self, Consents, Effect};
 use crate::access::{Context, holders, missing};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages as _};
+use crate::diagnosis::finding::{Finding, Severity};
+use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
 use crate::history::view::View;

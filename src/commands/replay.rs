@@ -12,7 +12,7 @@ use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
-use crate::access::rails::{self, Accepted, Consents, Effect, Scene};
+use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::{self, Pairing};

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, with_suffix};
-use crate::access::rails::{self, Consents};
+use crate::diagnosis::rails::{self, Consents};
 use crate::output::quantity::{bytes, counted};
 use crate::output::text::command;
 use crate::output::{FileName, Paint, Report, wrapped, write_report};

@@ -7,12 +7,12 @@ use clap::Args;
 
 use crate::access::failure::{Exit, describe, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_readable};
-use crate::access::finding::{self, Finding, Severity};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::kind::Kind;
 use crate::access::live::{self, Reading};
-use crate::access::rails::{self, Danger};
 use crate::access::{Context, Failure, missing};
+use crate::diagnosis::finding::{self, Finding, Severity};
+use crate::diagnosis::rails::{self, Danger};
 use crate::history::copied::{self, SqliteSees};
 use crate::history::standing::newer::{self, FileAge};
 use crate::log::{Examination, Verdict};

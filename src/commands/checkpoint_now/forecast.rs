@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::access::attach::{Looked, Target};
-use crate::access::rails::Newest;
+use crate::access::attach::Target;
 use crate::access::{Context, holders};
+use crate::diagnosis::rails::{Looked, Newest};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::block_of;
 use crate::format::{FrameNo, Pgno};

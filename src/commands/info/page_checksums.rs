@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::access::finding::{Finding, Severity};
 use crate::access::held::Held;
 use crate::access::live::Reading;
+use crate::diagnosis::finding::{Finding, Severity};
 use crate::engine::page_checksum;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};

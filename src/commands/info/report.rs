@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::access::files::{Role, Unread};
-use crate::access::finding::Finding;
+use crate::diagnosis::finding::Finding;
 use crate::history::standing::{self, Pairing};
 use crate::log::Verdict;
 use crate::output::quantity::{bytes, counted, grouped};

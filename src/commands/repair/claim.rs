@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use crate::access::Context;
 use crate::access::files::Files;
-use crate::access::finding::Finding;
 use crate::access::live::{self, Reading};
-use crate::access::{Context, rails};
 use crate::database::check::Health;
 use crate::database::{self, FilePages};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rails;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::newer::{self, FileAge};

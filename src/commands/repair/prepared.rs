@@ -1,9 +1,9 @@
 //! A repair before it is carried out: what was read, the plan, and its states.
 
 use crate::access::files::Files;
-use crate::access::finding::{Finding, Severity};
 use crate::access::live::Reading;
 use crate::database::check::Health;
+use crate::diagnosis::finding::{Finding, Severity};
 use crate::format::Pgno;
 use crate::history::view::View;
 use crate::log::Verdict;

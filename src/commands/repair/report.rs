@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::access::finding::Finding;
-use crate::access::rails::Accepted;
 use crate::database::check::Health;
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rails::Accepted;
 use crate::format::Pgno;
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::access::rails::{Contradiction, contradiction};
 use crate::database::{self, Pages};
+use crate::diagnosis::rails::{Contradiction, contradiction};
 use crate::format::FrameNo;
 use crate::history::snapshot::resized_snapshot_of;
 use crate::log::Verdict;

@@ -2,7 +2,7 @@
 
 use crate::access::failure::Exit;
 use crate::access::files::Unread;
-use crate::access::finding::Finding;
+use crate::diagnosis::finding::Finding;
 use crate::format::{ByteOrder, WalHeaderFault};
 use crate::history::copied::SqliteSees;
 use crate::log::shift::Shift;

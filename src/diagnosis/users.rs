@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::access::Context;
+use crate::access::files::Files;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::output::{Outside, file_name};
 use crate::storage::open_files::{Identity, OpenFile, OpenFiles, open_files, parent_of};
 use crate::storage::process::{command_of, user_of};
-
-use super::Context;
-use super::files::Files;
 
 /// Between the two looks.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::access::files::Files;
-use crate::access::users::{Misuse, User, Users};
+use crate::diagnosis::users::{Misuse, User, Users};
 use crate::output::text::argument;
 use crate::storage::process::brief;
 

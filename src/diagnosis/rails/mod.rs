@@ -7,6 +7,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::access::Context;
+use crate::access::files::Files;
+use crate::access::live::Reading;
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -21,14 +24,13 @@ use crate::output::text::command;
 use crate::repair::replay;
 use crate::storage::File;
 
-use super::files::Files;
-use super::live::Reading;
-use super::{Context, users};
+use super::users;
 
 mod backfill;
 mod danger;
 mod discarded;
 mod log;
+mod look;
 mod pair;
 mod processes;
 mod sizes;
@@ -39,6 +41,7 @@ pub use danger::{Accepted, Consent, Consents, Danger, refuse};
 pub use discarded::discarded_log;
 pub use log::cut_log;
 use log::{attached_process, damaged_log, missing_log, shorter_log};
+pub use look::{Looked, look};
 pub use processes::{Effect, copy_commands, copy_lines, misuse, process};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::access::files::Files;
 use crate::log::link::Link;
 use crate::log::{Examination, Verdict};
 use crate::output::file_name;
 
-use super::files::Files;
 use super::rails::{self, Danger, Found};
 
 /// How bad it is.
