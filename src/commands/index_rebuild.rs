@@ -15,6 +15,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::patience::{Patience, duration};
 use crate::diagnosis::rails::{self, Accepted, Consent, Consents, Danger, Newest};
+use crate::diagnosis::rule::Rule;
 use crate::engine;
 use crate::engine::wal::KnownLog;
 use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
@@ -167,7 +168,7 @@ fn lost_frames(
         "the index knows {} committed frames, the log gives only {given}: it was cut or changed",
         before.mx_frame
     );
-    Ok(Some(Danger::new("log-cut", &target.paths.wal, why).unless(Consent::Loss)))
+    Ok(Some(Danger::new(Rule::LogCut, &target.paths.wal, why).unless(Consent::Loss)))
 }
 
 impl Report for Rebuilt {

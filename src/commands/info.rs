@@ -16,6 +16,7 @@ use crate::database::FilePages;
 use crate::database::opaque::looks_encrypted;
 use crate::diagnosis::finding::{self, Finding};
 use crate::diagnosis::rails::{self, Effect, Scene};
+use crate::diagnosis::rule::Rule;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::{self, Pairing};
@@ -268,7 +269,7 @@ fn together(
     let mut findings = finding::of_rails(files, found);
     let examination = held.log.as_ref().map(|log| &log.examination);
     findings.extend(examination.and_then(|examination| finding::blank_tail(files, examination)));
-    let journal_is_hot = findings.iter().any(|finding| finding.rule == "journal-hot");
+    let journal_is_hot = findings.iter().any(|finding| finding.rule == Rule::JournalHot);
     let page_checksums = page_checksums::read(held, journal_is_hot, context)?;
     if let (Some(file), Some(found)) = (held.database.as_deref(), &page_checksums) {
         findings.extend(page_checksums::finding(file, found));

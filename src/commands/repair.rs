@@ -13,7 +13,7 @@ use crate::access::live::{self, Reading};
 use crate::access::{Context, holders, missing};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages as _};
-use crate::diagnosis::finding::{Finding, Severity};
+use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
@@ -307,7 +307,7 @@ impl Repair {
             Some((found, _)) => {
                 let database = files.database.as_deref().unwrap_or(&self.path).to_owned();
                 let (rule, message) = (found.rule(), found.to_string());
-                prepared.findings.push(Finding::new(rule, Severity::Error, database, message));
+                prepared.findings.push(Finding::new(rule, database, message));
             }
             None => {}
         }

@@ -11,8 +11,9 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::kind::Kind;
 use crate::access::live::{self, Reading};
 use crate::access::{Context, Failure, missing};
-use crate::diagnosis::finding::{self, Finding, Severity};
+use crate::diagnosis::finding::{self, Finding};
 use crate::diagnosis::rails::{self, Danger};
+use crate::diagnosis::rule::Rule;
 use crate::history::copied::{self, SqliteSees};
 use crate::history::standing::newer::{self, FileAge};
 use crate::log::{Examination, Verdict};
@@ -193,7 +194,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     // Of a log that is thrown away, page 1 does not matter.
     let is_discarded = discarded.is_some();
     let findings = findings.map(|found| {
-        let kept = found.into_iter().filter(|one| !(is_discarded && one.rule == "page-1-lost"));
+        let kept = found.into_iter().filter(|one| !(is_discarded && one.rule == Rule::PageOneLost));
         let blank = finding::blank_tail(&files, examination);
         kept.chain([discarded, newer, blank].into_iter().flatten()).collect()
     });
@@ -223,7 +224,7 @@ fn newer_file(files: &Files) -> Finding {
     let message = "the file has pages that are later than the whole log: the log was cut, or is an \
                    older copy, and SQLite would put its older pages over them";
     let next = Some(explain::copy_of(&FileName::from(&files.wal)));
-    let found = Finding::new("file-newer", Severity::Error, database, message.to_owned());
+    let found = Finding::new(Rule::FileNewer, database, message.to_owned());
     Finding { next, ..found }
 }
 
@@ -279,7 +280,7 @@ fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
 fn missing_log(files: &Files, context: &Context) -> Result<Option<Finding>> {
     let Some(missing) = missing::find(files, context)? else { return Ok(None) };
     let message = missing.to_string();
-    Ok(Some(Finding::new("log-missing", Severity::Error, files.wal.clone(), message)))
+    Ok(Some(Finding::new(Rule::LogMissing, files.wal.clone(), message)))
 }
 
 /// A wal-index of the same generation beside the log.

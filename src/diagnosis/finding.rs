@@ -10,24 +10,14 @@ use crate::log::{Examination, Verdict};
 use crate::output::file_name;
 
 use super::rails::{self, Danger, Found};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Good to know.
-    Note,
-    /// It may hurt.
-    Warning,
-    /// Data is lost, or will be when SQLite or we touch the files.
-    Error,
-}
+use super::rule::Rule;
+pub use super::rule::Severity;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The rule that says so.
-    pub rule: &'static str,
+    pub rule: Rule,
     /// How bad it is.
     pub severity: Severity,
     /// The file that it is about.
@@ -52,10 +42,10 @@ pub struct Finding {
 impl Finding {
     /// A finding of `rule`.
     #[must_use]
-    pub fn new(rule: &'static str, severity: Severity, file: PathBuf, message: String) -> Self {
+    pub fn new(rule: Rule, file: PathBuf, message: String) -> Self {
         Self {
             rule,
-            severity,
+            severity: rule.facts().severity,
             file,
             offset_bytes: None,
             frame: None,
@@ -82,13 +72,8 @@ impl Finding {
 
 impl From<Danger> for Finding {
     fn from(danger: Danger) -> Self {
-        // A hot journal is rolled back by whoever comes next, and nothing is lost.
-        let severity = match danger.rule {
-            "journal-hot" => Severity::Warning,
-            _ => Severity::Error,
-        };
         let (next, pid) = (danger.next, danger.pid);
-        Self { next, pid, ..Self::new(danger.rule, severity, danger.file, danger.why) }
+        Self { next, pid, ..Self::new(danger.rule, danger.file, danger.why) }
     }
 }
 
@@ -101,7 +86,7 @@ pub fn blank_tail(files: &Files, examination: &Examination) -> Option<Finding> {
     let frame = examination.tail.stop;
     let message = "zeros come directly after the last commit: a file system or a VFS has made room \
                    there, or what was written never reached the disk";
-    let found = Finding::new("blank-tail", Severity::Note, files.wal.clone(), message.to_owned());
+    let found = Finding::new(Rule::BlankTail, files.wal.clone(), message.to_owned());
     let offset_bytes = Some(frame.offset_bytes(page_size));
     Some(Finding { offset_bytes, frame: Some(frame.0), ..found })
 }

@@ -5,4 +5,5 @@
 
 pub mod finding;
 pub mod rails;
+pub mod rule;
 pub mod users;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::access::Context;
 use crate::access::files::Files;
+use crate::diagnosis::rule::Rule;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::output::{Outside, file_name};
 use crate::storage::open_files::{Identity, OpenFile, OpenFiles, open_files, parent_of};
@@ -35,11 +36,11 @@ pub enum Misuse {
 impl Misuse {
     /// The rule that it breaks.
     #[must_use]
-    pub fn rule(self) -> &'static str {
+    pub fn rule(self) -> Rule {
         match self {
-            Self::DeletedInUse => "deleted-in-use",
-            Self::ReplacedInUse => "replaced-in-use",
-            Self::LocklessUser => "lockless-user",
+            Self::DeletedInUse => Rule::DeletedInUse,
+            Self::ReplacedInUse => Rule::ReplacedInUse,
+            Self::LocklessUser => Rule::LocklessUser,
         }
     }
 }

@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::access::held::Held;
 use crate::access::live::Reading;
-use crate::diagnosis::finding::{Finding, Severity};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
@@ -49,7 +50,7 @@ pub(super) fn read(
 pub(super) fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
     let page = found.first_wrong_page_in_use?;
     let path = file.path().to_owned();
-    let finding = Finding::new("page-checksum", Severity::Error, path, words(found));
+    let finding = Finding::new(Rule::PageChecksum, path, words(found));
     Some(Finding { page: Some(page), ..finding })
 }
 

@@ -3,7 +3,8 @@
 use crate::access::files::Files;
 use crate::access::live::Reading;
 use crate::database::check::Health;
-use crate::diagnosis::finding::{Finding, Severity};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rule::Rule;
 use crate::format::Pgno;
 use crate::history::view::View;
 use crate::log::Verdict;
@@ -121,7 +122,7 @@ pub(super) fn unsound(files: &Files, health: &Health) -> Finding {
          may have been lost before the rollback",
         counted(health.problem_count, "problem")
     );
-    Finding::new("structure", Severity::Error, database, message)
+    Finding::new(Rule::Structure, database, message)
 }
 
 /// What the choice of a state gives up.

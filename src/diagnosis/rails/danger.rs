@@ -6,12 +6,13 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::Failure;
+use crate::diagnosis::rule::Rule;
 
 /// A loss or a corruption that is not final yet, and would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Danger {
     /// The rule that says so.
-    pub rule: &'static str,
+    pub rule: Rule,
     /// The file that it is about.
     pub file: PathBuf,
     /// What is wrong, and what it would lead to.
@@ -48,7 +49,7 @@ pub struct Consents {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Accepted {
     /// The rule that it breaks.
-    pub rule: &'static str,
+    pub rule: Rule,
     /// What is wrong.
     pub message: String,
 }
@@ -56,7 +57,7 @@ pub struct Accepted {
 impl Danger {
     /// A danger of `rule` about `file`.
     #[must_use]
-    pub fn new(rule: &'static str, file: &Path, why: impl Into<String>) -> Self {
+    pub fn new(rule: Rule, file: &Path, why: impl Into<String>) -> Self {
         let file = file.to_owned();
         let (next, advice, pid, consent) = (None, String::new(), None, None);
         Self { rule, file, why: why.into(), next, advice, pid, consent }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_the_right_option_lets_a_danger_pass() {
-        let danger = || Danger::new("log-damaged", Path::new("x"), "w").unless(Consent::Loss);
+        let danger = || Danger::new(Rule::LogDamaged, Path::new("x"), "w").unless(Consent::Loss);
         let loss = Consents { loss: true, foreign: false };
         let foreign = Consents { loss: false, foreign: true };
         assert!(refuse(vec![danger()], Consents::default()).is_err());

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::access::files::Files;
 use crate::access::live::Reading;
 use crate::access::{Context, Failure};
+use crate::diagnosis::rule::Rule;
 use crate::format::{FrameNo, PageSize, Pgno};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::output::quantity::counted;
@@ -43,7 +44,7 @@ pub fn discarded_log(
     let frames = FrameNo::FIRST..FrameNo(committed).next();
     let facts = examination.facts(file.as_ref(), frames, context.watch);
     let snapshot = snapshot_of(facts, Target::Last)?;
-    let danger = Danger::new("log-discarded", &files.wal, why);
+    let danger = Danger::new(Rule::LogDiscarded, &files.wal, why);
     let is_whole = missing_pages(&snapshot, shape.page_size()).next().is_none();
     Ok(Some(match is_whole {
         true => danger.next(replay_of_log(files), "writes what the log holds"),

@@ -2,6 +2,7 @@
 
 use crate::access::files::Files;
 use crate::access::{Context, holders, live, missing};
+use crate::diagnosis::rule::Rule;
 use crate::log::{Examination, Verdict};
 use crate::output::quantity::counted;
 use crate::output::text::command;
@@ -22,8 +23,8 @@ pub(super) fn damaged_log(
     attached: Option<i32>,
 ) -> Option<Danger> {
     let (rule, what) = match examination.verdict {
-        Verdict::Damaged => ("log-damaged", "the log is damaged"),
-        Verdict::BadHeader => ("log-header", "the header of the log is damaged"),
+        Verdict::Damaged => (Rule::LogDamaged, "the log is damaged"),
+        Verdict::BadHeader => (Rule::LogHeader, "the header of the log is damaged"),
         Verdict::Unreadable
         | Verdict::Absent
         | Verdict::TornTail
@@ -63,14 +64,14 @@ pub fn cut_log(files: &Files, known: u32, given: u32) -> Danger {
          the index",
         counted(known.into(), "committed frame")
     );
-    let danger = Danger::new("log-cut", &files.wal, why);
+    let danger = Danger::new(Rule::LogCut, &files.wal, why);
     danger.next(command("repair", database_of(files)), "shows what can be recovered")
 }
 
 /// A log that a valid index knows to have had commits that were not copied, and that is gone.
 pub(super) fn missing_log(files: &Files, context: &Context) -> Result<Option<Danger>> {
     let Some(missing) = missing::find(files, context)? else { return Ok(None) };
-    let danger = Danger::new("log-missing", &files.wal, missing.to_string());
+    let danger = Danger::new(Rule::LogMissing, &files.wal, missing.to_string());
     let next = command("info", database_of(files));
     Ok(Some(danger.next(next, "shows what is known of it").unless(Consent::Loss)))
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::live::Reading;
+use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, Standing};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
@@ -111,7 +112,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
         Found { dangers: processes::dangers(&users, files, effect), ..Found::default() };
     found.dangers.extend(hot_journal(files, database, context)?);
     // What SQLite sees comes only after the rollback; until then the file is half written.
-    let is_half_written = found.dangers.iter().any(|danger| danger.rule == "journal-hot");
+    let is_half_written = found.dangers.iter().any(|danger| danger.rule == Rule::JournalHot);
     let Some(log) = log else {
         found.dangers.extend(missing_log(files, context)?);
         if !is_half_written {
@@ -137,7 +138,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
         Some(pairing) => Some(pairing.clone()),
         None => judge_pair(log, &shape, &snapshot, database, index.is_some(), context)?,
     };
-    let is_damaged = found.dangers.iter().any(|danger| danger.rule == "log-damaged");
+    let is_damaged = found.dangers.iter().any(|danger| danger.rule == Rule::LogDamaged);
     if !is_damaged && index.is_none() {
         found.dangers.extend(shorter_log(files, examination, context)?);
     }
@@ -215,7 +216,7 @@ fn unknown_page_checksums(files: &Files, view: &View) -> Result<Option<Danger>> 
     let database = files.database.as_deref().unwrap_or(&files.wal);
     Ok(match replay::page_checksums(view)? {
         Wanted::NotKnown(doubt) => {
-            let danger = Danger::new("page-checksums-unknown", database, doubt.to_string());
+            let danger = Danger::new(Rule::PageChecksumsUnknown, database, doubt.to_string());
             Some(danger.advice(Doubt::HINT))
         }
         Wanted::Nothing | Wanted::Checksum => None,
@@ -262,7 +263,7 @@ pub fn page_one_of_file(files: &Files, view: &View<'_>) -> Result<Option<Danger>
                SQLite does not open the database";
     let file = database_of(files);
     let next = command("checkpoint-now", file);
-    Ok(Some(Danger::new("page-1-lost", file, why).next(next, "copies it into the file")))
+    Ok(Some(Danger::new(Rule::PageOneLost, file, why).next(next, "copies it into the file")))
 }
 
 /// What a repair would make final: the result is `view`, so damage of the log and a hot journal are
@@ -308,7 +309,7 @@ pub fn hot_journal(
     let name = journal.display();
     let (rule, why) = match rollback::judge(context.vfs, database, journal)? {
         Standing::Absent | Standing::Cold(_) => return Ok(None),
-        Standing::Hot => ("journal-hot", format!("the rollback journal {name} is hot")),
+        Standing::Hot => (Rule::JournalHot, format!("the rollback journal {name} is hot")),
         Standing::Discarded(Discarded::EmptyDatabase) => {
             let held = rollback::contents(context.vfs, Some(database), journal)?;
             if held.records == 0 {
@@ -319,15 +320,15 @@ pub fn hot_journal(
                 "the database has no page, and SQLite would delete the rollback journal {name} \
                  unread, which holds {pages} of it"
             );
-            ("journal-discarded", why)
+            (Rule::JournalDiscarded, why)
         }
         Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
             let gone = super_journal.display();
             let why = format!("the rollback journal {name} names the super-journal {gone}");
             match was_looked_for {
-                true => ("journal-hot", format!("{why}, which is gone: SQLite would delete it")),
+                true => (Rule::JournalHot, format!("{why}, which is gone: SQLite would delete it")),
                 false => (
-                    "journal-discarded",
+                    Rule::JournalDiscarded,
                     format!(
                         "{why}, of which not even the directory is here: SQLite would delete it, \
                          and nobody can know whether its transaction was committed"
@@ -344,7 +345,7 @@ pub fn hot_journal(
 #[must_use]
 pub fn unmended_backfill(files: &Files, found: &FalseBackfill) -> Danger {
     let file = database_of(files);
-    let danger = Danger::new("false-backfill", file, found.to_string());
+    let danger = Danger::new(Rule::FalseBackfill, file, found.to_string());
     match found.is_last() {
         true => danger.next(command("checkpoint-now --mode full", file), "copies them again"),
         false => danger

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::access::files::Files;
+use crate::diagnosis::rule::Rule;
 use crate::history::standing::newer::{self, FileAge};
 use crate::history::standing::{self, Pairing};
 use crate::log::Examination;
@@ -48,7 +49,7 @@ pub(super) fn foreign(files: &Files, judged: &Pairing) -> Option<Danger> {
     let is_foreign = judged.verdict == standing::Verdict::Foreign;
     is_foreign.then(|| {
         let why = format!("the log is another database's: {}", reasons_against(judged));
-        let danger = Danger::new("pair-foreign", database_of(files), why);
+        let danger = Danger::new(Rule::PairForeign, database_of(files), why);
         danger.advice("find its own database").unless(Consent::Foreign)
     })
 }
@@ -61,7 +62,7 @@ pub(super) fn unclear(files: &Files, judged: &Pairing) -> Option<Danger> {
             reasons_against(judged)
         );
         let next = command("info", database_of(files));
-        let danger = Danger::new("pair-unclear", database_of(files), why);
+        let danger = Danger::new(Rule::PairUnclear, database_of(files), why);
         danger.next(next, "shows what speaks for and against it").unless(Consent::Foreign)
     })
 }
@@ -69,7 +70,7 @@ pub(super) fn unclear(files: &Files, judged: &Pairing) -> Option<Danger> {
 fn newer_file(files: &Files) -> Danger {
     let why = "the database file has pages that came after the log: the log would take them back";
     let next = command("repair", database_of(files));
-    let danger = Danger::new("file-newer", database_of(files), why);
+    let danger = Danger::new(Rule::FileNewer, database_of(files), why);
     danger.next(next, "shows which states can be recovered").unless(Consent::Loss)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::database::{self, Pages, Schema};
+use crate::diagnosis::rule::Rule;
 use crate::format::btree::BtreeHeader;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, PageSize, Pgno};
@@ -52,13 +53,13 @@ pub enum Contradiction {
 impl Contradiction {
     /// The rule that it breaks.
     #[must_use]
-    pub fn rule(self) -> &'static str {
+    pub fn rule(self) -> Rule {
         match self {
-            Self::HeaderCountsMore { by_commit: false, .. } => "file-short",
+            Self::HeaderCountsMore { by_commit: false, .. } => Rule::FileShort,
             Self::HeaderCountsMore { .. }
             | Self::InUseBeyondHeader { .. }
-            | Self::Growth { .. } => "sizes-contradict",
-            Self::PageOneLost { .. } => "page-1-lost",
+            | Self::Growth { .. } => Rule::SizesContradict,
+            Self::PageOneLost { .. } => Rule::PageOneLost,
         }
     }
 }
