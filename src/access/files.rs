@@ -187,6 +187,12 @@ impl Files {
         places.into_iter().filter_map(|(role, path)| Some((role, path?)))
     }
 
+    /// The path of one of them.
+    #[must_use]
+    pub fn path_of(&self, role: Role) -> Option<&Path> {
+        self.by_role().find(|(found, _)| *found == role).map(|(_, path)| path)
+    }
+
     fn siblings(&self) -> impl Iterator<Item = &Path> {
         self.by_role().map(|(_, path)| path)
     }

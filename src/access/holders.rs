@@ -1,6 +1,7 @@
 //! Who holds which lock of a database and its wal-index, and what that keeps from happening.
 
 use anyhow::Result;
+use humantime::format_rfc3339_seconds;
 use serde::Serialize;
 
 use crate::format::lock_bytes::{
@@ -12,7 +13,7 @@ use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Heading, Outside, Paint, Room, Table};
 use crate::storage::lock_list::{HeldLock, Holder, held_locks};
-use crate::storage::process::{brief, command_of, user_of};
+use crate::storage::process::{brief, command_of, started_at, user_of};
 use crate::storage::{File, LockMode};
 
 use super::Context;
@@ -35,7 +36,7 @@ pub struct Blocker {
     pub command: Option<Outside>,
     /// Its user.
     pub user: Option<Outside>,
-    /// Since when; the system does not tell.
+    /// When the process was started: since when it holds the lock, the system does not tell.
     pub since: Option<String>,
     /// The frame that a reader's slot protects.
     pub read_mark_frame: Option<u32>,
@@ -186,6 +187,7 @@ impl Blocker {
             pid_unknown_because,
             command: pid.and_then(command_of).map(Outside::from),
             user: pid.and_then(user_of).map(Outside::from),
+            since: pid.and_then(started_at).map(|time| format_rfc3339_seconds(time).to_string()),
             blocks: blocks(name, held),
             ..Self::nobody(name, byte)
         }

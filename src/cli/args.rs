@@ -9,6 +9,7 @@ use crate::access::{Context, Exit};
 use crate::commands::blockers::Blockers;
 use crate::commands::checkpoint_now::CheckpointNow;
 use crate::commands::completions::Completions;
+use crate::commands::doctor::Doctor;
 use crate::commands::dump::Dump;
 use crate::commands::frame_list::FrameList;
 use crate::commands::index_dump::IndexDump;
@@ -97,6 +98,7 @@ impl ColorChoice {
 #[expect(missing_docs, reason = "a comment here would replace the help of the Args")]
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    Doctor(Doctor),
     Info(Info),
     VerifyChecksums(VerifyChecksums),
     FrameList(FrameList),
@@ -119,6 +121,7 @@ impl Command {
     /// Whatever kept the command from its job.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         match self {
+            Self::Doctor(command) => command.run(context),
             Self::Info(command) => command.run(context),
             Self::VerifyChecksums(command) => command.run(context),
             Self::FrameList(command) => command.run(context),
@@ -143,6 +146,7 @@ impl Command {
             Self::Dump(command) if command.raw => Some("--raw"),
             Self::Completions(_) => Some("completions"),
             Self::Dump(_)
+            | Self::Doctor(_)
             | Self::Info(_)
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
@@ -169,7 +173,8 @@ impl Command {
                  builds it"
             }
             Self::Replay(_) | Self::Repair(_) => "nothing was changed, and no output was written",
-            Self::Info(_)
+            Self::Doctor(_)
+            | Self::Info(_)
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
             | Self::TxnList(_)
@@ -185,6 +190,7 @@ impl Command {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Doctor(_) => "doctor",
             Self::Info(_) => "info",
             Self::VerifyChecksums(_) => "verify-checksums",
             Self::FrameList(_) => "frame-list",

@@ -9,7 +9,10 @@ use super::terminal::width_columns;
 
 /// The commands of `--help`, by what they are for.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Inspect", &["info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"]),
+    (
+        "Inspect",
+        &["doctor", "info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"],
+    ),
     ("Live", &["blockers", "checkpoint-now", "index-rebuild"]),
     ("Repair", &["replay", "repair", "undo"]),
     ("Other", &["completions", "help"]),

@@ -12,15 +12,13 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{self, Reading};
 use crate::access::missing::{self, MissingLog};
 use crate::access::{Context, holders};
-use crate::database::FilePages;
 use crate::database::opaque::looks_encrypted;
-use crate::diagnosis::finding::{self, Finding};
-use crate::diagnosis::rails::{self, Effect, Scene};
-use crate::diagnosis::rule::Rule;
-use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
-use crate::history::snapshot::{Target, snapshot_of};
-use crate::history::standing::{self, Pairing};
-use crate::history::view::View;
+use crate::database::{FilePages, header_of_file};
+use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rails::FalseBackfill;
+use crate::diagnosis::{self, Judged};
+use crate::format::{DatabaseHeader, PageSize, Pgno, Salts, WalIndexHeader};
+use crate::history::standing::Pairing;
 use crate::history::wrong_pages::PageChecksums;
 use crate::log::{Examination, Verdict};
 use crate::output::text::command;
@@ -29,7 +27,6 @@ use crate::scan::KnownFrames;
 use crate::storage::File;
 
 mod journal;
-mod page_checksums;
 mod report;
 mod wal;
 
@@ -139,10 +136,7 @@ pub struct Shm {
 
 /// What log and database tell together.
 struct Together {
-    pairing: Option<Pairing>,
-    backfill: Option<BackfillReport>,
-    page_checksums: Option<PageChecksums>,
-    findings: Vec<Finding>,
+    judged: Judged,
     /// The log, where nobody is attached: it need not be read again.
     wal: Option<(Wal, Option<Salts>)>,
     is_attached: bool,
@@ -187,16 +181,17 @@ impl Info {
             true => None,
             false => missing::find(&files, context)?,
         };
+        let judged = together.map(|it| it.judged);
         let mut summary = Summary {
             database,
             wal,
             shm,
             journal,
-            pairing: together.as_ref().and_then(|it| it.pairing.clone()),
+            pairing: judged.as_ref().and_then(|it| it.pairing.clone()),
             missing_log,
-            false_backfill: together.as_ref().and_then(|it| it.backfill),
-            page_checksums: together.as_ref().and_then(|it| it.page_checksums),
-            findings: together.map(|it| it.findings),
+            false_backfill: judged.as_ref().and_then(|it| it.backfill).map(BackfillReport::from),
+            page_checksums: judged.as_ref().and_then(|it| it.page_checksums),
+            findings: judged.map(|it| it.findings),
             unread,
             next: None,
         };
@@ -239,26 +234,7 @@ fn together(
     index: Option<&Index>,
     context: &Context,
 ) -> Result<Together> {
-    let pairing = match &held.log {
-        Some(reading) => pairing(reading, held.database.as_deref(), context)?,
-        None => None,
-    };
-    let scene = Scene {
-        files,
-        database: held.database.as_deref(),
-        log: held.log.as_ref(),
-        index: held.index.as_ref(),
-        target: Target::Last,
-        pairing: pairing.as_ref(),
-    };
-    let found = rails::dangers(&scene, Effect::Looks, context)?;
-    let pairing = pairing.map(|pairing| pairing.beside(found.file_age));
-    let backfill = found.backfill.map(|found| BackfillReport {
-        backfill_frames: found.backfill_frames,
-        mx_frame: found.mx_frame,
-        missing_pages: found.missing_pages,
-        first_page: found.first_page,
-    });
+    let judged = diagnosis::judge(files, held, context)?;
     let is_attached = held.index.is_some();
     let wal = match &held.log {
         Some(Reading { file, examination }) if !is_attached => {
@@ -266,16 +242,18 @@ fn together(
         }
         Some(_) | None => None,
     };
-    let mut findings = finding::of_rails(files, found);
-    let examination = held.log.as_ref().map(|log| &log.examination);
-    findings.extend(examination.and_then(|examination| finding::blank_tail(files, examination)));
-    let journal_is_hot = findings.iter().any(|finding| finding.rule == Rule::JournalHot);
-    let page_checksums = page_checksums::read(held, journal_is_hot, context)?;
-    if let (Some(file), Some(found)) = (held.database.as_deref(), &page_checksums) {
-        findings.extend(page_checksums::finding(file, found));
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(Together { judged, wal, is_attached })
+}
+
+impl From<FalseBackfill> for BackfillReport {
+    fn from(found: FalseBackfill) -> Self {
+        Self {
+            backfill_frames: found.backfill_frames,
+            mx_frame: found.mx_frame,
+            missing_pages: found.missing_pages,
+            first_page: found.first_page,
+        }
     }
-    Ok(Together { pairing, backfill, page_checksums, findings, wal, is_attached })
 }
 
 impl Summary {
@@ -328,19 +306,11 @@ impl Shm {
     }
 }
 
-/// The header of a database; `None` where page 1 has no valid one.
-fn header_of(file: &dyn File) -> Result<Option<DatabaseHeader>> {
-    let mut bytes = [0; 100];
-    let read = file.read_at(&mut bytes, 0)?;
-    let header = DatabaseHeader::decode(&bytes);
-    Ok((read == bytes.len() && header.validate().is_ok()).then_some(header))
-}
-
 fn database(files: &Files, wal: Option<&Wal>, context: &Context) -> Result<Option<Database>> {
     let Some(file) = open_if_readable(context.vfs, files.database.as_deref()) else {
         return Ok(None);
     };
-    let header = header_of(file.as_ref())?;
+    let header = header_of_file(file.as_ref())?;
     // Only the log says how long an encrypted page is.
     let page_size = wal.and_then(|wal| PageSize::from_bytes(wal.page_size_bytes?));
     let looks_encrypted = match page_size {
@@ -356,21 +326,6 @@ fn database(files: &Files, wal: Option<&Wal>, context: &Context) -> Result<Optio
         read_version: header.as_ref().map(|header| header.read_version),
         change_counter: header.as_ref().map(|header| header.change_counter),
     }))
-}
-
-fn pairing(
-    reading: &Reading,
-    base: Option<&dyn File>,
-    context: &Context,
-) -> Result<Option<Pairing>> {
-    let examination = &reading.examination;
-    let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
-    let Some(shape) = shape else { return Ok(None) };
-    let log = reading.file.as_ref();
-    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let snapshot = snapshot_of(examination.facts(log, committed, context.watch), Target::Last)?;
-    let view = View::plain(log, &shape, &snapshot, base);
-    Ok(standing::judge(&view, context.watch)?)
 }
 
 type Index = (FileName, u64, Option<WalIndexHeader>);

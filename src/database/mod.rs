@@ -7,6 +7,7 @@
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan;
+use crate::storage::File;
 
 pub mod check;
 pub mod describe;
@@ -16,7 +17,7 @@ mod rows;
 mod schema;
 mod sql;
 
-pub use check::check;
+pub use check::{check, check_schema};
 use pages::PageLayout;
 pub use pages::{FilePages, Pages};
 pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
@@ -34,4 +35,15 @@ pub fn header(pages: &dyn Pages) -> Result<DatabaseHeader, Error> {
     let mut image = vec![0; pages.page_size().in_memory()];
     pages.read(Pgno::FIRST, &mut image)?;
     Ok(DatabaseHeader::decode(image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES])))
+}
+
+/// The header of a database file; `None` where it has no valid one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn header_of_file(file: &dyn File) -> Result<Option<DatabaseHeader>, Error> {
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let read = file.read_at(&mut bytes, 0)?;
+    let header = DatabaseHeader::decode(&bytes);
+    Ok((read == bytes.len() && header.validate().is_ok()).then_some(header))
 }

@@ -1,9 +1,18 @@
 //! What a set of files suffers from: findings, by one table of rules.
 //!
-//! [`rails`] are the findings that keep a command from writing; [`users`] looks at processes that
-//! no lock shows.
+//! [`diagnose`](fn@diagnose) puts together what [`judge`](fn@judge) and the [`probe`]s find, and a
+//! [`forecast`] of what SQLite does. [`rails`] are the findings that keep a command from writing;
+//! [`users`] looks at processes that no lock shows.
 
+mod diagnose;
 pub mod finding;
+pub mod forecast;
+mod judge;
+pub mod page_checksums;
+pub mod probe;
 pub mod rails;
 pub mod rule;
 pub mod users;
+
+pub use diagnose::{Diagnosis, Options, diagnose};
+pub use judge::{Judged, judge};

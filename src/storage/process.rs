@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// The command line of a process, where the system tells it.
 #[must_use]
@@ -34,6 +35,21 @@ pub fn user_of(pid: i32) -> Option<String> {
     let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
     Some(user.map_or(uid.to_string(), |user| user.name))
+}
+
+/// When a process was started; `None` where the system does not tell (proc(5): field 22 of `stat`,
+/// in clock ticks since boot, and `btime`).
+#[must_use]
+pub fn started_at(pid: i32) -> Option<SystemTime> {
+    // The kernel shows times to users in this unit, whatever it counts in itself.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in brackets, may hold anything.
+    let ticks = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse::<u64>().ok()?;
+    let system = fs::read_to_string("/proc/stat").ok()?;
+    let boot = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let since_boot = Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
 }
 
 /// Whether this process ignores `signal`, as its parent has set it.
@@ -112,6 +128,14 @@ mod tests {
         assert_eq!(brief("/usr/bin/sqlite3 /data/app.db"), "sqlite3 /data/app.db");
         assert_eq!(brief("/"), "/");
         assert_eq!(brief(&"x".repeat(61)), "x".repeat(60) + "...");
+    }
+
+    #[test]
+    fn this_process_was_started_a_moment_ago() {
+        let started = started_at(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let age = SystemTime::now().duration_since(started).unwrap_or_default();
+        assert!(age < Duration::from_secs(3600), "{age:?}");
+        assert_eq!(started_at(i32::MAX), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod counted;
 mod families;
+mod foresee;
 mod generate;
 mod healthy;
 mod holders;
@@ -46,6 +47,7 @@ fn run(args: &[&str]) {
             shims::history(Path::new(database), reserved, seed);
         }
         ["see"] => see::see(),
+        ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
         ["worlds", directory, first, count] => {

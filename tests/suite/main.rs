@@ -15,6 +15,7 @@ mod engine;
 mod families;
 mod fixtures;
 mod forecast;
+mod foresee;
 mod healthy;
 mod held;
 mod in_place;

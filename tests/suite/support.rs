@@ -173,6 +173,11 @@ impl Oracle {
         Self::with("check")
     }
 
+    /// One that answers [`Self::outcome`].
+    pub fn opening() -> Self {
+        Self::with("foresee")
+    }
+
     fn with(action: &str) -> Self {
         let mut child = Command::new(oracle_program())
             .arg(action)
@@ -197,6 +202,12 @@ impl Oracle {
         let line = self.answer(path);
         let found: Vec<String> = serde_json::from_str(&line).unwrap();
         if found == ["ok"] { Vec::new() } else { found }
+    }
+
+    /// What happens to the files of the database at `path`, private copies, when one more process
+    /// opens it.
+    pub fn outcome(&mut self, path: &Path) -> serde_json::Value {
+        serde_json::from_str(&self.answer(path)).unwrap()
     }
 
     fn answer(&mut self, path: &Path) -> String {

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use crate::access::files::{Role, Unread};
 use crate::diagnosis::finding::Finding;
+use crate::diagnosis::page_checksums;
 use crate::history::standing::{self, Pairing};
 use crate::log::Verdict;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Paint, Report, Tone, key_values, wrapped};
 
-use super::{Database, Shm, Summary, Wal, page_checksums};
+use super::{Database, Shm, Summary, Wal};
 
 impl Report for Summary {
     const COMMAND: &'static str = "info";

@@ -117,3 +117,17 @@ pub fn check(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error> {
     checker.unused();
     Ok(checker.finish())
 }
+
+/// Checks the header and the b-tree of the schema, and nothing else: all that SQLite reads before
+/// the first row of a table.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_schema(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error> {
+    let mut checker = Checker::new(pages, watch)?;
+    if checker.header() {
+        checker.schema(&Schema::default());
+        checker.trees()?;
+    }
+    Ok(checker.finish())
+}

@@ -69,7 +69,10 @@ pub fn cut_log(files: &Files, known: u32, given: u32) -> Danger {
 }
 
 /// A log that a valid index knows to have had commits that were not copied, and that is gone.
-pub(super) fn missing_log(files: &Files, context: &Context) -> Result<Option<Danger>> {
+///
+/// # Errors
+/// When a file cannot be read or asked.
+pub fn missing_log(files: &Files, context: &Context) -> Result<Option<Danger>> {
     let Some(missing) = missing::find(files, context)? else { return Ok(None) };
     let danger = Danger::new(Rule::LogMissing, &files.wal, missing.to_string());
     let next = command("info", database_of(files));

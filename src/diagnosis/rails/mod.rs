@@ -40,8 +40,8 @@ mod state;
 pub use backfill::{FalseBackfill, false_backfill};
 pub use danger::{Accepted, Consent, Consents, Danger, refuse};
 pub use discarded::discarded_log;
-pub use log::cut_log;
-use log::{attached_process, damaged_log, missing_log, shorter_log};
+use log::{attached_process, damaged_log, shorter_log};
+pub use log::{cut_log, missing_log};
 pub use look::{Looked, look};
 pub use processes::{Effect, copy_commands, copy_lines, misuse, process};
 pub use sizes::{

@@ -1,10 +1,11 @@
-//! Page checksums of a database of cksumvfs, for `info`.
+//! The page checksums of a database of cksumvfs.
 
 use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::held::Held;
 use crate::access::live::Reading;
+use crate::database::header_of_file;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum;
@@ -14,16 +15,13 @@ use crate::history::wrong_pages::{self, Around, PageChecksums};
 use crate::output::quantity::{counted, grouped};
 use crate::storage::File;
 
-use super::header_of;
-
 /// Reads every page of a database that has checksums; `None` for others.
-pub(super) fn read(
-    held: &Held,
-    journal_is_hot: bool,
-    context: &Context,
-) -> Result<Option<PageChecksums>> {
+///
+/// # Errors
+/// When a file cannot be read, or the watcher stops it.
+pub fn read(held: &Held, journal_is_hot: bool, context: &Context) -> Result<Option<PageChecksums>> {
     let Some(file) = held.database.as_deref() else { return Ok(None) };
-    let header = header_of(file)?;
+    let header = header_of_file(file)?;
     let shape = held.log.as_ref().and_then(|reading| reading.examination.shape);
     let in_log = shape.map(|shape| shape.page_size());
     let Some(page_size) = header.and_then(|header| header.page_size()).or(in_log) else {
@@ -47,7 +45,8 @@ pub(super) fn read(
 }
 
 /// What must be known of them: SQLite would read a wrong page.
-pub(super) fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
+#[must_use]
+pub fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
     let page = found.first_wrong_page_in_use?;
     let path = file.path().to_owned();
     let finding = Finding::new(Rule::PageChecksum, path, words(found));
@@ -55,7 +54,8 @@ pub(super) fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding>
 }
 
 /// The same in words.
-pub(super) fn words(found: &PageChecksums) -> String {
+#[must_use]
+pub fn words(found: &PageChecksums) -> String {
     let checked = counted(found.pages_checked.into(), "page");
     let wrong = |count: u32| match count {
         1 => format!("1 of {checked} is wrong"),

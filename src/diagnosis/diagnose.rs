@@ -1,0 +1,250 @@
+//! The whole diagnosis of a set of files.
+
+use std::cmp::Reverse;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::access::failure::is_busy;
+use crate::access::files::{Files, Unread};
+use crate::access::held::{self, Held, HoldArgs};
+use crate::access::holders::{self, Blocker};
+use crate::access::live::Reading;
+use crate::access::{Context, missing};
+use crate::database::opaque::looks_encrypted;
+use crate::database::{self, FilePages};
+use crate::format::lock_bytes::SHARED_BYTES;
+use crate::format::{FrameNo, PageSize};
+use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::view::View;
+use crate::output::FileName;
+use crate::output::quantity::counted;
+use crate::scan::KnownFrames;
+use crate::storage::LockMode;
+
+use super::finding::{Finding, Severity};
+use super::forecast::{self, Forecast};
+use super::judge;
+use super::probe;
+use super::rails::{self, Effect};
+use super::rule::Rule;
+
+/// Problems of the structure that are listed.
+const LISTED_PROBLEMS: usize = 5;
+
+/// How a diagnosis is made.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How the state is held while log and database are compared.
+    pub hold: HoldArgs,
+    /// The structure of the whole state is checked, too.
+    pub check: bool,
+}
+
+/// What a set of files suffers from, and what SQLite does to it.
+#[derive(Debug, Serialize)]
+pub struct Diagnosis {
+    /// The database; `None` for a log under a foreign name.
+    pub database: Option<FileName>,
+    /// The log, whether or not it is there.
+    pub wal: FileName,
+    /// The diagnosis in one sentence.
+    pub diagnosis: String,
+    /// What must be known, worst first.
+    pub findings: Vec<Finding>,
+    /// What SQLite does when one more process opens the database.
+    pub forecast: Forecast,
+}
+
+/// Examines everything that `files` are, and changes nothing.
+///
+/// # Errors
+/// When a file cannot be read, or the watcher stops it.
+pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<Diagnosis> {
+    let rows = match files.open_database(context.vfs) {
+        Ok(Some(_)) => holders::find(files, context)?.1,
+        Ok(None) | Err(_) => Vec::new(),
+    };
+    let (mut findings, forecast) = content(files, &rows, options, context)?;
+    findings.extend(probe::readers::findings(files, &rows));
+    findings.extend(probe::sqlite::findings(files, &rows));
+    findings.extend(probe::places::findings(files));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    Ok(Diagnosis {
+        database: files.database.as_deref().map(FileName::from),
+        wal: FileName::from(&files.wal),
+        diagnosis: sentence(&findings, forecast),
+        findings,
+        forecast,
+    })
+}
+
+/// What the files hold, as far as they can be read.
+fn content(
+    files: &Files,
+    rows: &[Blocker],
+    options: &Options,
+    context: &Context,
+) -> Result<(Vec<Finding>, Forecast)> {
+    let unread = files.unread(context.vfs)?;
+    if !unread.is_empty() {
+        let findings = unread.iter().map(|file| not_openable(files, file)).collect();
+        return Ok((findings, Forecast::UNKNOWN));
+    }
+    if missing::find(files, context)?.is_some_and(|missing| missing.is_attached) {
+        // Nothing can be held of a log that only its users still have.
+        return Ok((without_state(files, context)?, Forecast::UNKNOWN));
+    }
+    let held = held::hold(files, &options.hold, KnownFrames::LIMIT, context, |held| {
+        of_held(files, held, rows, options, context)
+    });
+    match held {
+        Ok(found) => Ok(found),
+        Err(error) if is_busy(&error) => {
+            context.warn(format!("{error:#}: log and database could not be compared"));
+            let forecast = match is_exclusive(files, context)? {
+                true => Forecast::exclusive(),
+                false => Forecast::UNKNOWN,
+            };
+            Ok((without_state(files, context)?, forecast))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn of_held(
+    files: &Files,
+    held: &Held,
+    rows: &[Blocker],
+    options: &Options,
+    context: &Context,
+) -> Result<(Vec<Finding>, Forecast)> {
+    let judged = judge(files, held, context)?;
+    let mut findings = judged.findings;
+    if let Some(Reading { examination, .. }) = &held.log {
+        let own = i32::try_from(std::process::id()).ok();
+        let is_blocked = rows.iter().any(|row| !row.blocks.is_empty() && row.pid != own);
+        let index = held.index.as_ref();
+        findings.extend(probe::log::findings(files, examination, index, is_blocked));
+    }
+    findings.extend(encrypted(files, held)?);
+    findings.extend(orphan(files, held, &findings, context)?);
+    if options.check {
+        findings.extend(structure(files, held, context)?);
+    }
+    let forecast = forecast::forecast(files, held, judged.file_age, context)?;
+    Ok((findings, forecast))
+}
+
+/// What can be said where no state can be held: who uses the files, and what lies beside them.
+fn without_state(files: &Files, context: &Context) -> Result<Vec<Finding>> {
+    let mut found: Vec<Finding> =
+        rails::misusers(files, Effect::Looks, context).into_iter().map(Finding::from).collect();
+    found.extend(rails::missing_log(files, context)?.map(Finding::from));
+    Ok(found)
+}
+
+fn is_exclusive(files: &Files, context: &Context) -> Result<bool> {
+    let Some(database) = files.open_database(context.vfs)? else { return Ok(false) };
+    Ok(database.lock_holder(SHARED_BYTES, LockMode::Shared)?.is_some())
+}
+
+fn not_openable(files: &Files, unread: &Unread) -> Finding {
+    let message = format!("this user cannot read it: {}", unread.why);
+    let path = files.path_of(unread.role).unwrap_or(&files.wal).to_owned();
+    Finding::new(Rule::NotOpenable, path, message)
+}
+
+/// Pages that nobody can read without a key.
+fn encrypted(files: &Files, held: &Held) -> Result<Option<Finding>> {
+    let (Some(file), Some(path)) = (held.database.as_deref(), &files.database) else {
+        return Ok(None);
+    };
+    // Only the log says how long an encrypted page is.
+    let by_log = held.log.as_ref().and_then(|log| log.examination.page_size());
+    let page_size = by_log.unwrap_or(PageSize::DEFAULT);
+    if file.size()? < page_size.bytes_u64() || !looks_encrypted(&FilePages::new(file, page_size)?)?
+    {
+        return Ok(None);
+    }
+    let message = "the pages look encrypted: frames and commits can be judged, rows cannot";
+    Ok(Some(Finding::new(Rule::Encrypted, path.clone(), message.to_owned())))
+}
+
+/// A file that has lost its database.
+fn orphan(
+    files: &Files,
+    held: &Held,
+    findings: &[Finding],
+    context: &Context,
+) -> Result<Option<Finding>> {
+    if held.database.is_some() || findings.iter().any(Finding::is_error) {
+        return Ok(None);
+    }
+    let of = |rule: Rule, path: &std::path::Path, what: &str| {
+        Some(Finding::new(rule, path.to_owned(), format!("{what} without its database")))
+    };
+    if held.log.is_some() {
+        return Ok(of(Rule::OrphanLog, &files.wal, "a log"));
+    }
+    if let Some(journal) = files.lone_journal(context.vfs)? {
+        return Ok(of(Rule::OrphanJournal, journal, "a rollback journal"));
+    }
+    Ok(match &files.shm {
+        Some(shm) if context.vfs.exists(shm)? => of(Rule::OrphanIndex, shm, "a wal-index"),
+        Some(_) | None => None,
+    })
+}
+
+/// The structure of the state that SQLite sees.
+fn structure(files: &Files, held: &Held, context: &Context) -> Result<Option<Finding>> {
+    let with_commits = |log: &&Reading| log.examination.prefix.mx_frame > 0;
+    let log = held.log.as_ref().filter(with_commits);
+    let shaped = log.and_then(|log| Some((log, log.examination.shape?)));
+    let health = match (shaped, held.database.as_deref()) {
+        (Some((Reading { file, examination }, shape)), database) => {
+            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+            let facts = examination.facts(file.as_ref(), committed, context.watch);
+            let snapshot = snapshot_of(facts, Target::Last)?;
+            let view = View::plain(file.as_ref(), &shape, &snapshot, database);
+            database::check(&view, context.watch)
+        }
+        (None, Some(file)) => {
+            let header = database::header_of_file(file)?;
+            let Some(page_size) = header.and_then(|it| it.page_size()) else { return Ok(None) };
+            let snapshot = Snapshot::default();
+            database::check(&View::of_file(file, page_size, &snapshot), context.watch)
+        }
+        (None, None) => return Ok(None),
+    }
+    .context("structure check")?;
+    if health.is_sound() {
+        return Ok(None);
+    }
+    let path = files.database.clone().unwrap_or_else(|| files.wal.clone());
+    let message = format!("the structure has {}", counted(health.problem_count, "problem"));
+    let listed = health.problems.iter().take(LISTED_PROBLEMS);
+    let found = Finding::new(Rule::Structure, path, message);
+    let page = health.problems.first().and_then(|problem| problem.page);
+    let evidence = listed.map(ToString::to_string).collect();
+    Ok(Some(Finding { page: page.map(|page| page.0), evidence, ..found }))
+}
+
+/// The worst that was found; or what can be said where nothing is wrong.
+fn sentence(findings: &[Finding], forecast: Forecast) -> String {
+    let count =
+        |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let worst = findings.first().filter(|finding| finding.needs_attention());
+    let Some(worst) = worst else {
+        let known = forecast.open != forecast::Open::Unknown;
+        let rest = if known { "" } else { "; what SQLite does with these files is not known" };
+        return format!("nothing is wrong with these files{rest}");
+    };
+    let rest: Vec<String> = [(errors, "error"), (warnings, "warning")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, noun)| counted(count, noun))
+        .collect();
+    format!("{}: {}", rest.join(", "), worst.message)
+}

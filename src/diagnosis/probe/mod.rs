@@ -1,0 +1,6 @@
+//! Probes: each looks at one thing, and says what it found.
+
+pub mod log;
+pub mod places;
+pub mod readers;
+pub mod sqlite;
