@@ -80,6 +80,8 @@ fn run(args: &[&str]) {
             work::checkpoint(Path::new(database), mode, sync);
         }
         ["generate", directory] => generate::all(Path::new(directory)),
+        // Called as SQLite's shell is, and it stays in a transaction.
+        [database] if database.ends_with(".db") => work::hold(Path::new(database), "BEGIN"),
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
         ["hold-sql", database, sql] => work::hold(Path::new(database), sql),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),

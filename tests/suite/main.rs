@@ -39,6 +39,7 @@ mod pairing;
 mod pairs_in_time;
 mod race;
 mod rails;
+mod readme;
 mod repair;
 mod replay;
 mod rows;
