@@ -1,5 +1,5 @@
-//! Rollback journals in states that people bring: what `info` and `repair` say of them, and what SQLite
-//! does with a copy.
+//! Rollback journals in states that people bring: what `info` and `repair` say of them, and what
+//! SQLite does with a copy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::journal::naming;
 use crate::shim::Shim;
 use crate::support::{
-    Oracle, beside, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_program,
+    Oracle, beside, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_command,
 };
 
 /// Bytes of the files that the oracle makes.
@@ -40,8 +40,8 @@ fn put(database: Option<&[u8]>, journal: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// What SQLite makes of a copy under the same path, and whether the journal is left. What is there is
-/// put back afterwards.
+/// What SQLite makes of a copy under the same path, and whether the journal is left. What is there
+/// is put back afterwards.
 fn sqlite(path: &Path) -> (Vec<u8>, bool) {
     let journal = beside(path, "-journal");
     let before = (fs::read(path).unwrap(), fs::read(&journal).unwrap());
@@ -57,7 +57,7 @@ fn sqlite(path: &Path) -> (Vec<u8>, bool) {
 
 /// What the human view of a command says.
 fn said(args: &[&str]) -> String {
-    let output = Command::new(walsmith_program()).args(args).output().unwrap();
+    let output = walsmith_command().args(args).output().unwrap();
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -1,5 +1,5 @@
-//! Files and logs that do not belong together in time: nothing is written without a word against them
-//! that is malformed or lacks rows.
+//! Files and logs that do not belong together in time: nothing is written without a word against
+//! them that is malformed or lacks rows.
 //!
 //! Some here; 2,000 of each:
 //! `WALSMITH_PAIRS=2000 cargo test --release --test suite pairs_in_time -- --nocapture`.
@@ -8,13 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::families::content::Looks;
-use crate::support::{beside, oracle, text, walsmith_program};
+use crate::support::{beside, oracle, text, walsmith_command};
 
 /// Generations of a branch (tests/oracle/timelines.rs).
 const GENERATIONS: usize = 4;
@@ -118,7 +117,7 @@ const WRITERS: [&str; 3] = ["repair", "replay", "checkpoint-now"];
 
 fn write(command: &str, folder: &Path, database: &Path) -> Answer {
     let output = folder.join(format!("{command}.db"));
-    let mut walsmith = Command::new(walsmith_program());
+    let mut walsmith = walsmith_command();
     walsmith.args(["--json", command, text(database)]);
     match command {
         "repair" => walsmith.args(["--apply", "--output", text(&output)]),
@@ -127,7 +126,7 @@ fn write(command: &str, folder: &Path, database: &Path) -> Answer {
             let copied = folder.join("copied.db");
             fs::copy(database, &copied).unwrap();
             fs::copy(beside(database, "-wal"), beside(&copied, "-wal")).unwrap();
-            walsmith = Command::new(walsmith_program());
+            walsmith = walsmith_command();
             walsmith.args(["--json", command, text(&copied)])
         }
     };

@@ -1,7 +1,7 @@
 //! What people see: every command on the same files, at three widths, kept as snapshots.
 //!
-//! After a change that is meant: `INSTA_UPDATE=always cargo test --test suite screens`, and read the
-//! difference before it is committed.
+//! After a change that is meant: `INSTA_UPDATE=always cargo test --test suite screens`, and read
+//! the difference before it is committed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{beside, copy, walsmith_program};
+use crate::support::{beside, copy, walsmith_command};
 
 const WIDTHS: [&str; 3] = ["60", "80", "120"];
 
@@ -64,7 +64,7 @@ fn screens(args: &[&str]) -> String {
     let mut text = String::new();
     for set in Set::all() {
         for width in WIDTHS {
-            let output = assert_cmd::Command::new(walsmith_program())
+            let output = walsmith_command()
                 .current_dir(set.folder.path())
                 .env("LC_ALL", "C.UTF-8")
                 .env("COLUMNS", width)

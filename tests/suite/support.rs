@@ -83,12 +83,17 @@ fn finished(command: &mut Command) -> String {
 
 /// The program under test.
 pub fn walsmith_program() -> PathBuf {
-    env!("CARGO_BIN_EXE_walsmith").into()
+    assert_cmd::cargo::cargo_bin!("walsmith").into()
+}
+
+/// The program under test, to be run to its end.
+pub fn walsmith_command() -> assert_cmd::Command {
+    assert_cmd::cargo::cargo_bin_cmd!("walsmith")
 }
 
 /// Runs walsmith with --json; its document and exit code.
 pub fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
-    let output = Command::new(walsmith_program()).arg("--json").args(args).output().unwrap();
+    let output = walsmith_command().arg("--json").args(args).output().unwrap();
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr))
     });
