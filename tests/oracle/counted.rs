@@ -1,5 +1,5 @@
-//! Writers whose every commit can be known from any mixture of commits: a table counts the rows that
-//! each has written.
+//! Writers whose every commit can be known from any mixture of commits: a table counts the rows
+//! that each has written.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ pub fn prepare(path: &Path) {
     open(path).execute_batch(setup).unwrap();
 }
 
-/// Commits transactions of one to six rows, updates and deletions for `seconds`, with small automatic
-/// checkpoints; prints how many.
+/// Commits transactions of one to six rows, updates and deletions for `seconds`, with small
+/// automatic checkpoints; prints how many.
 pub fn write(path: &Path, writer: u32, seconds: u64) {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(30)).unwrap();

@@ -1,5 +1,5 @@
-//! Databases for the families of damage, equal byte for byte for equal seeds, and a look at the rows
-//! of many databases in one process.
+//! Databases for the families of damage, equal byte for byte for equal seeds, and a look at the
+//! rows of many databases in one process.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -56,9 +56,9 @@ const KINDS: &[(&str, usize, Past, Style, u32)] = &[
 const PATTERNS: &[&[u8]] =
     &[b"abcd", b"ab", b"A ", b"\xde\xad\xbe\xef", b"\x01\0\0\0\0\0\0\0", b"abcdefgh", b"\xff"];
 
-/// Makes every database in a folder of its own under `directory`: `database` and `wal` as they are to
-/// be damaged, `previous` (the log before its reset, where there was one), and `copied` (the database
-/// after a checkpoint of everything).
+/// Makes every database in a folder of its own under `directory`: `database` and `wal` as they are
+/// to be damaged, `previous` (the log before its reset, where there was one), and `copied` (the
+/// database after a checkpoint of everything).
 pub fn make(directory: &Path, seed: u64) {
     for (number, kind) in (0_u64..).zip(KINDS) {
         make_one(&directory.join(kind.0), seed * 100 + number, kind);
@@ -77,7 +77,8 @@ fn make_one(
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
          PRAGMA synchronous=OFF; CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, n, v);
-         CREATE TABLE c(id INTEGER PRIMARY KEY, n); CREATE TABLE u(k TEXT PRIMARY KEY, v) WITHOUT ROWID;"
+         CREATE TABLE c(id INTEGER PRIMARY KEY, n);
+         CREATE TABLE u(k TEXT PRIMARY KEY, v) WITHOUT ROWID;"
     );
     connection.execute_batch(&setup).unwrap();
     if style != Style::Counters {
@@ -302,7 +303,8 @@ pub fn look() {
     }
 }
 
-/// Sums of all rows that can be read, with their tables and keys, and whether the structure is sound.
+/// Sums of all rows that can be read, with their tables and keys, and whether the structure is
+/// sound.
 fn seen(connection: &Connection) -> Value {
     let mut rows = Vec::new();
     for table in ["t", "c", "u", "people"] {

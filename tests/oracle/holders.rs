@@ -25,8 +25,8 @@ pub fn hold_updates(path: &Path) {
     serve(&connection);
 }
 
-/// Commits 51 transactions, and loses its locks in the middle of a read: POSIX drops all locks of a process
-/// that closes any descriptor of the file.
+/// Commits 51 transactions, and loses its locks in the middle of a read: POSIX drops all locks of a
+/// process that closes any descriptor of the file.
 pub fn lose_locks(path: &Path) {
     let connection = Connection::open(path).unwrap();
     let setup = "PRAGMA journal_mode=WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
@@ -43,7 +43,8 @@ pub fn lose_locks(path: &Path) {
     serve(&connection);
 }
 
-/// Runs each line of stdin, outside of any transaction, and answers with the rows of `t`; dies at its end.
+/// Runs each line of stdin, outside of any transaction, and answers with the rows of `t`; dies at
+/// its end.
 fn serve(connection: &Connection) {
     println!("ready");
     io::stdout().flush().unwrap();

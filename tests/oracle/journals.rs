@@ -1,5 +1,5 @@
-//! A rollback-mode database before, in the middle of and after a transaction, as copies that a killed
-//! process would leave.
+//! A rollback-mode database before, in the middle of and after a transaction, as copies that a
+//! killed process would leave.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use super::see::open;
 const FILL: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
     INSERT INTO t(x) SELECT 'r' || i || hex(zeroblob(40)) FROM n;";
 
-/// Writes `before.db`, `half.db` and its journal, `after.db`, and `new.db` and its journal, in which
-/// not even the first transaction was committed.
+/// Writes `before.db`, `half.db` and its journal, `after.db`, and `new.db` and its journal, in
+/// which not even the first transaction was committed.
 pub fn all(directory: &Path) {
     let place = |name: &str| directory.join(name);
     let path = place("m.db");

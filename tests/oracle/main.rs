@@ -15,6 +15,7 @@ mod generate;
 mod healthy;
 mod holders;
 mod journals;
+mod measured;
 mod race;
 mod see;
 mod shims;
@@ -126,17 +127,17 @@ fn run(args: &[&str]) {
         }
         ["grow", database, bytes, page_bytes] => {
             let (bytes, page_bytes) = (bytes.parse().unwrap(), page_bytes.parse().unwrap());
-            work::grow(Path::new(database), bytes, page_bytes);
+            measured::grow(Path::new(database), bytes, page_bytes);
         }
         ["swap", database] => generate::swap(Path::new(database)),
-        ["rows-for-frames", database] => work::rows_for_frames(Path::new(database)),
+        ["rows-for-frames", database] => measured::rows_for_frames(Path::new(database)),
         ["frames", database, transactions, pages] => {
             let (transactions, pages) = (transactions.parse().unwrap(), pages.parse().unwrap());
-            work::frames(Path::new(database), transactions, pages);
+            measured::frames(Path::new(database), transactions, pages);
         }
-        ["vacuum-into", database, output] => work::vacuum_into(Path::new(database), output),
-        ["back-up", database, output] => work::back_up(Path::new(database), output),
-        ["recover", database] => work::recover(Path::new(database)),
+        ["vacuum-into", database, output] => measured::vacuum_into(Path::new(database), output),
+        ["back-up", database, output] => measured::back_up(Path::new(database), output),
+        ["recover", database] => measured::recover(Path::new(database)),
         ["own-log", database, page_bytes] => {
             work::own_log(Path::new(database), page_bytes.parse().unwrap());
         }

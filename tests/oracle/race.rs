@@ -1,5 +1,6 @@
-//! The WAL-reset race (`engine/PROTOCOL.md`, Checkpoint), step by step: a checkpointer is stopped between loading the
-//! header and looking at what is copied, while a writer resets the log and commits.
+//! The WAL-reset race (`engine/PROTOCOL.md`, Checkpoint), step by step: a checkpointer is stopped
+//! between loading the header and looking at what is copied, while a writer resets the log and
+//! commits.
 //!
 //! The same file is built against SQLite before 3.51.3, which loses rows here; see `old-sqlite`.
 
@@ -71,8 +72,8 @@ unsafe extern "C" fn munmap(_address: *mut c_void, _bytes: usize) -> c_int {
     0
 }
 
-/// Runs the whole schedule in `path`, with this SQLite as the checkpointer, and prints how many of the
-/// 40 acknowledged transactions are left.
+/// Runs the whole schedule in `path`, with this SQLite as the checkpointer, and prints how many of
+/// the 40 acknowledged transactions are left.
 pub fn schedule(path: &Path) {
     setup(path);
     let stopped = open(path);

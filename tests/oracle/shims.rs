@@ -95,9 +95,9 @@ pub fn verify(path: &Path) {
     println!("{}", Value::from(found));
 }
 
-/// One history of a database with `reserved` bytes, made from `seed`; dies and leaves the log. Prints
-/// what the database holds as of each transaction of the log's last generation, in a JSON list that
-/// begins with the state before it.
+/// One history of a database with `reserved` bytes, made from `seed`; dies and leaves the log.
+/// Prints what the database holds as of each transaction of the log's last generation, in a JSON
+/// list that begins with the state before it.
 pub fn history(path: &Path, reserved: i32, seed: u64) {
     let mut random = Rng::with_seed(seed);
     let connection = open(path);

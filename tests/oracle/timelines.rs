@@ -12,8 +12,8 @@ use crate::see::open;
 const GENERATIONS: usize = 4;
 
 /// Writes the files of `seed` into `directory`: of branches A and B, which have the same first
-/// generation, and for each of the generations `0..GENERATIONS` the database before it (`A0.db`), its
-/// log (`A0.wal`), and the database and log after a part of it was copied (`A0.part.db`,
+/// generation, and for each of the generations `0..GENERATIONS` the database before it (`A0.db`),
+/// its log (`A0.wal`), and the database and log after a part of it was copied (`A0.part.db`,
 /// `A0.part.wal`); `A4.db` is the database at the end, and `C0.db` one of another application.
 ///
 /// Prints the page size.
@@ -47,7 +47,8 @@ pub fn make(directory: &Path, seed: u64) {
     {
         let sql = format!(
             "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL;
-             CREATE TABLE people(id INTEGER PRIMARY KEY, mail TEXT); CREATE INDEX mails ON people(mail);
+             CREATE TABLE people(id INTEGER PRIMARY KEY, mail TEXT);
+             CREATE INDEX mails ON people(mail);
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400)
              INSERT INTO people(mail) SELECT 'number ' || i * 7 FROM n;
              PRAGMA wal_checkpoint(TRUNCATE)"

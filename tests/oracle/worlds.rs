@@ -8,8 +8,8 @@ use rusqlite::Connection;
 
 use crate::see::open;
 
-/// An application: its schema, and statements with `{i}` for a number, `{t}` for a word, `{l}` for a
-/// long text, `{b}` for a blob and `{r}` for a row that may be there.
+/// An application: its schema, and statements with `{i}` for a number, `{t}` for a word, `{l}` for
+/// a long text, `{b}` for a blob and `{r}` for a row that may be there.
 struct Family {
     schema: &'static str,
     insert: &'static [&'static str],

@@ -93,7 +93,8 @@ fn fill(connection: &Connection, scale: u32) {
     }
     // Leaves free blocks, fragments, and a freelist where there is no full auto-vacuum.
     let shrink = "COMMIT; ANALYZE;
-                  DELETE FROM t WHERE a % 7 = 3 OR a BETWEEN 60 AND 110; DELETE FROM keyed WHERE n % 5 = 1;
+                  DELETE FROM t WHERE a % 7 = 3 OR a BETWEEN 60 AND 110;
+                  DELETE FROM keyed WHERE n % 5 = 1;
                   UPDATE counted SET v = substr(v, 1, i % 8); DELETE FROM counted WHERE i > 70;
                   DELETE FROM \"quoted \"\" name\" WHERE d % 4 = 0 OR d > 60;";
     connection.execute_batch(shrink).unwrap();

@@ -1,8 +1,8 @@
 //! Transactions of our engine that SQLite can read: stamps in rows that SQLite has made.
 //!
 //! The oracle's `prepare` makes a table `ours(id INTEGER PRIMARY KEY, v BLOB)` whose blobs hold a
-//! marker, the row's number and a stamp of 8 bytes. A transaction overwrites stamps in place, so the
-//! pages stay what SQLite wrote, except for the stamps. Row 0 counts the transactions.
+//! marker, the row's number and a stamp of 8 bytes. A transaction overwrites stamps in place, so
+//! the pages stay what SQLite wrote, except for the stamps. Row 0 counts the transactions.
 
 #![allow(dead_code, reason = "each program that includes this uses a part of it")]
 

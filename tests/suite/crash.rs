@@ -1,8 +1,9 @@
 //! Power loss, and single failures, at every storage operation of a scripted run of the engine.
 //!
 //! The script writes, rolls back, checkpoints in every mode, resets, recovers and closes. Each
-//! transaction stamps rows that SQLite has made (see `stamps`), so that SQLite can open what is left.
-//! `WALSMITH_CRASH_SEEDS=20 cargo test --release crash` tries more orders and asks SQLite each time.
+//! transaction stamps rows that SQLite has made (see `stamps`), so that SQLite can open what is
+//! left. `WALSMITH_CRASH_SEEDS=20 cargo test --release crash` tries more orders and asks SQLite
+//! each time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,8 +66,8 @@ impl History {
         Self { stamps, states: vec![first], acknowledged: 0, forgives }
     }
 
-    /// Compares what is read with what was committed. A commit that failed late may have reached the
-    /// log: if the next one who comes recovers, he finds it there, as SQLite would.
+    /// Compares what is read with what was committed. A commit that failed late may have reached
+    /// the log: if the next one who comes recovers, he finds it there, as SQLite would.
     fn settle(&mut self, read: &[u64]) {
         let found = self.states.iter().rposition(|state| state == read);
         assert!(found.is_some_and(|found| found >= self.acknowledged), "{found:?}: {read:?}");
@@ -297,7 +298,8 @@ fn power_loss_everywhere(synchronous: Synchronous) {
             let found = history.states.iter().rposition(|state| *state == read);
             assert!(
                 found.is_some_and(|state| state >= lowest),
-                "{synchronous:?}, call {call}, {unsynced:?}: state {found:?} of {} acknowledged: {read:?}",
+                "{synchronous:?}, call {call}, {unsynced:?}: state {found:?} of {} \
+                 acknowledged: {read:?}",
                 history.acknowledged
             );
             points += 1;

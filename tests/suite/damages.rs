@@ -1,8 +1,8 @@
 //! `repair` against damages of known kinds: no row that SQLite alone would keep is lost or altered,
 //! and every claim of a lossless repair equals the undamaged database byte for byte.
 //!
-//! A few hundred damages here; 2,000, as the README says:
-//! `WALSMITH_DAMAGES=2000 cargo test --release --test suite damages -- --nocapture`. `WALSMITH_SEED` chooses others.
+//! A few hundred damages here; 2,000, as the README says: `WALSMITH_DAMAGES=2000 cargo test
+//! --release --test suite damages -- --nocapture`. `WALSMITH_SEED` chooses others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -186,7 +186,8 @@ impl Whole {
     fn written_on(&self, wal: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = self.put(folder.path(), wal);
-        let sql = "PRAGMA wal_autocheckpoint=0; CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b, c);
+        let sql = "PRAGMA wal_autocheckpoint=0;
+                   CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b, c);
                    CREATE TABLE IF NOT EXISTS u(k PRIMARY KEY, v) WITHOUT ROWID;
                    INSERT INTO t(b, c) VALUES('new', randomblob(150));
                    INSERT INTO t(b, c) VALUES('newer', randomblob(150));";

@@ -1,5 +1,5 @@
-//! `checkpoint-now --dry-run` against `checkpoint-now`, in every state in which others can hold a database:
-//! the same answer in each.
+//! `checkpoint-now --dry-run` against `checkpoint-now`, in every state in which others can hold a
+//! database: the same answer in each.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

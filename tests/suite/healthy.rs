@@ -1,5 +1,5 @@
-//! Healthy sets of files, idle and live, of SQLite alone and with its shims, also read by a user who
-//! may not write: nothing is refused, and nothing is found.
+//! Healthy sets of files, idle and live, of SQLite alone and with its shims, also read by a user
+//! who may not write: nothing is refused, and nothing is found.
 //!
 //! Sixty sets here; more with `WALSMITH_HEALTHY=2000 cargo test healthy`, from `WALSMITH_SEED` on.
 

@@ -165,7 +165,8 @@ fn everywhere(before: &Files, args: &[&str]) -> (u64, u64) {
     (calls, points)
 }
 
-/// A single failure of every call: the files are as they were or as they should be, or can be put back.
+/// A single failure of every call: the files are as they were or as they should be, or can be put
+/// back.
 fn single_failures(before: &Files, args: &[&str]) -> u64 {
     let (inner, vfs) = faulty(before);
     run(&vfs, args).unwrap();

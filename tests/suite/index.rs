@@ -62,8 +62,8 @@ fn the_first_who_attaches_cuts_the_index_and_the_second_does_not() {
     release(ours);
 }
 
-/// Three writers that roll spills back and reset the log all the time. What is read of the index and what
-/// is read of the log a moment later are not the same; that is no fault of either.
+/// Three writers that roll spills back and reset the log all the time. What is read of the index
+/// and what is read of the log a moment later are not the same; that is no fault of either.
 #[test]
 fn beside_busy_writers_an_index_is_never_called_wrong_or_old() {
     let folder = tempfile::tempdir().unwrap();

@@ -204,7 +204,8 @@ fn the_database_gets_its_old_size() {
     }
 }
 
-/// Random segments and records, and a few random changes to them. `WALSMITH_SEED` gives a seed back.
+/// Random segments and records, and a few random changes to them. `WALSMITH_SEED` gives a seed
+/// back.
 #[test]
 fn random_journals_are_played_as_sqlite_plays_them() {
     let seed = std::env::var("WALSMITH_SEED").map_or(20_261_121, |seed| seed.parse().unwrap());

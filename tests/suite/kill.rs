@@ -50,9 +50,8 @@ fn killed_at(program: &Path, call: &Call, args: &[&str]) -> (String, bool) {
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
 }
 
-/// Kills at each call of a run in turn (`DB` in `args` is the database, `NEW` a file beside it), and
-/// checks what is left each time. Returns the number of
-/// kills.
+/// Kills at each call of a run in turn (`DB` in `args` is the database, `NEW` a file beside it),
+/// and checks what is left each time. Returns the number of kills.
 pub fn everywhere(
     program: &Path,
     prepare: impl Fn() -> (tempfile::TempDir, PathBuf),

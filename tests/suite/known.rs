@@ -1,5 +1,5 @@
-//! Frames that an examination has kept are those that reading the log again would give, to a listing
-//! and to recovery.
+//! Frames that an examination has kept are those that reading the log again would give, to a
+//! listing and to recovery.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Databases of tmstmpvfs, which writes into the last 16 bytes of a page on its way into the file: what
-//! the log has there must not count where its images are compared with the file.
+//! Databases of tmstmpvfs, which writes into the last 16 bytes of a page on its way into the file:
+//! what the log has there must not count where its images are compared with the file.
 //!
 //! `WALSMITH_SHIM_CASES=300 cargo test --release --test suite page_stamps` makes more histories.
 

@@ -159,7 +159,8 @@ fn a_foreign_log_is_refused_and_accepted_only_by_its_flag() {
     let setup = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
                  CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX t_b ON t(b);
                  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 900)
-                 INSERT INTO t SELECT i * 3, 'a row of one, number ' || i FROM n; PRAGMA wal_checkpoint(TRUNCATE);";
+                 INSERT INTO t SELECT i * 3, 'a row of one, number ' || i FROM n;
+                 PRAGMA wal_checkpoint(TRUNCATE);";
     let one = run("one.db", setup);
     let more = "CREATE TABLE u(c); INSERT INTO u SELECT b FROM t; PRAGMA wal_checkpoint(TRUNCATE);
                 DELETE FROM t WHERE a < 900; UPDATE u SET c = 'x' WHERE rowid < 30;";

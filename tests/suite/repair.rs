@@ -1,5 +1,5 @@
-//! `repair` on the way to its result: whom it refuses, what it leaves when it is killed or cannot write,
-//! and that in place gives what a new file has.
+//! `repair` on the way to its result: whom it refuses, what it leaves when it is killed or cannot
+//! write, and that in place gives what a new file has.
 
 use std::collections::BTreeMap;
 use std::fs;

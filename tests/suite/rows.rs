@@ -1,5 +1,5 @@
-//! The row streams of frame-list and txn-list, byte for byte, against the renderers that every other
-//! report uses: serde_json, the csv crate, and `format!` for the table.
+//! The row streams of frame-list and txn-list, byte for byte, against the renderers that every
+//! other report uses: serde_json, the csv crate, and `format!` for the table.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A transaction of SQLite 3.40 whose first frames have no salts and no sums: recovery drops it, and all of
-//! it is there. The fixture is the log that SQLite 3.40.1 wrote.
+//! A transaction of SQLite 3.40 whose first frames have no salts and no sums: recovery drops it,
+//! and all of it is there. The fixture is the log that SQLite 3.40.1 wrote.
 
 use std::fs;
 use std::path::{Path, PathBuf};

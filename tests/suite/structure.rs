@@ -1,9 +1,8 @@
 //! The structure check against SQLite's integrity_check: fixtures, databases of every kind, and
 //! seeded mutants of them.
 //!
-//! A few hundred mutants here; more, as the README says:
-//! `WALSMITH_STRUCTURES=20000 cargo test --release structure -- --nocapture`. `WALSMITH_SEED` chooses
-//! others.
+//! A few hundred mutants here; more, as the README says: `WALSMITH_STRUCTURES=20000 cargo test
+//! --release structure -- --nocapture`. `WALSMITH_SEED` chooses others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -321,7 +320,8 @@ fn rows_of_two_states_are_compared_by_content() {
     );
     // Content that only moves is the same content.
     let after = state(
-        "DELETE FROM t WHERE a = 7; UPDATE t SET b = 'x' WHERE a IN (1, 50, 51); INSERT INTO t VALUES(200, 1);
+        "DELETE FROM t WHERE a = 7; UPDATE t SET b = 'x' WHERE a IN (1, 50, 51);
+         INSERT INTO t VALUES(200, 1);
          DELETE FROM k WHERE a = 'key 9'; UPDATE k SET b = 1 WHERE a = 'key 30'; VACUUM;",
     );
     let (before, after) = (pages(&before), pages(&after));
@@ -347,7 +347,8 @@ fn pages(file: &MemoryFile) -> FilePages<'_> {
 fn garbage_ends_and_panics_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
-    let sql = "PRAGMA page_size=512; PRAGMA auto_vacuum=FULL; CREATE TABLE t(a); CREATE TABLE u(a, b UNIQUE)";
+    let sql = "PRAGMA page_size=512; PRAGMA auto_vacuum=FULL; CREATE TABLE t(a);
+               CREATE TABLE u(a, b UNIQUE)";
     oracle(&["run", text(&database), sql]);
     let sound = fs::read(&database).unwrap();
     let mut random = Rng::with_seed(3);

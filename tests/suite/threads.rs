@@ -1,5 +1,5 @@
-//! Threads change nothing: a log that is read by several of them, in chunks of a few frames, gives the
-//! same examination and the same slots as one that is read by the caller alone.
+//! Threads change nothing: a log that is read by several of them, in chunks of a few frames, gives
+//! the same examination and the same slots as one that is read by the caller alone.
 
 use std::cell::Cell;
 use std::fs;

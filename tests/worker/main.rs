@@ -242,9 +242,9 @@ impl<'a> Worker<'a> {
         println!("{done:?}");
     }
 
-    /// Commits `transactions` times, each of them `pages` pages from page 3 on, twice: the first time
-    /// the log gets its size, the second time it is written again from its beginning, as a log in use
-    /// is. Prints frames and nanoseconds of the second time. Nothing is synced.
+    /// Commits `transactions` times, each of them `pages` pages from page 3 on, twice: the first
+    /// time the log gets its size, the second time it is written again from its beginning, as a log
+    /// in use is. Prints frames and nanoseconds of the second time. Nothing is synced.
     fn frames(&mut self, transactions: u32, pages: u32) {
         let connection = &mut self.connection;
         connection.set_synchronous(Synchronous::Off);

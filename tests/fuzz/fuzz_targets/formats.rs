@@ -1,5 +1,5 @@
-//! Every decoder of `format` on arbitrary bytes: none panics, and what has an encoder comes back as it
-//! was.
+//! Every decoder of `format` on arbitrary bytes: none panics, and what has an encoder comes back as
+//! it was.
 
 #![no_main]
 

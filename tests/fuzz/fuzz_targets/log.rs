@@ -200,7 +200,8 @@ fn same_pages(connection: &mut Connection<'_>, view: &View<'_>, snapshot: &Snaps
     }
 }
 
-/// The wal-index that recovery has built leads to every frame; changed at will, it still can be read.
+/// The wal-index that recovery has built leads to every frame; changed at will, it still can be
+/// read.
 fn index_of(
     vfs: &MemoryVfs,
     log: &dyn walsmith::storage::File,

@@ -31,8 +31,8 @@ struct Input {
     damage: Vec<Damage>,
 }
 
-/// One byte is written over a part of an image, once. Other bytes, and two runs in one image, could be
-/// made to look like one wrong word, which no disk does.
+/// One byte is written over a part of an image, once. Other bytes, and two runs in one image, could
+/// be made to look like one wrong word, which no disk does.
 #[derive(Arbitrary, Debug)]
 struct Damage {
     frame: u8,
@@ -71,7 +71,8 @@ fuzz_target!(|input: Input| {
     standing::judge(&result, &Nobody).unwrap();
     if result.size_bytes().unwrap() <= MOST_BYTES {
         let repaired = written(&result, &damaged.database);
-        // A step of that kind assumes that a checkpoint has copied all or nothing; an edit need not.
+        // A step of that kind assumes that a checkpoint has copied all or nothing; an edit need
+        // not.
         let trusts_file = plan.steps.iter().any(|step| step.action == Action::SkipCopied);
         if plan.is_lossless() && !trusts_file && is_clean(&whole) {
             assert!(repaired == replayed(&whole.database, &whole.wal), "{plan:#?}");
@@ -148,8 +149,8 @@ fn written(view: &View<'_>, database: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Nothing is wrong in a log before its damage, and its database never shrinks: SQLite may show any old
-/// content of pages that are cut off, come back and are not written.
+/// Nothing is wrong in a log before its damage, and its database never shrinks: SQLite may show any
+/// old content of pages that are cut off, come back and are not written.
 fn is_clean(files: &Files) -> bool {
     let log = file(&files.wal);
     let found = examine(&log, &Nobody).unwrap();

@@ -1,5 +1,5 @@
-//! The structure check on edited databases: it ends and does not panic; so does a comparison of their
-//! rows.
+//! The structure check on edited databases: it ends and does not panic; so does a comparison of
+//! their rows.
 
 #![no_main]
 

@@ -1,9 +1,9 @@
-//! What the fuzz targets share: logs and databases of real SQLite from `fixtures/`, and edits to them
-//! that an input names.
+//! What the fuzz targets share: logs and databases of real SQLite from `fixtures/`, and edits to
+//! them that an input names.
 //!
 //! An input is a short list of edits and not the files themselves: it stays small, and most edits
-//! leave a log that is still deep enough to be worth a look. Where checksums must be right again, an
-//! edit of its own makes them so.
+//! leave a log that is still deep enough to be worth a look. Where checksums must be right again,
+//! an edit of its own makes them so.
 
 pub mod fixture;
 pub mod log;

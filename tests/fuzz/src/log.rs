@@ -1,4 +1,5 @@
-//! Edits to a log: what damages one, what makes its sums right again, and what its database has of it.
+//! Edits to a log: what damages one, what makes its sums right again, and what its database has of
+//! it.
 
 use arbitrary::Arbitrary;
 use walsmith::format::{

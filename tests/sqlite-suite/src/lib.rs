@@ -1,11 +1,13 @@
 //! The functions of SQLite's wal.h over walsmith's engine.
 //!
-//! Each function follows its namesake in wal.c in what it takes and returns; what happens in between
-//! is the engine's. A [`Handle`] is what SQLite knows as `Wal`.
+//! Each function follows its namesake in wal.c in what it takes and returns; what happens in
+//! between is the engine's. A [`Handle`] is what SQLite knows as `Wal`.
 
 #![allow(non_snake_case, clippy::missing_safety_doc, reason = "the names and contracts of wal.h")]
 
+mod checkpoint;
 mod memory;
+mod snapshot;
 mod sqlite;
 mod storage;
 
@@ -19,11 +21,10 @@ use std::slice;
 
 use walsmith::engine::page_checksum::PageChecksums;
 use walsmith::engine::wal::{
-    Busy, Cache, CheckpointMode, Closing, Options, Page, Request, Savepoint, SharedMemory,
-    Snapshot, SnapshotRequest, SyncFlags, Verify, Wal, WriteKind,
+    Cache, Closing, Options, Page, Savepoint, SharedMemory, SyncFlags, Wal, WriteKind,
 };
 use walsmith::engine::{Error, Result};
-use walsmith::format::{Checksum, FrameNo, IndexHeader, PageSize, Pgno};
+use walsmith::format::{Checksum, FrameNo, PageSize, Pgno};
 use walsmith::scan::Watch;
 use walsmith::storage::{Access, DeleteShm, SyncKind, Verb};
 
@@ -323,69 +324,6 @@ pub unsafe extern "C" fn sqlite3WalFrames(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalCheckpoint(
-    handle: &mut Handle,
-    connection: *mut Database,
-    mode: c_int,
-    busy: Option<unsafe extern "C" fn(*mut c_void) -> c_int>,
-    busy_context: *mut c_void,
-    flags: c_int,
-    buffer_bytes: c_int,
-    _buffer: *mut u8,
-    log_frames: *mut c_int,
-    checkpointed_frames: *mut c_int,
-) -> c_int {
-    let Some(page_size) = page_size(buffer_bytes) else { return CORRUPT };
-    let mode = match mode {
-        -1 => CheckpointMode::Noop,
-        0 => CheckpointMode::Passive,
-        1 => CheckpointMode::Full,
-        2 => CheckpointMode::Restart,
-        _ => CheckpointMode::Truncate,
-    };
-    let mut ask = busy.map(|busy| {
-        // SAFETY: the connection's own busy handler with its own context.
-        move || match unsafe { busy(busy_context) } {
-            0 => Busy::GiveUp,
-            _ => Busy::Retry,
-        }
-    });
-    let watch = Interrupts(connection);
-    let mut request = Request {
-        mode,
-        page_size,
-        sync: sync_flags(flags),
-        verify: Verify::Nothing,
-        mend: None,
-        busy: ask.as_mut().map(|ask| ask as &mut dyn FnMut() -> Busy),
-        watch: &watch,
-    };
-    // SAFETY: no page of the database is fetched while its connection runs a checkpoint.
-    unsafe { ws_unfetch((*handle.database).file) };
-    let done = handle.wal.checkpoint(&mut request);
-    handle.log_recovery();
-    match done {
-        Ok(done) => {
-            let number = |frames: u32| c_int::try_from(frames).unwrap_or(c_int::MAX);
-            // SAFETY: null, or places for a number each.
-            unsafe {
-                let places = [
-                    (log_frames, done.log_frames),
-                    (checkpointed_frames, done.checkpointed_frames),
-                ];
-                for (place, frames) in places {
-                    if let (Some(place), Some(frames)) = (place.as_mut(), frames) {
-                        *place = number(frames);
-                    }
-                }
-            }
-            if done.busy { BUSY } else { OK }
-        }
-        failed => watch.code(&failed),
-    }
-}
-
-#[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlite3WalCallback(handle: *mut Handle) -> c_int {
     // SAFETY: null, or a handle of sqlite3WalOpen.
     let frames = unsafe { handle.as_mut() }.and_then(|handle| handle.wal.take_committed_frames());
@@ -414,63 +352,4 @@ pub unsafe extern "C" fn sqlite3WalHeapMemory(handle: *mut Handle) -> c_int {
 pub unsafe extern "C" fn sqlite3WalFile(handle: &mut Handle) -> *mut SqliteFile {
     // SAFETY: the storage lives as long as the handle.
     unsafe { (*handle.vfs).log.get() }
-}
-
-/// `sqlite3_snapshot`: the 48 bytes of a header.
-type SnapshotWords = [u32; 12];
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalSnapshotGet(
-    handle: &mut Handle,
-    snapshot: &mut *mut SnapshotWords,
-) -> c_int {
-    *snapshot = ptr::null_mut();
-    let got = handle.wal.get_snapshot();
-    if let Ok(got) = &got {
-        match try_box(got.header().to_words()) {
-            Ok(words) => *snapshot = Box::into_raw(words),
-            Err(_) => return NOMEM,
-        }
-    }
-    code(&got)
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalSnapshotOpen(
-    handle: &mut Handle,
-    snapshot: *const SnapshotWords,
-) {
-    // SAFETY: null, or a snapshot of sqlite3WalSnapshotGet.
-    let request = match unsafe { snapshot.as_ref() }.map(|words| IndexHeader::from_words(*words)) {
-        None => SnapshotRequest::Newest,
-        Some(header) if header.version == 0 => SnapshotRequest::Nameable,
-        Some(header) => SnapshotRequest::At(Snapshot::of(header)),
-    };
-    handle.wal.open_snapshot(request);
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalSnapshotRecover(handle: &mut Handle) -> c_int {
-    code(&handle.wal.recover_snapshots())
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalSnapshotCheck(
-    handle: &mut Handle,
-    snapshot: &SnapshotWords,
-) -> c_int {
-    let snapshot = Snapshot::of(IndexHeader::from_words(*snapshot));
-    code(&handle.wal.check_snapshot(&snapshot))
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3WalSnapshotUnlock(handle: &mut Handle) {
-    handle.wal.unlock_snapshot();
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_snapshot_cmp(one: &SnapshotWords, two: &SnapshotWords) -> c_int {
-    // The first salt as a native word, then mxFrame, as wal.c compares them.
-    let age = |words: &SnapshotWords| (words[8], words[4]);
-    age(one).cmp(&age(two)) as c_int
 }

@@ -12,8 +12,9 @@ struct SqliteMemory;
 /// While it is set, memory that is never given back comes from the system.
 static FOR_EVER: AtomicBool = AtomicBool::new(false);
 
-// SAFETY: sqlite3_malloc64 returns null or memory of that size, aligned to 8 bytes; larger alignments
-// are refused with null. Memory of the system is handed out under FOR_EVER only, and never freed.
+// SAFETY: sqlite3_malloc64 returns null or memory of that size, aligned to 8 bytes; larger
+// alignments are refused with null. Memory of the system is handed out under FOR_EVER only, and
+// never freed.
 unsafe impl GlobalAlloc for SqliteMemory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if FOR_EVER.load(Ordering::Relaxed) {

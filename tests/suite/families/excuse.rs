@@ -1,5 +1,5 @@
-//! What nobody can see: damage that leaves files as SQLite itself could have left them. Claims about
-//! them are counted apart.
+//! What nobody can see: damage that leaves files as SQLite itself could have left them. Claims
+//! about them are counted apart.
 
 use super::damage::Set;
 
@@ -9,8 +9,8 @@ pub fn excuse(set: &Set<'_>) -> Option<&'static str> {
     left_by_sqlite(set).or_else(unseen)
 }
 
-/// Whether a frame is damaged, and its sum is right all the same. The sums are linear: equal faults of
-/// the highest bit, in words of which an even number counts an odd number of times, are none.
+/// Whether a frame is damaged, and its sum is right all the same. The sums are linear: equal faults
+/// of the highest bit, in words of which an even number counts an odd number of times, are none.
 fn unseen_frame(set: &Set<'_>) -> bool {
     let Set { content, wal, .. } = set;
     (0..content.frames.len()).any(|frame| {

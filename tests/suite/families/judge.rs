@@ -1,4 +1,5 @@
-//! What walsmith says of a damaged set, put to real SQLite and to what is known of the undamaged one.
+//! What walsmith says of a damaged set, put to real SQLite and to what is known of the undamaged
+//! one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -199,7 +200,8 @@ impl Judgement<'_> {
     /// page, and the frame is the newest of the page in the state that is given.
     fn steps(&mut self) {
         let content = self.set.content;
-        // A false claim of no loss is told as such; here are those with the right rows, and the others.
+        // A false claim of no loss is told as such; here are those with the right rows, and the
+        // others.
         let is_told = self.outcome.claim == Claim::Lossless && !self.outcome.has_same_rows;
         if is_told || !self.has_output || !self.names_are_as_they_were() {
             return;

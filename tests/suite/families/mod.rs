@@ -168,8 +168,8 @@ fn print_table(cases: &[Case]) {
         all += case;
     }
     println!(
-        "| damage | cases | of them several at once | lossless | likely, of them right | lossy | rows SQLite keeps \
-         | rows recovered | false claims | failing |"
+        "| damage | cases | of them several at once | lossless | likely, of them right | lossy \
+         | rows SQLite keeps | rows recovered | false claims | failing |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let families = FAMILIES.iter().filter_map(|(name, _)| tallies.get_key_value(name));
@@ -189,8 +189,8 @@ fn print_table(cases: &[Case]) {
         );
     }
     println!(
-        "{} refused; {} lossless with other bytes but the same rows; {} sure steps of plans that are \
-         not lossless byte for byte compared",
+        "{} refused; {} lossless with other bytes but the same rows; {} sure steps of plans \
+         that are not lossless byte for byte compared",
         all.refused, all.same_rows, all.steps_compared
     );
     let mut apart: BTreeMap<&str, usize> = BTreeMap::new();

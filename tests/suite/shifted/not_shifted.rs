@@ -1,0 +1,96 @@
+//! Logs that look shifted and are not.
+
+use std::fs;
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use super::{Small, and_die, put};
+use crate::support::{beside, names, read, text, walsmith};
+
+/// A log twice in one file, or a part of it, and logs that nothing was done to.
+#[test]
+fn a_log_that_lost_nothing_is_not_called_shifted() {
+    let small = Small::new();
+    for end in [small.wal.len(), small.wal.len() / 2, 9000] {
+        let wal = [small.wal.as_slice(), &small.wal[..end]].concat();
+        let (_folder, path) = put(&small.database, &wal, None);
+        let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &verified["files"][0];
+        assert_eq!((exit, file["shifted"].as_array().unwrap().len()), (0, 0), "{file:#}");
+    }
+    for name in names() {
+        let (database, wal) = read(&name);
+        let (_folder, path) = put(&database, &wal, None);
+        let (verified, _) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &verified["files"][0];
+        assert_eq!(file["shifted"].as_array().unwrap().len(), 0, "{name}: {file:#}");
+        assert_eq!(file["shifted_frames_mended"], Value::Null, "{name}");
+    }
+}
+
+/// A table whose blobs are this very log, so that pages hold its frames byte for byte.
+#[test]
+fn a_log_that_holds_itself_as_blobs_is_not_called_shifted() {
+    for page_bytes in ["512", "1024", "4096"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        and_die(&["own-log", text(&path), page_bytes]);
+        let (database, wal) = (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap());
+        let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &verified["files"][0];
+        assert!(exit == 0 && file["valid_frames"].as_u64() > Some(60), "{file:#}");
+        // A frame is damaged, again and again, and only its own slot.
+        let slot_len = page_bytes.parse::<usize>().unwrap() + 24;
+        let mut rng = Rng::with_seed(2);
+        for _ in 0..30 {
+            let mut wal = wal.clone();
+            let valid = usize::try_from(file["valid_frames"].as_u64().unwrap()).unwrap();
+            let at = 32 + rng.usize(1..valid) * slot_len + rng.usize(0..slot_len - 60);
+            (0..60).for_each(|byte| wal[at + byte] ^= rng.u8(1..=255));
+            let (_folder, path) = put(&database, &wal, None);
+            let (verified, _) = walsmith(&["verify-checksums", text(&path)]);
+            let file = &verified["files"][0];
+            assert_eq!(file["shifted"].as_array().unwrap().len(), 0, "{file:#}");
+        }
+    }
+}
+
+/// The first sectors of a log that was begun again are those of before: the header is valid, and
+/// every frame after it is of the generation after.
+#[test]
+fn frames_that_only_a_later_generation_can_have_are_not_left_over() {
+    let small = Small::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    fs::write(&path, &small.database).unwrap();
+    fs::write(beside(&path, "-wal"), &small.wal).unwrap();
+    let row = "INSERT INTO t(x) VALUES(randomblob(900)), (randomblob(900)), (randomblob(900));";
+    let sql =
+        format!("PRAGMA wal_autocheckpoint=0; PRAGMA wal_checkpoint(RESTART); {}", row.repeat(9));
+    and_die(&["write-and-die", text(&path), &sql]);
+    let wal = fs::read(beside(&path, "-wal")).unwrap();
+    assert_ne!(wal[16..20], small.wal[16..20], "it is begun again");
+    let (database, whole) = (fs::read(&path).unwrap(), folder.path().join("whole.db"));
+    assert_eq!(walsmith(&["replay", text(&path), "--output", text(&whole)]).1, 0);
+    let truth = fs::read(&whole).unwrap();
+    for old in [32, 512, 4096] {
+        let torn = [&small.wal[..old], &wal[old..]].concat();
+        let (_folder, path) = put(&database, &torn, None);
+        let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let file = &verified["files"][0];
+        assert_eq!((exit, file["verdict"].clone()), (1, "damaged".into()), "{file:#}");
+        assert_eq!(file["header_is_older"], true);
+        let output = folder.path().join("out.db");
+        let apply = ["repair", text(&path), "--apply", "--force", "--output", text(&output)];
+        let (report, exit) = walsmith(&apply);
+        assert_eq!(report["lossless"] == true, exit == 0, "{report:#}");
+        match report["lossless"] == true {
+            true => assert!(fs::read(&output).unwrap() == truth, "{old}: {report:#}"),
+            false => assert!(old > 32, "{report:#}"),
+        }
+    }
+    let (_folder, path) = put(&database, &wal, None);
+    let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
+    assert_eq!((exit, verified["files"][0]["verdict"].clone()), (0, "clean".into()));
+}
