@@ -42,7 +42,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("engine/wal/checkpoint.rs", 465),
     ("engine/wal/write.rs", 450),
     ("repair/undo/mod.rs", 410),
-    ("storage/fault.rs", 520),
 ];
 
 /// Text by path below a folder.

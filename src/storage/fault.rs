@@ -19,8 +19,10 @@ use super::{
     LockLevel, LockMode, Locked, OpenMode, Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
 };
 
-/// Bytes that a disk writes at once: a write is torn at their borders only.
-pub const SECTOR_BYTES: u64 = 512;
+mod disk;
+
+use disk::{Chance, Change, Disk};
+pub use disk::{SECTOR_BYTES, Unsynced};
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,43 +46,6 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Whether calls after it go wrong, too.
     pub persistent: bool,
-}
-
-/// Which of the writes that no sync has made durable a power loss leaves on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsynced {
-    /// None.
-    Lost,
-    /// All: the process died, the system lived.
-    Kept,
-    /// Each for itself, by chance: writes reach the disk in any order.
-    Reordered {
-        /// Seed of the choice.
-        seed: u64,
-    },
-    /// Each sector of each for itself, by chance.
-    Torn {
-        /// Seed of the choice.
-        seed: u64,
-    },
-}
-
-/// A change that may not have reached the disk.
-#[derive(Clone, Debug)]
-enum Change {
-    Write { offset: u64, bytes: Vec<u8> },
-    Truncate { size_bytes: u64 },
-}
-
-/// A file as the disk has it, and what is on its way.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    durable: Vec<u8>,
-    pending: Vec<Change>,
-    /// Its name is on the disk.
-    named: bool,
-    /// It was deleted, and the deletion is not on the disk yet.
-    deleted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -145,21 +110,12 @@ impl State {
         }
     }
 
-    /// A file that was there before any call: all of it is on the disk.
     fn adopt(&self, path: &Path, file: &dyn File) -> Result<()> {
-        let mut disks = self.disks.borrow_mut();
-        let disk = disks.entry(path.to_owned()).or_default();
-        if !disk.named && disk.durable.is_empty() && disk.pending.is_empty() {
-            disk.named = true;
-            disk.durable = vec![0; usize::try_from(file.size()?).unwrap_or(0)];
-            let read = file.read_at(&mut disk.durable, 0)?;
-            disk.durable.truncate(read);
-        }
-        Ok(())
+        self.disks.borrow_mut().entry(path.to_owned()).or_default().adopt(file)
     }
 
     fn change(&self, path: &Path, change: Change) {
-        self.disks.borrow_mut().entry(path.to_owned()).or_default().pending.push(change);
+        self.disks.borrow_mut().entry(path.to_owned()).or_default().change(change);
     }
 }
 
@@ -195,108 +151,10 @@ impl<V: Vfs> FaultVfs<V> {
     pub fn crash_image(&self, unsynced: Unsynced) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut chance = Chance::of(unsynced);
         let disks = self.state.disks.borrow();
-        let image = disks.iter().filter_map(|(path, disk)| {
-            let there = match (disk.named, disk.deleted) {
-                (true, false) => true,
-                (false, _) => !disk.deleted && chance.keeps(),
-                (true, true) => !chance.keeps(),
-            };
-            there.then(|| (path.clone(), disk.after_crash(&mut chance)))
+        let files = disks.iter().filter_map(|(path, disk)| {
+            disk.after_crash(&mut chance).map(|bytes| (path.clone(), bytes))
         });
-        image.collect()
-    }
-}
-
-impl Disk {
-    fn after_crash(&self, chance: &mut Chance) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        for change in &self.pending {
-            change.apply(&mut bytes, chance);
-        }
-        bytes
-    }
-
-    fn settle(&mut self) {
-        for change in self.pending.drain(..) {
-            change.apply(&mut self.durable, &mut Chance::Always);
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>, chance: &mut Chance) {
-        match self {
-            Self::Truncate { size_bytes } => {
-                if chance.keeps() {
-                    to.resize(usize::try_from(*size_bytes).unwrap_or(usize::MAX), 0);
-                }
-            }
-            Self::Write { offset, bytes } => {
-                for (offset, part) in chance.split(*offset, bytes) {
-                    if chance.keeps() {
-                        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                        let end = start + part.len();
-                        if to.len() < end {
-                            to.resize(end, 0);
-                        }
-                        if let Some(target) = to.get_mut(start..end) {
-                            target.copy_from_slice(part);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Decides what reached the disk.
-enum Chance {
-    Always,
-    Never,
-    Each(u64),
-    EachSector(u64),
-}
-
-impl Chance {
-    fn of(unsynced: Unsynced) -> Self {
-        // An odd start, so that the generator never stays the same.
-        match unsynced {
-            Unsynced::Lost => Self::Never,
-            Unsynced::Kept => Self::Always,
-            Unsynced::Reordered { seed } => Self::Each(seed.wrapping_mul(2).wrapping_add(1)),
-            Unsynced::Torn { seed } => Self::EachSector(seed.wrapping_mul(2).wrapping_add(1)),
-        }
-    }
-
-    fn keeps(&mut self) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Each(state) | Self::EachSector(state) => {
-                // xorshift64*, enough for choices that only have to differ.
-                *state ^= *state >> 12;
-                *state ^= *state << 25;
-                *state ^= *state >> 27;
-                state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 63 == 1
-            }
-        }
-    }
-
-    /// The parts of a write that reach the disk for themselves.
-    fn split<'b>(&self, offset: u64, bytes: &'b [u8]) -> Vec<(u64, &'b [u8])> {
-        if !matches!(self, Self::EachSector(_)) {
-            return vec![(offset, bytes)];
-        }
-        let mut parts = Vec::new();
-        let (mut offset, mut rest) = (offset, bytes);
-        while !rest.is_empty() {
-            let room = usize::try_from(SECTOR_BYTES - offset % SECTOR_BYTES).unwrap_or(1);
-            let (part, behind) = rest.split_at(room.min(rest.len()));
-            parts.push((offset, part));
-            offset += part.len() as u64;
-            rest = behind;
-        }
-        parts
+        files.collect()
     }
 }
 
@@ -336,8 +194,9 @@ impl<V: Vfs> Vfs for FaultVfs<V> {
         self.state.adopt(from, file.as_ref())?;
         self.inner.rename(from, to)?;
         let mut disks = self.state.disks.borrow_mut();
-        if let Some(disk) = disks.remove(from) {
-            disks.insert(to.to_owned(), Disk { named: true, ..disk });
+        if let Some(mut disk) = disks.remove(from) {
+            disk.named = true;
+            disks.insert(to.to_owned(), disk);
         }
         Ok(())
     }
