@@ -2,6 +2,7 @@
 //! to attach, and the one place that maps errors to exit codes.
 
 pub mod attach;
+pub mod classify;
 pub mod context;
 pub mod error_kind;
 pub mod exit;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::output::RowStream;
 
-use super::failure::{describe, is_closed_pipe};
+use super::classify::{describe, is_closed_pipe};
 
 /// Closes `stream`: whole, or with the error that ended it early, so that one document comes out.
 ///

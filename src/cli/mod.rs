@@ -14,7 +14,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use anyhow::Result;
 use clap::FromArgMatches;
 
-use crate::access::failure::{describe, is_closed_pipe};
+use crate::access::classify::{describe, is_closed_pipe};
 use crate::access::{Context, Exit, Failure};
 use crate::output::text::escaped;
 use crate::output::{Format, Output, Paint, Tone, write_error};

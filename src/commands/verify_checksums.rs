@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 
-use crate::access::failure::{Exit, describe, is_busy};
+use crate::access::classify::describe;
+use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_readable};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::kind::Kind;
