@@ -40,7 +40,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("engine/rollback/playback.rs", 425),
     ("engine/wal/checkpoint.rs", 465),
     ("engine/wal/write.rs", 450),
-    ("repair/undo/mod.rs", 410),
 ];
 
 /// Text by path below a folder.

@@ -7,6 +7,7 @@
 //! the next one or put back.
 
 mod layout;
+mod names;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ pub use layout::Stage;
 use layout::{
     HEADER_BYTES, Header, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RECORDS_AT, Record, STAGE_AT,
 };
+use names::suffixed;
+pub use names::{database_of, kept_journal, kept_wal, path_of};
 
 /// Why an undo set could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -64,40 +67,6 @@ enum Found {
     /// The records are not complete: the change has not begun.
     Begun,
     Set(Set),
-}
-
-/// The file of the undo set of `database`.
-#[must_use]
-pub fn path_of(database: &Path) -> PathBuf {
-    suffixed(database, "-walsmith-undo")
-}
-
-/// The database of the undo set at `set`.
-#[must_use]
-pub fn database_of(set: &Path) -> PathBuf {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let name = set.as_os_str().as_bytes();
-    let database = name.strip_suffix(b"-walsmith-undo").unwrap_or(name);
-    PathBuf::from(OsStr::from_bytes(database))
-}
-
-/// Where the set keeps the log.
-#[must_use]
-pub fn kept_wal(database: &Path) -> PathBuf {
-    suffixed(database, "-walsmith-undo-wal")
-}
-
-/// Where the set keeps the rollback journal.
-#[must_use]
-pub fn kept_journal(database: &Path) -> PathBuf {
-    suffixed(database, "-walsmith-undo-journal")
-}
-
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Makes way for a new change: an earlier one that was cut off is put back first.
