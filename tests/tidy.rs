@@ -39,7 +39,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("commands/verify_checksums/explain.rs", 405),
     ("engine/rollback/playback.rs", 425),
     ("engine/wal/checkpoint.rs", 465),
-    ("engine/wal/write.rs", 450),
 ];
 
 /// Text by path below a folder.

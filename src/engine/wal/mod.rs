@@ -11,6 +11,7 @@ mod exclusive;
 mod index;
 mod read;
 mod recover;
+mod savepoint;
 mod snapshot;
 mod unreliable;
 mod write;
@@ -28,9 +29,10 @@ use crate::storage::{
 pub use checkpoint::{Busy, Checkpoint, CheckpointMode, Mend, Request, Rot, Verify};
 pub use read::Cache;
 pub use recover::KnownLog;
+pub use savepoint::Savepoint;
 pub(super) use snapshot::zeroed;
 pub use snapshot::{Snapshot, SnapshotRequest};
-pub use write::{Page, Savepoint, WriteKind};
+pub use write::{Page, WriteKind};
 
 /// How far writes must be on the disk before they count (`PRAGMA synchronous`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
