@@ -37,7 +37,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("commands/repair/report.rs", 425),
     ("commands/replay.rs", 435),
     ("commands/verify_checksums/explain.rs", 405),
-    ("engine/rollback/playback.rs", 425),
     ("engine/wal/checkpoint.rs", 465),
 ];
 

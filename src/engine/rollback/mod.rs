@@ -17,10 +17,11 @@ use crate::storage::{
     self, Access, File, LockLevel, LockMode, Locked, OpenMode, SyncDirectory, SyncKind, Vfs,
 };
 
+pub use contents::Contents;
 pub use flaw::Flaw;
-pub use playback::Contents;
 use playback::Journal;
 
+mod contents;
 mod flaw;
 mod playback;
 
