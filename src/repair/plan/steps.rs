@@ -1,12 +1,39 @@
-//! The step that makes one damaged frame right, in words.
+//! The steps of a plan, in words: those that make one damaged frame right, and those that are about
+//! the whole log or an end of it.
 
-use crate::format::Pgno;
+use std::collections::BTreeSet;
+
+use crate::format::{FrameNo, Pgno};
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured, ImageSource};
 use crate::log::link::{Fault, Judged, Link};
 use crate::log::proof::Proof;
+use crate::log::shift::Displacement;
 
 use super::{Action, Step};
+
+/// What comes after the last commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogEnd {
+    /// Frames that are not whole. They may have been acknowledged, if what tore them was not the
+    /// crash of their writer: nobody can know.
+    Torn,
+    /// Whole frames, and the log ends there. Nobody can know, either.
+    Ended,
+    /// Whole frames of a transaction that is rightly dropped.
+    Open,
+}
+
+/// Why everything after a state is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// What comes after the break may be an abandoned history.
+    Doubtful,
+    /// This frame cannot be recovered, and nobody knows what page it was to write.
+    Nameless(FrameNo),
+    /// Of some pages no intact copy is left.
+    Missing,
+}
 
 /// The step for a frame whose right bytes are known; `None` for one that is right as it is.
 pub(super) fn of_frame(judged: &Judged) -> Option<Step> {
@@ -138,5 +165,117 @@ fn right(
         rivals: 0,
         reason,
         gains,
+    }
+}
+
+/// One step for all shifts: they are undone together.
+pub(super) fn undo_shifts(displacement: &Displacement) -> Step {
+    let reason = match displacement.line_ends {
+        Some(added) => format!(
+            "every line feed became a carriage return and a line feed: {added} bytes were inserted"
+        ),
+        None => displacement.places(),
+    };
+    let missing = match displacement.frames_missing {
+        true => "; frames are missing, and how many is not known",
+        false => "",
+    };
+    Step {
+        action: Action::UndoShift,
+        frame: displacement.shifts.first().map(|shift| shift.first_frame),
+        pages: Vec::new(),
+        lossless: true,
+        proof: Some(Proof::Checksum),
+        rivals: 0,
+        reason,
+        gains: format!("{} follow from each other there{missing}", displacement.counts()),
+    }
+}
+
+/// The step that makes the header of the log right.
+pub(super) fn restore_header(proof: Proof, is_older: bool) -> Step {
+    let reason = match is_older {
+        true => "the header is that of the generation before, and SQLite ignores the frames",
+        false => "the header is not valid, and SQLite ignores the whole log",
+    };
+    Step {
+        action: Action::RestoreHeader,
+        frame: None,
+        pages: Vec::new(),
+        lossless: true,
+        proof: Some(proof),
+        rivals: 0,
+        reason: reason.to_owned(),
+        gains: "the frames tell page size, byte order, salts and the sum before frame 1".to_owned(),
+    }
+}
+
+/// The step that begins with the database file, which has everything up to the commit `frame`.
+pub(super) fn skip_copied(frame: FrameNo) -> Step {
+    Step {
+        action: Action::SkipCopied,
+        frame: Some(frame),
+        pages: Vec::new(),
+        lossless: true,
+        proof: Some(Proof::Evidence),
+        rivals: 0,
+        reason: "the database file has every page as of this frame: the log was copied before it \
+                 was damaged"
+            .to_owned(),
+        gains: "no frame up to here is needed".to_owned(),
+    }
+}
+
+/// The step that leaves the tail out, from `first` on.
+pub(super) fn cut_tail(first: FrameNo, end: LogEnd) -> Step {
+    let reason = match end {
+        LogEnd::Torn => {
+            "it is torn, and no intact commit follows: what a crash leaves, or a damaged end"
+        }
+        LogEnd::Ended => {
+            "no commit follows, and the log ends there: a transaction that was open, or whose end \
+             was cut off"
+        }
+        LogEnd::Open => "no commit follows: SQLite drops it, as it should",
+    };
+    let is_rightly_dropped = end == LogEnd::Open;
+    Step {
+        action: Action::CutTail,
+        frame: Some(first),
+        pages: Vec::new(),
+        lossless: is_rightly_dropped,
+        proof: is_rightly_dropped.then_some(Proof::Evidence),
+        rivals: 0,
+        reason: reason.to_owned(),
+        gains: "it cannot come back after a later commit".to_owned(),
+    }
+}
+
+/// The step that gives up everything from `first` on, where newer images of `missing` are lost.
+pub(super) fn drop_behind(first: FrameNo, missing: &BTreeSet<Pgno>, gap: Gap) -> Step {
+    let reason = match gap {
+        Gap::Doubtful => {
+            "the break may be a place where SQLite recovered already and went on: what lies behind \
+             it may be an abandoned history"
+                .to_owned()
+        }
+        Gap::Nameless(frame) => {
+            format!("frame {frame} cannot be recovered; its page number is unknown")
+        }
+        Gap::Missing => {
+            let pages: Vec<String> = missing.iter().map(|page| page.to_string()).collect();
+            let word = if pages.len() == 1 { "page" } else { "pages" };
+            format!("of {word} {} no intact copy is left", pages.join(", "))
+        }
+    };
+    Step {
+        action: Action::DropBehind,
+        frame: Some(first),
+        pages: missing.iter().copied().collect(),
+        lossless: false,
+        proof: None,
+        rivals: 0,
+        reason,
+        gains: "the newest complete state before it".to_owned(),
     }
 }

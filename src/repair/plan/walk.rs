@@ -10,7 +10,7 @@ use crate::log::{Break, Certainty, Examination, LogShape, StopReason, Verdict};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::steps;
+use super::steps::{self, Gap, LogEnd};
 use super::track::Track;
 use super::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
 
@@ -143,57 +143,21 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// One step for all: they are undone together.
     fn undo_shifts(&mut self) {
         let displacement = &self.examination.displacement;
-        if displacement.is_none() {
-            return;
+        if !displacement.is_none() {
+            self.chance = self.chance.map(|chance| chance + displacement.chance);
+            self.steps.push(steps::undo_shifts(displacement));
         }
-        let reason = match displacement.line_ends {
-            Some(added) => format!(
-                "every line feed became a carriage return and a line feed: {added} bytes were \
-                 inserted"
-            ),
-            None => displacement.places(),
-        };
-        let missing = match displacement.frames_missing {
-            true => "; frames are missing, and how many is not known",
-            false => "",
-        };
-        let gains = format!("{} follow from each other there{missing}", displacement.counts());
-        self.chance = self.chance.map(|chance| chance + displacement.chance);
-        self.steps.push(Step {
-            action: Action::UndoShift,
-            frame: displacement.shifts.first().map(|shift| shift.first_frame),
-            pages: Vec::new(),
-            lossless: true,
-            proof: Some(Proof::Checksum),
-            rivals: 0,
-            reason,
-            gains,
-        });
     }
 
     fn restore_header(&mut self) {
-        let proven = self.examination.tail.broken == Break::Losing(Certainty::Proven);
+        let proof = match self.examination.tail.broken == Break::Losing(Certainty::Proven) {
+            true => Proof::Checksum,
+            false => Proof::Evidence,
+        };
         let is_older = self.examination.displacement.header_is_older;
-        self.steps.push(Step {
-            action: Action::RestoreHeader,
-            frame: None,
-            pages: Vec::new(),
-            lossless: true,
-            proof: Some(if proven { Proof::Checksum } else { Proof::Evidence }),
-            rivals: 0,
-            reason: match is_older {
-                true => {
-                    "the header is that of the generation before, and SQLite ignores the frames"
-                }
-                false => "the header is not valid, and SQLite ignores the whole log",
-            }
-            .to_owned(),
-            gains: "the frames tell page size, byte order, salts and the sum before frame 1"
-                .to_owned(),
-        });
+        self.steps.push(steps::restore_header(proof, is_older));
     }
 
     fn take(&mut self, slot: &Slot) {
@@ -271,19 +235,7 @@ impl<'a> Planner<'a> {
         self.track.clear();
         (self.nameless, self.nameless_frames, self.chance) = (None, 0, Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
-        self.steps.push(Step {
-            action: Action::SkipCopied,
-            frame: Some(frame),
-            pages: Vec::new(),
-            lossless: true,
-            proof: Some(Proof::Evidence),
-            rivals: 0,
-            reason:
-                "the database file has every page as of this frame: the log was copied before it \
-                     was damaged"
-                    .to_owned(),
-            gains: "no frame up to here is needed".to_owned(),
-        });
+        self.steps.push(steps::skip_copied(frame));
     }
 
     fn finish(mut self) -> Plan {
@@ -359,55 +311,26 @@ impl<'a> Planner<'a> {
         all
     }
 
-    /// An open transaction is rightly dropped. A torn one may have been acknowledged, if what tore
-    /// it was not the crash of its writer, and so may one after which the log ends: nobody can
-    /// know.
     fn cut_tail(&self, last_commit: u32) -> Step {
-        let at_end =
-            matches!(self.examination.prefix.stop.reason, StopReason::Eof | StopReason::Short);
-        let unknown = self.torn_tail || at_end;
-        let reason = if self.torn_tail {
-            "it is torn, and no intact commit follows: what a crash leaves, or a damaged end"
-        } else if at_end {
-            "no commit follows, and the log ends there: a transaction that was open, or whose end \
-             was cut off"
-        } else {
-            "no commit follows: SQLite drops it, as it should"
+        let prefix = &self.examination.prefix;
+        let end = match prefix.stop.reason {
+            _ if self.torn_tail => LogEnd::Torn,
+            StopReason::Eof | StopReason::Short => LogEnd::Ended,
+            StopReason::Salt
+            | StopReason::PageNumber
+            | StopReason::Checksum
+            | StopReason::Header => LogEnd::Open,
         };
-        Step {
-            action: Action::CutTail,
-            frame: Some(FrameNo(last_commit.max(self.examination.prefix.mx_frame)).next()),
-            pages: Vec::new(),
-            lossless: !unknown,
-            proof: (!unknown).then_some(Proof::Evidence),
-            rivals: 0,
-            reason: reason.to_owned(),
-            gains: "it cannot come back after a later commit".to_owned(),
-        }
+        steps::cut_tail(FrameNo(last_commit.max(prefix.mx_frame)).next(), end)
     }
 
-    fn drop_behind(&self, doubtful: bool) -> Step {
-        let reason = if doubtful {
-            "the break may be a place where SQLite recovered already and went on: what lies behind \
-             it may be an abandoned history"
-                .to_owned()
-        } else if let Some(frame) = self.nameless {
-            format!("frame {frame} cannot be recovered; its page number is unknown")
-        } else {
-            let pages: Vec<String> =
-                self.track.missing.iter().map(|page| page.to_string()).collect();
-            let word = if pages.len() == 1 { "page" } else { "pages" };
-            format!("of {word} {} no intact copy is left", pages.join(", "))
+    fn drop_behind(&self, is_doubtful: bool) -> Step {
+        let gap = match self.nameless {
+            _ if is_doubtful => Gap::Doubtful,
+            Some(frame) => Gap::Nameless(frame),
+            None => Gap::Missing,
         };
-        Step {
-            action: Action::DropBehind,
-            frame: Some(FrameNo(self.track.complete_to()).next()),
-            pages: self.track.missing.iter().copied().collect(),
-            lossless: false,
-            proof: None,
-            rivals: 0,
-            reason,
-            gains: "the newest complete state before it".to_owned(),
-        }
+        let first = FrameNo(self.track.complete_to()).next();
+        steps::drop_behind(first, &self.track.missing, gap)
     }
 }
