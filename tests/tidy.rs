@@ -34,7 +34,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("commands/dump.rs", 435),
     ("commands/repair.rs", 485),
     ("commands/repair/report.rs", 425),
-    ("commands/replay.rs", 435),
     ("commands/verify_checksums/explain.rs", 405),
     ("engine/wal/checkpoint.rs", 465),
 ];

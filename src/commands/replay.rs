@@ -1,11 +1,9 @@
 //! `replay`: applies a log to a database, in a new file or in place.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use serde::Serialize;
 
 use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
@@ -15,18 +13,20 @@ use crate::access::live::{self, Reading};
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::Pairing;
 use crate::history::view::View;
 use crate::log::{Examination, LogShape};
-use crate::output::quantity::{counted, grouped};
-use crate::output::text::{command, escaped};
-use crate::output::{FileName, Paint, Report, Tone, wrapped, write_report};
+use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::scan::KnownFrames;
 use crate::storage::File;
 use crate::storage::new_file::{Existing, NewFile};
+
+mod report;
+
+pub use report::Replayed;
 
 /// Apply a log to a database, in a new file or in place
 ///
@@ -76,31 +76,6 @@ pub struct Replay {
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
-}
-
-/// What was written, or would be.
-#[derive(Debug, Serialize)]
-pub struct Replayed {
-    /// The base; `None` without one.
-    pub database: Option<FileName>,
-    /// The file that was written; `None` in a dry run without --output.
-    pub output: Option<FileName>,
-    /// Last transaction applied; `None` when the log has none.
-    pub to_txn: Option<u32>,
-    /// Its commit frame.
-    pub to_frame: Option<u32>,
-    /// Pages taken from the log.
-    pub pages_written: u32,
-    /// Size of the result.
-    pub db_size_pages: Option<u32>,
-    /// Nothing was written.
-    pub dry_run: bool,
-    /// Where the old state is kept; `None` when nothing was overwritten.
-    pub undo: Option<FileName>,
-    /// Whether log and base belong together; `None` when one of them holds nothing.
-    pub pairing: Option<Pairing>,
-    /// Dangers that were taken on.
-    pub accepted: Vec<Accepted>,
 }
 
 /// What a log is applied to, and what is known of it.
@@ -381,53 +356,5 @@ impl Replay {
             pairing: outcome.pairing,
             accepted: outcome.accepted,
         })
-    }
-}
-
-impl Report for Replayed {
-    const COMMAND: &'static str = "replay";
-
-    fn needs_attention(&self) -> bool {
-        let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
-        !self.accepted.is_empty() || pairing == Some(standing::Verdict::Foreign)
-    }
-
-    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        let verb = if self.dry_run { "would write" } else { "wrote" };
-        let output = self.output.as_ref();
-        let output = output.map_or("the result".to_owned(), ToString::to_string);
-        let size = self
-            .db_size_pages
-            .map_or("unknown size".to_owned(), |pages| counted(pages.into(), "page"));
-        match (self.to_txn, self.to_frame) {
-            (Some(txn), Some(frame)) => {
-                let sentence = format!(
-                    "{verb} {output}: {size}, {} of them from the log, as of transaction {} (frame \
-                     {}).",
-                    grouped(self.pages_written.into()),
-                    grouped(txn.into()),
-                    grouped(frame.into())
-                );
-                writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
-            }
-            _ => {
-                let sentence = format!("{verb} {output}: {size}; the log holds nothing to apply.");
-                writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
-            }
-        }
-        if let Some(pairing) = &self.pairing {
-            writeln!(to, "{}", wrapped(&pairing.sentence(), 0, 2, width))?;
-        }
-        for accepted in &self.accepted {
-            let message = paint.tone(Tone::Bad, &escaped(&accepted.message));
-            let sentence = format!("Accepted ({}): {message}.", accepted.rule);
-            writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
-        }
-        if let (Some(undo), Some(database)) = (&self.undo, &self.database) {
-            writeln!(to, "The old state is kept in {undo}.")?;
-            writeln!(to, "Back: {}", command("undo", database))?;
-            writeln!(to, "Forget it: {}", command("undo --discard", database))?;
-        }
-        Ok(())
     }
 }
