@@ -33,7 +33,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("commands/checkpoint_now.rs", 440),
     ("commands/repair.rs", 485),
     ("commands/repair/report.rs", 425),
-    ("commands/verify_checksums/explain.rs", 405),
     ("engine/wal/checkpoint.rs", 465),
 ];
 

@@ -23,6 +23,7 @@ use crate::output::{FileName, Format, write_report};
 use crate::scan;
 
 mod explain;
+mod overview;
 mod report;
 mod shifted;
 mod walk;

@@ -1,4 +1,4 @@
-//! The human view: one line a file, and plain words where something is wrong.
+//! The human view: the overview, and plain words where something is wrong.
 
 use std::io::{self, Write};
 
@@ -6,12 +6,12 @@ use crate::access::files::with_suffix;
 use crate::format::Pgno;
 use crate::history::copied::SqliteSees;
 use crate::log::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
-use crate::output::quantity::{bytes, counted, grouped};
+use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped};
-use crate::output::{FileName, Heading, Paint, Room, Table, Tone, wrapped};
+use crate::output::{FileName, Paint, Tone, wrapped};
 
 use super::shifted::shifted;
-use super::{FileReport, Header, Verification};
+use super::{FileReport, Header, Verification, overview};
 
 /// Writes the table, the explanations, and how many there are of each verdict. Where only what
 /// needs attention is wanted, other files are left out.
@@ -24,7 +24,7 @@ pub(super) fn human(
     let shown = |file: &&FileReport| !report.quiet || file.needs_attention();
     let shown: Vec<&FileReport> = report.files.iter().filter(shown).collect();
     if !shown.is_empty() {
-        writeln!(to, "{}", overview(&shown).draw(&paint, width))?;
+        writeln!(to, "{}", overview::table(&shown).draw(&paint, width))?;
     }
     for file in &shown {
         let story = story(file, paint);
@@ -38,60 +38,9 @@ pub(super) fn human(
     }
     if report.summary {
         let gap = if shown.is_empty() { "" } else { "\n" };
-        writeln!(to, "{gap}{}", wrapped(&summary(&report.files), 0, 2, width))?;
+        writeln!(to, "{gap}{}", wrapped(&overview::summary(&report.files), 0, 2, width))?;
     }
     Ok(())
-}
-
-/// `12 logs: 10 clean, 1 damaged, 1 unreadable`, worst last; directories are no logs.
-fn summary(files: &[FileReport]) -> String {
-    const ORDER: [Verdict; 8] = [
-        Verdict::Clean,
-        Verdict::Empty,
-        Verdict::Absent,
-        Verdict::UncommittedTail,
-        Verdict::TornTail,
-        Verdict::BadHeader,
-        Verdict::Damaged,
-        Verdict::Unreadable,
-    ];
-    let logs = || files.iter().filter(|file| !file.is_directory);
-    let counts = ORDER.into_iter().filter_map(|verdict| {
-        let count = logs().filter(|file| file.verdict == verdict).count();
-        (count > 0).then(|| format!("{} {}", grouped(count as u64), verdict.word()))
-    });
-    let counts: Vec<String> = counts.collect();
-    let all = counted(logs().count() as u64, "log");
-    let logs = if counts.is_empty() { all } else { format!("{all}: {}", counts.join(", ")) };
-    match files.iter().filter(|file| file.is_directory).count() {
-        0 => logs,
-        1 => format!("{logs}; 1 directory could not be searched"),
-        many => format!("{logs}; {} directories could not be searched", grouped(many as u64)),
-    }
-}
-
-fn overview(files: &[&FileReport]) -> Table {
-    let mut rows = Table::new([
-        Heading::text("log", Room::Broken),
-        Heading::text("verdict", Room::Always),
-        Heading::number("frames", Room::IfWide(3)),
-        Heading::number("committed", Room::IfWide(4)),
-        Heading::number("txns", Room::IfWide(2)),
-        Heading::number("page size", Room::IfWide(0)),
-        Heading::number("size", Room::IfWide(1)),
-    ]);
-    for file in files {
-        rows.row([
-            file.wal.to_string(),
-            file.verdict.word().to_owned(),
-            number(file.slot_frames),
-            number(file.mx_frame),
-            number(file.transactions),
-            number(file.page_size_bytes),
-            file.file_bytes.map_or("-".to_owned(), bytes),
-        ]);
-    }
-    rows
 }
 
 /// A sentence with its indentation, broken between words. A command to type is never broken.
@@ -100,10 +49,6 @@ fn indented(sentence: &str, width: Option<u16>) -> String {
         true => format!("  {sentence}"),
         false => wrapped(sentence, 2, 4, width),
     }
-}
-
-fn number(count: Option<u32>) -> String {
-    count.map_or("-".to_owned(), |count| grouped(count.into()))
 }
 
 impl FileReport {
