@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::access::failure::{About, Exit, Failure};
+use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
-use crate::access::live::{self, Reading};
-use crate::access::{Context, holders, missing};
+use crate::access::live;
+use crate::access::{Context, holders};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages as _};
-use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
@@ -21,8 +20,7 @@ use crate::history::view::View;
 use crate::log::Verdict;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
-use crate::repair::plan::choice::{self, Choice};
-use crate::repair::plan::{Action, CandidateKind, Plan, Proof, Step};
+use crate::repair::plan::{Action, Step};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::SyncDirectory;
@@ -30,11 +28,12 @@ use crate::storage::new_file::{Existing, NewFile};
 use crate::storage::process::brief;
 
 use base::Base;
-use prepared::{Prepared, lossy_step, unsound};
+use prepared::{Prepared, unsound};
 pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
 mod claim;
+mod planning;
 mod prepared;
 mod readings;
 mod report;
@@ -226,130 +225,6 @@ impl Repair {
             .with_context(|| format!("{}: in place needs it alone", database.display()))?;
         undo::make_way(context.vfs, offline.database.as_ref())?;
         Ok(Some(offline))
-    }
-
-    fn prepare(&self, files: &Files, hold: Hold<'_>, context: &Context) -> Result<Prepared> {
-        let base = Base::open(files, context)?;
-        let witness = base.as_ref().map(Base::file);
-        let reading = match hold {
-            Hold::Held(held) => held.read_log(files, witness, context)?,
-            Hold::Offline(_) => live::read_log_alone(files, witness, context)?,
-        };
-        let reading = reading.map(Reading::with_shift_undone);
-        let mut plan = match &reading {
-            Some(Reading { file, examination }) => {
-                Plan::of(file.as_ref(), examination, witness, context.watch)
-                    .with_context(|| About(files.wal.clone()))?
-            }
-            None => Plan::default(),
-        };
-        if reading.is_none() && self.has_orphan_index(files, hold, context)? {
-            // An index that knows of commits is all that is left of them.
-            let missing = missing::find(files, context)?;
-            plan.steps.push(Step {
-                action: Action::RemoveIndex,
-                frame: None,
-                pages: Vec::new(),
-                lossless: missing.is_none(),
-                proof: missing.is_none().then_some(Proof::Evidence),
-                rivals: 0,
-                reason: missing.map_or_else(
-                    || "there is a wal-index without a log, and nobody uses it".to_owned(),
-                    |missing| missing.to_string(),
-                ),
-                gains: "nothing is left that could be taken for one in use".to_owned(),
-            });
-        }
-        let (candidates, findings) = (Vec::new(), Vec::new());
-        let mut prepared = Prepared { base, reading, plan, candidates, findings };
-        let doubt = prepared.offer_readings_of_journal(context)?;
-        prepared.candidates = self.choices(&prepared, context)?;
-        let kind = prepared.chosen().map(|choice| choice.kind);
-        if let Some(base) = &mut prepared.base {
-            if let Some(kind) = kind {
-                base.take(kind);
-            }
-            let step = base.step(doubt);
-            prepared.plan.steps.splice(0..0, step);
-        }
-        let is_about_journal = prepared.has_readings_of_journal();
-        let is_lossy =
-            |choice: &&Choice| !is_about_journal && choice.kind != CandidateKind::NewestLikely;
-        if let Some(choice) = prepared.chosen().filter(is_lossy) {
-            let (step, kept) = (lossy_step(choice, &prepared.plan), choice.to_frame);
-            let is_newest = choice.kind == CandidateKind::NewestWithOldPages;
-            let steps = &mut prepared.plan.steps;
-            steps.retain(|step| {
-                let is_kept = is_newest || step.frame.is_none_or(|frame| frame.0 <= kept);
-                step.action != Action::DropBehind
-                    && (is_kept || matches!(step.action, Action::CutTail | Action::UndoShift))
-            });
-            let tail = steps.iter().position(|step| step.action == Action::CutTail);
-            steps.insert(tail.unwrap_or(steps.len()), step);
-        }
-        let discarded = match &prepared.reading {
-            Some(log) => {
-                let database = prepared.base.as_ref().map(Base::file);
-                rails::discarded_log(files, log, database, context)?
-            }
-            None => None,
-        };
-        // Of a log that SQLite throws away, sizes do not matter.
-        let sizes = match discarded {
-            Some(_) => None,
-            None => sizes::correct(&prepared, context)?,
-        };
-        match sizes {
-            Some((_, Some(corrected))) if prepared.chosen().is_none() => {
-                prepared.plan.steps.push(corrected.step);
-                prepared.plan.restored = corrected.restored;
-            }
-            Some((found, _)) => {
-                let database = files.database.as_deref().unwrap_or(&self.path).to_owned();
-                let (rule, message) = (found.rule(), found.to_string());
-                prepared.findings.push(Finding::new(rule, database, message));
-            }
-            None => {}
-        }
-        let no_pages = BTreeSet::new();
-        let danger = match (discarded, prepared.view(prepared.restored(), &no_pages)) {
-            (Some(discarded), _) => Some(discarded),
-            (None, Some(view)) => rails::page_one_of_file(files, &view)?,
-            (None, None) => None,
-        };
-        prepared.findings.extend(danger.map(Finding::from));
-        prepared.findings.extend(prepared.cut_log(files, hold, context)?);
-        Ok(prepared)
-    }
-
-    /// Whether a wal-index is there that nobody is attached to.
-    fn has_orphan_index(&self, files: &Files, hold: Hold<'_>, context: &Context) -> Result<bool> {
-        let Some(shm) = &files.shm else { return Ok(false) };
-        let is_free = match hold {
-            Hold::Offline(_) => true,
-            Hold::Held(held) => held.index.is_none(),
-        };
-        Ok(is_free && context.vfs.exists(shm)?)
-    }
-
-    fn choices(&self, prepared: &Prepared, context: &Context) -> Result<Vec<Choice>> {
-        let plan = &prepared.plan;
-        if let Some(number) = self.choose
-            && !(1..=plan.candidates.len()).contains(&number)
-        {
-            let why = match plan.candidates.len() {
-                0 => "--choose: the plan loses nothing, there is nothing to choose".to_owned(),
-                most => format!("--choose {number}: the plan has the states 1 to {most}"),
-            };
-            return Err(Failure::Usage(why).into());
-        }
-        let pages = BTreeSet::new();
-        let views: Vec<_> = plan
-            .candidates
-            .iter()
-            .filter_map(|candidate| prepared.view_of(candidate, &pages))
-            .collect();
-        choice::choose(plan, &views, self.choose, context.watch).context("choosing a state")
     }
 
     fn carry_out(

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::access::rails::Accepted;
+use crate::diagnosis::rails::Accepted;
 use crate::history::standing::{self, Pairing};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{command, escaped};
