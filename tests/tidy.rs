@@ -31,7 +31,6 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("log/cure/explain.rs", 450),
     ("log/examine.rs", 415),
     ("commands/checkpoint_now.rs", 440),
-    ("commands/repair/report.rs", 425),
     ("engine/wal/checkpoint.rs", 465),
 ];
 

@@ -33,6 +33,7 @@ pub use report::{HealthReport, Loss, PageLoss, RepairReport};
 
 mod base;
 mod claim;
+mod explain;
 mod planning;
 mod prepared;
 mod readings;
