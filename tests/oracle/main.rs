@@ -24,7 +24,9 @@ mod work;
 mod worlds;
 mod zoo;
 
+use std::fmt::Debug;
 use std::path::Path;
+use std::str::FromStr;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,42 +41,38 @@ fn run(args: &[&str]) {
             run(action);
         }
         ["run-reserving", database, reserved, sql] => {
-            shims::run_reserving(Path::new(database), reserved.parse().unwrap(), sql);
+            shims::run_reserving(Path::new(database), number(reserved), sql);
         }
         ["contents"] => shims::contents_of_each(),
         ["verify", database] => shims::verify(Path::new(database)),
         ["history", database, reserved, seed] => {
-            let (reserved, seed) = (reserved.parse().unwrap(), seed.parse().unwrap());
-            shims::history(Path::new(database), reserved, seed);
+            shims::history(Path::new(database), number(reserved), number(seed));
         }
         ["see"] => see::see(),
         ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
         ["worlds", directory, first, count] => {
-            let (first, count) = (first.parse().unwrap(), count.parse().unwrap());
-            worlds::all(Path::new(directory), first, count);
+            worlds::all(Path::new(directory), number(first), number(count));
         }
         ["families", directory, seed] => {
-            families::make(Path::new(directory), seed.parse().unwrap());
+            families::make(Path::new(directory), number(seed));
         }
         ["timelines", directory, seed] => {
-            timelines::make(Path::new(directory), seed.parse().unwrap());
+            timelines::make(Path::new(directory), number(seed));
         }
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
         ["healthy", database, seed, kind, end, reserved] => {
-            let (seed, reserved) = (seed.parse().unwrap(), reserved.parse().unwrap());
-            healthy::make(Path::new(database), seed, kind, end, reserved);
+            healthy::make(Path::new(database), number(seed), kind, end, number(reserved));
         }
         ["hold-updates", database] => holders::hold_updates(Path::new(database)),
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),
         ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),
         ["write-counted", database, writer, seconds] => {
-            let (writer, seconds) = (writer.parse().unwrap(), seconds.parse().unwrap());
-            counted::write(Path::new(database), writer, seconds);
+            counted::write(Path::new(database), number(writer), number(seconds));
         }
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {
@@ -86,32 +84,28 @@ fn run(args: &[&str]) {
         ["hold-read", database] => work::hold(Path::new(database), "BEGIN"),
         ["hold-sql", database, sql] => work::hold(Path::new(database), sql),
         ["hold-write", database] => work::hold(Path::new(database), "BEGIN IMMEDIATE"),
-        ["write", database, seconds] => work::write(Path::new(database), seconds.parse().unwrap()),
+        ["write", database, seconds] => work::write(Path::new(database), number(seconds)),
         ["prepare", database, rows, page_bytes] => {
-            work::prepare(Path::new(database), rows.parse().unwrap(), page_bytes.parse().unwrap());
+            work::prepare(Path::new(database), number(rows), number(page_bytes));
         }
         ["append", database, writer, seconds] => {
-            work::append(Path::new(database), writer.parse().unwrap(), seconds.parse().unwrap());
+            work::append(Path::new(database), number(writer), number(seconds));
         }
         ["hold-sight", database] => work::hold_sight(Path::new(database)),
         ["hot-journal", database, page_bytes, sync] => {
-            work::hot_journal(Path::new(database), page_bytes.parse().unwrap(), sync);
+            work::hot_journal(Path::new(database), number(page_bytes), sync);
         }
         ["workload", database, page_bytes, transactions] => {
-            let (page_bytes, transactions) =
-                (page_bytes.parse().unwrap(), transactions.parse().unwrap());
-            work::workload(Path::new(database), page_bytes, transactions);
+            work::workload(Path::new(database), number(page_bytes), number(transactions));
         }
         ["churn", database, page_bytes, transactions] => {
-            let (page_bytes, transactions) =
-                (page_bytes.parse().unwrap(), transactions.parse().unwrap());
-            work::churn(Path::new(database), page_bytes, transactions);
+            work::churn(Path::new(database), number(page_bytes), number(transactions));
         }
         ["journals", directory] => journals::all(Path::new(directory)),
         ["sparse", database] => work::sparse(Path::new(database)),
         ["hold-exclusive", database] => work::hold_exclusive(Path::new(database)),
         ["long-log", database, frames] => {
-            work::long_log(Path::new(database), frames.parse().unwrap());
+            work::long_log(Path::new(database), number(frames));
         }
         ["race", database] => race::schedule(Path::new(database)),
         ["race-setup", database] => race::setup(Path::new(database)),
@@ -119,30 +113,31 @@ fn run(args: &[&str]) {
         ["race-reset", database] => race::reset(Path::new(database)),
         ["race-finish", database] => race::finish(Path::new(database)),
         ["crowd", database, connections, seconds] => {
-            let (connections, seconds) = (connections.parse().unwrap(), seconds.parse().unwrap());
-            work::crowd(Path::new(database), connections, seconds);
+            work::crowd(Path::new(database), number(connections), number(seconds));
         }
         ["observe", database, seconds] => {
-            work::observe(Path::new(database), seconds.parse().unwrap());
+            work::observe(Path::new(database), number(seconds));
         }
         ["grow", database, bytes, page_bytes] => {
-            let (bytes, page_bytes) = (bytes.parse().unwrap(), page_bytes.parse().unwrap());
-            measured::grow(Path::new(database), bytes, page_bytes);
+            measured::grow(Path::new(database), number(bytes), number(page_bytes));
         }
         ["swap", database] => generate::swap(Path::new(database)),
         ["rows-for-frames", database] => measured::rows_for_frames(Path::new(database)),
         ["frames", database, transactions, pages] => {
-            let (transactions, pages) = (transactions.parse().unwrap(), pages.parse().unwrap());
-            measured::frames(Path::new(database), transactions, pages);
+            measured::frames(Path::new(database), number(transactions), number(pages));
         }
         ["vacuum-into", database, output] => measured::vacuum_into(Path::new(database), output),
         ["back-up", database, output] => measured::back_up(Path::new(database), output),
         ["recover", database] => measured::recover(Path::new(database)),
         ["own-log", database, page_bytes] => {
-            work::own_log(Path::new(database), page_bytes.parse().unwrap());
+            work::own_log(Path::new(database), number(page_bytes));
         }
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
         _ => panic!("unknown action: {args:?}"),
     }
+}
+
+fn number<N: FromStr<Err: Debug>>(word: &str) -> N {
+    word.parse().unwrap()
 }
