@@ -1,18 +1,16 @@
-//! The verdict of a log.
+//! Examines a log: reads it, and judges what it holds.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-
-use serde::Serialize;
 
 use crate::format::{
-    FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Salts, WAL_HEADER_BYTES, WalHeader,
-    WalHeaderFault,
+    FRAME_HEADER_BYTES, FrameHeader, FrameNo, Salts, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
 };
-use crate::scan::{self, FrameFacts, KnownFrames, Watch};
+use crate::scan::{self, KnownFrames, Watch};
 use crate::storage::{self, File};
 
+use super::LogShape;
 use super::cure::{Cures, Sources};
+use super::examination::{Examination, HeaderStatus, Verdict};
 use super::forecast::{self, Forecast};
 use super::guess;
 use super::link::{Link, Linker, Seed, is_likely_leftover};
@@ -20,61 +18,8 @@ use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::shift::Displacement;
 use super::spill::{self, Spill};
 use super::tail::{Break, Tail, TailFold};
-use super::{DamagedFrame, LogShape, Lost};
-
-pub use undo::Undone;
 
 mod undo;
-
-/// The one verdict of a log; the first that fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It could not be read, or is no log.
-    Unreadable,
-    /// There is no file.
-    Absent,
-    /// SQLite ignores the whole log, or refuses to open the database.
-    BadHeader,
-    /// SQLite will silently drop committed transactions.
-    Damaged,
-    /// What a crash leaves; nothing committed is lost.
-    TornTail,
-    /// Valid frames after the last commit, which SQLite drops, as it should.
-    UncommittedTail,
-    /// No valid frame, nothing lost.
-    Empty,
-    /// None of these.
-    Clean,
-}
-
-impl Verdict {
-    /// The word for it in tables and JSON.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::Absent => "absent",
-            Self::BadHeader => "bad-header",
-            Self::Damaged => "damaged",
-            Self::TornTail => "torn-tail",
-            Self::UncommittedTail => "uncommitted-tail",
-            Self::Empty => "empty",
-            Self::Clean => "clean",
-        }
-    }
-}
-
-/// The header of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderStatus {
-    /// The file is shorter than a header, or has nothing after it: SQLite does not parse it.
-    Short,
-    /// Valid.
-    Ok,
-    /// SQLite ignores it.
-    Fault(WalHeaderFault),
-}
 
 /// Why a log could not be examined.
 #[derive(Debug, thiserror::Error)]
@@ -99,58 +44,6 @@ pub enum Error {
 impl From<storage::Error> for Error {
     fn from(error: storage::Error) -> Self {
         Self::Scan(error.into())
-    }
-}
-
-/// Everything that the bytes of a log tell.
-#[derive(Clone, Debug)]
-pub struct Examination {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The header's state.
-    pub header_status: HeaderStatus,
-    /// The header as found; `None` when the file is shorter.
-    pub header: Option<WalHeader>,
-    /// Size of the file when it was sampled.
-    pub file_bytes: u64,
-    /// How its frames are read, by the header or by guess; `None` when that is not known.
-    pub shape: Option<LogShape>,
-    /// What recovery accepts.
-    pub prefix: Prefix,
-    /// What lies after that.
-    pub tail: Tail,
-    /// Damaged frames, ascending.
-    pub damaged: Vec<DamagedFrame>,
-    /// What SQLite will drop.
-    pub lost: Option<Lost>,
-    /// What is not where it should be.
-    pub displacement: Displacement,
-    /// The log with those in their places; `None` where all bytes are.
-    pub undone: Option<Box<Undone>>,
-    /// Frames of the prefix, as far as they were to be kept.
-    pub known: KnownFrames,
-}
-
-impl Examination {
-    /// The page size, if header or frames tell it.
-    #[must_use]
-    pub fn page_size(&self) -> Option<PageSize> {
-        self.shape.map(|shape| shape.page_size())
-    }
-
-    /// The facts of the slots `frames` of the examined log, in file order; none where its shape is
-    /// not known. What the examination has kept is not read again.
-    pub fn facts<'a>(
-        &'a self,
-        file: &'a dyn File,
-        frames: Range<FrameNo>,
-        watch: &'a dyn Watch,
-    ) -> impl Iterator<Item = Result<FrameFacts, scan::Error>> {
-        self.shape.into_iter().flat_map(move |shape| {
-            let border = self.known.end().clamp(frames.start, frames.end.max(frames.start));
-            let known = self.known.facts(shape.chain(), frames.start, border).map(Ok);
-            known.chain(shape.facts(file, border..frames.end, watch))
-        })
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod correction;
 pub mod cure;
 mod effects;
+mod examination;
 mod examine;
 mod forecast;
 mod guess;
@@ -21,9 +22,8 @@ pub mod state;
 mod tail;
 pub mod transactions;
 
-pub use examine::{
-    Error, Examination, HeaderStatus, Undone, Verdict, examine, examine_beside, examine_keeping,
-};
+pub use examination::{Examination, HeaderStatus, Undone, Verdict};
+pub use examine::{Error, examine, examine_beside, examine_keeping};
 pub use forecast::{DamagedFrame, Lost, Recoverable};
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;

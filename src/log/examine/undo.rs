@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::format::{FrameNo, WAL_HEADER_BYTES, WalHeader};
+use crate::log::examination::{Examination, HeaderStatus, Undone, Verdict};
 use crate::log::forecast::{self, Forecast, Lost, Recoverable};
 use crate::log::link::{Link, is_likely_leftover};
 use crate::log::prefix::{Prefix, PrefixFold, StopReason};
@@ -15,23 +16,7 @@ use crate::scan::{Extent, KnownFrames, Watch};
 use crate::storage::File;
 use crate::storage::line_ends::{LineEnds, Untranslated};
 
-use super::{Error, Examination, HeaderStatus, Verdict, cured_tail};
-
-/// A log with its bytes in their places.
-#[derive(Clone, Debug)]
-pub struct Undone {
-    layers: Layers,
-    /// What it is. Its prefix is what SQLite sees of the file as it is.
-    pub examination: Examination,
-}
-
-impl Undone {
-    /// The log, read from `file`, which is what was examined.
-    #[must_use]
-    pub fn file(&self, file: Box<dyn File>) -> Box<dyn File> {
-        self.layers.apply(file)
-    }
-}
+use super::{Error, cured_tail};
 
 /// Looks for the bytes of a log that is broken, and examines it with them in their places.
 ///
