@@ -1,5 +1,7 @@
 //! `frame-list`: one row a frame.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -11,7 +13,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::live::{self, Reading};
 use crate::access::{Context, stream};
 use crate::format::{FrameNo, PageKind, Pgno};
-use crate::log::state::{Slot, State, StateFold};
+use crate::log::state::{Slot, Slots, State};
 use crate::log::{Examination, LogShape};
 use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
 use crate::scan::{self, FrameFacts, Frames, Watch};
@@ -243,13 +245,18 @@ impl Listing<'_> {
             let order = shape.order;
             let judge = move |frame, slot: &[u8]| {
                 let crc32 = crc32fast::hash(slot.get(24..).unwrap_or_default());
-                (FrameFacts::judge(frame, slot, order), Some(crc32))
+                (FrameFacts::judge(frame, slot, order), crc32)
             };
-            let facts = Frames::new(file, shape.extent, slots, watch, judge);
-            self.slots(facts, stream)?
+            // A slot comes when the one after it is read.
+            let digests = RefCell::new(VecDeque::new());
+            let facts = Frames::new(file, shape.extent, slots, watch, judge).map(|read| {
+                let (facts, crc32) = read?;
+                digests.borrow_mut().push_back(crc32);
+                Ok(facts)
+            });
+            self.slots(facts, || digests.borrow_mut().pop_front(), stream)?
         } else {
-            let facts = examination.facts(file, slots, watch).map(|facts| Ok((facts?, None)));
-            self.slots(facts, stream)?
+            self.slots(examination.facts(file, slots, watch), || None, stream)?
         };
         if whole && shape.extent.trailing_bytes > 0 && self.wants_partial() {
             let row = FrameRow::partial(shape);
@@ -258,28 +265,20 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Writes the rows of whole slots, given with their digests; returns whether to go on.
+    /// Writes the rows of whole slots, each with the next digest; returns whether to go on.
     fn slots(
         &self,
-        slots: impl Iterator<Item = Result<(FrameFacts, Option<u32>), scan::Error>>,
+        facts: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
+        digest: impl Fn() -> Option<u32>,
         stream: &mut RowStream,
     ) -> Result<bool> {
         let Examination { prefix, tail, .. } = self.examination;
-        let mut fold = StateFold::new(self.shape, prefix, tail);
-        let mut waiting = None;
-        for item in slots {
-            let (facts, crc32) = item?;
-            if let Some(slot) = fold.push(facts)
-                && !self.emit(&slot, waiting, stream)?
-            {
+        for slot in Slots::new(facts, self.shape, prefix, tail) {
+            if !self.emit(&slot?, digest(), stream)? {
                 return Ok(false);
             }
-            waiting = crc32;
         }
-        match fold.finish() {
-            Some(slot) => self.emit(&slot, waiting, stream),
-            None => Ok(true),
-        }
+        Ok(true)
     }
 
     /// Writes the row of `slot` if it is wanted; returns whether to go on.

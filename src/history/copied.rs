@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::format::{Checksum, FrameNo, Pgno};
+use crate::log::Examination;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
 use crate::log::link::{Fault, Judged, Link};
-use crate::log::state::StateFold;
-use crate::log::{Examination, LogShape};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -67,18 +66,8 @@ pub fn copied_to(
         to: None,
         damage_was_copied: false,
     };
-    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
-    for facts in shape.facts(log, FrameNo::FIRST..shape.extent.end(), watch) {
-        let facts = facts?;
-        if let Some(slot) = fold.push(facts) {
-            copied.push(&slot.judged)?;
-        }
-        if facts.frame > last {
-            return Ok(copied.to);
-        }
-    }
-    if let Some(slot) = fold.finish() {
-        copied.push(&slot.judged)?;
+    for slot in examination.slots(log, last, watch) {
+        copied.push(&slot?.judged)?;
     }
     Ok(copied.to)
 }
@@ -198,7 +187,7 @@ pub fn sqlite_sees(
     let Some(shape) = examination.shape else { return Ok(SqliteSees::Unknown) };
     let Some(last) = examination.tail.last_lost_commit else { return Ok(SqliteSees::Prefix) };
     let images = ImageSums::of(log, &shape, database, None)?;
-    let mut pages = pages_behind(log, &images, examination, &shape, last, watch)?;
+    let mut pages = pages_after_stop(log, &images, examination, last, watch)?;
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
     for facts in shape.facts(log, committed, watch) {
         let facts = facts?;
@@ -209,28 +198,16 @@ pub fn sqlite_sees(
     Ok(weigh(pages.values()))
 }
 
-fn pages_behind(
+fn pages_after_stop(
     log: &dyn File,
     images: &ImageSums,
     examination: &Examination,
-    shape: &LogShape,
     last: FrameNo,
     watch: &dyn Watch,
 ) -> Result<HashMap<Pgno, Page>, scan::Error> {
     let mut pages: HashMap<Pgno, Page> = HashMap::new();
-    let prefix = &examination.prefix;
-    let mut fold = StateFold::behind_prefix(shape, prefix, &examination.tail);
-    let mut facts_behind = shape.facts(log, prefix.stop.frame..last.next(), watch);
-    let mut done = false;
-    while !done {
-        let slot = match facts_behind.next() {
-            Some(facts) => fold.push(facts?),
-            None => {
-                done = true;
-                fold.finish()
-            }
-        };
-        let Some(judged) = slot.map(|slot| slot.judged) else { continue };
+    for slot in examination.slots_after_prefix(log, last, watch) {
+        let judged = slot?.judged;
         if judged.link != Link::Linked {
             continue;
         }

@@ -12,6 +12,7 @@ use super::forecast::{DamagedFrame, Lost};
 use super::prefix::Prefix;
 use super::shape::LogShape;
 use super::shift::{Displacement, Layers};
+use super::state::{Slot, Slots};
 use super::tail::Tail;
 
 /// The one verdict of a log; the first that fits.
@@ -114,6 +115,40 @@ impl Examination {
             known.chain(shape.facts(file, border..frames.end, watch))
         })
     }
+
+    /// The slots up to `last`, each judged with a look at the one after it; none where the shape of
+    /// the log is not known.
+    pub fn slots<'a>(
+        &'a self,
+        file: &'a dyn File,
+        last: FrameNo,
+        watch: &'a dyn Watch,
+    ) -> impl Iterator<Item = Result<Slot, scan::Error>> {
+        self.shape.into_iter().flat_map(move |shape| {
+            let facts = self.facts(file, FrameNo::FIRST..last.next().next(), watch);
+            up_to(last, Slots::new(facts, &shape, &self.prefix, &self.tail))
+        })
+    }
+
+    /// As [`Self::slots`], from the stop of the prefix on.
+    pub fn slots_after_prefix<'a>(
+        &'a self,
+        file: &'a dyn File,
+        last: FrameNo,
+        watch: &'a dyn Watch,
+    ) -> impl Iterator<Item = Result<Slot, scan::Error>> {
+        self.shape.into_iter().flat_map(move |shape| {
+            let facts = shape.facts(file, self.prefix.stop.frame..last.next().next(), watch);
+            up_to(last, Slots::after_prefix(facts, &shape, &self.prefix, &self.tail))
+        })
+    }
+}
+
+fn up_to(
+    last: FrameNo,
+    slots: impl Iterator<Item = Result<Slot, scan::Error>>,
+) -> impl Iterator<Item = Result<Slot, scan::Error>> {
+    slots.take_while(move |slot| slot.as_ref().map_or(true, |slot| slot.judged.facts.frame <= last))
 }
 
 /// A log with its bytes in their places.

@@ -13,7 +13,7 @@ use super::cure::{Cures, Sources};
 use super::examination::{Examination, HeaderStatus, Verdict};
 use super::forecast::{self, Forecast};
 use super::guess;
-use super::link::{Link, Linker, Seed, is_likely_leftover};
+use super::link::{Link, Links, is_likely_leftover};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::shift::Displacement;
 use super::spill::{self, Spill};
@@ -268,25 +268,16 @@ fn read_tail(
     watch: &dyn Watch,
 ) -> Result<Tail, scan::Error> {
     let stop = prefix.stop.frame;
-    let seed = Seed::Trusted(prefix.end_sum);
-    let mut linker = Linker::new(shape.joiner(), shape.salts, seed, cures.clone());
     let mut fold = TailFold::new(prefix, shape.salts, cures.clone());
-    let mut first = None;
-    for facts in shape.facts(file, stop..shape.extent.end(), watch) {
-        let facts = facts?;
-        first = first.or(Some(facts));
-        if let Some(judged) = linker.push(facts) {
-            fold.push(&judged);
-            // Nothing of this generation after the stop: the rest is older, and already counted.
-            let tied = judged.link != Link::Foreign;
-            if judged.facts.frame == stop && !tied && prefix.last_current.is_none() {
-                linker.finish();
-                break;
-            }
-        }
-    }
-    if let Some(judged) = linker.finish() {
+    let facts = shape.facts(file, stop..shape.extent.end(), watch);
+    for judged in Links::new(facts, shape, prefix.end_sum, cures.clone()) {
+        let judged = judged?;
         fold.push(&judged);
+        // Nothing of this generation after the stop: the rest is older, and already counted.
+        let tied = judged.link != Link::Foreign;
+        if judged.facts.frame == stop && !tied && prefix.last_current.is_none() {
+            break;
+        }
     }
     Ok(fold.finish(partial_salts(file, shape)?))
 }

@@ -9,7 +9,7 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::link::Link;
-use super::state::{Slot, State, StateFold, What};
+use super::state::{Slot, Slots, State, What};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
@@ -71,15 +71,10 @@ pub fn forecast(
     tail: &Tail,
     watch: &dyn Watch,
 ) -> Result<Forecast, scan::Error> {
-    let mut fold = StateFold::behind_prefix(shape, prefix, tail);
     let mut loss = Loss::new(tail);
-    for facts in shape.facts(file, prefix.stop.frame..shape.extent.end(), watch) {
-        if let Some(slot) = fold.push(facts?) {
-            loss.push(&slot);
-        }
-    }
-    if let Some(slot) = fold.finish() {
-        loss.push(&slot);
+    let facts = shape.facts(file, prefix.stop.frame..shape.extent.end(), watch);
+    for slot in Slots::after_prefix(facts, shape, prefix, tail) {
+        loss.push(&slot?);
     }
     Ok(loss.finish(prefix))
 }

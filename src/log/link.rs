@@ -5,8 +5,9 @@
 //! from the bytes, or from the successor.
 
 use crate::format::{Checksum, FrameHeader, Pgno, Salts};
-use crate::scan::{FrameFacts, Joiner};
+use crate::scan::{self, FrameFacts, Joiner};
 
+use super::LogShape;
 use super::correction::{self, Corrections, StoredSum, Word};
 use super::cure::{Cure, Cured, Cures};
 use super::proof::Proof;
@@ -132,35 +133,61 @@ impl Judged {
     }
 }
 
-/// Judges frames in file order, each as soon as its successor is known.
+/// Frames with their links, in file order: each is judged as soon as its successor is read. Nothing
+/// comes after an error.
+#[derive(Debug)]
+pub struct Links<I> {
+    facts: I,
+    linker: Linker,
+    /// Read, and not judged yet.
+    waiting: Option<FrameFacts>,
+}
+
+impl<I: Iterator<Item = Result<FrameFacts, scan::Error>>> Links<I> {
+    /// Judges `facts`, of which the first comes after a frame with the right sum `before`.
+    pub fn new(facts: I, shape: &LogShape, before: Checksum, cures: Cures) -> Self {
+        let (joiner, salts, seed) = (shape.joiner(), shape.salts, Seed::Trusted(before));
+        Self { facts, linker: Linker { joiner, salts, seed, cures }, waiting: None }
+    }
+
+    /// The frame after the one that was judged last.
+    #[must_use]
+    pub fn successor(&self) -> Option<FrameFacts> {
+        self.waiting
+    }
+}
+
+impl<I: Iterator<Item = Result<FrameFacts, scan::Error>>> Iterator for Links<I> {
+    type Item = Result<Judged, scan::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = match self.facts.next().transpose() {
+                Ok(next) => next,
+                Err(error) => {
+                    self.waiting = None;
+                    return Some(Err(error));
+                }
+            };
+            let before = std::mem::replace(&mut self.waiting, next);
+            if let Some(facts) = before {
+                return Some(Ok(self.linker.judge(facts, next.as_ref())));
+            }
+            next?;
+        }
+    }
+}
+
+/// Judges frames in file order.
 #[derive(Clone, Debug)]
-pub struct Linker {
+struct Linker {
     joiner: Joiner,
     salts: Salts,
     seed: Seed,
-    waiting: Option<FrameFacts>,
     cures: Cures,
 }
 
 impl Linker {
-    /// Starts after a sum of which `seed` is known, in the generation of `salts`.
-    #[must_use]
-    pub fn new(joiner: Joiner, salts: Salts, seed: Seed, cures: Cures) -> Self {
-        Self { joiner, salts, seed, waiting: None, cures }
-    }
-
-    /// Takes the next frame; returns the judgement of the one before it.
-    pub fn push(&mut self, facts: FrameFacts) -> Option<Judged> {
-        let before = self.waiting.replace(facts)?;
-        Some(self.judge(before, Some(&facts)))
-    }
-
-    /// Returns the judgement of the last frame.
-    pub fn finish(&mut self) -> Option<Judged> {
-        let last = self.waiting.take()?;
-        Some(self.judge(last, None))
-    }
-
     fn judge(&mut self, facts: FrameFacts, successor: Option<&FrameFacts>) -> Judged {
         let before = self.seed;
         let cured = self.cures.get(facts.frame);

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::format::Salts;
-use crate::scan;
+use crate::scan::{self, FrameFacts};
 
 use super::cure::Cure;
-use super::link::{Fault, Judged, Link, Linker, Seed};
+use super::link::{Fault, Judged, Link, Links};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
@@ -142,53 +142,38 @@ impl Generations {
     }
 }
 
-/// Gives slots their state in file order.
+/// The slots of a log with their states, in file order.
 #[derive(Debug)]
-pub struct StateFold {
+pub struct Slots<I> {
+    links: Links<I>,
     prefix: Prefix,
     tail: Tail,
-    linker: Linker,
     generations: Generations,
     commits: u32,
     follows_commit: bool,
 }
 
-impl StateFold {
-    /// Starts before frame 1, or with [`StateFold::behind_prefix`] at the stop.
-    #[must_use]
-    pub fn new(shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
-        Self::starting(shape, prefix, tail, Seed::Trusted(shape.start))
-    }
-
-    /// Starts at the stop of the prefix.
-    #[must_use]
-    pub fn behind_prefix(shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
-        Self::starting(shape, prefix, tail, Seed::Trusted(prefix.end_sum))
-    }
-
-    fn starting(shape: &LogShape, prefix: &Prefix, tail: &Tail, seed: Seed) -> Self {
+impl<I: Iterator<Item = Result<FrameFacts, scan::Error>>> Slots<I> {
+    /// Of `facts` from frame 1 on.
+    pub fn new(facts: I, shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
         Self {
+            links: Links::new(facts, shape, shape.start, tail.cures.clone()),
             prefix: *prefix,
             tail: tail.clone(),
-            linker: Linker::new(shape.joiner(), shape.salts, seed, tail.cures.clone()),
             generations: Generations::new(shape.salts),
             commits: 0,
             follows_commit: false,
         }
     }
 
-    /// Takes the next slot; returns the one before it with its state.
-    pub fn push(&mut self, facts: scan::FrameFacts) -> Option<Slot> {
-        let judged = self.linker.push(facts)?;
-        Some(self.place(judged))
+    /// Of `facts` from the stop of the prefix on.
+    pub fn after_prefix(facts: I, shape: &LogShape, prefix: &Prefix, tail: &Tail) -> Self {
+        let shape = LogShape { start: prefix.end_sum, ..*shape };
+        Self::new(facts, &shape, prefix, tail)
     }
+}
 
-    /// Returns the last slot.
-    pub fn finish(&mut self) -> Option<Slot> {
-        let judged = self.linker.finish()?;
-        Some(self.place(judged))
-    }
-
+impl<I> Slots<I> {
     fn place(&mut self, judged: Judged) -> Slot {
         let frame = judged.facts.frame.0;
         let state = if frame <= self.prefix.mx_frame {
@@ -214,6 +199,15 @@ impl StateFold {
             | State::Stale => self.generations.number(judged.facts.header.salts),
         };
         Slot { judged, state, txn, generation }
+    }
+}
+
+impl<I: Iterator<Item = Result<FrameFacts, scan::Error>>> Iterator for Slots<I> {
+    type Item = Result<Slot, scan::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let judged = self.links.next()?;
+        Some(judged.map(|judged| self.place(judged)))
     }
 }
 

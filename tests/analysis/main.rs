@@ -14,7 +14,7 @@ mod log_builder;
 mod rewritten;
 
 use walsmith::format::FrameNo;
-use walsmith::log::state::{Slot, State, StateFold};
+use walsmith::log::state::{Slot, State};
 use walsmith::log::{Examination, Verdict, examine};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -28,12 +28,7 @@ fn examined(bytes: &[u8]) -> Examination {
 fn slots(bytes: &[u8]) -> Vec<Slot> {
     let file = MemoryFile::with_bytes(bytes.to_vec());
     let examination = examine(&file, &Nobody).unwrap();
-    let Some(shape) = examination.shape else { return Vec::new() };
-    let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
-    let facts = shape.facts(&file, FrameNo::FIRST..shape.extent.end(), &Nobody);
-    let mut slots: Vec<Slot> = facts.filter_map(|facts| fold.push(facts.unwrap())).collect();
-    slots.extend(fold.finish());
-    slots
+    examination.slots(&file, FrameNo(u32::MAX), &Nobody).map(Result::unwrap).collect()
 }
 
 fn states(bytes: &[u8]) -> String {

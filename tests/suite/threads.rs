@@ -12,7 +12,6 @@ use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{Options, Request, Synchronous};
 use walsmith::format::{FrameNo, PageSize, WAL_HEADER_BYTES, WalHeader};
 use walsmith::log::examine;
-use walsmith::log::state::StateFold;
 use walsmith::scan::{Error, Extent, Frames, Nobody, Watch};
 use walsmith::storage::os::OsVfs;
 use walsmith::storage::shared::Spread;
@@ -39,13 +38,9 @@ fn slot_bytes(wal: &[u8]) -> u64 {
 fn told(vfs: &dyn Vfs, path: &Path) -> String {
     let file = vfs.open(path, OpenMode::ReadOnly).unwrap();
     let examination = examine(file.as_ref(), &Nobody);
-    let slots = examination.as_ref().ok().and_then(|examination| {
-        let shape = examination.shape?;
-        let mut fold = StateFold::new(&shape, &examination.prefix, &examination.tail);
-        let facts = shape.facts(file.as_ref(), FrameNo::FIRST..shape.extent.end(), &Nobody);
-        let mut slots: Vec<_> = facts.filter_map(|facts| fold.push(facts.unwrap())).collect();
-        slots.extend(fold.finish());
-        Some(slots)
+    let slots = examination.as_ref().ok().map(|examination| {
+        let slots = examination.slots(file.as_ref(), FrameNo(u32::MAX), &Nobody);
+        Vec::from_iter(slots.map(Result::unwrap))
     });
     format!("{examination:?} {slots:?}")
 }

@@ -15,8 +15,8 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::history::image_sums::ImageSums;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::log::state::{Slot, State, StateFold};
-use crate::log::{Examination, LogShape};
+use crate::log::LogShape;
+use crate::log::state::State;
 use crate::output::FileName;
 use crate::output::text::command;
 use crate::storage::File;
@@ -69,9 +69,9 @@ impl Opened<'_> {
         if let Some(shape) = &examination.shape {
             let count = shape.extent.slot_frames;
             more_frames = count.saturating_sub(limit);
-            slots(file.as_ref(), shape, examination, FrameNo(limit), context, |slot| {
-                frames.push(FrameRow::of(slot, shape));
-            })?;
+            for slot in examination.slots(file.as_ref(), FrameNo(limit), context.watch) {
+                frames.push(FrameRow::of(&slot?, shape));
+            }
         }
         let header = examination.header.as_ref().map(HeaderFields::of);
         Ok(LogDump { wal: self.wal(), header, frames, more_frames, page: None })
@@ -85,8 +85,7 @@ impl Opened<'_> {
         if frame == shape.extent.end() && shape.extent.trailing_bytes >= FRAME_HEADER_BYTES as u64 {
             return self.partial_frame(file.as_ref(), &shape, context);
         }
-        let mut found = None;
-        slots(file.as_ref(), &shape, examination, frame, context, |slot| found = Some(*slot))?;
+        let found = examination.slots(file.as_ref(), frame, context.watch).last().transpose()?;
         let slot = found.filter(|slot| slot.judged.facts.frame == frame).ok_or_else(|| {
             let last = shape.extent.slot_frames;
             let path = self.files.wal.clone();
@@ -263,30 +262,6 @@ impl Opened<'_> {
         let header = DatabaseHeader::decode(&bytes);
         Ok((read == bytes.len() && header.validate().is_ok()).then_some(header))
     }
-}
-
-/// Visits the slots up to and with `last`.
-fn slots(
-    file: &dyn File,
-    shape: &LogShape,
-    examination: &Examination,
-    last: FrameNo,
-    context: &Context,
-    mut visit: impl FnMut(&Slot),
-) -> Result<()> {
-    let mut fold = StateFold::new(shape, &examination.prefix, &examination.tail);
-    // One more, because a frame is judged with a look at its successor.
-    let wanted = FrameNo::FIRST..FrameNo(last.0.saturating_add(2));
-    for facts in examination.facts(file, wanted, context.watch) {
-        if let Some(slot) = fold.push(facts?) {
-            visit(&slot);
-        }
-    }
-    match fold.finish() {
-        Some(slot) if slot.judged.facts.frame <= last => visit(&slot),
-        Some(_) | None => {}
-    }
-    Ok(())
 }
 
 fn read_page(file: &dyn File, place: &Place, layout: &Layout) -> Result<PageDump> {

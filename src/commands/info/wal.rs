@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::access::files::Files;
 use crate::format::FrameNo;
 use crate::log::shift::Shift;
-use crate::log::state::{Slot, State, StateFold};
+use crate::log::state::State;
 use crate::log::{Examination, Verdict};
 use crate::output::FileName;
 use crate::scan::Watch;
@@ -79,26 +79,16 @@ impl Wal {
         let mut counts: Vec<StateCount> =
             State::ALL.iter().map(|&state| StateCount { state, frames: 0 }).collect();
         let mut pages = std::collections::HashSet::new();
-        let mut count = |slot: &Slot| {
+        for slot in examination.slots(file, FrameNo(u32::MAX), watch) {
+            let slot = slot?;
             if slot.state == State::Committed {
                 pages.insert(slot.judged.facts.header.page);
             }
             if let Some(row) = counts.iter_mut().find(|row| row.state == slot.state) {
                 row.frames += 1;
             }
-        };
-        let shape = examination.shape;
-        if let Some(shape) = &shape {
-            let mut fold = StateFold::new(shape, prefix, &examination.tail);
-            for facts in examination.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
-                if let Some(slot) = fold.push(facts?) {
-                    count(&slot);
-                }
-            }
-            if let Some(slot) = fold.finish() {
-                count(&slot);
-            }
         }
+        let shape = examination.shape;
         let live_frames = u32::try_from(pages.len()).unwrap_or(prefix.mx_frame);
         let slot_bytes = shape.map_or(0, |shape| shape.page_size().slot_bytes());
         let of = |frames: u32| u64::from(frames) * slot_bytes;

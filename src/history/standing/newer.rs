@@ -17,7 +17,6 @@ use crate::history::snapshot::{self, PageMap, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::Examination;
 use crate::log::link::{Judged, Link};
-use crate::log::state::StateFold;
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -182,10 +181,10 @@ impl Frames {
         let mut frames = Self::default();
         let Some(shape) = examination.shape else { return Ok(frames) };
         let images = ImageSums::of(log, &shape, database, None)?;
-        let images = images.ahead(last_commit(examination).0, watch)?;
+        let last = last_commit(examination);
+        let images = images.ahead(last.0, watch)?;
         let last_page = Pgno(FilePages::new(database, shape.page_size())?.size_pages());
-        let end = last_commit(examination).next();
-        let stop = FrameNo(examination.prefix.valid_frames).next().min(end);
+        let stop = FrameNo(examination.prefix.valid_frames).min(last).next();
         let mut prefix = examination.facts(log, FrameNo::FIRST..stop, watch);
         // Nearly twice as fast as a loop over `next`.
         prefix.try_for_each(|facts| {
@@ -196,23 +195,15 @@ impl Frames {
                 false => Ok(()),
             }
         })?;
-        let mut fold = StateFold::behind_prefix(&shape, &examination.prefix, &examination.tail);
-        let mut take = |Judged { facts, header, link, .. }: Judged, is_proven: bool| {
-            if is_proven {
-                frames.take_size(facts.frame, &header);
+        for slot in examination.slots_after_prefix(log, last, watch) {
+            let judged = slot?.judged;
+            let Judged { facts, header, link, .. } = &judged;
+            if judged.is_proven() {
+                frames.take_size(facts.frame, header);
             }
-            match matches!(link, Link::Blank | Link::Foreign) || header.page > last_page {
-                true => Ok(()),
-                false => frames.take_image(&facts, header.page, link == Link::Linked, &images),
+            if !matches!(link, Link::Blank | Link::Foreign) && header.page <= last_page {
+                frames.take_image(facts, header.page, *link == Link::Linked, &images)?;
             }
-        };
-        for facts in examination.facts(log, stop..end, watch) {
-            if let Some(slot) = fold.push(facts?) {
-                take(slot.judged, slot.judged.is_proven())?;
-            }
-        }
-        if let Some(slot) = fold.finish() {
-            take(slot.judged, slot.judged.is_proven())?;
         }
         Ok(frames)
     }

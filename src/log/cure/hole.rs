@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::format::{Checksum, FrameNo, Pgno};
 use crate::log::correction::{Corrections, StoredSum};
-use crate::log::link::{Judged, Link, Linker, Seed};
+use crate::log::link::{Judged, Link, Links, Seed};
 use crate::log::proof::Proof;
 use crate::log::tail::Tail;
 use crate::scan::{Error, FrameFacts};
@@ -70,24 +70,14 @@ impl Sources<'_> {
     /// Looks for frames up to the last one of this generation whose right bytes are not known,
     /// though the sum before them is.
     pub(super) fn round(&self, tail: &Tail) -> Result<Round, Error> {
-        let mut linker = Linker::new(
-            self.shape.joiner(),
-            self.shape.salts,
-            Seed::Trusted(self.prefix.end_sum),
-            tail.cures.clone(),
-        );
         let commits: BTreeSet<u32> = self.prefix.db_size_pages.into_iter().collect();
         let mut round = Round { holes: Vec::new(), is_cut_short: false, commits };
         let last = tail.last_current.max(Some(tail.stop));
         let frames = self.prefix.stop.frame..self.shape.extent.end();
-        for facts in self.shape.facts(self.log, frames, self.watch) {
-            let facts = facts?;
-            if let Some(judged) = linker.push(facts) {
-                round.take(&judged, Some(facts), last);
-            }
-        }
-        if let Some(judged) = linker.finish() {
-            round.take(&judged, None, last);
+        let facts = self.shape.facts(self.log, frames, self.watch);
+        let mut links = Links::new(facts, self.shape, self.prefix.end_sum, tail.cures.clone());
+        while let Some(judged) = links.next() {
+            round.take(&judged?, links.successor(), last);
         }
         Ok(round)
     }

@@ -5,7 +5,7 @@ use crate::history::snapshot::Snapshot;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
 use crate::log::link::{Judged, Link};
-use crate::log::state::{Slot, StateFold};
+use crate::log::state::Slot;
 use crate::log::{Break, Certainty, Examination, LogShape, StopReason, Verdict};
 use crate::scan::{self, Watch};
 use crate::storage::File;
@@ -97,15 +97,8 @@ impl<'a> Planner<'a> {
             let facts = facts?;
             self.open.push((facts.header.page, facts.frame));
         }
-        let mut fold = StateFold::behind_prefix(self.shape, prefix, tail);
-        // One more: a frame is judged with a look at the one after it.
-        for facts in self.shape.facts(log, prefix.stop.frame..self.shape.extent.end(), watch) {
-            if let Some(slot) = fold.push(facts?) {
-                self.place(&slot, last);
-            }
-        }
-        if let Some(slot) = fold.finish() {
-            self.place(&slot, last);
+        for slot in self.examination.slots_after_prefix(log, self.shape.extent.end(), watch) {
+            self.place(&slot?, last);
         }
         // A frame was begun after the last one.
         let end = Some(FrameNo(self.shape.extent.slot_frames));

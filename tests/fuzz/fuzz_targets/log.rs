@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use walsmith::log::index_file::{IndexBlock, IndexFile};
 use walsmith::database::describe::{Layout, describe};
 use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
-use walsmith::log::state::{State, StateFold};
+use walsmith::log::state::State;
 use walsmith::log::transactions::TransactionFold;
 use walsmith::history::view::View;
 use walsmith::log::{Examination, HeaderStatus, LogShape, Verdict, examine_beside, examine_keeping};
@@ -63,12 +63,10 @@ fuzz_target!(|input: Input| {
 /// One state a slot, in the order of the file; and transactions as the prefix counts them.
 fn states(wal: &[u8], examination: &Examination) {
     let Some(shape) = &examination.shape else { return };
-    let Examination { prefix, tail, .. } = examination;
+    let prefix = &examination.prefix;
     let log = file(wal);
-    let mut fold = StateFold::new(shape, prefix, tail);
-    let facts = shape.facts(&log, FrameNo::FIRST..shape.extent.end(), &Nobody);
-    let mut slots: Vec<_> = facts.filter_map(|facts| fold.push(facts.unwrap())).collect();
-    slots.extend(fold.finish());
+    let slots = examination.slots(&log, FrameNo(u32::MAX), &Nobody).map(Result::unwrap);
+    let slots = Vec::from_iter(slots);
     let frames: Vec<_> = slots.iter().map(|slot| slot.judged.facts.frame.0).collect();
     assert_eq!(frames, (1..=shape.extent.slot_frames).collect::<Vec<_>>());
     assert!(prefix.mx_frame <= prefix.valid_frames);
