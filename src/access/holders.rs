@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::format::lock_bytes::{
     PENDING_BYTE, RESERVED_BYTE, SHARED_BYTES, SHM_LOCK_BYTES, SHM_LOCK_NAMES,
 };
-use crate::format::wal_index::WAL_INDEX_HEADER_BYTES;
 use crate::format::{PageSize, WalIndexHeader};
+use crate::log::index_file::valid_header;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Heading, Outside, Paint, Room, Table};
@@ -90,10 +90,7 @@ pub fn find(files: &Files, context: &Context) -> Result<(Option<WalIndexHeader>,
 /// The wal-index header, if it is valid.
 pub fn read_index(files: &Files, context: &Context) -> Result<Option<WalIndexHeader>> {
     let Some(shm) = files.open_shm(context.vfs)? else { return Ok(None) };
-    let mut bytes = [0; WAL_INDEX_HEADER_BYTES];
-    let whole = shm.read_at(&mut bytes, 0)? == bytes.len();
-    let header = WalIndexHeader::decode(&bytes);
-    Ok(Some(header).filter(|header| whole && header.validate().is_ok()))
+    Ok(valid_header(shm.as_ref())?)
 }
 
 fn in_index(shm: &dyn File, index: Option<&WalIndexHeader>) -> Result<Vec<Blocker>> {

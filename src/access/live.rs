@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::format::WAL_HEADER_BYTES;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
-use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
+use crate::log::index_file::valid_header;
 use crate::log::shift::Displacement;
 use crate::log::{Examination, Verdict, examine_keeping};
 use crate::repair::offline::shm_holder;
@@ -187,13 +188,9 @@ pub fn commit_of_index(
     context: &Context,
 ) -> Result<Option<u32>> {
     let Some(shm) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
-    let mut bytes = [0; 136];
-    if shm.read_at(&mut bytes, 0)? < bytes.len() {
-        return Ok(None);
-    }
-    let header = WalIndexHeader::decode(&bytes);
-    let same = examination.header.is_some_and(|wal| wal.salts == header.salts);
-    Ok((same && header.validate().is_ok()).then_some(header.mx_frame))
+    let index = valid_header(shm.as_ref())?;
+    let salts = examination.header.map(|header| header.salts);
+    Ok(index.filter(|index| Some(index.salts) == salts).map(|index| index.mx_frame))
 }
 
 /// Whether anybody has the database open, by the locks that every connection holds. Asks only.

@@ -20,7 +20,7 @@ use crate::diagnosis::{self, Judged};
 use crate::format::{DatabaseHeader, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::standing::Pairing;
 use crate::history::wrong_pages::PageChecksums;
-use crate::log::{Examination, Verdict};
+use crate::log::{Examination, Verdict, index_file};
 use crate::output::text::command;
 use crate::output::{FileName, write_report};
 use crate::scan::KnownFrames;
@@ -332,8 +332,6 @@ type Index = (FileName, u64, Option<WalIndexHeader>);
 
 fn read_index(files: &Files, context: &Context) -> Result<Option<Index>> {
     let Some(file) = open_if_readable(context.vfs, files.shm.as_deref()) else { return Ok(None) };
-    let mut bytes = [0; 136];
-    let whole = file.read_at(&mut bytes, 0)? == bytes.len();
-    let header = whole.then(|| WalIndexHeader::decode(&bytes));
+    let header = index_file::header(file.as_ref())?;
     Ok(Some((FileName::from(file.path()), file.size()?, header)))
 }

@@ -38,16 +38,35 @@ pub enum EntryFault {
     Hash,
 }
 
+fn header_bytes(shm: &dyn File) -> storage::Result<Option<[u8; WAL_INDEX_HEADER_BYTES]>> {
+    let mut bytes = [0; WAL_INDEX_HEADER_BYTES];
+    let is_whole = shm.read_at(&mut bytes, 0)? == bytes.len();
+    Ok(is_whole.then_some(bytes))
+}
+
+/// The header of a wal-index as it is; `None` when the file is too short for one.
+///
+/// # Errors
+/// When reading fails.
+pub fn header(shm: &dyn File) -> storage::Result<Option<WalIndexHeader>> {
+    Ok(header_bytes(shm)?.map(|bytes| WalIndexHeader::decode(&bytes)))
+}
+
+/// The header of a wal-index, if it is valid.
+///
+/// # Errors
+/// When reading fails.
+pub fn valid_header(shm: &dyn File) -> storage::Result<Option<WalIndexHeader>> {
+    Ok(header(shm)?.filter(|header| header.validate().is_ok()))
+}
+
 impl IndexFile {
     /// Reads the header; `None` when the file is too short for one.
     ///
     /// # Errors
     /// When reading fails.
     pub fn read(shm: &dyn File) -> storage::Result<Option<Self>> {
-        let mut bytes = [0; WAL_INDEX_HEADER_BYTES];
-        if shm.read_at(&mut bytes, 0)? < bytes.len() {
-            return Ok(None);
-        }
+        let Some(bytes) = header_bytes(shm)? else { return Ok(None) };
         let mut words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word));
         let mut copy = || {
             let mut copy = [0; INDEX_HEADER_WORDS];

@@ -5,7 +5,7 @@ use crate::access::patience::Patience;
 use crate::access::{Context, Failure};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, WAL_READ_LOCK_0};
 use crate::format::{WAL_HEADER_BYTES, WalHeader, WalIndexHeader};
-use crate::log::index_file::IndexFile;
+use crate::log::index_file::valid_header;
 use crate::output::text::command;
 use crate::storage::{File, LockLevel, LockMode, Locked};
 use anyhow::Result;
@@ -118,11 +118,9 @@ pub(super) fn is_granted(shm: &dyn File, bytes: Range<u64>) -> bool {
 /// The index header, if it is valid and two looks agree: the second would show a reset or a
 /// checkpoint that came between.
 pub(super) fn settled_index(shm: &dyn File) -> Result<Option<WalIndexHeader>> {
-    let valid = || -> Result<Option<WalIndexHeader>> {
-        let index = IndexFile::read(shm)?.map(|index| index.info);
-        Ok(index.filter(|index| index.validate().is_ok()))
+    let (Some(first), Some(second)) = (valid_header(shm)?, valid_header(shm)?) else {
+        return Ok(None);
     };
-    let (Some(first), Some(second)) = (valid()?, valid()?) else { return Ok(None) };
     let same = first.salts == second.salts
         && first.mx_frame <= second.mx_frame
         && first.backfill == second.backfill

@@ -1,9 +1,9 @@
 //! The rails of what writes a state of the log over a database, or into a new one.
 
 use crate::access::files::{Files, with_suffix};
-use crate::access::{Context, Failure};
+use crate::access::{Context, Failure, holders};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault, WalIndexHeader};
+use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
 use crate::history::image_sums::ImageSums;
 use crate::history::view::View;
 use crate::log::{Examination, HeaderStatus, LogShape};
@@ -234,15 +234,10 @@ impl Rails<'_> {
     }
 
     fn index_says_copied(&self, context: &Context) -> Result<bool> {
-        let Some(shm) = self.files.open_shm(context.vfs)? else { return Ok(false) };
-        let mut bytes = [0; 136];
-        if shm.read_at(&mut bytes, 0)? < bytes.len() {
-            return Ok(false);
-        }
-        let index = WalIndexHeader::decode(&bytes);
-        Ok(index.validate().is_ok()
-            && index.salts == self.shape.salts
-            && index.backfill > self.view.snapshot.to_frame)
+        let index = holders::read_index(self.files, context)?;
+        Ok(index.is_some_and(|index| {
+            index.salts == self.shape.salts && index.backfill > self.view.snapshot.to_frame
+        }))
     }
 
     fn gone(&self, evidence: &str) -> anyhow::Error {
