@@ -6,7 +6,7 @@
 
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
+use crate::format::{ByteOrder, Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
 use crate::log::LogShape;
 use crate::scan::{self, FrameFacts, Joiner, Watch, map_pages};
 use crate::storage::{self, File};
@@ -68,10 +68,7 @@ impl<'a> ImageSums<'a> {
             return Ok(self);
         }
         let (order, left_out_bytes) = (self.shape.order, self.left_out_bytes);
-        let sum = |image: &[u8]| {
-            let compared = image.split_at(image.len() - left_out_bytes).0;
-            Checksum::ZERO.update(order, compared)
-        };
+        let sum = |image: &[u8]| sum_of_page(image, order, left_out_bytes);
         let known = map_pages(self.database, page_size, sum, watch)?;
         Ok(Self { known, ..self })
     }
@@ -108,7 +105,12 @@ impl<'a> ImageSums<'a> {
         let page_size = self.shape.page_size();
         let mut image = vec![0; page_size.in_memory()];
         let read = self.database.read_at(&mut image, page.offset_bytes(page_size))?;
-        let compared = image.split_at(image.len() - self.left_out_bytes).0;
-        Ok((read == image.len()).then(|| Checksum::ZERO.update(self.shape.order, compared)))
+        let sum = || sum_of_page(&image, self.shape.order, self.left_out_bytes);
+        Ok((read == image.len()).then(sum))
     }
+}
+
+fn sum_of_page(image: &[u8], order: ByteOrder, left_out_bytes: usize) -> Checksum {
+    let compared = image.split_at(image.len() - left_out_bytes).0;
+    Checksum::ZERO.update(order, compared)
 }
