@@ -165,7 +165,8 @@ fn page_size(file: &dyn File, files: &Files, context: &Context) -> Result<Option
 /// # Errors
 /// When the log cannot be looked for.
 pub fn no_database(database: PathBuf, files: &Files, context: &Context) -> Result<Failure> {
-    let path = database;
-    let is_alone = context.vfs.exists(&files.wal)?;
-    Ok(if is_alone { Failure::NoDatabase { path } } else { Failure::NotFound { path } })
+    Ok(match context.vfs.exists(&files.wal)? {
+        true => Failure::NoDatabase { path: database },
+        false => Failure::not_found(&database),
+    })
 }

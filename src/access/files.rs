@@ -128,7 +128,7 @@ impl Files {
         let files = Self::around(&full, name, (given, role), open_file.as_ref(), overrides);
         match &there {
             None if !files.any_is_there(vfs)? => {
-                return Err(Failure::NotFound { path: path.to_owned() }.into());
+                return Err(Failure::not_found(path).into());
             }
             Some(file) if given == Kind::Other && !overrides.names(&full) => {
                 files.refuse_strangers(vfs, path, role, file.as_ref())?;
@@ -316,7 +316,7 @@ fn role_of(given: Kind, name: &Path, full: &Path, overrides: &FileArgs) -> Role 
 /// Why a path leads nowhere.
 fn unresolved(path: &Path, error: storage::Error) -> anyhow::Error {
     if error.is_not_found() {
-        Failure::NotFound { path: path.to_owned() }.into()
+        Failure::not_found(path).into()
     } else if error.is_link_loop() {
         Failure::not_sqlite(path, "a symbolic link that leads in a circle").into()
     } else {
@@ -330,11 +330,7 @@ fn unresolved(path: &Path, error: storage::Error) -> anyhow::Error {
 /// When it is there and cannot be opened.
 pub fn open_if_there(vfs: &dyn Vfs, path: Option<&Path>) -> storage::Result<Option<Box<dyn File>>> {
     let Some(path) = path else { return Ok(None) };
-    match vfs.open(path, OpenMode::ReadOnly) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    storage::if_there(vfs.open(path, OpenMode::ReadOnly))
 }
 
 /// Opens `path` for reading; `None` when nothing is there, or it cannot be read: for questions to

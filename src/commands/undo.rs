@@ -85,11 +85,11 @@ impl Undo {
         let kept = [undo::path_of(&database), undo::kept_wal(&database)];
         let is_there = kept.iter().map(|path| vfs.exists(path)).collect::<Result<Vec<_>, _>>()?;
         if !is_there.contains(&true) {
-            let is_there = vfs.exists(&database)?;
-            let path = database;
-            let missing =
-                if is_there { Failure::NoUndo { path } } else { Failure::NotFound { path } };
-            return Err(missing.into());
+            return Err(match vfs.exists(&database)? {
+                true => Failure::NoUndo { path: database },
+                false => Failure::not_found(&database),
+            }
+            .into());
         }
         let mut report = Undone {
             database: FileName::from(&database),

@@ -266,7 +266,7 @@ fn cut_log(files: &Files, held: &Held, context: &Context) -> Result<Option<Dange
 fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
     let database = files.database.as_deref();
     if !files.database_is_there(context.vfs)? {
-        return Err(Failure::NotFound { path: path.to_owned() }.into());
+        return Err(Failure::not_found(path).into());
     }
     let report = FileReport::absent(&files.wal, database);
     let unread = files.unread(context.vfs)?;

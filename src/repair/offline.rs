@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES, SHM_LOCK_BYTES};
 use crate::storage::open_files::open_files;
 use crate::storage::process::{brief, command_of};
-use crate::storage::{self, File, LockHolder, LockLevel, LockMode, Locked, OpenMode, Vfs};
+use crate::storage::{
+    self, File, LockHolder, LockLevel, LockMode, Locked, OpenMode, Vfs, if_there,
+};
 
 /// A database that nobody else has open, as long as this value lives: it holds EXCLUSIVE.
 #[derive(Debug)]
@@ -128,10 +130,9 @@ fn nobody_has_it_open(vfs: &dyn Vfs, database: &Path, shm: Option<&Path>) -> Res
 /// When it is there and cannot be opened or asked.
 pub fn shm_holder(vfs: &dyn Vfs, shm: Option<&Path>) -> storage::Result<Option<LockHolder>> {
     let Some(shm) = shm else { return Ok(None) };
-    match vfs.open(shm, OpenMode::ReadOnly) {
-        Ok(file) => file.lock_holder(SHM_LOCK_BYTES, LockMode::Exclusive),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
+    match if_there(vfs.open(shm, OpenMode::ReadOnly))? {
+        Some(file) => file.lock_holder(SHM_LOCK_BYTES, LockMode::Exclusive),
+        None => Ok(None),
     }
 }
 

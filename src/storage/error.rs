@@ -134,6 +134,18 @@ impl Error {
     }
 }
 
+/// What came of asking for a file; `None` when nothing is there.
+///
+/// # Errors
+/// Every other one.
+pub fn if_there<T>(asked: Result<T>) -> Result<Option<T>> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn at(offset_bytes: Option<u64>) -> String {
     offset_bytes.map(|offset| format!(" at offset {offset}")).unwrap_or_default()
 }

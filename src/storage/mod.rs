@@ -35,7 +35,7 @@ pub mod threaded;
 pub mod window;
 
 pub use database_lock::LockLevel;
-pub use error::{Error, Result, Verb};
+pub use error::{Error, Result, Verb, if_there};
 pub use lock::{LockHolder, LockMode, Locked};
 pub use region::{REGION_BYTES, Region};
 pub use regular::{FileType, NotRegular};

@@ -15,6 +15,7 @@ use crate::format::rollback_journal::{
 };
 use crate::storage::{
     self, Access, File, LockLevel, LockMode, Locked, OpenMode, SyncDirectory, SyncKind, Vfs,
+    if_there,
 };
 
 pub use contents::Contents;
@@ -133,11 +134,9 @@ fn first_look(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> storage::Re
     if is_empty(database)? {
         return Ok(Standing::Discarded(Discarded::EmptyDatabase));
     }
-    let file = match vfs.open(journal, OpenMode::ReadOnly) {
-        Ok(file) => file,
+    let Some(file) = if_there(vfs.open(journal, OpenMode::ReadOnly))? else {
         // It was finished meanwhile.
-        Err(error) if error.is_not_found() => return Ok(Standing::Absent),
-        Err(error) => return Err(error),
+        return Ok(Standing::Absent);
     };
     let mut first = [0];
     Ok(match file.read_at(&mut first, 0)? {
@@ -312,10 +311,8 @@ fn path_of(name: &[u8]) -> PathBuf {
 /// Deletes a super-journal that lists `own`, once no other journal in it names it any more
 /// (pager.c pager_delsuper).
 fn delete_super_journal(vfs: &dyn Vfs, super_journal: &Path, own: &Path) -> Result<()> {
-    let file = match vfs.open(super_journal, OpenMode::ReadOnly) {
-        Ok(file) => file,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error.into()),
+    let Some(file) = if_there(vfs.open(super_journal, OpenMode::ReadOnly))? else {
+        return Ok(());
     };
     // DIFFERS: a list of more than a megabyte of paths stays; SQLite reads up to 2 GiB.
     let Some(len) = usize::try_from(file.size()?).ok().filter(|&len| len <= 1 << 20) else {

@@ -11,7 +11,7 @@ mod names;
 
 use std::path::{Path, PathBuf};
 
-use crate::storage::{self, File, OpenMode, SyncDirectory, SyncKind, Vfs};
+use crate::storage::{self, File, OpenMode, SyncDirectory, SyncKind, Vfs, if_there};
 
 pub use layout::Stage;
 use layout::{
@@ -180,11 +180,7 @@ impl Set {
 
     fn read(vfs: &dyn Vfs, database: &Path, mode: OpenMode) -> Result<Found, Error> {
         let path = path_of(database);
-        let file = match vfs.open(&path, mode) {
-            Ok(file) => file,
-            Err(error) if error.is_not_found() => return Ok(Found::Nothing),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(file) = if_there(vfs.open(&path, mode))? else { return Ok(Found::Nothing) };
         let mut header = [0; HEADER_BYTES];
         let read = file.read_at(&mut header, 0)?;
         if header == [0; HEADER_BYTES] || read < HEADER_BYTES {
