@@ -12,7 +12,7 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live;
 use crate::access::{Context, holders};
 use crate::database::opaque::looks_encrypted;
-use crate::database::{self, Pages as _};
+use crate::database::{self, Pages};
 use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
@@ -136,7 +136,8 @@ impl Repair {
         };
         let no_pages = BTreeSet::new();
         let view = prepared.view(prepared.restored(), &no_pages);
-        let empty_result = view.as_ref().is_some_and(|view| view.size_pages() == 0);
+        let result_pages = view.as_ref().map(Pages::size_pages).transpose()?;
+        let empty_result = result_pages == Some(0);
         let is_encrypted = match &view {
             Some(view) if !empty_result => looks_encrypted(view)?,
             Some(_) | None => false,

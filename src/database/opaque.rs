@@ -23,7 +23,7 @@ pub fn looks_encrypted(pages: &dyn Pages) -> Result<bool, Error> {
     if image.starts_with(b"SQLite format 3\0") || !looks_random(&image) {
         return Ok(false);
     }
-    let size_pages = pages.size_pages();
+    let size_pages = pages.size_pages()?;
     let step = (size_pages / SAMPLED_PAGES).max(1);
     let sampled = (2..=size_pages).step_by(usize::try_from(step).unwrap_or(usize::MAX));
     for page in sampled.map(Pgno) {

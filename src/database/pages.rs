@@ -12,7 +12,10 @@ pub trait Pages {
 
     /// How many pages there are: the commit size of a log, or what a file holds, a part of a page
     /// at its end counted as one (pager.c pagerPagecount).
-    fn size_pages(&self) -> u32;
+    ///
+    /// # Errors
+    /// When the storage cannot tell.
+    fn size_pages(&self) -> Result<u32, Error>;
 
     /// Fills `image`, which is one page long. A page or a part of one after the end of a file
     /// reads as zeros, as in SQLite.
@@ -54,8 +57,8 @@ impl Pages for FilePages<'_> {
         self.page_size
     }
 
-    fn size_pages(&self) -> u32 {
-        self.size_pages
+    fn size_pages(&self) -> Result<u32, Error> {
+        Ok(self.size_pages)
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {

@@ -120,7 +120,7 @@ impl<'a> Rows<'a> {
     }
 
     fn descend(&mut self, page: Pgno) -> Result<(), Error> {
-        let in_range = page.0 != 0 && page.0 <= self.pages.size_pages();
+        let in_range = page.0 != 0 && page.0 <= self.pages.size_pages()?;
         let level = u32::try_from(self.levels.len()).unwrap_or(u32::MAX);
         if !in_range || level >= MAX_LEVELS || !self.seen.insert(page) {
             self.skipped_pages += 1;
@@ -164,9 +164,10 @@ impl<'a> Rows<'a> {
         let mut image = self.images.pop().unwrap_or_default();
         image.resize(self.layout.page_size.in_memory(), 0);
         // A chain that goes round ends at the length of the payload, or after all pages.
+        let size_pages = self.pages.size_pages()?;
         let mut pages = 0;
-        while done_bytes < wanted_bytes.min(limit_bytes) && pages < self.pages.size_pages() {
-            if next.0 == 0 || next.0 > self.pages.size_pages() {
+        while done_bytes < wanted_bytes.min(limit_bytes) && pages < size_pages {
+            if next.0 == 0 || next.0 > size_pages {
                 break;
             }
             self.pages.read(next, &mut image)?;

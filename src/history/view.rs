@@ -173,12 +173,40 @@ impl database::Pages for View<'_> {
         self.page_size
     }
 
-    fn size_pages(&self) -> u32 {
-        let bytes = self.size_bytes().unwrap_or_default();
-        u32::try_from(bytes.div_ceil(self.page_size.bytes_u64())).unwrap_or(u32::MAX)
+    fn size_pages(&self) -> Result<u32, Error> {
+        let pages = self.size_bytes()?.div_ceil(self.page_size.bytes_u64());
+        Ok(u32::try_from(pages).unwrap_or(u32::MAX))
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
         Self::read(self, page, image)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Pages;
+    use crate::scan::Nobody;
+    use crate::storage::fault::{Fault, FaultKind, FaultVfs};
+    use crate::storage::memory::MemoryVfs;
+    use crate::storage::{OpenMode, Vfs};
+
+    #[test]
+    fn a_size_that_cannot_be_asked_is_an_error_that_names_the_file() {
+        let vfs = FaultVfs::new(MemoryVfs::default());
+        let file = vfs.open("t.db".as_ref(), OpenMode::Create).unwrap();
+        file.write_at(&[0; 1024], 0).unwrap();
+        let snapshot = Snapshot::default();
+        let view = View::of_file(file.as_ref(), PageSize::ALL[0], &snapshot);
+        assert_eq!(view.size_pages().unwrap(), 2);
+        let call = vfs.calls() + 1;
+        vfs.plan(Some(Fault { call, kind: FaultKind::Fail, persistent: false }));
+        let error = view.size_pages().unwrap_err().to_string();
+        assert!(error.contains("t.db"), "{error}");
+        // Page 1 is read, and then the size is asked.
+        let call = vfs.calls() + 2;
+        vfs.plan(Some(Fault { call, kind: FaultKind::Fail, persistent: false }));
+        assert!(database::check(&view, &Nobody).is_err());
     }
 }

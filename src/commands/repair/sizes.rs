@@ -33,7 +33,7 @@ pub(super) fn correct(
     let (counted, there) = match found {
         Contradiction::PageOneLost { .. } => return Ok(Some((found, None))),
         Contradiction::HeaderCountsMore { counted, there, .. } => (counted, there),
-        Contradiction::InUseBeyondHeader { counted, .. } => (counted, view.size_pages()),
+        Contradiction::InUseBeyondHeader { counted, .. } => (counted, view.size_pages()?),
         Contradiction::Growth { committed, .. } => {
             (database::header(&view)?.page_count().unwrap_or(committed), committed)
         }

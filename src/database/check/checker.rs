@@ -90,7 +90,7 @@ impl<'a> Checker<'a> {
         if format > MAX_SCHEMA_FORMAT {
             wrong(self, HeaderField::SchemaFormat);
         }
-        let size_pages = self.pass.pages.size_pages();
+        let size_pages = self.pass.size_pages;
         if let Some(header_pages) =
             self.pass.header.page_count().filter(|&pages| pages > size_pages)
         {

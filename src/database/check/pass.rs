@@ -12,6 +12,8 @@ use super::problem::{Fault, Ledger, Problem};
 /// A pass under way.
 pub(super) struct Pass<'a> {
     pub pages: &'a dyn Pages,
+    /// Pages that there are.
+    pub size_pages: u32,
     watch: &'a dyn Watch,
     pub header: DatabaseHeader,
     pub layout: PageLayout,
@@ -33,14 +35,16 @@ impl<'a> Pass<'a> {
         let header = DatabaseHeader::decode(bytes);
         let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
         let in_header = header.page_count();
-        let size_pages = in_header.unwrap_or(pages.size_pages()).min(pages.size_pages());
+        let size_pages = pages.size_pages()?;
+        let used_pages = in_header.unwrap_or(size_pages).min(size_pages);
         let map = (header.largest_root != 0).then(|| pointer_map::Layout::new(page_size, usable));
         Ok(Self {
             pages,
+            size_pages,
             watch,
             header,
             layout: PageLayout { page_size, usable },
-            owners: Owners::new(page_size, size_pages, map),
+            owners: Owners::new(page_size, used_pages, map),
             ledger: Ledger::default(),
             pointer_map: map.map(|map| PointerMap::new(map, page_size)),
             current: None,

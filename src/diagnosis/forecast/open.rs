@@ -40,7 +40,7 @@ pub(super) fn of_file(file: &dyn File, watch: &dyn Watch) -> Result<Sight, Error
 
 /// A file with a log over it (btree.c lockBtree).
 pub(super) fn of_view(view: &View<'_>, watch: &dyn Watch) -> Result<Sight, Error> {
-    let pages = view.size_pages();
+    let pages = view.size_pages()?;
     if pages == 0 {
         return Ok(Sight::EMPTY);
     }

@@ -166,7 +166,7 @@ pub fn fits_at_a_glance(
 /// # Errors
 /// When a page cannot be read.
 pub fn contradiction(view: &View) -> Result<Option<Contradiction>, Error> {
-    let pages = view.size_pages();
+    let pages = view.size_pages()?;
     if pages == 0 {
         return Ok(None);
     }

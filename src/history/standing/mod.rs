@@ -317,7 +317,7 @@ impl<'a> Pair<'a> {
         }
         let both = check(self.both, watch)?;
         reasons.extend(columns::records(self, &both, &schema)?);
-        reasons.extend(structure::growth(self, &both, &database::header(&self.file)?));
+        reasons.extend(structure::growth(self, &both, &database::header(&self.file)?)?);
         if !both.is_sound() {
             reasons.extend(structure::problems(&both, &check(&self.file, watch)?));
         }

@@ -132,7 +132,7 @@ fn has_grown(
     sizes: &[u32],
     frames_of_first: u32,
 ) -> Result<bool, scan::Error> {
-    let file_pages = file.size_pages();
+    let file_pages = file.size_pages()?;
     let (Some(&first), Some(&newest)) = (sizes.first(), sizes.last()) else { return Ok(false) };
     if file_pages <= newest || !sizes.is_sorted() {
         return Ok(false);
@@ -183,7 +183,7 @@ impl Frames {
         let images = ImageSums::of(log, &shape, database, None)?;
         let last = last_commit(examination);
         let images = images.ahead(last.0, watch)?;
-        let last_page = Pgno(FilePages::new(database, shape.page_size())?.size_pages());
+        let last_page = Pgno(FilePages::new(database, shape.page_size())?.size_pages()?);
         let stop = FrameNo(examination.prefix.valid_frames).min(last).next();
         let mut prefix = examination.facts(log, FrameNo::FIRST..stop, watch);
         // Nearly twice as fast as a loop over `next`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::database::Pages;
 use crate::database::check::{Fault, Health, MAX_PROBLEMS, Owner, Problem};
 use crate::format::{DatabaseHeader, Pgno};
+use crate::scan::Error;
 
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
@@ -24,12 +25,20 @@ fn missing(pair: &Pair, both: &Health, first: u32) -> impl Iterator<Item = Pgno>
 /// The database grows while the log is written, so the log has every page by which it grows, unless
 /// it was freed before it was written. Only asked of a file that is as long as its
 /// own header says: a file that was cut misses pages as well.
-pub(super) fn growth(pair: &Pair, both: &Health, file: &DatabaseHeader) -> Option<Reason> {
-    let file_pages = pair.file.size_pages();
-    file.page_count().filter(|&counted| counted == file_pages)?;
+///
+/// # Errors
+/// When the size of the file cannot be read.
+pub(super) fn growth(
+    pair: &Pair,
+    both: &Health,
+    file: &DatabaseHeader,
+) -> Result<Option<Reason>, Error> {
+    let file_pages = pair.file.size_pages()?;
+    if file.page_count() != Some(file_pages) {
+        return Ok(None);
+    }
     let missing: Vec<Pgno> = missing(pair, both, file_pages.saturating_add(1)).collect();
-    let page = missing.first()?;
-    Some(Reason {
+    Ok(missing.first().map(|page| Reason {
         speaks_for: SpeaksFor::Foreign,
         evidence: Evidence::CommitSize,
         table: None,
@@ -38,7 +47,7 @@ pub(super) fn growth(pair: &Pair, both: &Health, file: &DatabaseHeader) -> Optio
         example: format!(
             "page {page} is neither in the file of {file_pages} pages nor in the log that grows it"
         ),
-    })
+    }))
 }
 
 /// One contradiction for each kind of problem and table. When the file alone has more problems than

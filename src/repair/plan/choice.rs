@@ -91,7 +91,7 @@ pub fn choose(
             chosen: false,
         });
     }
-    let view_is_sound = sqlite.problems() == 0 && !sqlite.is_empty();
+    let view_is_sound = sqlite.problems() == 0 && !sqlite.is_empty;
     let good = |choice: &&mut Choice| match wanted {
         Some(number) => choice.number == number,
         None => {
@@ -101,7 +101,7 @@ pub fn choose(
             match choice.kind {
                 CandidateKind::SqliteView => true,
                 // Any page is more than none.
-                CandidateKind::RolledBack if sqlite.is_empty() => true,
+                CandidateKind::RolledBack if sqlite.is_empty => true,
                 CandidateKind::RolledBack => choice.problems == Some(0) && !view_is_sound,
                 CandidateKind::NewestLikely
                 | CandidateKind::NewestWithOldPages
@@ -142,23 +142,21 @@ impl Candidate {
 /// A database, and what the structure check says of it.
 struct State<'a> {
     view: View<'a>,
+    /// It has no page.
+    is_empty: bool,
     health: Health,
 }
 
 impl<'a> State<'a> {
     fn new(view: View<'a>, watch: &dyn Watch) -> Result<Self, scan::Error> {
         let health = database::check(&view, watch)?;
-        Ok(Self { view, health })
-    }
-
-    /// Whether it has no page: an empty database.
-    fn is_empty(&self) -> bool {
-        self.view.size_pages() == 0
+        let is_empty = view.size_pages()? == 0;
+        Ok(Self { view, is_empty, health })
     }
 
     /// Problems that the structure check finds. An empty database has none.
     fn problems(&self) -> u64 {
-        if self.is_empty() { 0 } else { self.health.problem_count }
+        if self.is_empty { 0 } else { self.health.problem_count }
     }
 
     /// Rows of `other` that this one has not, or has with other values, by table. A table is the
