@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use walsmith::access::{ErrorKind, Exit};
+use walsmith::diagnosis::finding::Severity;
+use walsmith::diagnosis::rule::Rule;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("man")
@@ -24,7 +26,41 @@ fn rendered() -> BTreeMap<String, Vec<u8>> {
         let name = format!("walsmith-{}", command.get_name());
         pages.insert(format!("{name}.1"), page(command.clone(), &name));
     }
+    pages.insert("walsmith-findings.7".to_owned(), findings());
     pages
+}
+
+/// The rules, from their table.
+fn findings() -> Vec<u8> {
+    let mut page = String::from(
+        ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n.TH walsmith-findings 7 \"\" walsmith walsmith\n\
+         .SH NAME\nwalsmith\\-findings \\- what can be wrong with a SQLite database and its log\n\
+         .SH DESCRIPTION\n\
+         A finding is one fact about a set of files that its user must know. \\fBwalsmith doctor\\fR\n\
+         shows all of them, worst first; \\fBinfo\\fR, \\fBverify\\-checksums\\fR and \\fBrepair\\fR\n\
+         those that their own job shows. Commands that write refuse where a finding that is an\n\
+         error would become final. The names of the rules are stable.\n",
+    );
+    for (severity, title) in [
+        (Severity::Error, "ERRORS: DATA IS LOST, OR WILL BE WHEN THE FILES ARE TOUCHED"),
+        (Severity::Warning, "WARNINGS"),
+        (Severity::Note, "NOTES"),
+    ] {
+        page += &format!(".SH {title}\n");
+        for rule in Rule::ALL.iter().filter(|rule| rule.facts().severity == severity) {
+            let facts = rule.facts();
+            let text = |text: &str| text.replace('-', "\\-").replace('`', "\\(aq");
+            page += &format!(
+                ".TP\n\\fB{}\\fR\n{}\n.RS\n.P\n\\fISeen by:\\fR {}\n.P\n\\fIDo:\\fR {}\n.RE\n",
+                text(facts.id),
+                text(facts.meaning),
+                text(facts.proof),
+                text(facts.remedy)
+            );
+        }
+    }
+    page += ".SH SEE ALSO\n\\fBwalsmith\\-doctor\\fR(1), \\fBwalsmith\\fR(1)\n";
+    page.into_bytes()
 }
 
 fn page(command: clap::Command, name: &str) -> Vec<u8> {

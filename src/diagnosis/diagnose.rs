@@ -17,8 +17,10 @@ use crate::format::lock_bytes::SHARED_BYTES;
 use crate::format::{FrameNo, PageSize};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::view::View;
+use crate::log::{Examination, Recoverable};
 use crate::output::FileName;
 use crate::output::quantity::counted;
+use crate::output::text::command;
 use crate::scan::KnownFrames;
 use crate::storage::LockMode;
 
@@ -122,10 +124,16 @@ fn of_held(
     let judged = judge(files, held, context)?;
     let mut findings = judged.findings;
     if let Some(Reading { examination, .. }) = &held.log {
+        for finding in &mut findings {
+            say_what_is_damaged(finding, examination, held.index.is_none());
+        }
         let own = i32::try_from(std::process::id()).ok();
         let is_blocked = rows.iter().any(|row| !row.blocks.is_empty() && row.pid != own);
         let index = held.index.as_ref();
-        findings.extend(probe::log::findings(files, examination, index, is_blocked));
+        let found = probe::log::findings(files, examination, index, is_blocked);
+        // What would copy the log is refused beside an error.
+        let is_wrong = findings.iter().any(Finding::is_error);
+        findings.extend(found.into_iter().filter(|it| !is_wrong || it.needs_attention()));
     }
     findings.extend(encrypted(files, held)?);
     findings.extend(orphan(files, held, &findings, context)?);
@@ -134,6 +142,35 @@ fn of_held(
     }
     let forecast = forecast::forecast(files, held, judged.file_age, context)?;
     Ok((findings, forecast))
+}
+
+/// A damaged log: where, what is lost by it, and how much of that can be recovered.
+fn say_what_is_damaged(finding: &mut Finding, examination: &Examination, is_alone: bool) {
+    if !matches!(finding.rule, Rule::LogDamaged | Rule::LogHeader) {
+        return;
+    }
+    if let (Some(first), Some(page_size)) = (examination.damaged.first(), examination.page_size()) {
+        finding.frame = Some(first.frame.0);
+        finding.offset_bytes = Some(first.frame.offset_bytes(page_size));
+    }
+    if let Some(lost) = &examination.lost {
+        finding.evidence.push(format!(
+            "SQLite sees {} and would drop {} in {}",
+            counted(examination.prefix.transactions.into(), "transaction"),
+            counted(lost.transactions.into(), "later one"),
+            counted(lost.frames.into(), "frame"),
+        ));
+        let what = match lost.recoverable {
+            Recoverable::All => "all of it can be recovered",
+            Recoverable::Some => "a part can be recovered, or all of it under a doubt",
+            Recoverable::None => "nothing of it can be recovered from the log",
+        };
+        finding.evidence.push(what.to_owned());
+    }
+    // Beside processes the files are copied first: the last one that closes deletes the log.
+    if is_alone {
+        finding.next = Some(command("repair", &finding.file));
+    }
 }
 
 /// What can be said where no state can be held: who uses the files, and what lies beside them.
