@@ -10,8 +10,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use walsmith::format::{
     ByteOrder, Checksum, FrameHeader, FrameNo, PageSize, Pgno, Salts, WalHeader,
 };
-use walsmith::log::{LogShape, examine_keeping};
-use walsmith::scan::{Extent, FrameFacts, KnownFrames, Nobody};
+use walsmith::log::{ExamineOptions, LogShape, examine_with};
+use walsmith::scan::{Extent, FrameFacts, Nobody};
 use walsmith::storage::memory::MemoryFile;
 
 const SALTS: Salts = Salts { salt1: 1, salt2: 2 };
@@ -70,8 +70,10 @@ fn examinations(criterion: &mut Criterion) {
     let bytes = log(PageSize::DEFAULT, ByteOrder::NATIVE, 4000);
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     let file = MemoryFile::with_bytes(bytes);
-    let examined =
-        |limit| examine_keeping(KnownFrames::up_to(limit), &file, None, &Nobody).unwrap();
+    let examined = |known_frames| {
+        let options = ExamineOptions { known_frames, ..ExamineOptions::default() };
+        examine_with(&file, options, &Nobody).unwrap()
+    };
     group.bench_function("keeping nothing", |bencher| bencher.iter(|| examined(0)));
     group.bench_function("keeping frames", |bencher| bencher.iter(|| examined(usize::MAX)));
     let kept = examined(usize::MAX);

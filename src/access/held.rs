@@ -22,9 +22,9 @@ use clap::Args;
 
 use crate::engine::wal::KnownLog;
 use crate::format::{WAL_HEADER_BYTES, WalIndexHeader};
-use crate::log::{self, Verdict, examine_keeping};
+use crate::log::{self, ExamineOptions, Verdict, examine_with};
 use crate::output::text::command;
-use crate::scan::{self, KnownFrames};
+use crate::scan;
 use crate::storage::window::Window;
 use crate::storage::{File, LockMode};
 
@@ -202,8 +202,7 @@ fn begin(
         return Ok(None);
     }
     if let Some(known_frames) = known_frames {
-        let known = KnownFrames::up_to(known_frames);
-        let Some(log) = held.read(files, known, None, context)? else { return Ok(None) };
+        let Some(log) = held.read(files, known_frames, None, context)? else { return Ok(None) };
         if let Some(log) = log {
             let (log, lost) = held.compared_with_index(log);
             (held.log, held.lost_frames_from) = (Some(log), lost);
@@ -260,7 +259,7 @@ impl Held {
         witness: Option<&dyn File>,
         context: &Context,
     ) -> Result<Option<Reading>> {
-        match self.read(files, KnownFrames::default(), witness, context)? {
+        match self.read(files, 0, witness, context)? {
             Some(log) => Ok(log.map(|log| self.compared_with_index(log).0)),
             None => Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: 1 }.into()),
         }
@@ -270,7 +269,7 @@ impl Held {
     fn read(
         &self,
         files: &Files,
-        known: KnownFrames,
+        known_frames: usize,
         witness: Option<&dyn File>,
         context: &Context,
     ) -> Result<Option<Option<Reading>>> {
@@ -279,8 +278,9 @@ impl Held {
             Some(index) => up_to(file, index),
             None => file,
         };
-        let witness = witness.or(self.database.as_deref());
-        match examine_keeping(known, file.as_ref(), witness, context.watch) {
+        let database = witness.or(self.database.as_deref());
+        let options = ExamineOptions { database, known_frames };
+        match examine_with(file.as_ref(), options, context.watch) {
             Ok(examination) => Ok(Some(Some(Reading { file, examination }))),
             Err(log::Error::Scan(scan::Error::Shrunk { .. })) => Ok(None),
             Err(error) => Err(error.into()),

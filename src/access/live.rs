@@ -8,7 +8,7 @@ use crate::format::WAL_HEADER_BYTES;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
 use crate::log::index_file::valid_header;
 use crate::log::shift::Displacement;
-use crate::log::{Examination, Verdict, examine_keeping};
+use crate::log::{Examination, ExamineOptions, Verdict, examine_with};
 use crate::repair::offline::shm_holder;
 use crate::scan::{self, KnownFrames};
 use crate::storage::{File, LockMode};
@@ -24,12 +24,38 @@ const PAUSE: Duration = Duration::from_millis(5);
 const TIME_STEP: Duration = Duration::from_millis(20);
 
 /// Who else may have the files open while they are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Company {
     /// That is to be asked.
+    #[default]
     Unknown,
-    /// Nobody: the caller has proven it and holds the lock.
+    /// Nobody: the caller has proven it and holds the lock. Whoever seems to write the log is the
+    /// caller itself.
     Nobody,
+}
+
+/// How a log is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogOptions<'a> {
+    /// The witness instead of the database file beside the log.
+    database: Option<&'a dyn File>,
+    /// Frames that are kept in memory at most.
+    known_frames: usize,
+    company: Company,
+}
+
+impl<'a> LogOptions<'a> {
+    /// For a caller that holds the database alone, with `database` as the witness instead of the
+    /// file beside the log.
+    #[must_use]
+    pub fn alone(database: Option<&'a dyn File>) -> Self {
+        Self { database, known_frames: 0, company: Company::Nobody }
+    }
+
+    /// For commands that look at the frames a second time: they are kept as far as memory is to
+    /// spare for them.
+    pub const KEEPING_FRAMES: Self =
+        Self { database: None, known_frames: KnownFrames::LIMIT, company: Company::Unknown };
 }
 
 /// A log and what its bytes tell.
@@ -40,53 +66,63 @@ pub struct Reading {
     pub examination: Examination,
 }
 
-/// Examines the log; `None` when there is none.
-///
-/// A clean reading is believed, and so is any reading of a file that did not change while nobody
-/// has the database open. Otherwise a verdict must be read twice the same before it is believed,
-/// because a log that is being written, reset or truncated can look damaged for a moment.
-///
-/// # Errors
-/// When reading fails, or the log keeps changing.
-pub fn read_log(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_keeping(files, None, 0, Company::Unknown, context)
-}
-
-/// As [`read_log`], with `database` instead of the file beside the log as the witness.
-///
-/// # Errors
-/// As [`read_log`].
-pub fn read_log_beside(
-    files: &Files,
-    database: Option<&dyn File>,
-    context: &Context,
-) -> Result<Option<Reading>> {
-    read_log_keeping(files, database, 0, Company::Unknown, context)
-}
-
-/// As [`read_log_beside`], for a caller that holds the database alone: whoever seems to write the
-/// log is the caller itself.
-///
-/// # Errors
-/// As [`read_log`].
-pub fn read_log_alone(
-    files: &Files,
-    database: Option<&dyn File>,
-    context: &Context,
-) -> Result<Option<Reading>> {
-    read_log_keeping(files, database, 0, Company::Nobody, context)
-}
-
-/// As [`read_log`], for commands that look at the frames a second time: they are kept as far as
-/// memory is to spare for them.
-///
-/// # Errors
-/// As [`read_log`].
-pub fn read_frames(files: &Files, context: &Context) -> Result<Option<Reading>> {
-    read_log_keeping(files, None, KnownFrames::LIMIT, Company::Unknown, context)
-}
-
 impl Reading {
+    /// Examines the log; `None` when there is none.
+    ///
+    /// A clean reading is believed, and so is any reading of a file that did not change while
+    /// nobody has the database open. Otherwise a verdict must be read twice the same before it is
+    /// believed, because a log that is being written, reset or truncated can look damaged for a
+    /// moment.
+    ///
+    /// # Errors
+    /// When reading fails, or the log keeps changing.
+    pub fn of(files: &Files, options: LogOptions<'_>, context: &Context) -> Result<Option<Self>> {
+        let mut before: Option<Examination> = None;
+        for restart in 0..MAX_RESTARTS {
+            if restart > 0 {
+                context.vfs.sleep(PAUSE * restart);
+            }
+            let alone = options.company == Company::Nobody;
+            let attached = !alone && may_be_attached(files, context);
+            let written_before = !alone && is_being_written(files, context)?;
+            let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
+            let stamp = Stamp::of(file.as_ref())?;
+            let beside = open_if_readable(context.vfs, files.database.as_deref());
+            let database = options.database.or(beside.as_deref());
+            let known_frames = options.known_frames;
+            let examined = ExamineOptions { database, known_frames };
+            let mut examination = match examine_with(file.as_ref(), examined, context.watch) {
+                Ok(examination) => examination,
+                Err(crate::log::Error::Scan(scan::Error::Shrunk { .. })) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let quiet = alone || (!attached && !may_be_attached(files, context));
+            let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
+            if tail && !alone && is_being_written(files, context)? {
+                // What a writer has not finished is open, not torn.
+                examination.verdict = Verdict::UncommittedTail;
+                (examination.undone, examination.displacement) = (None, Displacement::default());
+                return Ok(Some(Self { file, examination }));
+            }
+            if examination.verdict == Verdict::Damaged
+                && !alone
+                && (written_before || is_being_written(files, context)?)
+            {
+                // A writer that rewrites its own frames looks like this, as long as it takes.
+                before = None;
+                continue;
+            }
+            let settled = matches!(examination.verdict, Verdict::Clean)
+                || (quiet && stamp.holds(file.as_ref(), &examination, context)?)
+                || before.as_ref().is_some_and(|before| agrees(before, &examination));
+            if settled {
+                return Ok(Some(Self { file, examination }));
+            }
+            before = Some(examination);
+        }
+        Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
+    }
+
     /// The log with its bytes in their places, if they are not.
     #[must_use]
     pub fn with_shift_undone(mut self) -> Self {
@@ -123,59 +159,6 @@ impl Stamp {
         let can_tell = age.is_none_or(|age| age > TIME_STEP);
         Ok(can_tell && *self == now && file.size()? == examined.file_bytes)
     }
-}
-
-fn read_log_keeping(
-    files: &Files,
-    database: Option<&dyn File>,
-    known_frames: usize,
-    company: Company,
-    context: &Context,
-) -> Result<Option<Reading>> {
-    let mut before: Option<Examination> = None;
-    for restart in 0..MAX_RESTARTS {
-        if restart > 0 {
-            context.vfs.sleep(PAUSE * restart);
-        }
-        let alone = company == Company::Nobody;
-        let attached = !alone && may_be_attached(files, context);
-        let written_before = !alone && is_being_written(files, context)?;
-        let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
-        let stamp = Stamp::of(file.as_ref())?;
-        let beside = open_if_readable(context.vfs, files.database.as_deref());
-        let witness = database.or(beside.as_deref());
-        let known = KnownFrames::up_to(known_frames);
-        let examination = match examine_keeping(known, file.as_ref(), witness, context.watch) {
-            Ok(examination) => examination,
-            Err(crate::log::Error::Scan(scan::Error::Shrunk { .. })) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let mut examination = examination;
-        let quiet = alone || (!attached && !may_be_attached(files, context));
-        let tail = matches!(examination.verdict, Verdict::TornTail | Verdict::UncommittedTail);
-        if tail && !alone && is_being_written(files, context)? {
-            // What a writer has not finished is open, not torn.
-            examination.verdict = Verdict::UncommittedTail;
-            (examination.undone, examination.displacement) = (None, Displacement::default());
-            return Ok(Some(Reading { file, examination }));
-        }
-        if examination.verdict == Verdict::Damaged
-            && !alone
-            && (written_before || is_being_written(files, context)?)
-        {
-            // A writer that rewrites its own frames looks like this, as long as it takes.
-            before = None;
-            continue;
-        }
-        let settled = matches!(examination.verdict, Verdict::Clean)
-            || (quiet && stamp.holds(file.as_ref(), &examination, context)?)
-            || before.as_ref().is_some_and(|before| agrees(before, &examination));
-        if settled {
-            return Ok(Some(Reading { file, examination }));
-        }
-        before = Some(examination);
-    }
-    Err(Failure::KeepsChanging { path: files.wal.clone(), restarts: MAX_RESTARTS }.into())
 }
 
 /// The last commit by a valid wal-index of the same generation, whoever left it.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::access::attach::no_database;
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocker, Held};
-use crate::access::{Context, Exit, live};
+use crate::access::live::{self, LogOptions, Reading};
+use crate::access::{Context, Exit};
 use crate::diagnosis::rails;
 use crate::diagnosis::users::{self, User, Users};
 use crate::output::quantity::{bytes, counted};
@@ -124,7 +125,7 @@ fn next(
     let is_free = blockers.iter().all(|row| row.blocks.is_empty());
     let database = files.database.as_deref().filter(|_| is_free && wal_bytes > Some(0));
     let Some(database) = database else { return Ok(None) };
-    let is_wrong = match live::read_log(files, context)? {
+    let is_wrong = match Reading::of(files, LogOptions::default(), context)? {
         Some(log) => {
             let beside = files.open_database(context.vfs)?;
             let beside = beside.as_deref();

@@ -9,7 +9,7 @@ use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_readable};
 use crate::access::held::{self, HoldArgs};
-use crate::access::live;
+use crate::access::live::{LogOptions, Reading};
 use crate::format::{FrameNo, Pgno};
 use crate::output::{Error as OutputError, FileName, write_report};
 use crate::scan::KnownFrames;
@@ -73,7 +73,7 @@ impl Dump {
             }
             (None, Some(page)) => self.held_page(&files, Pgno(page), context)?,
             (frame, _) => {
-                let reading = live::read_frames(&files, context)?;
+                let reading = Reading::of(&files, LogOptions::KEEPING_FRAMES, context)?;
                 // Frames can be shown without it.
                 let database = open_if_readable(context.vfs, files.database.as_deref());
                 let opened = Opened {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::access::{Context, stream};
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::log::state::{Slot, Slots, State};
@@ -133,7 +133,7 @@ impl FrameList {
     /// When the log cannot be read or its frames cannot be told apart.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_frames(&files, context)?;
+        let reading = Reading::of(&files, LogOptions::KEEPING_FRAMES, context)?;
         let Some(Reading { file, examination }) = reading else {
             return self.nothing(&files, context);
         };

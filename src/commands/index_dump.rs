@@ -10,7 +10,7 @@ use crate::access::Context;
 use crate::access::failure::{Exit, Failure, is_busy};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, HoldArgs};
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::diagnosis::rails;
 use crate::format::lock_bytes::{WAL_READ_LOCK_0, WAL_WRITE_LOCK};
 use crate::format::wal_index::{READER_SLOTS, block_of};
@@ -201,7 +201,7 @@ impl IndexReport {
             self.comparison = Comparison::Unread;
             return Ok(());
         }
-        match live::read_log(files, context)? {
+        match Reading::of(files, LogOptions::default(), context)? {
             Some(reading) => self.compare(shm, &index.copies[0], &reading, context),
             None => {
                 self.comparison = Comparison::Alone;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, Role, Unread, open_if_readable};
 use crate::access::held::{self, Held, HoldArgs};
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::access::missing::{self, MissingLog};
 use crate::access::{Context, holders};
 use crate::database::opaque::looks_encrypted;
@@ -208,7 +208,9 @@ fn live_log(
     index: Option<&Index>,
     context: &Context,
 ) -> Result<Option<(Wal, Option<Salts>)>> {
-    let Some(Reading { file, examination }) = live::read_frames(files, context)? else {
+    let Some(Reading { file, examination }) =
+        Reading::of(files, LogOptions::KEEPING_FRAMES, context)?
+    else {
         return Ok(None);
     };
     wal_of(files, file.as_ref(), &examination, index, context).map(Some)

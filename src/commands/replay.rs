@@ -9,7 +9,7 @@ use crate::access::Context;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
@@ -228,7 +228,7 @@ impl Replay {
             .with_context(|| format!("{}: in place needs it alone", database.display()))?;
         undo::make_way(context.vfs, offline.database.as_ref())?;
         let base = Some(offline.database.as_ref());
-        let reading = live::read_log_alone(files, base, context)?;
+        let reading = Reading::of(files, LogOptions::alone(base), context)?;
         let source = Source { base, log: reading.as_ref(), held: None };
         let plan = self.plan(files, &source, context)?;
         let undo = self.write_in_place(&plan, &offline, files, context)?;
@@ -277,7 +277,7 @@ impl Replay {
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, examination, source.held, context)?;
         }
-        let pairing = rails::judge_pair(log, &shape, &snapshot, source.base, false, context)?;
+        let pairing = rails::judge_pair(log, &snapshot, source.base, false, context)?;
         scene.pairing = pairing.as_ref();
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;

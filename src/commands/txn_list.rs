@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::access::{Context, stream};
 use crate::format::FrameNo;
 use crate::log::Examination;
@@ -44,7 +44,7 @@ impl TxnList {
     /// When the log cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let reading = live::read_frames(&files, context)?;
+        let reading = Reading::of(&files, LogOptions::KEEPING_FRAMES, context)?;
         if reading.is_none() && files.open_database(context.vfs)?.is_none() {
             return Err(Failure::not_found(&self.path).into());
         }

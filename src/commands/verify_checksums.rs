@@ -10,7 +10,7 @@ use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_readable};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::kind::Kind;
-use crate::access::live::{self, Reading};
+use crate::access::live::{self, LogOptions, Reading};
 use crate::access::{Context, Failure, missing};
 use crate::diagnosis::finding::{self, Finding};
 use crate::diagnosis::rails::{self, Danger};
@@ -130,8 +130,11 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
     let files = Files::find(context.vfs, path, overrides)?;
     // The frames of a log that is compared with the file are needed again.
     let log_bytes = files.open_wal(context.vfs)?.map_or(Ok(0), |log| log.size())?;
-    let read = if log_bytes > MOST_COMPARED_BYTES { live::read_log } else { live::read_frames };
-    let Some(reading) = read(&files, context)? else {
+    let options = match log_bytes > MOST_COMPARED_BYTES {
+        true => LogOptions::default(),
+        false => LogOptions::KEEPING_FRAMES,
+    };
+    let Some(reading) = Reading::of(&files, options, context)? else {
         return absent(path, &files, context);
     };
     let unread = files.unread(context.vfs)?;
@@ -207,7 +210,8 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
 
 /// Whether the log is still what was examined, and nobody has the database open.
 fn is_as_before(files: &Files, before: &Examination, context: &Context) -> Result<bool> {
-    let Some(Reading { examination, .. }) = live::read_log(files, context)? else {
+    let Some(Reading { examination, .. }) = Reading::of(files, LogOptions::default(), context)?
+    else {
         return Ok(false);
     };
     let is_same = examination.file_bytes == before.file_bytes

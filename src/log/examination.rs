@@ -65,6 +65,13 @@ pub enum HeaderStatus {
     Fault(WalHeaderFault),
 }
 
+impl HeaderStatus {
+    /// The status of a header that is whole.
+    pub(super) fn of(header: &WalHeader) -> Self {
+        header.validate().map_or_else(Self::Fault, |()| Self::Ok)
+    }
+}
+
 /// Everything that the bytes of a log tell.
 #[derive(Clone, Debug)]
 pub struct Examination {

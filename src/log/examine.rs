@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::{
-    FRAME_HEADER_BYTES, FrameHeader, FrameNo, Salts, WAL_HEADER_BYTES, WalHeader, WalHeaderFault,
-};
+use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Salts, WAL_HEADER_BYTES, WalHeader};
 use crate::scan::{self, KnownFrames, Watch};
 use crate::storage::{self, File};
 
@@ -47,38 +45,35 @@ impl From<storage::Error> for Error {
     }
 }
 
-/// Examines the log in `file` by itself; see [`examine_beside`].
-///
-/// # Errors
-/// As [`examine_beside`].
-pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error> {
-    examine_beside(file, None, watch)
+/// What an examination may look at beside the log, and what it keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExamineOptions<'a> {
+    /// The database, whose pages are witnesses of what the log should have.
+    pub database: Option<&'a dyn File>,
+    /// Frames of the prefix that are kept in [`Examination::known`] at most.
+    pub known_frames: usize,
 }
 
-/// Examines the log in `file`, with the pages of its database as witnesses where it has one.
+/// Examines the log in `file` by itself; see [`examine_with`].
+///
+/// # Errors
+/// As [`examine_with`].
+pub fn examine(file: &dyn File, watch: &dyn Watch) -> Result<Examination, Error> {
+    examine_with(file, ExamineOptions::default(), watch)
+}
+
+/// Examines the log in `file`.
 ///
 /// The size is sampled first and nothing beyond it is judged.
 ///
 /// # Errors
 /// When reading fails, the file is cut meanwhile, or the watcher stops it. Damage is no error.
-pub fn examine_beside(
+pub fn examine_with(
     file: &dyn File,
-    database: Option<&dyn File>,
+    options: ExamineOptions<'_>,
     watch: &dyn Watch,
 ) -> Result<Examination, Error> {
-    examine_keeping(KnownFrames::default(), file, database, watch)
-}
-
-/// As [`examine_beside`], and keeps frames of the prefix in `known`, which is empty.
-///
-/// # Errors
-/// As [`examine_beside`].
-pub fn examine_keeping(
-    mut known: KnownFrames,
-    file: &dyn File,
-    database: Option<&dyn File>,
-    watch: &dyn Watch,
-) -> Result<Examination, Error> {
+    let ExamineOptions { database, known_frames } = options;
     let file_bytes = file.size()?;
     let mut bytes = [0; WAL_HEADER_BYTES];
     let read = file.read_at(&mut bytes, 0)?;
@@ -86,8 +81,8 @@ pub fn examine_keeping(
     let Some(parsed) = header.filter(|_| file_bytes > WAL_HEADER_BYTES as u64) else {
         return Ok(empty(header, file_bytes));
     };
-    if let Err(fault) = parsed.validate() {
-        let found = bad_header(file, database, &parsed, fault, file_bytes, watch)?;
+    if parsed.validate().is_err() {
+        let found = bad_header(file, database, &parsed, file_bytes, watch)?;
         return undo::with_shift_undone(found, file, database, watch);
     }
     let shape = LogShape::of(&parsed, file_bytes).ok_or_else(|| Error::TooLong {
@@ -96,6 +91,7 @@ pub fn examine_keeping(
         page_size_bytes: parsed.page_size_bytes,
     })?;
     let mut fold = PrefixFold::new(&shape);
+    let mut known = KnownFrames::up_to(known_frames);
     known.expect(shape.extent.slot_frames);
     for facts in shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch) {
         let facts = facts?;
@@ -104,7 +100,8 @@ pub fn examine_keeping(
         }
     }
     let prefix = fold.finish(&shape);
-    let mut tail = cured_tail(file, database, &shape, &prefix, watch)?;
+    let sources = Sources { log: file, database, shape: &shape, prefix: &prefix, watch };
+    let mut tail = cured_tail(&sources)?;
     // Frames of an open transaction, and something that ends in the middle of a slot.
     let ends_inside = tail.inside_transaction && shape.extent.trailing_bytes > 0;
     if tail.broken == Break::None && (ends_inside || no_frame_follows(file, &shape, &tail, watch)?)
@@ -153,12 +150,7 @@ fn empty(header: Option<WalHeader>, file_bytes: u64) -> Examination {
     let salts = header.map_or(Salts { salt1: 0, salt2: 0 }, |header| header.salts);
     Examination {
         verdict: Verdict::Empty,
-        header_status: match header {
-            Some(header) => {
-                header.validate().map_or_else(HeaderStatus::Fault, |()| HeaderStatus::Ok)
-            }
-            None => HeaderStatus::Short,
-        },
+        header_status: header.map_or(HeaderStatus::Short, |header| HeaderStatus::of(&header)),
         header,
         file_bytes,
         shape,
@@ -176,7 +168,6 @@ fn bad_header(
     file: &dyn File,
     database: Option<&dyn File>,
     header: &WalHeader,
-    fault: WalHeaderFault,
     file_bytes: u64,
     watch: &dyn Watch,
 ) -> Result<Examination, Error> {
@@ -186,7 +177,8 @@ fn bad_header(
     let mut tail = TailFold::new(&prefix, header.salts, Cures::default()).finish(None);
     let mut forecast = Forecast::default();
     if let Some(guess) = guess {
-        tail = cured_tail(file, database, &guess.shape, &prefix, watch)?;
+        let shape = &guess.shape;
+        tail = cured_tail(&Sources { log: file, database, shape, prefix: &prefix, watch })?;
         if tail.last_lost_commit.is_some() {
             tail.broken = Break::Losing(guess.certainty);
         }
@@ -194,7 +186,7 @@ fn bad_header(
     }
     Ok(Examination {
         verdict: Verdict::BadHeader,
-        header_status: HeaderStatus::Fault(fault),
+        header_status: HeaderStatus::of(header),
         header: Some(*header),
         file_bytes,
         shape: guess.map(|guess| guess.shape).or_else(|| LogShape::of(header, file_bytes)),
@@ -239,13 +231,8 @@ fn no_frame_follows(
 }
 
 /// The tail, with every cure that can be found where the log is broken.
-fn cured_tail(
-    log: &dyn File,
-    database: Option<&dyn File>,
-    shape: &LogShape,
-    prefix: &Prefix,
-    watch: &dyn Watch,
-) -> Result<Tail, Error> {
+fn cured_tail(sources: &Sources<'_>) -> Result<Tail, Error> {
+    let Sources { log, shape, prefix, watch, .. } = *sources;
     let read = |cures: &Cures| read_tail(log, shape, prefix, cures, watch);
     let (unsummed, is_torn) = match spill::find(log, shape, prefix, watch)? {
         Spill::None => (BTreeMap::new(), false),
@@ -253,7 +240,7 @@ fn cured_tail(
         Spill::Torn => (BTreeMap::new(), true),
     };
     let tail = read(&Cures::default().with(unsummed))?;
-    let mut tail = Sources { log, database, shape, prefix, watch }.search(tail, read)?;
+    let mut tail = sources.search(tail, read)?;
     if is_torn && tail.broken == Break::None {
         tail.broken = Break::Torn;
     }

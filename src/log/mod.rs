@@ -23,7 +23,7 @@ mod tail;
 pub mod transactions;
 
 pub use examination::{Examination, HeaderStatus, Undone, Verdict};
-pub use examine::{Error, examine, examine_beside, examine_keeping};
+pub use examine::{Error, ExamineOptions, examine, examine_with};
 pub use forecast::{DamagedFrame, Lost, Recoverable};
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;

@@ -5,7 +5,7 @@ use std::fs;
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::log::cure::{Cure, ImageSource};
 use walsmith::log::proof::Proof;
-use walsmith::log::{Certainty, Recoverable, Verdict, What, examine_beside};
+use walsmith::log::{Certainty, ExamineOptions, Recoverable, Verdict, What, examine_with};
 use walsmith::repair::plan::Plan;
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -95,7 +95,9 @@ fn another_image_of_the_page_proves_what_the_right_bytes_are() {
     let database = [vec![0; 2 * P], page].concat();
     let log = MemoryFile::with_bytes(log.bytes);
     let database = MemoryFile::with_bytes(database);
-    let found = examine_beside(&log, Some(&database), &Nobody).unwrap();
+    let found =
+        examine_with(&log, ExamineOptions { database: Some(&database), known_frames: 0 }, &Nobody)
+            .unwrap();
     let lost = found.lost.unwrap();
     assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
     let cure = found.tail.cures.get(FrameNo(2)).unwrap().cure;

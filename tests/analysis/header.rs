@@ -3,7 +3,7 @@
 use walsmith::format::FrameNo;
 use walsmith::log::cure::Cure;
 use walsmith::log::proof::Proof;
-use walsmith::log::{Certainty, Recoverable, Verdict, examine_beside};
+use walsmith::log::{Certainty, ExamineOptions, Recoverable, Verdict, examine_with};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
 
@@ -41,7 +41,9 @@ fn a_header_that_is_gone_with_a_part_of_the_image_is_found_with_the_help_of_anot
     }
     log.bytes[slot(5) - 100..slot(5) + 60].fill(0);
     let (log, database) = (MemoryFile::with_bytes(log.bytes), MemoryFile::with_bytes(database));
-    let found = examine_beside(&log, Some(&database), &Nobody).unwrap();
+    let found =
+        examine_with(&log, ExamineOptions { database: Some(&database), known_frames: 0 }, &Nobody)
+            .unwrap();
     let lost = found.lost.unwrap();
     assert_eq!((lost.certainty, lost.recoverable), (Certainty::Proven, Recoverable::All));
     let cures: Vec<_> = found.tail.cures.iter().map(|(at, cured)| (at.0, cured.cure)).collect();

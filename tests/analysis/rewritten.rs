@@ -48,7 +48,8 @@ fn what_was_written_while_nobody_was_seen_is_read_again() {
     let output = Output::new(&mut out, Format::Json);
     let context = Context { vfs: &OsVfs, watch: &watch, output, warnings: RefCell::default() };
     let files = Files::find(&OsVfs, &wal, &FileArgs::default()).unwrap();
-    let reading = live::read_log(&files, &context).unwrap().unwrap();
+    let reading =
+        live::Reading::of(&files, live::LogOptions::default(), &context).unwrap().unwrap();
     assert!(watch.bytes.borrow().is_none(), "the log was written while it was read");
     assert_eq!(reading.examination.verdict, Verdict::Clean);
     assert_eq!(reading.examination.header.unwrap().salts.salt1, 8);

@@ -7,8 +7,8 @@ use fastrand::Rng;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{CheckpointMode, KnownLog, Options, Request, Synchronous, Verify};
 use walsmith::format::{DatabaseHeader, FrameNo, IndexHeader, Pgno};
-use walsmith::log::examine_keeping;
-use walsmith::scan::{FrameFacts, KnownFrames, Nobody};
+use walsmith::log::{ExamineOptions, examine_with};
+use walsmith::scan::{FrameFacts, Nobody};
 use walsmith::storage::fault::FaultVfs;
 use walsmith::storage::memory::{MemoryFile, MemoryVfs};
 use walsmith::storage::{OpenMode, Vfs};
@@ -19,8 +19,8 @@ use crate::support::{names, read};
 fn same(wal: Vec<u8>, case: &str) {
     let file = MemoryFile::with_bytes(wal);
     for limit in [0, 1, 5, usize::MAX] {
-        let known = KnownFrames::up_to(limit);
-        let examination = examine_keeping(known, &file, None, &Nobody).unwrap();
+        let options = ExamineOptions { known_frames: limit, ..ExamineOptions::default() };
+        let examination = examine_with(&file, options, &Nobody).unwrap();
         let Some(shape) = examination.shape else { continue };
         let kept = examination.known.end().0 - 1;
         let most = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -54,8 +54,8 @@ fn kept_frames_are_the_ones_that_reading_again_gives() {
 /// The frames of `wal`, up to `limit` of them.
 fn known(wal: &[u8], limit: usize) -> Option<KnownLog> {
     let file = MemoryFile::with_bytes(wal.to_vec());
-    let frames = KnownFrames::up_to(limit);
-    let examination = examine_keeping(frames, &file, None, &Nobody).unwrap();
+    let options = ExamineOptions { known_frames: limit, ..ExamineOptions::default() };
+    let examination = examine_with(&file, options, &Nobody).unwrap();
     Some(KnownLog { header: examination.header?, frames: examination.known })
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::access::failure::{About, Failure};
 use crate::access::files::Files;
-use crate::access::live::{self, Reading};
+use crate::access::live::{LogOptions, Reading};
 use crate::access::{Context, missing};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails;
@@ -30,7 +30,7 @@ impl Repair {
         let witness = base.as_ref().map(Base::file);
         let reading = match hold {
             Hold::Held(held) => held.read_log(files, witness, context)?,
-            Hold::Offline(_) => live::read_log_alone(files, witness, context)?,
+            Hold::Offline(_) => Reading::of(files, LogOptions::alone(witness), context)?,
         };
         let reading = reading.map(Reading::with_shift_undone);
         let mut plan = match &reading {

@@ -19,7 +19,6 @@ use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
 use crate::history::view::View;
-use crate::log::LogShape;
 use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::repair::replay;
@@ -136,7 +135,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
     let view = View::plain(file.as_ref(), &shape, &snapshot, database);
     let judged = match pairing {
         Some(pairing) => Some(pairing.clone()),
-        None => judge_pair(log, &shape, &snapshot, database, index.is_some(), context)?,
+        None => judge_pair(log, &snapshot, database, index.is_some(), context)?,
     };
     let is_damaged = found.dangers.iter().any(|danger| danger.rule == Rule::LogDamaged);
     if !is_damaged && index.is_none() {
@@ -187,13 +186,13 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
 /// When a file cannot be read, or the watcher stops it.
 pub fn judge_pair(
     log: &Reading,
-    shape: &LogShape,
     snapshot: &Snapshot,
     database: Option<&dyn File>,
     is_attached: bool,
     context: &Context,
 ) -> Result<Option<Pairing>> {
     let Reading { file, examination } = log;
+    let Some(shape) = &examination.shape else { return Ok(None) };
     let newest = match snapshot.to_frame < examination.prefix.mx_frame {
         true => {
             let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::format::{FrameNo, WAL_HEADER_BYTES, WalHeader};
+use crate::log::cure::Sources;
 use crate::log::examination::{Examination, HeaderStatus, Undone, Verdict};
 use crate::log::forecast::{self, Forecast, Lost, Recoverable};
 use crate::log::link::{Link, is_likely_leftover};
@@ -346,7 +347,9 @@ impl Undo<'_> {
         };
         // Whatever is at the stop, the rest is read.
         prefix.last_current = Some(FrameNo(shape.extent.slot_frames));
-        let mut tail = cured_tail(log.file, self.database, &shape, &prefix, self.watch)?;
+        let (database, watch) = (self.database, self.watch);
+        let sources = Sources { log: log.file, database, shape: &shape, prefix: &prefix, watch };
+        let mut tail = cured_tail(&sources)?;
         tail.broken = match tail.broken {
             _ if tail.last_lost_commit.is_none() => Break::Torn,
             _ if is_bad && log.is_proven => Break::Losing(Certainty::Proven),

@@ -8,18 +8,20 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use walsmith::log::index_file::{IndexBlock, IndexFile};
 use walsmith::database::describe::{Layout, describe};
-use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
-use walsmith::log::state::State;
-use walsmith::log::transactions::TransactionFold;
-use walsmith::history::view::View;
-use walsmith::log::{Examination, HeaderStatus, LogShape, Verdict, examine_beside, examine_keeping};
 use walsmith::engine::Error;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{CheckpointMode, Options, Request, Synchronous, Verify};
 use walsmith::format::{DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
-use walsmith::scan::{KnownFrames, Nobody};
+use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
+use walsmith::history::view::View;
+use walsmith::log::index_file::{IndexBlock, IndexFile};
+use walsmith::log::state::State;
+use walsmith::log::transactions::TransactionFold;
+use walsmith::log::{
+    Examination, ExamineOptions, HeaderStatus, LogShape, Verdict, examine, examine_with,
+};
+use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryVfs;
 use walsmith::storage::shared::Spread;
 use walsmith::storage::threaded::ThreadedVfs;
@@ -46,7 +48,8 @@ fuzz_target!(|input: Input| {
     let (database, wal) = input.fixture.files();
     let files = Files { database: database.to_vec(), wal: wal.to_vec() }.edited(&input.edits);
     let (log, base) = (file(&files.wal), file(&files.database));
-    let examination = examine_beside(&log, Some(&base), &Nobody).unwrap();
+    let options = ExamineOptions { database: Some(&base), ..ExamineOptions::default() };
+    let examination = examine_with(&log, options, &Nobody).unwrap();
     let shape = examination.shape;
     states(&files.wal, &examination);
     pages(&files.wal, &examination);
@@ -107,8 +110,8 @@ fn pages(wal: &[u8], examination: &Examination) {
 /// Frames that an examination has kept are what reading them again gives.
 fn kept_frames(wal: &[u8], shape: &LogShape, kept: u8) {
     let log = file(wal);
-    let known = KnownFrames::up_to(kept.into());
-    let examination = examine_keeping(known, &log, None, &Nobody).unwrap();
+    let options = ExamineOptions { known_frames: kept.into(), ..ExamineOptions::default() };
+    let examination = examine_with(&log, options, &Nobody).unwrap();
     let frames = FrameNo::FIRST..shape.extent.end();
     let read: Vec<_> = shape.facts(&log, frames.clone(), &Nobody).map(Result::unwrap).collect();
     let known: Vec<_> = examination.facts(&log, frames, &Nobody).map(Result::unwrap).collect();
@@ -145,8 +148,8 @@ fn threads(wal: &[u8], slots: u8) {
     let chunk_bytes = (u64::from(slots % 8) + 1) * 536;
     let spread = Spread { threads: NonZeroUsize::new(3), chunk_bytes, from_bytes: 0 };
     let shared = ThreadedVfs { spread }.open(&path, OpenMode::ReadOnly).unwrap();
-    let together = examine_beside(shared.as_ref(), None, &Nobody).unwrap();
-    let alone = examine_beside(&file(wal), None, &Nobody).unwrap();
+    let together = examine(shared.as_ref(), &Nobody).unwrap();
+    let alone = examine(&file(wal), &Nobody).unwrap();
     assert_eq!(format!("{together:?}"), format!("{alone:?}"));
 }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use walsmith::format::{FrameNo, Pgno};
+use walsmith::history::standing;
+use walsmith::history::view::View;
+use walsmith::log::{Examination, ExamineOptions, LogShape, Verdict, examine, examine_with};
 use walsmith::repair::plan::choice::choose;
 use walsmith::repair::plan::{Action, CandidateKind, Plan, Restored};
-use walsmith::history::view::View;
-use walsmith::log::{Examination, LogShape, Verdict, examine, examine_beside};
-use walsmith::history::standing;
-use walsmith::format::{FrameNo, Pgno};
 use walsmith::scan::Nobody;
 use walsmith::storage::File;
 use walsmith::storage::overlay::Overlay;
@@ -54,7 +54,8 @@ fuzz_target!(|input: Input| {
     let damage: Vec<_> = apart.map(Damage::edit).collect();
     let damaged = whole.clone().edited(&damage);
     let (log, base) = (file(&damaged.wal), file(&damaged.database));
-    let examination = examine_beside(&log, Some(&base), &Nobody).unwrap();
+    let options = ExamineOptions { database: Some(&base), ..ExamineOptions::default() };
+    let examination = examine_with(&log, options, &Nobody).unwrap();
     let plan = Plan::of(&log, &examination, Some(&base), &Nobody).unwrap();
     let Some(shape) = &examination.shape else {
         assert!(plan.steps.is_empty());
