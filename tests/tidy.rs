@@ -1,4 +1,4 @@
-//! The order of the house: floors, circles, lengths. `src/ARCHITECTURE.md` says why.
+//! The order of the house: floors, commands, circles, lengths. `src/ARCHITECTURE.md` says why.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 
@@ -145,6 +145,21 @@ fn upward(files: &Files) -> Vec<String> {
     wrong
 }
 
+/// Commands that use another command: the first part below `commands` is the command.
+fn sideways(files: &Files) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (file, text) in files {
+        let own = module(file);
+        let Some(command) = own.get(1).filter(|_| own[0] == "commands") else { continue };
+        for path in used(file, text) {
+            if path[0] == "commands" && path.get(1) != Some(command) {
+                wrong.push(format!("{file} uses {}", path.join("::")));
+            }
+        }
+    }
+    wrong
+}
+
 /// Files that lead to themselves.
 fn circles(files: &Files) -> BTreeSet<String> {
     let modules: BTreeMap<Vec<String>, &String> =
@@ -207,6 +222,11 @@ fn floors_use_only_those_below_them() {
 }
 
 #[test]
+fn commands_do_not_use_each_other() {
+    assert_eq!(sideways(&sources()), Vec::<String>::new());
+}
+
+#[test]
 fn no_file_leads_to_itself() {
     assert_eq!(circles(&sources()), BTreeSet::new());
 }
@@ -228,6 +248,24 @@ fn a_planted_upward_import_is_found() {
         ("format/mod.rs", "// use crate::cli;\nuse crate::{scan::Watch, storage};"),
     ]);
     assert_eq!(upward(&files), ["format/mod.rs uses scan::Watch", "format/mod.rs uses storage"]);
+}
+
+#[test]
+fn a_planted_use_of_another_command_is_found() {
+    let files = planted(&[
+        ("commands/mod.rs", "pub use self::dump::Dump;"),
+        ("commands/dump.rs", "use super::info::Row;\nuse self::report::Report;"),
+        ("commands/dump/report.rs", "use super::Dump;\nuse crate::commands::info::{Info, wal};"),
+        ("commands/info.rs", "use crate::access::Context;"),
+    ]);
+    assert_eq!(
+        sideways(&files),
+        [
+            "commands/dump.rs uses commands::info::Row",
+            "commands/dump/report.rs uses commands::info::Info",
+            "commands/dump/report.rs uses commands::info::wal",
+        ]
+    );
 }
 
 #[test]

@@ -6,16 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use serde::Serialize;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{LogOptions, Reading};
-use crate::access::{Context, stream};
-use crate::format::{FrameNo, PageKind, Pgno};
+use crate::access::{Context, FrameRow, NumberRange, stream};
+use crate::format::{FrameNo, PageKind};
 use crate::log::state::{Slot, Slots, State};
 use crate::log::{Examination, LogShape};
-use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
+use crate::output::{Cells, Column, FileName, Format, Room, RowStream, Side, Stream};
 use crate::scan::{self, FrameFacts, Frames, Watch};
 use crate::storage::File;
 
@@ -33,10 +32,10 @@ pub struct FrameList {
     pub page: Option<u32>,
     /// Only frames A to B (A, A.. and ..B are ranges too)
     #[arg(long, value_name = "A..B")]
-    pub frames: Option<Range>,
+    pub frames: Option<NumberRange>,
     /// Only transactions A to B
     #[arg(long, value_name = "A..B")]
-    pub txn: Option<Range>,
+    pub txn: Option<NumberRange>,
     /// Only frames of this state; may be given several times
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     pub state: Vec<State>,
@@ -58,72 +57,6 @@ pub struct FrameList {
     /// Overrides of the files that PATH means.
     #[command(flatten)]
     pub files: FileArgs,
-}
-
-/// An inclusive range, `A..B`, open on either side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    first: u32,
-    last: u32,
-}
-
-impl Range {
-    /// Whether `number` lies in the range.
-    #[must_use]
-    pub fn holds(&self, number: u32) -> bool {
-        (self.first..=self.last).contains(&number)
-    }
-}
-
-impl std::str::FromStr for Range {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |part: &str, open: u32| match part {
-            "" => Ok(open),
-            _ => part.parse().map_err(|_| format!("`{part}` is not a number")),
-        };
-        let (first, last) = match text.split_once("..") {
-            Some((first, last)) => (number(first, 1)?, number(last, u32::MAX)?),
-            None => (number(text, 1)?, number(text, u32::MAX)?),
-        };
-        if text.is_empty() || first > last {
-            return Err("expected A..B with A not above B".to_owned());
-        }
-        Ok(Self { first, last })
-    }
-}
-
-/// One frame.
-#[derive(Clone, Debug, Serialize)]
-pub struct FrameRow {
-    /// Its place.
-    pub frame: FrameNo,
-    /// Its offset in the log.
-    pub offset_bytes: u64,
-    /// The page it holds; `None` in blank and partial slots.
-    pub page: Option<Pgno>,
-    /// Database size after this commit; `None` when it commits nothing.
-    pub commit_size_pages: Option<u32>,
-    /// Its transaction; `None` outside the prefix.
-    pub txn: Option<u32>,
-    /// Its state.
-    pub state: State,
-    /// 0 for the current generation.
-    pub generation: Option<u32>,
-    /// Kind of its page.
-    pub page_kind: Option<PageKind>,
-    /// First salt.
-    pub salt1: Option<u32>,
-    /// Second salt.
-    pub salt2: Option<u32>,
-    /// First checksum word.
-    pub checksum1: Option<u32>,
-    /// Second checksum word.
-    pub checksum2: Option<u32>,
-    /// CRC-32 of the page image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crc32: Option<u32>,
 }
 
 impl FrameList {
@@ -292,7 +225,7 @@ impl Listing<'_> {
             stream.row(&row, |row, to| asked.cells(row, to))?;
         }
         let frame = slot.judged.facts.frame.0;
-        let txn_passed = |range: Range| slot.txn.is_none_or(|txn| txn > range.last);
+        let txn_passed = |range: NumberRange| slot.txn.is_none_or(|txn| txn > range.last);
         Ok(asked.frames.is_none_or(|range| frame < range.last)
             && !asked.txn.is_some_and(txn_passed))
     }
@@ -322,74 +255,5 @@ impl Listing<'_> {
             && asked.frames.is_none()
             && asked.txn.is_none()
             && !asked.commits
-    }
-}
-
-impl Row for FrameRow {
-    fn fields(&self, to: &mut Fields<'_>) {
-        let number = |field: Option<u32>| field.map(u64::from);
-        to.number("frame", u64::from(self.frame.0));
-        to.number("offset_bytes", self.offset_bytes);
-        to.number("page", number(self.page.map(|page| page.0)));
-        to.number("commit_size_pages", number(self.commit_size_pages));
-        to.number("txn", number(self.txn));
-        to.word("state", self.state.word());
-        to.number("generation", number(self.generation));
-        to.word("page_kind", self.page_kind.map(PageKind::word));
-        to.number("salt1", number(self.salt1));
-        to.number("salt2", number(self.salt2));
-        to.number("checksum1", number(self.checksum1));
-        to.number("checksum2", number(self.checksum2));
-        if let Some(crc32) = self.crc32 {
-            to.number("crc32", u64::from(crc32));
-        }
-    }
-}
-
-impl FrameRow {
-    /// The row of a slot.
-    pub(super) fn of(slot: &Slot, shape: &LogShape) -> Self {
-        let facts = &slot.judged.facts;
-        let header = &facts.header;
-        let held = slot.state != State::Blank;
-        Self {
-            frame: facts.frame,
-            offset_bytes: facts.frame.offset_bytes(shape.page_size()),
-            page: held.then_some(header.page),
-            commit_size_pages: facts.commit_size_pages(),
-            txn: slot.txn,
-            state: slot.state,
-            generation: slot.generation,
-            page_kind: held
-                .then(|| PageKind::of_byte(header.page, shape.page_size(), facts.kind_byte)),
-            salt1: held.then_some(header.salts.salt1),
-            salt2: held.then_some(header.salts.salt2),
-            checksum1: held.then_some(header.checksum.a),
-            checksum2: held.then_some(header.checksum.b),
-            crc32: None,
-        }
-    }
-
-    /// A row without a page; its fields are those of every row.
-    const EXAMPLE: Self = Self {
-        frame: FrameNo::FIRST,
-        offset_bytes: 0,
-        page: None,
-        commit_size_pages: None,
-        txn: None,
-        state: State::Partial,
-        generation: None,
-        page_kind: None,
-        salt1: None,
-        salt2: None,
-        checksum1: None,
-        checksum2: None,
-        crc32: None,
-    };
-
-    fn partial(shape: &LogShape) -> Self {
-        let frame = shape.extent.end();
-        let offset_bytes = frame.offset_bytes(shape.page_size());
-        Self { frame, offset_bytes, ..Self::EXAMPLE }
     }
 }

@@ -8,14 +8,12 @@ use clap::Args;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::live::{LogOptions, Reading};
-use crate::access::{Context, stream};
+use crate::access::{Context, NumberRange, stream};
 use crate::format::FrameNo;
 use crate::log::Examination;
 use crate::log::transactions::{Transaction, TransactionFold};
 use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
 use crate::scan::Watch;
-
-use super::frame_list::Range;
 
 /// List the committed transactions of a log
 ///
@@ -28,7 +26,7 @@ pub struct TxnList {
     pub path: PathBuf,
     /// Only transactions A to B (A, A.. and ..B are ranges too)
     #[arg(long, value_name = "A..B")]
-    pub txn: Option<Range>,
+    pub txn: Option<NumberRange>,
     /// Stop after this many rows
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::access::Context;
+use crate::access::FrameRow;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::live::Reading;
-use crate::commands::frame_list::FrameRow;
 use crate::database::describe::{Layout, describe};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};

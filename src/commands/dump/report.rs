@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::commands::frame_list::FrameRow;
+use crate::access::FrameRow;
 use crate::database::describe::PageDescription;
 use crate::format::{FrameNo, Pgno, WalHeader};
 use crate::log::state::State;
