@@ -83,7 +83,7 @@ fn has_wrong_image(judged: &Judged) -> bool {
     }
     match judged.link {
         Link::Linked | Link::Blank => false,
-        Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => false,
+        Link::Broken { fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, .. } => false,
         Link::Broken { corrections: Corrections::Unique(only), .. } => {
             matches!(only.word, Word::Image(_))
         }

@@ -8,8 +8,8 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::link::Link;
-use super::state::{Slot, Slots, State, What};
+use super::link::{Fault, Link};
+use super::state::{Slot, Slots, State};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
@@ -19,7 +19,7 @@ pub struct DamagedFrame {
     /// The frame.
     pub frame: FrameNo,
     /// What is wrong in it.
-    pub what: What,
+    pub what: Fault,
 }
 
 /// How much of what SQLite drops could be recovered.
@@ -108,7 +108,7 @@ impl<'a> Loss<'a> {
 
     fn push(&mut self, slot: &Slot) {
         let frame = slot.judged.facts.frame;
-        if let Some(what) = slot.what() {
+        if let Some(what) = slot.fault() {
             self.damaged.push(DamagedFrame { frame, what });
         }
         if Some(frame) > self.tail.last_lost_commit {

@@ -4,6 +4,8 @@
 //! frame that is really damaged as long as the right sum can still be known: from the stored field,
 //! from the bytes, or from the successor.
 
+use serde::Serialize;
+
 use crate::format::{Checksum, FrameHeader, Pgno, Salts};
 use crate::scan::{self, FrameFacts, Joiner};
 
@@ -24,12 +26,15 @@ pub enum Seed {
 }
 
 /// Why a frame does not follow although it is of the current generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The page image or the first 8 bytes of its header are wrong; its stored sum is right.
     Content,
     /// The salts are wrong; the sum proves the rest.
     Salt,
+    /// Salts and sum, which SQLite before 3.41 left zero: no sum covers its image.
+    Unsummed,
     /// The stored sum is wrong; the rest is right.
     ChecksumField,
     /// No successor could tell.
@@ -42,7 +47,7 @@ impl Fault {
     pub fn stored_sum(self) -> StoredSum {
         match self {
             Self::Content => StoredSum::Proven,
-            Self::Salt | Self::ChecksumField | Self::Unknown => StoredSum::Unknown,
+            Self::Salt | Self::Unsummed | Self::ChecksumField | Self::Unknown => StoredSum::Unknown,
         }
     }
 }
@@ -126,7 +131,9 @@ impl Judged {
             _ if self.header.page.0 == 0 => false,
             _ if self.cured.is_some() => true,
             Link::Linked => true,
-            Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
+            Link::Broken {
+                fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, ..
+            } => true,
             Link::Broken { corrections: Corrections::Unique(_), .. } => true,
             Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => false,
         }
@@ -194,9 +201,8 @@ impl Linker {
         let (link, header, seed) = match cured {
             Some(Cured { cure, header, .. }) => {
                 let fault = match cure {
-                    Cure::Unsummed | Cure::Field(Word::StoredA | Word::StoredB) => {
-                        Fault::ChecksumField
-                    }
+                    Cure::Unsummed => Fault::Unsummed,
+                    Cure::Field(Word::StoredA | Word::StoredB) => Fault::ChecksumField,
                     Cure::Image { .. }
                     | Cure::Moved(_)
                     | Cure::Header

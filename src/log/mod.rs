@@ -27,5 +27,4 @@ pub use examine::{Error, ExamineOptions, examine, examine_with};
 pub use forecast::{DamagedFrame, Lost, Recoverable};
 pub use prefix::{Prefix, Stop, StopReason};
 pub use shape::LogShape;
-pub use state::What;
 pub use tail::{Break, Certainty, Tail};

@@ -5,7 +5,6 @@ use serde::Serialize;
 use crate::format::Salts;
 use crate::scan::{self, FrameFacts};
 
-use super::cure::Cure;
 use super::link::{Fault, Judged, Link, Links};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
@@ -82,36 +81,12 @@ pub struct Slot {
 impl Slot {
     /// What is wrong with a damaged frame; `None` in every other state.
     #[must_use]
-    pub fn what(&self) -> Option<What> {
-        let is_unsummed = self.judged.cured.is_some_and(|cured| cured.cure == Cure::Unsummed);
+    pub fn fault(&self) -> Option<Fault> {
         (self.state == State::Damaged).then_some(match self.judged.link {
-            _ if is_unsummed => What::Unsummed,
-            Link::Broken { fault: Fault::Content, .. } => What::Content,
-            Link::Broken { fault: Fault::Salt, .. } => What::Salt,
-            Link::Broken { fault: Fault::ChecksumField, .. } => What::ChecksumField,
-            Link::Broken { fault: Fault::Unknown, .. }
-            | Link::Linked
-            | Link::Unproven
-            | Link::Blank
-            | Link::Foreign => What::Unknown,
+            Link::Broken { fault, .. } => fault,
+            Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => Fault::Unknown,
         })
     }
-}
-
-/// What is wrong in a damaged frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum What {
-    /// The page or the first 8 header bytes.
-    Content,
-    /// The salts; the sum proves the content.
-    Salt,
-    /// Salts and sum, which SQLite before 3.41 left zero: no sum covers its image.
-    Unsummed,
-    /// The stored sum; the successor follows from the computed one.
-    ChecksumField,
-    /// No successor could tell.
-    Unknown,
 }
 
 /// Numbers the generations whose frames stand in a log.

@@ -166,7 +166,9 @@ impl TailFold {
         // Residue of a transaction that was rolled back has no commit frame.
         let was_to_commit = self.tail.inside_transaction || self.has_lost_commit;
         match at_stop.link {
-            Link::Broken { fault: Fault::Salt | Fault::ChecksumField, .. } => true,
+            Link::Broken {
+                fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, ..
+            } => true,
             Link::Broken {
                 corrections: Corrections::Unique(_) | Corrections::Several { .. },
                 ..

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use crate::access::files::with_suffix;
 use crate::format::Pgno;
 use crate::history::copied::SqliteSees;
-use crate::log::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict, What};
+use crate::log::link::Fault;
+use crate::log::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped};
 use crate::output::{FileName, Paint, Tone, wrapped};
@@ -148,7 +149,7 @@ fn bad_header(file: &FileReport) -> Vec<String> {
             ));
             story.extend(shifted(file));
             story.extend(damaged_frames(&file.damaged));
-            let is_unsummed = file.damaged.iter().any(|damaged| damaged.what == What::Unsummed);
+            let is_unsummed = file.damaged.iter().any(|damaged| damaged.what == Fault::Unsummed);
             story.push(match lost.recoverable {
         Recoverable::All if is_unsummed => {
             "The loss can be undone: all frames are there. Nothing proves the images of those \
@@ -267,13 +268,13 @@ fn damaged_frames(frames: &[DamagedFrame]) -> Option<String> {
     (!frames.is_empty()).then(|| format!("{noun}: {}{more}.", list.join(", ")))
 }
 
-fn what(what: What) -> &'static str {
+fn what(what: Fault) -> &'static str {
     match what {
-        What::Content => "content",
-        What::Salt => "salt field only",
-        What::ChecksumField => "checksum field only",
-        What::Unsummed => "left without a checksum by SQLite before 3.41",
-        What::Unknown => "it is not known what",
+        Fault::Content => "content",
+        Fault::Salt => "salt field only",
+        Fault::ChecksumField => "checksum field only",
+        Fault::Unsummed => "left without a checksum by SQLite before 3.41",
+        Fault::Unknown => "it is not known what",
     }
 }
 
