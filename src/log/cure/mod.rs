@@ -15,6 +15,7 @@ mod rivals;
 mod search;
 mod sources;
 mod splice;
+mod witness;
 
 pub(super) use sources::Sources;
 

@@ -16,10 +16,11 @@ use crate::log::proof::Proof;
 use crate::log::tail::{Break, Tail};
 use crate::scan::{Error, FrameFacts};
 
-use super::explain::{Case, Explainer, OtherImage};
+use super::explain::{Case, Explainer};
 use super::hole::{Hole, Images};
 use super::sources::Sources;
 use super::splice;
+use super::witness::OtherImage;
 use super::{Cure, Cured, Cures, ImageSource};
 
 /// Other images that are tried in the place of a damaged one, the nearest first, where few frames

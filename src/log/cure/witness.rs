@@ -1,0 +1,57 @@
+//! What another image of a page says of changed words.
+
+use super::ImageSource;
+use super::splice::{self, Change};
+
+/// Words on each side of a changed one that another image must have as well, to be a witness of it.
+const WITNESSED_AROUND: usize = 2;
+/// Distances in words at which the same fault may repeat.
+const STRIDES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Another image of a page.
+pub(super) struct OtherImage {
+    pub source: ImageSource,
+    /// Its words as the checksum reads them.
+    pub words: Vec<u32>,
+}
+
+/// The words of an image after `changes`.
+pub(super) fn changed(words: &[u32], changes: &[Change]) -> Vec<u32> {
+    let mut words = words.to_vec();
+    for Change { word, delta } in changes {
+        if let Some(word) = words.get_mut(*word) {
+            *word = word.wrapping_add(*delta);
+        }
+    }
+    words
+}
+
+/// Whether another image differs from the corrected one by the same amount in a further word at a
+/// multiple of the same distance: the fault goes on there, and the sum of that is 0. (Faults of
+/// high bits have short periods.)
+pub(super) fn goes_on(corrected: &[u32], other: &[u32], changes: &[Change]) -> bool {
+    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return false };
+    let lacks = |word: usize, delta: u32| {
+        let both = corrected.get(word).zip(other.get(word));
+        both.is_some_and(|(found, right)| splice::is_same_amount(right.wrapping_sub(*found), delta))
+    };
+    match splice::stride(changes) {
+        Some(stride) => {
+            let places = (first.word % stride..corrected.len()).step_by(stride);
+            let amounts = || changes.iter().map(|change| change.delta);
+            places.into_iter().any(|word| amounts().any(|delta| lacks(word, delta)))
+        }
+        None => STRIDES.into_iter().any(|stride| {
+            let before = first.word.checked_sub(stride);
+            before.is_some_and(|word| lacks(word, first.delta))
+                || lacks(last.word + stride, last.delta)
+        }),
+    }
+}
+
+/// Whether two images agree in a word and in those around it.
+pub(super) fn agree_around(one: &[u32], other: &[u32], word: usize) -> bool {
+    let around =
+        word.saturating_sub(WITNESSED_AROUND)..(word + WITNESSED_AROUND + 1).min(one.len());
+    one.get(around.clone()).is_some_and(|part| Some(part) == other.get(around))
+}
