@@ -9,7 +9,7 @@ use clap::Parser;
 use fastrand::Rng;
 use walsmith::access::Context;
 use walsmith::cli::Cli;
-use walsmith::database::describe::{Layout, describe};
+use walsmith::database::describe::{PageFormat, describe};
 use walsmith::format::btree::BtreeHeader;
 use walsmith::format::wal_header::WAL_MAGIC;
 use walsmith::format::{
@@ -47,7 +47,7 @@ fn a_million_random_strings_through_each_decoder() {
         let mut page: [u8; 64] = fill(&mut random);
         page[0] = [2, 5, 10, 13][random.usize(0..4)];
         let _ = BtreeHeader::decode(Pgno(2), PageSize::ALL[0], &page);
-        let layout = Layout {
+        let layout = PageFormat {
             page_size: PageSize::ALL[0],
             reserved_bytes: page[1],
             text_encoding: u32::from(page[2] % 4),

@@ -27,7 +27,7 @@ const OPTIONS: Options = Options {
 };
 
 /// A database in WAL mode that a command is about to attach to.
-pub struct Target {
+pub struct AttachTarget {
     /// The database.
     pub database: PathBuf,
     /// Its log and journal.
@@ -40,7 +40,7 @@ pub struct Target {
     pub had_index: bool,
 }
 
-impl Target {
+impl AttachTarget {
     /// What `files` are; `None` for a database without a log, or not in WAL mode.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::log::LogShape;
-use crate::log::state::{Slot, State};
+use crate::log::state::{Slot, SlotState};
 use crate::output::{Fields, Row};
 
 /// One frame.
@@ -21,7 +21,7 @@ pub struct FrameRow {
     /// Its transaction; `None` outside the prefix.
     pub txn: Option<u32>,
     /// Its state.
-    pub state: State,
+    pub state: SlotState,
     /// 0 for the current generation.
     pub generation: Option<u32>,
     /// Kind of its page.
@@ -66,7 +66,7 @@ impl FrameRow {
     pub fn of(slot: &Slot, shape: &LogShape) -> Self {
         let facts = &slot.judged.facts;
         let header = &facts.header;
-        let held = slot.state != State::Blank;
+        let held = slot.state != SlotState::Blank;
         Self {
             frame: facts.frame,
             offset_bytes: facts.frame.offset_bytes(shape.page_size()),
@@ -92,7 +92,7 @@ impl FrameRow {
         page: None,
         commit_size_pages: None,
         txn: None,
-        state: State::Partial,
+        state: SlotState::Partial,
         generation: None,
         page_kind: None,
         salt1: None,

@@ -36,7 +36,9 @@ use super::{Context, Failure};
 mod slots;
 mod stamp;
 
-use slots::{Found, Locks, SWITCH, look, nobody_writes_it, settled_index, take_shared, take_slots};
+use slots::{
+    IndexKeeper, Locks, SWITCH, look, nobody_writes_it, settled_index, take_shared, take_slots,
+};
 use stamp::Stamp;
 
 /// Attempts before files are given up as changing.
@@ -175,12 +177,12 @@ fn begin(
     let found = match (shm, locks) {
         (Some(shm), Locks::Held) => take_slots(shm, files, patience, context)?,
         (Some(shm), Locks::None) => look(shm.as_ref(), context)?,
-        (None, _) => Found::Nobody,
+        (None, _) => IndexKeeper::Nobody,
     };
     let (index, slots) = match found {
-        Found::Nobody => (None, None),
-        Found::Seen(index) => (Some(index), None),
-        Found::Slots(index, shm) => (Some(index), Some(shm)),
+        IndexKeeper::Nobody => (None, None),
+        IndexKeeper::Seen(index) => (Some(index), None),
+        IndexKeeper::Slots(index, shm) => (Some(index), Some(shm)),
     };
     let log_file = files.open_wal(context.vfs)?;
     let guard = |stamp| match (slots, index) {

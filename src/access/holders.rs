@@ -27,7 +27,7 @@ pub struct Blocker {
     /// Its byte in the wal-index or the database.
     pub byte: u64,
     /// How it is held.
-    pub held: Held,
+    pub held: HeldAs,
     /// By which process.
     pub pid: Option<i32>,
     /// Why that is not known.
@@ -51,7 +51,7 @@ pub struct Blocker {
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Held {
+pub enum HeldAs {
     /// With others.
     Shared,
     /// Alone.
@@ -156,7 +156,7 @@ impl Blocker {
         Self {
             lock,
             byte,
-            held: Held::None,
+            held: HeldAs::None,
             pid: None,
             pid_unknown_because: None,
             command: None,
@@ -175,8 +175,8 @@ impl Blocker {
             Holder::Unknown(why) => (None, Some(why)),
         };
         let held = match lock.mode {
-            LockMode::Shared => Held::Shared,
-            LockMode::Exclusive => Held::Exclusive,
+            LockMode::Shared => HeldAs::Shared,
+            LockMode::Exclusive => HeldAs::Exclusive,
         };
         Self {
             held,
@@ -193,7 +193,7 @@ impl Blocker {
     /// What a reader in slot `slot` keeps from being copied: everything after its mark, and in
     /// slot 0 everything that is not in the database yet.
     fn pin(&mut self, slot: Option<usize>, mark: Option<u32>, index: Option<&WalIndexHeader>) {
-        let (Some(slot), Some(index), Held::Shared) = (slot.filter(|&s| s < 5), index, self.held)
+        let (Some(slot), Some(index), HeldAs::Shared) = (slot.filter(|&s| s < 5), index, self.held)
         else {
             return;
         };
@@ -212,14 +212,14 @@ impl Blocker {
 }
 
 /// What a lock blocks by itself; readers are judged by their marks.
-fn blocks(name: &str, held: Held) -> Vec<Blocked> {
+fn blocks(name: &str, held: HeldAs) -> Vec<Blocked> {
     match (name, held) {
-        ("write", Held::Exclusive) => vec![Blocked::Write, Blocked::Reset, Blocked::Recovery],
-        ("checkpoint", Held::Exclusive) => vec![Blocked::Checkpoint, Blocked::Recovery],
-        ("recover", Held::Exclusive) => {
+        ("write", HeldAs::Exclusive) => vec![Blocked::Write, Blocked::Reset, Blocked::Recovery],
+        ("checkpoint", HeldAs::Exclusive) => vec![Blocked::Checkpoint, Blocked::Recovery],
+        ("recover", HeldAs::Exclusive) => {
             vec![Blocked::Checkpoint, Blocked::Write, Blocked::Recovery]
         }
-        ("db-shared", Held::Exclusive) => {
+        ("db-shared", HeldAs::Exclusive) => {
             vec![Blocked::Checkpoint, Blocked::Reset, Blocked::Write, Blocked::Recovery]
         }
         _ => Vec::new(),
@@ -262,8 +262,8 @@ impl Blocker {
         };
         let blocks: Vec<&str> = self.blocks.iter().map(|blocked| blocked.word()).collect();
         let blocks = match self.held {
-            Held::None => "nothing: stale mark, its reader has gone".to_owned(),
-            Held::Shared | Held::Exclusive => blocks.join(", "),
+            HeldAs::None => "nothing: stale mark, its reader has gone".to_owned(),
+            HeldAs::Shared | HeldAs::Exclusive => blocks.join(", "),
         };
         vec![
             self.lock.to_owned(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::access::attach::no_database;
 use crate::access::files::{FileArgs, Files};
-use crate::access::holders::{self, Blocker, Held};
+use crate::access::holders::{self, Blocker, HeldAs};
 use crate::access::live::{self, LogOptions, Reading};
 use crate::access::{Context, Exit};
 use crate::diagnosis::rails;
@@ -173,13 +173,17 @@ impl Report for BlockerReport {
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
         let shown =
-            self.blockers.iter().filter(|row| !row.blocks.is_empty() || row.held == Held::None);
+            self.blockers.iter().filter(|row| !row.blocks.is_empty() || row.held == HeldAs::None);
         let shown: Vec<Blocker> = shown.cloned().collect();
         if !shown.is_empty() {
             writeln!(to, "{}", holders::rows_table(&shown, paint, width))?;
         }
-        let mut attached: Vec<Option<i32>> =
-            self.blockers.iter().filter(|row| row.held != Held::None).map(|row| row.pid).collect();
+        let mut attached: Vec<Option<i32>> = self
+            .blockers
+            .iter()
+            .filter(|row| row.held != HeldAs::None)
+            .map(|row| row.pid)
+            .collect();
         attached.sort_unstable();
         attached.dedup();
         let who = counted(attached.len() as u64, "process");

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::Target;
+use crate::access::attach::AttachTarget;
 use crate::access::failure::{Exit, is_busy};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
@@ -221,7 +221,7 @@ impl CheckpointReport {
         }
     }
 
-    fn take(&mut self, done: &Checkpoint, target: &Target) {
+    fn take(&mut self, done: &Checkpoint, target: &AttachTarget) {
         self.busy = done.busy;
         self.log_frames = done.log_frames;
         self.checkpointed_frames = done.checkpointed_frames;
@@ -279,7 +279,7 @@ impl CheckpointNow {
             let dangers = rails::misusers(&files, Effect::Writes, context);
             rails::refuse(dangers, Consents::default())?;
         }
-        if let Some(target) = Target::of(files, context)? {
+        if let Some(target) = AttachTarget::of(files, context)? {
             report.wal_bytes_before = wal_bytes(&target, context)?;
             match self.look(&mut report, &target, context)? {
                 None => {
@@ -304,7 +304,7 @@ impl CheckpointNow {
     fn look(
         &self,
         report: &mut CheckpointReport,
-        target: &Target,
+        target: &AttachTarget,
         context: &Context,
     ) -> Result<Option<Looked>> {
         let given = Consents { loss: self.accept_loss, foreign: self.accept_foreign };
@@ -336,7 +336,7 @@ impl CheckpointNow {
     fn act(
         &self,
         report: &mut CheckpointReport,
-        target: &Target,
+        target: &AttachTarget,
         looked: Looked,
         context: &Context,
     ) -> Result<()> {
@@ -374,7 +374,7 @@ impl CheckpointNow {
     fn checkpoint(
         &self,
         connection: &mut Connection<'_>,
-        target: &Target,
+        target: &AttachTarget,
         mend: Option<Mend>,
         patience: &mut Patience<'_>,
         context: &Context,
@@ -401,7 +401,7 @@ impl CheckpointNow {
     fn leave(
         &self,
         connection: Connection<'_>,
-        target: &Target,
+        target: &AttachTarget,
         report: Option<&CheckpointReport>,
     ) -> Result<bool> {
         use crate::engine::wal::Closed;
@@ -415,11 +415,11 @@ impl CheckpointNow {
     }
 
     /// Who lets nobody attach: in the way of every mode.
-    fn keeps_out(&self, target: &Target, context: &Context) -> Result<Vec<Blocker>> {
+    fn keeps_out(&self, target: &AttachTarget, context: &Context) -> Result<Vec<Blocker>> {
         Self { mode: self.mode.max(Mode::Passive), ..self.clone() }.in_the_way(target, context)
     }
 
-    fn in_the_way(&self, target: &Target, context: &Context) -> Result<Vec<Blocker>> {
+    fn in_the_way(&self, target: &AttachTarget, context: &Context) -> Result<Vec<Blocker>> {
         let own = i32::try_from(std::process::id()).ok();
         let mut rows = holders::find(&target.files, context)?.1;
         rows.retain(|row| row.pid.is_none() || row.pid != own);
@@ -428,7 +428,7 @@ impl CheckpointNow {
     }
 }
 
-fn wal_bytes(target: &Target, context: &Context) -> Result<Option<u64>> {
+fn wal_bytes(target: &AttachTarget, context: &Context) -> Result<Option<u64>> {
     let file = open_if_there(context.vfs, Some(&target.paths.wal))?;
     Ok(file.map(|file| file.size()).transpose()?)
 }

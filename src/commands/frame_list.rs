@@ -12,7 +12,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::live::{LogOptions, Reading};
 use crate::access::{Context, FrameRow, NumberRange, stream};
 use crate::format::{FrameNo, PageKind};
-use crate::log::state::{Slot, Slots, State};
+use crate::log::state::{Slot, SlotState, Slots};
 use crate::log::{Examination, LogShape};
 use crate::output::{Cells, Column, FileName, Format, Room, RowStream, Side, Stream};
 use crate::scan::{self, FrameFacts, Frames, Watch};
@@ -38,7 +38,7 @@ pub struct FrameList {
     pub txn: Option<NumberRange>,
     /// Only frames of this state; may be given several times
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    pub state: Vec<State>,
+    pub state: Vec<SlotState>,
     /// Only commit frames
     #[arg(long)]
     pub commits: bool,
@@ -235,10 +235,11 @@ impl Listing<'_> {
         let facts = &slot.judged.facts;
         let state = match slot.state {
             _ if !asked.state.is_empty() => asked.state.contains(&slot.state),
-            State::Stale => asked.all,
+            SlotState::Stale => asked.all,
             _ => true,
         };
-        let is_bad = matches!(slot.state, State::Damaged | State::Unproven | State::Unreachable);
+        let is_bad =
+            matches!(slot.state, SlotState::Damaged | SlotState::Unproven | SlotState::Unreachable);
         state
             && (is_bad || !self.bad_only)
             && asked.page.is_none_or(|page| page == facts.header.page.0)
@@ -249,7 +250,7 @@ impl Listing<'_> {
 
     fn wants_partial(&self) -> bool {
         let asked = self.asked;
-        (asked.state.is_empty() || asked.state.contains(&State::Partial))
+        (asked.state.is_empty() || asked.state.contains(&SlotState::Partial))
             && !self.bad_only
             && asked.page.is_none()
             && asked.frames.is_none()

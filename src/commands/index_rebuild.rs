@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::access::Context;
-use crate::access::attach::Target;
+use crate::access::attach::AttachTarget;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::holders::{self, Blocked, Blocker};
@@ -74,7 +74,7 @@ impl IndexRebuild {
         let files = Files::find(context.vfs, &self.path, &FileArgs::default())?;
         files.must_have_names(&self.path)?;
         let wal = files.wal.clone();
-        let Some(target) = Target::of(files, context)? else {
+        let Some(target) = AttachTarget::of(files, context)? else {
             let found = "there is no log to build an index from".to_owned();
             return Err(Failure::NoLog { path: wal, found }.into());
         };
@@ -117,7 +117,7 @@ impl IndexRebuild {
     /// Whether the index could be built.
     fn rebuild(
         &self,
-        target: &Target,
+        target: &AttachTarget,
         known: Option<KnownLog>,
         report: &mut Rebuilt,
         context: &Context,
@@ -151,7 +151,7 @@ impl IndexRebuild {
 
 /// Committed frames that the index knows and the log does not give: it was cut or changed.
 fn lost_frames(
-    target: &Target,
+    target: &AttachTarget,
     before: Option<&WalIndexHeader>,
     newest: &Option<Newest>,
     context: &Context,

@@ -19,7 +19,7 @@ use crate::diagnosis::rails::FalseBackfill;
 use crate::diagnosis::{self, Judged};
 use crate::format::{DatabaseHeader, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::standing::Pairing;
-use crate::history::wrong_pages::PageChecksums;
+use crate::history::wrong_pages::PageChecksumCounts;
 use crate::log::{Examination, Verdict, index_file};
 use crate::output::text::command;
 use crate::output::{FileName, write_report};
@@ -30,8 +30,8 @@ mod journal;
 mod report;
 mod wal;
 
-pub use journal::{Journal, JournalState};
-pub use wal::{StateCount, Wal};
+pub use journal::{JournalSummary, JournalWord};
+pub use wal::{StateCount, WalSummary};
 
 /// Summarise a database and its log on one screen
 ///
@@ -60,13 +60,13 @@ pub struct Info {
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The database file; `None` when it is not there.
-    pub database: Option<Database>,
+    pub database: Option<DatabaseSummary>,
     /// The log; `None` when it is not there.
-    pub wal: Option<Wal>,
+    pub wal: Option<WalSummary>,
     /// The wal-index; `None` when it is not there.
-    pub shm: Option<Shm>,
+    pub shm: Option<ShmSummary>,
     /// The rollback journal; `None` when it is not there.
-    pub journal: Option<Journal>,
+    pub journal: Option<JournalSummary>,
     /// Whether log and database belong together; `None` when one of them holds nothing, or the
     /// files could not be held.
     pub pairing: Option<Pairing>,
@@ -82,7 +82,7 @@ pub struct Summary {
     pub next: Option<String>,
     /// What the pages of the database file show; `None` where they have no checksums of their own,
     /// or the files could not be held.
-    pub page_checksums: Option<PageChecksums>,
+    pub page_checksums: Option<PageChecksumCounts>,
 }
 
 /// Frames that count as copied and are not.
@@ -100,7 +100,7 @@ pub struct BackfillReport {
 
 /// The database file.
 #[derive(Debug, Serialize)]
-pub struct Database {
+pub struct DatabaseSummary {
     /// Its path.
     pub path: FileName,
     /// Its size.
@@ -119,7 +119,7 @@ pub struct Database {
 
 /// The wal-index.
 #[derive(Debug, Serialize)]
-pub struct Shm {
+pub struct ShmSummary {
     /// Its path.
     pub path: FileName,
     /// Its size.
@@ -138,7 +138,7 @@ pub struct Shm {
 struct Together {
     judged: Judged,
     /// The log, where nobody is attached: it need not be read again.
-    wal: Option<(Wal, Option<Salts>)>,
+    wal: Option<(WalSummary, Option<Salts>)>,
     is_attached: bool,
 }
 
@@ -175,8 +175,8 @@ impl Info {
         };
         let (wal, salts) = log.map_or((None, None), |(wal, salts)| (Some(wal), salts));
         let database = database(&files, wal.as_ref(), context)?;
-        let shm = index.as_ref().map(|index| Shm::of(index, salts));
-        let journal = Journal::of(&files, context)?;
+        let shm = index.as_ref().map(|index| ShmSummary::of(index, salts));
+        let journal = JournalSummary::of(&files, context)?;
         let missing_log = match is_unread(Role::Shm) {
             true => None,
             false => missing::find(&files, context)?,
@@ -207,7 +207,7 @@ fn live_log(
     files: &Files,
     index: Option<&Index>,
     context: &Context,
-) -> Result<Option<(Wal, Option<Salts>)>> {
+) -> Result<Option<(WalSummary, Option<Salts>)>> {
     let Some(Reading { file, examination }) =
         Reading::of(files, LogOptions::KEEPING_FRAMES, context)?
     else {
@@ -222,12 +222,12 @@ fn wal_of(
     examination: &Examination,
     index: Option<&Index>,
     context: &Context,
-) -> Result<(Wal, Option<Salts>)> {
+) -> Result<(WalSummary, Option<Salts>)> {
     let salts = examination.header.map(|header| header.salts);
     let own = index.and_then(|(_, _, header)| header.as_ref());
     let own = own.filter(|header| header.validate().is_ok() && Some(header.salts) == salts);
     let backfilled = own.map(|header| header.backfill);
-    Ok((Wal::of(files, file, examination, backfilled, context.watch)?, salts))
+    Ok((WalSummary::of(files, file, examination, backfilled, context.watch)?, salts))
 }
 
 fn together(
@@ -262,7 +262,7 @@ impl Summary {
     fn exit(&self) -> Exit {
         let verdict = self.wal.as_ref().map_or(Verdict::Absent, |wal| wal.verdict);
         let has_error = self.findings.iter().flatten().any(Finding::is_error);
-        let journal = self.journal.as_ref().map_or(Exit::Done, Journal::exit);
+        let journal = self.journal.as_ref().map_or(Exit::Done, JournalSummary::exit);
         match has_error || self.missing_log.is_some() {
             true => Exit::Found,
             false => Exit::of(verdict).max(journal),
@@ -294,7 +294,7 @@ impl Summary {
     }
 }
 
-impl Shm {
+impl ShmSummary {
     fn of((path, file_bytes, header): &Index, salts: Option<Salts>) -> Self {
         let read = header.as_ref().filter(|header| header.validate().is_ok());
         Self {
@@ -308,7 +308,11 @@ impl Shm {
     }
 }
 
-fn database(files: &Files, wal: Option<&Wal>, context: &Context) -> Result<Option<Database>> {
+fn database(
+    files: &Files,
+    wal: Option<&WalSummary>,
+    context: &Context,
+) -> Result<Option<DatabaseSummary>> {
     let Some(file) = open_if_readable(context.vfs, files.database.as_deref()) else {
         return Ok(None);
     };
@@ -319,7 +323,7 @@ fn database(files: &Files, wal: Option<&Wal>, context: &Context) -> Result<Optio
         Some(page_size) => looks_encrypted(&FilePages::new(file.as_ref(), page_size)?)?,
         None => false,
     };
-    Ok(Some(Database {
+    Ok(Some(DatabaseSummary {
         looks_encrypted,
         path: FileName::from(file.path()),
         file_bytes: file.size()?,

@@ -167,7 +167,7 @@ impl Repair {
             let is_of_all = prepared.is_newest_evident() || !prepared.is_damaged();
             let is_shown = is_of_all || pairing.is_of_another_origin();
             let is_unsound = health.as_ref().is_some_and(|health| !health.is_sound());
-            let is_foreign = pairing.verdict == standing::Verdict::Foreign;
+            let is_foreign = pairing.verdict == standing::Belonging::Foreign;
             (is_foreign && is_shown) || (pairing.is_contradicted() && is_unsound)
         };
         let lossless = match pairing.as_ref().is_some_and(is_wrong) {

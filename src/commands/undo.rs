@@ -41,7 +41,7 @@ pub struct Undo {
 
 /// What was done, and with what.
 #[derive(Debug, Serialize)]
-pub struct Undone {
+pub struct UndoReport {
     /// The database.
     pub database: FileName,
     /// Ranges written back; `None` when nothing was put back.
@@ -91,7 +91,7 @@ impl Undo {
             }
             .into());
         }
-        let mut report = Undone {
+        let mut report = UndoReport {
             database: FileName::from(&database),
             restored_records: None,
             discarded: self.discard,
@@ -155,7 +155,7 @@ impl Undo {
     }
 }
 
-impl Report for Undone {
+impl Report for UndoReport {
     const COMMAND: &'static str = "undo";
 
     fn needs_attention(&self) -> bool {

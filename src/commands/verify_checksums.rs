@@ -28,7 +28,7 @@ mod report;
 mod shifted;
 mod walk;
 
-pub use report::{FileReport, Header, IndexWitness, Verification};
+pub use report::{FileReport, HeaderReport, IndexWitness, Verification};
 
 /// Judge every frame of a log: what is in it, what SQLite will see, what it will lose
 ///
@@ -101,11 +101,11 @@ impl VerifyChecksums {
     ///
     /// # Errors
     /// Only when the run is interrupted.
-    fn judge(&self, found: walk::Found, context: &Context) -> Result<FileReport> {
+    fn judge(&self, found: walk::FoundPath, context: &Context) -> Result<FileReport> {
         if context.watch.is_interrupted() {
             return Err(scan::Error::Interrupted.into());
         }
-        let walk::Found { path, error, is_directory } = found;
+        let walk::FoundPath { path, error, is_directory } = found;
         let judged = match error {
             Some(error) => Err(error),
             None => verify(&path, &self.files, context),

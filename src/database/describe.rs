@@ -10,13 +10,13 @@ use crate::format::{DatabaseHeader, PageKind, PageSize, Pgno, record};
 mod problem;
 mod value;
 
-pub use problem::Problem;
+pub use problem::PageProblem;
 pub use value::ValueDescription;
 use value::shown;
 
 /// What must be known of a database before its pages can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct PageFormat {
     /// Its page size.
     pub page_size: PageSize,
     /// Reserved bytes at the end of every page.
@@ -43,7 +43,7 @@ pub struct PageDescription {
     /// Unallocated, free block and fragment bytes.
     pub free_bytes: usize,
     /// What does not fit.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<PageProblem>,
     /// Labelled parts, by offset, for a hex view.
     #[serde(skip)]
     pub parts: Vec<(Range<usize>, String)>,
@@ -96,7 +96,7 @@ pub struct CellDescription {
 
 /// Describes page `pgno`, whose bytes are `image`.
 #[must_use]
-pub fn describe(pgno: Pgno, layout: &Layout, image: &[u8]) -> PageDescription {
+pub fn describe(pgno: Pgno, layout: &PageFormat, image: &[u8]) -> PageDescription {
     let kind_at = if pgno == Pgno::FIRST { 100 } else { 0 };
     let kind_byte = image.get(kind_at).copied().unwrap_or_default();
     let mut page = PageDescription {
@@ -125,7 +125,7 @@ pub fn describe(pgno: Pgno, layout: &Layout, image: &[u8]) -> PageDescription {
     page
 }
 
-fn usable(layout: &Layout) -> usize {
+fn usable(layout: &PageFormat) -> usize {
     layout.page_size.in_memory() - usize::from(layout.reserved_bytes)
 }
 
@@ -146,7 +146,7 @@ fn database_header(image: &[u8]) -> String {
 }
 
 impl PageDescription {
-    fn add_btree(&mut self, header: &BtreeHeader, layout: &Layout, image: &[u8]) {
+    fn add_btree(&mut self, header: &BtreeHeader, layout: &PageFormat, image: &[u8]) {
         let end = header.offset + header.bytes();
         self.parts.push((header.offset..end, header_label(header)));
         self.header = Some(HeaderDescription {
@@ -166,12 +166,12 @@ impl PageDescription {
         self.add_cells(header, layout, image);
         let (cells, pointers_here) = (header.cell_count, self.cell_pointers.len());
         if pointers_here < usize::from(cells) {
-            self.problems.push(Problem::PointersOutside { cells, pointers: pointers_here });
+            self.problems.push(PageProblem::PointersOutside { cells, pointers: pointers_here });
         }
         self.add_free(header, layout, image);
     }
 
-    fn add_cells(&mut self, header: &BtreeHeader, layout: &Layout, image: &[u8]) {
+    fn add_cells(&mut self, header: &BtreeHeader, layout: &PageFormat, image: &[u8]) {
         let usable = usable(layout);
         // Cells of a sound page share no bytes. Without this bound a page could name one long cell
         // thousands of times, and its description would not fit into memory.
@@ -179,12 +179,12 @@ impl PageDescription {
         let mut taken: Vec<(Range<usize>, usize)> = Vec::new();
         for (index, &offset) in self.cell_pointers.iter().enumerate() {
             let Some(cell) = header.cell(image, offset, usable) else {
-                self.problems.push(Problem::CellOutside { index, offset });
+                self.problems.push(PageProblem::CellOutside { index, offset });
                 continue;
             };
             let content_start = header.content_start;
             if u32::try_from(offset).is_ok_and(|offset| offset < content_start) {
-                self.problems.push(Problem::CellBeforeContent { index, offset, content_start });
+                self.problems.push(PageProblem::CellBeforeContent { index, offset, content_start });
             }
             taken.push((cell.range.clone(), index));
             let fits = left_bytes.checked_sub(cell.range.len());
@@ -195,7 +195,7 @@ impl PageDescription {
                 values.extend(decoded.iter().map(|value| shown(value, layout.text_encoding)));
                 self.parts.push((cell.range.clone(), cell_label(index, &cell, &values)));
             } else if left_bytes > 0 {
-                self.problems.push(Problem::ValuesLeftOut { index });
+                self.problems.push(PageProblem::ValuesLeftOut { index });
             }
             left_bytes = fits.unwrap_or(0);
             self.cells.push(CellDescription {
@@ -217,18 +217,18 @@ impl PageDescription {
         let pairs = taken.iter().zip(taken.iter().skip(1));
         let shared = pairs.filter(|((before, _), (after, _))| before.end > after.start);
         self.problems.extend(
-            shared.map(|(&(_, index), &(_, other))| Problem::CellsOverlap { index, other }),
+            shared.map(|(&(_, index), &(_, other))| PageProblem::CellsOverlap { index, other }),
         );
     }
 
-    fn add_free(&mut self, header: &BtreeHeader, layout: &Layout, image: &[u8]) {
+    fn add_free(&mut self, header: &BtreeHeader, layout: &PageFormat, image: &[u8]) {
         let pointers_end = header.pointers().end;
         let page_bytes = layout.page_size.in_memory();
         let content_start = usize::try_from(header.content_start).unwrap_or(usize::MAX);
         self.free_bytes = usize::from(header.fragmented_bytes);
         if pointers_end > content_start {
             let content_start = header.content_start;
-            self.problems.push(Problem::PointersOverlap { pointers_end, content_start });
+            self.problems.push(PageProblem::PointersOverlap { pointers_end, content_start });
         } else if pointers_end < content_start.min(page_bytes) {
             let end = content_start.min(page_bytes);
             let span = Span { offset: pointers_end, size_bytes: end - pointers_end };
@@ -239,17 +239,17 @@ impl PageDescription {
         for block in header.freeblocks(image) {
             let mut end = block.offset + block.size_bytes;
             if end > usable(layout) {
-                self.problems.push(Problem::FreeblockOutside { offset: block.offset });
+                self.problems.push(PageProblem::FreeblockOutside { offset: block.offset });
                 end = end.min(page_bytes);
             }
             // btree.c btreeComputeFreeSpace: less than 4 bytes between two blocks are a fragment.
             let next = block.next;
             if next != 0 && next <= block.offset + block.size_bytes + 3 {
-                self.problems.push(Problem::FreeblockOrder { offset: block.offset, next });
+                self.problems.push(PageProblem::FreeblockOrder { offset: block.offset, next });
                 // Shown and counted once, or a page of overlapping blocks has no end.
                 end = if next > block.offset { end.min(next) } else { end };
             } else if next != 0 && next + 4 > image.len() {
-                self.problems.push(Problem::FreeblockOrder { offset: block.offset, next });
+                self.problems.push(PageProblem::FreeblockOrder { offset: block.offset, next });
             }
             self.free_bytes += end - block.offset;
             self.freeblocks.push(Span { offset: block.offset, size_bytes: block.size_bytes });
@@ -297,8 +297,8 @@ fn cell_label(index: usize, cell: &Cell, values: &[ValueDescription]) -> String 
 mod tests {
     use super::*;
 
-    const LAYOUT: Layout =
-        Layout { page_size: PageSize::ALL[0], reserved_bytes: 0, text_encoding: 1 };
+    const LAYOUT: PageFormat =
+        PageFormat { page_size: PageSize::ALL[0], reserved_bytes: 0, text_encoding: 1 };
 
     /// A table leaf whose cells are where `pointers` say; the cell (7, 42) is at 400.
     fn page(pointers: &[u16]) -> Vec<u8> {
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn cells_that_share_bytes_are_told() {
         let page = describe(Pgno(2), &LAYOUT, &page(&[400, 402]));
-        assert!(page.problems.contains(&Problem::CellsOverlap { index: 0, other: 1 }));
+        assert!(page.problems.contains(&PageProblem::CellsOverlap { index: 0, other: 1 }));
     }
 
     #[test]
@@ -334,21 +334,23 @@ mod tests {
         let page = describe(Pgno(2), &LAYOUT, &image);
         let pointers = page.parts.iter().find(|(_, label)| label == "cell pointers");
         assert_eq!(pointers.map(|(range, _)| range.clone()), Some(8..512));
-        assert!(page.problems.contains(&Problem::PointersOutside { cells: 57_344, pointers: 252 }));
+        assert!(
+            page.problems.contains(&PageProblem::PointersOutside { cells: 57_344, pointers: 252 })
+        );
     }
 
     #[test]
     fn a_cell_in_the_page_header_is_told() {
         let page = describe(Pgno(2), &LAYOUT, &page(&[0]));
-        let before = Problem::CellBeforeContent { index: 0, offset: 0, content_start: 400 };
+        let before = PageProblem::CellBeforeContent { index: 0, offset: 0, content_start: 400 };
         assert!(page.problems.contains(&before));
     }
 
     #[test]
     fn a_cell_in_the_reserved_bytes_is_outside() {
-        let layout = Layout { reserved_bytes: 110, ..LAYOUT };
+        let layout = PageFormat { reserved_bytes: 110, ..LAYOUT };
         let page = describe(Pgno(2), &layout, &page(&[400]));
-        assert_eq!(page.problems, [Problem::CellOutside { index: 0, offset: 400 }]);
+        assert_eq!(page.problems, [PageProblem::CellOutside { index: 0, offset: 400 }]);
     }
 
     #[test]
@@ -359,14 +361,14 @@ mod tests {
         image[450..454].copy_from_slice(&[0x01, 0xcc, 0, 40]);
         image[460..464].copy_from_slice(&[0, 0, 0, 30]);
         let page = describe(Pgno(2), &LAYOUT, &image);
-        assert_eq!(page.problems, [Problem::FreeblockOrder { offset: 450, next: 460 }]);
+        assert_eq!(page.problems, [PageProblem::FreeblockOrder { offset: 450, next: 460 }]);
         assert_eq!(page.free_bytes, 390 + 10 + 30);
     }
 
     #[test]
     fn a_page_that_names_one_long_cell_often_is_described_in_bounds() {
         // 16000 pointers to a record of 32000 NULLs.
-        let layout = Layout { page_size: PageSize::ALL[7], ..LAYOUT };
+        let layout = PageFormat { page_size: PageSize::ALL[7], ..LAYOUT };
         let (cells, at) = (16_000_u16, 33_000_u16);
         let mut image = vec![0; 65_536];
         image[0] = 13;
@@ -381,6 +383,6 @@ mod tests {
         let page = describe(Pgno(2), &layout, &image);
         let values: usize = page.cells.iter().map(|cell| cell.values.len()).sum();
         assert!(values <= image.len(), "{values} values");
-        assert!(page.problems.contains(&Problem::ValuesLeftOut { index: 2 }));
+        assert!(page.problems.contains(&PageProblem::ValuesLeftOut { index: 2 }));
     }
 }

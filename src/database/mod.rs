@@ -20,9 +20,9 @@ mod sql;
 pub use check::{check, check_schema};
 use pages::PageLayout;
 pub use pages::{FilePages, Pages};
-pub use rows::{Change, Row, RowChanges, Rows, compare_rows, row_changes};
-pub use schema::{Entry, EntryKind, Schema, TreeKind};
-pub use sql::Column;
+pub use rows::{RowChange, RowChanges, Rows, TableRow, compare_rows, row_changes};
+pub use schema::{EntryKind, Schema, SchemaEntry, TreeKind};
+pub use sql::TableColumn;
 
 /// Why reading a database ended early. Damage is no error.
 pub type Error = scan::Error;

@@ -11,7 +11,7 @@ use super::{Error, Pages};
 
 /// A row of a table, or an entry of an index or WITHOUT ROWID table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct TableRow {
     /// Its row id; `None` in a b-tree of the index kind.
     pub row_id: Option<i64>,
     /// A hash of its record, equal for equal bytes wherever they stand. Only to be compared within
@@ -48,7 +48,7 @@ struct Level {
 }
 
 /// A row as found.
-pub(super) struct Found {
+pub(super) struct FoundRow {
     pub row_id: Option<i64>,
     page: Pgno,
     local: Vec<u8>,
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The next row in key order.
-    pub(super) fn find(&mut self) -> Result<Option<Found>, Error> {
+    pub(super) fn find(&mut self) -> Result<Option<FoundRow>, Error> {
         loop {
             if let Some(page) = self.pending.take() {
                 self.descend(page)?;
@@ -115,7 +115,7 @@ impl<'a> Rows<'a> {
             }
             let local = level.image.get(cell.local.clone()).unwrap_or_default().to_vec();
             let page = level.page;
-            return Ok(Some(Found { row_id: cell.row_id, page, local, cell }));
+            return Ok(Some(FoundRow { row_id: cell.row_id, page, local, cell }));
         }
     }
 
@@ -152,7 +152,7 @@ impl<'a> Rows<'a> {
     /// it was all there.
     pub(super) fn payload(
         &mut self,
-        found: &Found,
+        found: &FoundRow,
         limit_bytes: u64,
         mut take: impl FnMut(&[u8]),
     ) -> Result<bool, Error> {
@@ -183,18 +183,18 @@ impl<'a> Rows<'a> {
         Ok(done_bytes == wanted_bytes)
     }
 
-    fn row(&mut self) -> Result<Option<Row>, Error> {
+    fn row(&mut self) -> Result<Option<TableRow>, Error> {
         let Some(found) = self.find()? else { return Ok(None) };
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(found.cell.payload_bytes);
         let whole = self.payload(&found, u64::MAX, |bytes| hasher.write(bytes))?;
         let (row_id, page) = (found.row_id, found.page);
-        Ok(Some(Row { row_id, digest: hasher.finish(), whole, page }))
+        Ok(Some(TableRow { row_id, digest: hasher.finish(), whole, page }))
     }
 }
 
 impl Iterator for Rows<'_> {
-    type Item = Result<Row, Error>;
+    type Item = Result<TableRow, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.row().transpose()
@@ -218,11 +218,11 @@ pub struct RowChanges {
 
 /// What became of a row between two states of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum RowChange {
     /// In both, and equal.
     Kept,
     /// In both by row id, with other values; how it is in the second.
-    Altered(Row),
+    Altered(TableRow),
     /// Only in the first. The pages of the second on which its neighbours stand, before and after;
     /// `None` at an end of the table, and where rows have no order.
     Missing {
@@ -244,7 +244,7 @@ pub enum Change {
 pub fn compare_rows(
     mut first: Rows,
     mut second: Rows,
-    mut visit: impl FnMut(Change),
+    mut visit: impl FnMut(RowChange),
 ) -> Result<u32, Error> {
     let (mut ours, mut theirs) = (first.row()?, second.row()?);
     let mut digests: HashSet<u64> = HashSet::new();
@@ -257,17 +257,17 @@ pub fn compare_rows(
         match (our_id, their_id) {
             (Some(Some(one)), Some(Some(other))) if one == other => {
                 let equal = ours.map(|row| row.digest) == theirs.map(|row| row.digest);
-                let altered = theirs.filter(|_| !equal).map(Change::Altered);
-                visit(altered.unwrap_or(Change::Kept));
+                let altered = theirs.filter(|_| !equal).map(RowChange::Altered);
+                visit(altered.unwrap_or(RowChange::Kept));
                 before = behind;
                 (ours, theirs) = (first.row()?, second.row()?);
             }
             (Some(Some(one)), other) if other.flatten().is_none_or(|other| one < other) => {
-                visit(Change::Missing { before, behind });
+                visit(RowChange::Missing { before, behind });
                 ours = first.row()?;
             }
             (_, Some(Some(_))) => {
-                visit(Change::Added);
+                visit(RowChange::Added);
                 before = behind;
                 theirs = second.row()?;
             }
@@ -276,17 +276,17 @@ pub fn compare_rows(
                 ours = first.row()?;
             }
             (Some(Some(_)), _) => {
-                visit(Change::Missing { before, behind });
+                visit(RowChange::Missing { before, behind });
                 ours = first.row()?;
             }
             (None, _) => {
                 let kept = theirs.is_some_and(|row| digests.remove(&row.digest));
-                visit(if kept { Change::Kept } else { Change::Added });
+                visit(if kept { RowChange::Kept } else { RowChange::Added });
                 theirs = second.row()?;
             }
         }
     }
-    digests.iter().for_each(|_| visit(Change::Missing { before: None, behind: None }));
+    digests.iter().for_each(|_| visit(RowChange::Missing { before: None, behind: None }));
     Ok(first.skipped_pages() + second.skipped_pages())
 }
 
@@ -298,10 +298,10 @@ pub fn row_changes(first: Rows, second: Rows) -> Result<RowChanges, Error> {
     let mut changes = RowChanges::default();
     changes.skipped_pages = compare_rows(first, second, |change| {
         *match change {
-            Change::Kept => &mut changes.kept,
-            Change::Altered(_) => &mut changes.altered,
-            Change::Missing { .. } => &mut changes.missing,
-            Change::Added => &mut changes.added,
+            RowChange::Kept => &mut changes.kept,
+            RowChange::Altered(_) => &mut changes.altered,
+            RowChange::Missing { .. } => &mut changes.missing,
+            RowChange::Added => &mut changes.added,
         } += 1;
     })?;
     Ok(changes)

@@ -7,7 +7,7 @@ use crate::format::Pgno;
 use crate::format::record::{self, Value};
 
 use super::rows::Rows;
-use super::sql::{self, Column, Constraint, Sql};
+use super::sql::{self, Constraint, Sql, TableColumn};
 use super::{Error, Pages};
 
 /// Bytes of a schema row that are read. Root page and kind stand at its beginning.
@@ -17,7 +17,7 @@ const MAX_ROW_BYTES: u64 = 8 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     /// Those that could be understood, by row id.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SchemaEntry>,
     /// Row ids of the others.
     pub unclear: Vec<i64>,
 }
@@ -85,16 +85,16 @@ pub(super) enum Statement {
     Partial,
 }
 
-impl Entry {
+impl SchemaEntry {
     /// The column of a table that has this name.
-    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+    pub(super) fn column(&self, name: &str) -> Option<&TableColumn> {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
     }
 }
 
 /// A row of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SchemaEntry {
     /// What it defines.
     pub kind: EntryKind,
     /// Its name.
@@ -106,7 +106,7 @@ pub struct Entry {
     /// Its statement; empty for an index that a constraint needs.
     pub sql: String,
     /// The columns of a table.
-    pub columns: Vec<Column>,
+    pub columns: Vec<TableColumn>,
     /// Its keys are columns in BINARY order, as far as its own statement tells.
     pub(super) plain_order: bool,
     pub(super) statement: Statement,
@@ -140,7 +140,7 @@ impl Schema {
 
     /// The columns of an index: those of its statement, or of the constraint that needs it
     /// (build.c sqlite3CreateIndex).
-    pub(super) fn keys_of(&self, index: &Entry, table: &Entry) -> Option<Vec<String>> {
+    pub(super) fn keys_of(&self, index: &SchemaEntry, table: &SchemaEntry) -> Option<Vec<String>> {
         if !index.sql.is_empty() {
             return index.keys.clone();
         }
@@ -150,7 +150,7 @@ impl Schema {
             !(constraint.primary && alias)
         };
         let constraints: Vec<_> = table.constraints.iter().filter(has_index).collect();
-        let is_own = |entry: &&Entry| entry.sql.is_empty() && self.is_about(entry, table);
+        let is_own = |entry: &&SchemaEntry| entry.sql.is_empty() && self.is_about(entry, table);
         // One of two equal constraints has no index, and WITHOUT ROWID the table is that of one.
         if table.kind != EntryKind::Table
             || self.entries.iter().filter(is_own).count() != constraints.len()
@@ -162,18 +162,19 @@ impl Schema {
         Some(constraints.get(place)?.columns.clone()).filter(|columns| !columns.is_empty())
     }
 
-    fn is_about(&self, entry: &Entry, table: &Entry) -> bool {
+    fn is_about(&self, entry: &SchemaEntry, table: &SchemaEntry) -> bool {
         entry.kind == EntryKind::Index && entry.table.eq_ignore_ascii_case(&table.name)
     }
 
     /// The table that `entry` is about.
-    pub(super) fn table_of(&self, entry: &Entry) -> Option<&Entry> {
-        let is_it = |it: &&Entry| it.kind.is_table() && it.name.eq_ignore_ascii_case(&entry.table);
+    pub(super) fn table_of(&self, entry: &SchemaEntry) -> Option<&SchemaEntry> {
+        let is_it =
+            |it: &&SchemaEntry| it.kind.is_table() && it.name.eq_ignore_ascii_case(&entry.table);
         self.entries.iter().find(is_it)
     }
 }
 
-fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
+fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
     let values = record::values(row);
     let text = |place: usize| match values.get(place) {
         Some(Value::Text { bytes, .. }) => Some(decoded(bytes, encoding)),
@@ -193,7 +194,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
     };
     if sql.is_empty() {
         let own = name.get(..17).is_some_and(|name| name.eq_ignore_ascii_case("sqlite_autoindex_"));
-        return own.then_some(Entry {
+        return own.then_some(SchemaEntry {
             kind: EntryKind::Index,
             name,
             table,
@@ -207,7 +208,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<Entry> {
         });
     }
     let parsed = sql::read(&sql)?;
-    let mut entry = Entry {
+    let mut entry = SchemaEntry {
         kind: EntryKind::Statement,
         name,
         table,

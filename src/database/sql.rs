@@ -10,7 +10,7 @@ pub(super) enum Sql {
         without_rowid: bool,
         /// No column has another order than ascending and BINARY.
         plain_order: bool,
-        columns: Vec<Column>,
+        columns: Vec<TableColumn>,
         constraints: Vec<Constraint>,
     },
     /// An index.
@@ -32,7 +32,7 @@ pub(super) enum Sql {
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct TableColumn {
     /// Its name.
     pub name: String,
     /// Its values are stored as text, blobs or NULL (datatype3.html section 3.1).
@@ -174,14 +174,14 @@ fn begins_constraint(token: &Token) -> bool {
 }
 
 /// The columns among the definitions and constraints of a table.
-fn columns(definitions: &[Token]) -> Vec<Column> {
-    let mut columns: Vec<Column> = Vec::new();
+fn columns(definitions: &[Token]) -> Vec<TableColumn> {
+    let mut columns: Vec<TableColumn> = Vec::new();
     let mut integers = Vec::new();
     for definition in parts(definitions) {
         let Some((first, rest)) = definition.split_first() else { continue };
         if begins_constraint(first) {
             for key in constraints(definition).iter().filter(|constraint| constraint.primary) {
-                let alias = |column: &&mut Column| {
+                let alias = |column: &&mut TableColumn| {
                     let is_it = |name: &String| column.name.eq_ignore_ascii_case(name);
                     let is_key = matches!(&key.columns[..], [only] if is_it(only));
                     is_key && integers.contains(&column.name)
@@ -208,7 +208,7 @@ fn columns(definitions: &[Token]) -> Vec<Column> {
             }
             _ => false,
         };
-        columns.push(Column {
+        columns.push(TableColumn {
             text: is_text && !declared.contains("INT"),
             row_id: declared == "INTEGER" && key.any(is_key),
             generated: constraints.iter().any(|token| token.is("as")),
@@ -375,7 +375,7 @@ mod tests {
     fn shown(sql: &str) -> Vec<String> {
         let Some(Sql::Table { columns, .. }) = read(sql) else { panic!("{sql}") };
         let mark = |yes: bool, letter: &str| if yes { letter.to_owned() } else { String::new() };
-        let one = |column: Column| {
+        let one = |column: TableColumn| {
             let marks =
                 mark(column.text, "t") + &mark(column.row_id, "r") + &mark(column.generated, "g");
             format!("{}:{marks}", column.name)

@@ -9,7 +9,7 @@ use crate::log::link::Link;
 use crate::log::{Examination, Verdict};
 use crate::output::file_name;
 
-use super::rails::{self, Danger, Found};
+use super::rails::{self, Danger, Judgement};
 use super::rule::Rule;
 pub use super::rule::Severity;
 
@@ -93,7 +93,7 @@ pub fn blank_tail(files: &Files, examination: &Examination) -> Option<Finding> {
 
 /// Every finding that the rails know, worst first.
 #[must_use]
-pub fn of_rails(files: &Files, found: Found) -> Vec<Finding> {
+pub fn of_rails(files: &Files, found: Judgement) -> Vec<Finding> {
     let backfill = found.backfill.map(|found| rails::unmended_backfill(files, &found));
     let mut findings: Vec<Finding> =
         found.dangers.into_iter().chain(backfill).map(Finding::from).collect();

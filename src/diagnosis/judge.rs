@@ -13,7 +13,7 @@ use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Pairing};
 use crate::history::view::View;
-use crate::history::wrong_pages::PageChecksums;
+use crate::history::wrong_pages::PageChecksumCounts;
 use crate::storage::File;
 
 use super::finding::{self, Finding};
@@ -30,7 +30,7 @@ pub struct Judged {
     /// Frames that the wal-index of attached processes counts as copied and that are not.
     pub backfill: Option<FalseBackfill>,
     /// What the pages of the database file show; `None` where they have no checksums of their own.
-    pub page_checksums: Option<PageChecksums>,
+    pub page_checksums: Option<PageChecksumCounts>,
     /// What must be known, worst first.
     pub findings: Vec<Finding>,
 }

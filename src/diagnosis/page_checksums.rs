@@ -11,7 +11,7 @@ use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::wrong_pages::{self, Around, PageChecksums};
+use crate::history::wrong_pages::{self, Around, PageChecksumCounts};
 use crate::output::quantity::{counted, grouped};
 use crate::storage::File;
 
@@ -19,7 +19,11 @@ use crate::storage::File;
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
-pub fn read(held: &Held, journal_is_hot: bool, context: &Context) -> Result<Option<PageChecksums>> {
+pub fn read(
+    held: &Held,
+    journal_is_hot: bool,
+    context: &Context,
+) -> Result<Option<PageChecksumCounts>> {
     let Some(file) = held.database.as_deref() else { return Ok(None) };
     let header = header_of_file(file)?;
     let shape = held.log.as_ref().and_then(|reading| reading.examination.shape);
@@ -46,7 +50,7 @@ pub fn read(held: &Held, journal_is_hot: bool, context: &Context) -> Result<Opti
 
 /// What must be known of them: SQLite would read a wrong page.
 #[must_use]
-pub fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
+pub fn finding(file: &dyn File, found: &PageChecksumCounts) -> Option<Finding> {
     let page = found.first_wrong_page_in_use?;
     let path = file.path().to_owned();
     let finding = Finding::new(Rule::PageChecksum, path, words(found));
@@ -55,7 +59,7 @@ pub fn finding(file: &dyn File, found: &PageChecksums) -> Option<Finding> {
 
 /// The same in words.
 #[must_use]
-pub fn words(found: &PageChecksums) -> String {
+pub fn words(found: &PageChecksumCounts) -> String {
     let checked = counted(found.pages_checked.into(), "page");
     let wrong = |count: u32| match count {
         1 => format!("1 of {checked} is wrong"),

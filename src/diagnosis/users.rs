@@ -13,7 +13,7 @@ use crate::access::files::Files;
 use crate::diagnosis::rule::Rule;
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHARED_BYTES};
 use crate::output::{Outside, file_name};
-use crate::storage::open_files::{Identity, OpenFile, OpenFiles, open_files, parent_of};
+use crate::storage::open_files::{FileUse, Identity, OpenFiles, open_files, parent_of};
 use crate::storage::process::{command_of, user_of};
 
 /// Between the two looks.
@@ -142,12 +142,12 @@ fn judge(paths: &[&Path], seen: &OpenFiles) -> Users {
 enum Judged<'a> {
     Harmless,
     Unclear,
-    Misuses(Vec<(Misuse, &'a OpenFile)>),
+    Misuses(Vec<(Misuse, &'a FileUse)>),
 }
 
 /// Judges all that one process does with the files.
-fn judge_process<'a>(paths: &[&Path], uses: &'a [OpenFile]) -> Judged<'a> {
-    let changes = |used: &OpenFile| used.is_writable || used.is_mapped;
+fn judge_process<'a>(paths: &[&Path], uses: &'a [FileUse]) -> Judged<'a> {
+    let changes = |used: &FileUse| used.is_writable || used.is_mapped;
     let same = |file: usize| {
         uses.iter().find(move |used| used.file == file && used.identity == Identity::Same)
     };
@@ -187,7 +187,7 @@ fn judge_process<'a>(paths: &[&Path], uses: &'a [OpenFile]) -> Judged<'a> {
 /// but no POSIX locks.
 fn has_attached_ancestor(pid: i32, seen: &OpenFiles) -> bool {
     let holds_locks = |pid: i32| {
-        let locks = |used: &OpenFile| used.locks.as_ref().is_some_and(|locks| !locks.is_empty());
+        let locks = |used: &FileUse| used.locks.as_ref().is_some_and(|locks| !locks.is_empty());
         seen.uses.iter().any(|used| used.pid == pid && used.file <= INDEX && locks(used))
     };
     let mut ancestors = std::iter::successors(parent_of(pid), |&parent| parent_of(parent));

@@ -11,7 +11,7 @@ use crate::format::{Checksum, FrameNo, Pgno};
 use crate::log::Examination;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
-use crate::log::link::{Fault, Judged, Link};
+use crate::log::link::{FrameFault, Judged, Link};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -34,7 +34,7 @@ pub enum SqliteSees {
 }
 
 /// What is known of one page that has frames after the stop.
-struct Page {
+struct RewrittenPage {
     in_database: Option<Checksum>,
     before_stop: Option<Checksum>,
     newest: Checksum,
@@ -83,7 +83,10 @@ fn has_wrong_image(judged: &Judged) -> bool {
     }
     match judged.link {
         Link::Linked | Link::Blank => false,
-        Link::Broken { fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, .. } => false,
+        Link::Broken {
+            fault: FrameFault::Salt | FrameFault::Unsummed | FrameFault::ChecksumField,
+            ..
+        } => false,
         Link::Broken { corrections: Corrections::Unique(only), .. } => {
             matches!(only.word, Word::Image(_))
         }
@@ -204,8 +207,8 @@ fn pages_after_stop(
     examination: &Examination,
     last: FrameNo,
     watch: &dyn Watch,
-) -> Result<HashMap<Pgno, Page>, scan::Error> {
-    let mut pages: HashMap<Pgno, Page> = HashMap::new();
+) -> Result<HashMap<Pgno, RewrittenPage>, scan::Error> {
+    let mut pages: HashMap<Pgno, RewrittenPage> = HashMap::new();
     for slot in examination.slots_after_prefix(log, last, watch) {
         let judged = slot?.judged;
         if judged.link != Link::Linked {
@@ -219,14 +222,15 @@ fn pages_after_stop(
         } else {
             let in_database = images.of_page(pgno)?;
             let any_equals_database = in_database == Some(sum);
-            let page = Page { in_database, before_stop: None, newest: sum, any_equals_database };
+            let page =
+                RewrittenPage { in_database, before_stop: None, newest: sum, any_equals_database };
             pages.insert(pgno, page);
         }
     }
     Ok(pages)
 }
 
-fn weigh<'a>(pages: impl Iterator<Item = &'a Page>) -> SqliteSees {
+fn weigh<'a>(pages: impl Iterator<Item = &'a RewrittenPage>) -> SqliteSees {
     let (mut compared, mut newest, mut copied, mut overridden) = (0_u32, 0_u32, 0_u32, 0_u32);
     for page in pages {
         compared += 1;

@@ -13,7 +13,7 @@ const READ_BYTES: usize = 1 << 20;
 
 /// What the pages of a database file with page checksums show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PageChecksums {
+pub struct PageChecksumCounts {
     /// Pages that were read.
     pub pages_checked: u32,
     /// Those of them that do not end with their checksum.
@@ -47,10 +47,10 @@ pub fn find(
     page_size: PageSize,
     around: &Around<'_>,
     watch: &dyn Watch,
-) -> Result<PageChecksums, Error> {
-    let mut found = PageChecksums {
+) -> Result<PageChecksumCounts, Error> {
+    let mut found = PageChecksumCounts {
         pages_wrong_in_use: (!around.journal_is_hot).then_some(0),
-        ..PageChecksums::default()
+        ..PageChecksumCounts::default()
     };
     let in_file = u32::try_from(file.size()? / page_size.bytes_u64()).unwrap_or(u32::MAX);
     let pages = in_file.min(around.snapshot.db_size_pages.unwrap_or(u32::MAX));
@@ -80,7 +80,7 @@ fn page_at(offset: u64, page_size: PageSize) -> u32 {
     u32::try_from(offset / page_size.bytes_u64() + 1).unwrap_or(u32::MAX)
 }
 
-impl PageChecksums {
+impl PageChecksumCounts {
     fn count(&mut self, page: Pgno, right: bool, around: &Around<'_>) {
         self.pages_checked += 1;
         if right {

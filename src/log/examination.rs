@@ -96,7 +96,7 @@ pub struct Examination {
     /// What is not where it should be.
     pub displacement: Displacement,
     /// The log with those in their places; `None` where all bytes are.
-    pub undone: Option<Box<Undone>>,
+    pub undone: Option<Box<ShiftUndone>>,
     /// Frames of the prefix, as far as they were to be kept.
     pub known: KnownFrames,
 }
@@ -160,13 +160,13 @@ fn up_to(
 
 /// A log with its bytes in their places.
 #[derive(Clone, Debug)]
-pub struct Undone {
+pub struct ShiftUndone {
     pub(super) layers: Layers,
     /// What it is. Its prefix is what SQLite sees of the file as it is.
     pub examination: Examination,
 }
 
-impl Undone {
+impl ShiftUndone {
     /// The log, read from `file`, which is what was examined.
     #[must_use]
     pub fn file(&self, file: Box<dyn File>) -> Box<dyn File> {

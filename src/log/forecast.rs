@@ -8,8 +8,8 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
-use super::link::{Fault, Link};
-use super::state::{Slot, Slots, State};
+use super::link::{FrameFault, Link};
+use super::state::{Slot, SlotState, Slots};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
@@ -19,7 +19,7 @@ pub struct DamagedFrame {
     /// The frame.
     pub frame: FrameNo,
     /// What is wrong in it.
-    pub what: Fault,
+    pub what: FrameFault,
 }
 
 /// How much of what SQLite drops could be recovered.
@@ -71,7 +71,7 @@ pub fn forecast(
     tail: &Tail,
     watch: &dyn Watch,
 ) -> Result<Forecast, scan::Error> {
-    let mut loss = Loss::new(tail);
+    let mut loss = LossFold::new(tail);
     let facts = shape.facts(file, prefix.stop.frame..shape.extent.end(), watch);
     for slot in Slots::after_prefix(facts, shape, prefix, tail) {
         loss.push(&slot?);
@@ -79,7 +79,7 @@ pub fn forecast(
     Ok(loss.finish(prefix))
 }
 
-struct Loss<'a> {
+struct LossFold<'a> {
     tail: &'a Tail,
     damaged: Vec<DamagedFrame>,
     damaged_commits: u32,
@@ -92,7 +92,7 @@ struct Loss<'a> {
     final_size_pages: u32,
 }
 
-impl<'a> Loss<'a> {
+impl<'a> LossFold<'a> {
     fn new(tail: &'a Tail) -> Self {
         Self {
             tail,
@@ -131,7 +131,7 @@ impl<'a> Loss<'a> {
         }
         let of_this_generation = slot.judged.link != Link::Foreign;
         self.damaged_commits +=
-            u32::from(slot.state == State::Damaged && of_this_generation && is_commit);
+            u32::from(slot.state == SlotState::Damaged && of_this_generation && is_commit);
     }
 
     fn finish(self, prefix: &Prefix) -> Forecast {

@@ -28,7 +28,7 @@ pub enum Seed {
 /// Why a frame does not follow although it is of the current generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fault {
+pub enum FrameFault {
     /// The page image or the first 8 bytes of its header are wrong; its stored sum is right.
     Content,
     /// The salts are wrong; the sum proves the rest.
@@ -41,7 +41,7 @@ pub enum Fault {
     Unknown,
 }
 
-impl Fault {
+impl FrameFault {
     /// What that says of the frame's stored sum.
     #[must_use]
     pub fn stored_sum(self) -> StoredSum {
@@ -60,7 +60,7 @@ pub enum Link {
     /// It does not, though it belongs to this generation.
     Broken {
         /// What is wrong.
-        fault: Fault,
+        fault: FrameFault,
         /// How the right bytes could be known from the sums alone.
         corrections: Corrections,
     },
@@ -117,7 +117,7 @@ impl Judged {
     pub fn is_only_likely(&self) -> bool {
         match (self.cured, self.link) {
             (Some(cured), _) => cured.proof == Proof::Likelihood,
-            (None, Link::Broken { fault: Fault::Salt, .. }) => false,
+            (None, Link::Broken { fault: FrameFault::Salt, .. }) => false,
             (None, Link::Broken { corrections: Corrections::Unique(_), .. }) => true,
             (None, _) => false,
         }
@@ -132,7 +132,8 @@ impl Judged {
             _ if self.cured.is_some() => true,
             Link::Linked => true,
             Link::Broken {
-                fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, ..
+                fault: FrameFault::Salt | FrameFault::Unsummed | FrameFault::ChecksumField,
+                ..
             } => true,
             Link::Broken { corrections: Corrections::Unique(_), .. } => true,
             Link::Broken { .. } | Link::Unproven | Link::Blank | Link::Foreign => false,
@@ -201,13 +202,13 @@ impl Linker {
         let (link, header, seed) = match cured {
             Some(Cured { cure, header, .. }) => {
                 let fault = match cure {
-                    Cure::Unsummed => Fault::Unsummed,
-                    Cure::Field(Word::StoredA | Word::StoredB) => Fault::ChecksumField,
+                    Cure::Unsummed => FrameFault::Unsummed,
+                    Cure::Field(Word::StoredA | Word::StoredB) => FrameFault::ChecksumField,
                     Cure::Image { .. }
                     | Cure::Moved(_)
                     | Cure::Header
                     | Cure::Word(_)
-                    | Cure::Field(_) => Fault::Content,
+                    | Cure::Field(_) => FrameFault::Content,
                 };
                 (broken(fault, Corrections::None), header, Seed::Trusted(header.checksum))
             }
@@ -239,9 +240,9 @@ impl Linker {
         let computed = self.joiner.sum(facts, before);
         if computed == stored {
             let link = match (current, header.page.0) {
-                (_, 0) => broken(Fault::Content, Corrections::None),
+                (_, 0) => broken(FrameFault::Content, Corrections::None),
                 (true, _) => Link::Linked,
-                (false, _) => broken(Fault::Salt, Corrections::None),
+                (false, _) => broken(FrameFault::Salt, Corrections::None),
             };
             let header = FrameHeader { salts: self.salts, ..header };
             return (link, header, Seed::Trusted(stored));
@@ -257,7 +258,7 @@ impl Linker {
         }
         if follows(computed) {
             let header = FrameHeader { salts: self.salts, checksum: computed, ..header };
-            let link = broken(Fault::ChecksumField, Corrections::None);
+            let link = broken(FrameFault::ChecksumField, Corrections::None);
             return (link, header, Seed::Trusted(computed));
         }
         let by_successor = if follows(stored) { StoredSum::Proven } else { StoredSum::Unknown };
@@ -276,15 +277,17 @@ impl Linker {
         let stored = facts.header.checksum;
         let found = correction::corrections(facts, computed, by_successor, &self.joiner);
         let (fault, seed) = match (by_successor, found) {
-            (StoredSum::Proven, _) => (Fault::Content, Seed::Trusted(stored)),
+            (StoredSum::Proven, _) => (FrameFault::Content, Seed::Trusted(stored)),
             (StoredSum::Unknown, Corrections::Unique(only)) => match only.word {
-                Word::StoredA | Word::StoredB => (Fault::ChecksumField, Seed::Trusted(computed)),
+                Word::StoredA | Word::StoredB => {
+                    (FrameFault::ChecksumField, Seed::Trusted(computed))
+                }
                 Word::PageNumber | Word::CommitSize | Word::Image(_) => {
-                    (Fault::Content, Seed::Trusted(stored))
+                    (FrameFault::Content, Seed::Trusted(stored))
                 }
             },
             (StoredSum::Unknown, Corrections::None | Corrections::Several { .. }) => {
-                (Fault::Unknown, Seed::Lost)
+                (FrameFault::Unknown, Seed::Lost)
             }
         };
         let header = match found {
@@ -297,7 +300,7 @@ impl Linker {
     }
 }
 
-fn broken(fault: Fault, corrections: Corrections) -> Link {
+fn broken(fault: FrameFault, corrections: Corrections) -> Link {
     Link::Broken { fault, corrections }
 }
 
@@ -307,7 +310,9 @@ impl Judged {
     /// known.
     #[must_use]
     pub fn page_without_image(&self) -> Option<Pgno> {
-        let Link::Broken { fault: Fault::Content, corrections } = self.link else { return None };
+        let Link::Broken { fault: FrameFault::Content, corrections } = self.link else {
+            return None;
+        };
         let sure = match corrections {
             Corrections::None | Corrections::Several { touches_header: false } => true,
             Corrections::Several { touches_header: true } | Corrections::Unique(_) => false,

@@ -22,7 +22,7 @@ pub mod state;
 mod tail;
 pub mod transactions;
 
-pub use examination::{Examination, HeaderStatus, Undone, Verdict};
+pub use examination::{Examination, HeaderStatus, ShiftUndone, Verdict};
 pub use examine::{Error, ExamineOptions, examine, examine_with};
 pub use forecast::{DamagedFrame, Lost, Recoverable};
 pub use prefix::{Prefix, Stop, StopReason};

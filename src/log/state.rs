@@ -5,14 +5,14 @@ use serde::Serialize;
 use crate::format::Salts;
 use crate::scan::{self, FrameFacts};
 
-use super::link::{Fault, Judged, Link, Links};
+use super::link::{FrameFault, Judged, Link, Links};
 use super::tail::{Break, Certainty, Tail};
 use super::{LogShape, Prefix};
 
 /// What a slot of a log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum SlotState {
     /// Fewer bytes than a frame at the end of the file.
     Partial,
     /// All zero bytes.
@@ -33,7 +33,7 @@ pub enum State {
     Stale,
 }
 
-impl State {
+impl SlotState {
     /// Every state, in the order of the table that defines them.
     pub const ALL: [Self; 9] = [
         Self::Partial,
@@ -70,7 +70,7 @@ pub struct Slot {
     /// The frame and its link.
     pub judged: Judged,
     /// Its state.
-    pub state: State,
+    pub state: SlotState,
     /// The transaction it belongs to, counted from 1; `None` outside the prefix.
     pub txn: Option<u32>,
     /// 0 for the current generation, others by first appearance; `None` for blank slots and beyond
@@ -81,10 +81,10 @@ pub struct Slot {
 impl Slot {
     /// What is wrong with a damaged frame; `None` in every other state.
     #[must_use]
-    pub fn fault(&self) -> Option<Fault> {
-        (self.state == State::Damaged).then_some(match self.judged.link {
+    pub fn fault(&self) -> Option<FrameFault> {
+        (self.state == SlotState::Damaged).then_some(match self.judged.link {
             Link::Broken { fault, .. } => fault,
-            Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => Fault::Unknown,
+            Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => FrameFault::Unknown,
         })
     }
 }
@@ -152,9 +152,9 @@ impl<I> Slots<I> {
     fn place(&mut self, judged: Judged) -> Slot {
         let frame = judged.facts.frame.0;
         let state = if frame <= self.prefix.mx_frame {
-            State::Committed
+            SlotState::Committed
         } else if frame <= self.prefix.valid_frames {
-            State::Uncommitted
+            SlotState::Uncommitted
         } else {
             self.tail.state_of(&judged, self.follows_commit)
         };
@@ -163,15 +163,15 @@ impl<I> Slots<I> {
         self.commits += u32::from(is_commit && txn.is_some());
         self.follows_commit = is_commit && judged.link == Link::Linked;
         let generation = match state {
-            State::Blank | State::Partial => None,
-            State::Damaged => Some(0),
-            State::Residue if judged.facts.is_in_progress() => Some(0),
-            State::Committed
-            | State::Uncommitted
-            | State::Unproven
-            | State::Unreachable
-            | State::Residue
-            | State::Stale => self.generations.number(judged.facts.header.salts),
+            SlotState::Blank | SlotState::Partial => None,
+            SlotState::Damaged => Some(0),
+            SlotState::Residue if judged.facts.is_in_progress() => Some(0),
+            SlotState::Committed
+            | SlotState::Uncommitted
+            | SlotState::Unproven
+            | SlotState::Unreachable
+            | SlotState::Residue
+            | SlotState::Stale => self.generations.number(judged.facts.header.salts),
         };
         Slot { judged, state, txn, generation }
     }
@@ -188,39 +188,41 @@ impl<I: Iterator<Item = Result<FrameFacts, scan::Error>>> Iterator for Slots<I> 
 
 impl Tail {
     /// The state of a frame after the prefix.
-    fn state_of(&self, judged: &Judged, follows_commit: bool) -> State {
+    fn state_of(&self, judged: &Judged, follows_commit: bool) -> SlotState {
         let frame = judged.facts.frame;
         let commit_behind = self.last_lost_commit > Some(frame);
         match judged.link {
-            Link::Blank => State::Blank,
-            Link::Linked if self.is_sure() => State::Unreachable,
-            Link::Linked => State::Residue,
-            Link::Broken { fault: Fault::Salt, .. } => State::Damaged,
+            Link::Blank => SlotState::Blank,
+            Link::Linked if self.is_sure() => SlotState::Unreachable,
+            Link::Linked => SlotState::Residue,
+            Link::Broken { fault: FrameFault::Salt, .. } => SlotState::Damaged,
             Link::Broken { .. } if frame == self.stop => match self.broken {
-                _ if judged.cured.is_some() => State::Damaged,
-                Break::None => State::Residue,
-                Break::Torn if !self.inside_transaction && !judged.shows_damage() => State::Residue,
-                Break::Torn | Break::Losing(_) => State::Damaged,
+                _ if judged.cured.is_some() => SlotState::Damaged,
+                Break::None => SlotState::Residue,
+                Break::Torn if !self.inside_transaction && !judged.shows_damage() => {
+                    SlotState::Residue
+                }
+                Break::Torn | Break::Losing(_) => SlotState::Damaged,
             },
-            Link::Broken { .. } if commit_behind || judged.is_proven() => State::Damaged,
-            Link::Broken { .. } if self.is_sure() && follows_commit => State::Unproven,
-            Link::Broken { .. } if self.is_sure() => State::Damaged,
-            Link::Broken { .. } => State::Residue,
-            Link::Unproven if commit_behind || self.broken != Break::None => State::Unproven,
-            Link::Unproven => State::Residue,
+            Link::Broken { .. } if commit_behind || judged.is_proven() => SlotState::Damaged,
+            Link::Broken { .. } if self.is_sure() && follows_commit => SlotState::Unproven,
+            Link::Broken { .. } if self.is_sure() => SlotState::Damaged,
+            Link::Broken { .. } => SlotState::Residue,
+            Link::Unproven if commit_behind || self.broken != Break::None => SlotState::Unproven,
+            Link::Unproven => SlotState::Residue,
             Link::Foreign => self.state_of_foreign(judged, commit_behind),
         }
     }
 
-    fn state_of_foreign(&self, judged: &Judged, commit_behind: bool) -> State {
+    fn state_of_foreign(&self, judged: &Judged, commit_behind: bool) -> SlotState {
         let frame = judged.facts.frame;
         let current_behind = self.last_current > Some(frame);
         if judged.facts.is_in_progress() && !(commit_behind && self.is_sure()) {
-            State::Residue
+            SlotState::Residue
         } else if commit_behind || (current_behind && self.broken != Break::None) {
-            State::Damaged
+            SlotState::Damaged
         } else {
-            State::Stale
+            SlotState::Stale
         }
     }
 

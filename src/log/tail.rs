@@ -6,7 +6,7 @@ use crate::format::{FrameNo, Salts};
 
 use super::correction::Corrections;
 use super::cure::{Cure, Cures};
-use super::link::{Fault, Judged, Link};
+use super::link::{FrameFault, Judged, Link};
 
 use super::prefix::Prefix;
 
@@ -167,7 +167,8 @@ impl TailFold {
         let was_to_commit = self.tail.inside_transaction || self.has_lost_commit;
         match at_stop.link {
             Link::Broken {
-                fault: Fault::Salt | Fault::Unsummed | Fault::ChecksumField, ..
+                fault: FrameFault::Salt | FrameFault::Unsummed | FrameFault::ChecksumField,
+                ..
             } => true,
             Link::Broken {
                 corrections: Corrections::Unique(_) | Corrections::Several { .. },

@@ -33,14 +33,14 @@ impl Column {
 }
 
 /// The columns of a table that have room.
-pub(super) struct Layout {
+pub(super) struct ShownColumns {
     /// Every column, and whether it is shown.
     pub(super) columns: Vec<(Column, bool)>,
     /// Spaces before the first column and after a cell.
     pub(super) margin: usize,
 }
 
-impl Layout {
+impl ShownColumns {
     /// Takes the spaces between columns first, then whole columns.
     pub(super) fn of(columns: Vec<Column>, width: Option<u16>) -> Self {
         let mut layout =

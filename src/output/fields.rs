@@ -1,6 +1,6 @@
 //! The fields and cells of one row, written without a detour through strings.
 
-use super::columns::Layout;
+use super::columns::ShownColumns;
 use super::{Column, Side};
 
 /// A row of a stream.
@@ -96,9 +96,13 @@ pub struct Cells<'l> {
 
 impl<'l> Cells<'l> {
     /// Writes the cells that `row` puts to `line`: padded, without spaces at the end.
-    pub(super) fn write(layout: &'l Layout, line: &'l mut Vec<u8>, row: impl FnOnce(&mut Cells)) {
+    pub(super) fn write(
+        layout: &'l ShownColumns,
+        line: &'l mut Vec<u8>,
+        row: impl FnOnce(&mut Cells),
+    ) {
         let start = line.len();
-        let Layout { columns, margin } = layout;
+        let ShownColumns { columns, margin } = layout;
         let mut cells = Cells { line, columns: columns.iter(), margin: *margin, start };
         row(&mut cells);
         while cells.line.len() > start && cells.line.last() == Some(&b' ') {
@@ -183,7 +187,7 @@ mod tests {
     fn a_line_is_padded_between_its_cells_and_not_after_them() {
         let columns = [("n", Side::Right), ("word", Side::Left), ("last", Side::Left)]
             .map(|(head, side)| (Column { head, width_chars: 3, side, room: Room::Always }, true));
-        let layout = Layout { columns: columns.to_vec(), margin: 1 };
+        let layout = ShownColumns { columns: columns.to_vec(), margin: 1 };
         let mut line = Vec::new();
         Cells::write(&layout, &mut line, |cells| {
             cells.number(12, "-");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::columns::{Column, Layout};
+use super::columns::{Column, ShownColumns};
 use super::fields::{Cells, Fields, Row, Style};
 use super::report::{error_line, json as json_of, schema};
 use super::table::left_out;
@@ -29,7 +29,7 @@ pub struct Stream<'s> {
 pub struct RowStream<'o, 'a> {
     output: &'o mut Output<'a>,
     command: &'static str,
-    layout: Layout,
+    layout: ShownColumns,
     rows: u64,
     lines: Vec<u8>,
     /// The heading of the table is written.
@@ -46,7 +46,7 @@ impl<'o, 'a> RowStream<'o, 'a> {
         let Stream { command, wal, list, columns, example } = stream;
         output.has_stream = true;
         let head = json_of(&json!({ "schema": schema(command), "wal": wal }))?.to_string();
-        let layout = Layout::of(columns, output.width_columns);
+        let layout = ShownColumns::of(columns, output.width_columns);
         let mut this =
             Self { output, command, layout, rows: 0, lines: Vec::new(), is_headed: false };
         match this.output.format {
@@ -188,7 +188,7 @@ mod tests {
             ]
         };
         let shown = |width| {
-            let layout = Layout::of(columns(), width);
+            let layout = ShownColumns::of(columns(), width);
             let heads: Vec<&str> = layout.shown().map(|column| column.head).collect();
             (heads.concat(), layout.width())
         };

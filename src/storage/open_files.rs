@@ -19,7 +19,7 @@ use super::process::full_name;
 
 /// A use of one file by one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenFile {
+pub struct FileUse {
     /// The process.
     pub pid: i32,
     /// The file, by its place in the list that was asked for.
@@ -49,12 +49,12 @@ pub enum Identity {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenFiles {
     /// Every use, by process and file. Our own process is left out.
-    pub uses: Vec<OpenFile>,
+    pub uses: Vec<FileUse>,
     /// Processes that we may not look into.
     pub unseen_processes: u32,
 }
 
-impl OpenFile {
+impl FileUse {
     /// Whether the process holds a lock on any of `bytes`; `None` where that is not known.
     #[must_use]
     pub fn holds(&self, bytes: &Range<u64>) -> Option<bool> {
@@ -106,10 +106,10 @@ fn processes() -> impl Iterator<Item = i32> {
     all.into_iter()
 }
 
-fn look_into(pid: i32, wanted: &[Wanted]) -> io::Result<Vec<OpenFile>> {
-    let mut uses: BTreeMap<(usize, Identity), OpenFile> = BTreeMap::new();
-    let mut of = |file: usize, identity: Identity, change: &mut dyn FnMut(&mut OpenFile)| {
-        change(uses.entry((file, identity)).or_insert_with(|| OpenFile {
+fn look_into(pid: i32, wanted: &[Wanted]) -> io::Result<Vec<FileUse>> {
+    let mut uses: BTreeMap<(usize, Identity), FileUse> = BTreeMap::new();
+    let mut of = |file: usize, identity: Identity, change: &mut dyn FnMut(&mut FileUse)| {
+        change(uses.entry((file, identity)).or_insert_with(|| FileUse {
             pid,
             file,
             identity,

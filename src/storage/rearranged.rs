@@ -9,7 +9,7 @@ use super::{Error, File, LockHolder, LockLevel, LockMode, Locked, Result, SyncKi
 
 /// Where the bytes of a piece come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum PieceSource {
     /// From the file, from this offset on.
     File(u64),
     /// Zeros.
@@ -24,7 +24,7 @@ struct Piece {
     /// Where it begins in the arrangement.
     start: u64,
     bytes: u64,
-    source: Source,
+    source: PieceSource,
 }
 
 /// Pieces, one after the other.
@@ -44,25 +44,25 @@ impl Arrangement {
     pub fn take(&mut self, range: Range<u64>) {
         let bytes = range.end.saturating_sub(range.start);
         if let Some(last) = self.pieces.last_mut()
-            && last.source == Source::File(range.start.wrapping_sub(last.bytes))
+            && last.source == PieceSource::File(range.start.wrapping_sub(last.bytes))
         {
             last.bytes += bytes;
             return;
         }
-        self.add(bytes, Source::File(range.start));
+        self.add(bytes, PieceSource::File(range.start));
     }
 
     /// Adds zeros.
     pub fn take_zeros(&mut self, bytes: u64) {
-        self.add(bytes, Source::Zeros);
+        self.add(bytes, PieceSource::Zeros);
     }
 
     /// Adds bytes that the file does not have so.
     pub fn take_bytes(&mut self, bytes: Vec<u8>) {
-        self.add(bytes.len() as u64, Source::Bytes(bytes.into()));
+        self.add(bytes.len() as u64, PieceSource::Bytes(bytes.into()));
     }
 
-    fn add(&mut self, bytes: u64, source: Source) {
+    fn add(&mut self, bytes: u64, source: PieceSource) {
         if bytes > 0 {
             let start = self.bytes();
             self.pieces.push(Piece { start, bytes, source });
@@ -123,14 +123,14 @@ impl File for Rearranged<'_> {
             let left = usize::try_from(piece.bytes - skipped).unwrap_or(usize::MAX);
             let (to, _) = rest.split_at_mut(left.min(rest.len()));
             match &piece.source {
-                Source::File(start) => {
+                PieceSource::File(start) => {
                     let read = self.base().read_at(to, start + skipped)?;
                     if read < to.len() {
                         return Ok(done + read);
                     }
                 }
-                Source::Zeros => to.fill(0),
-                Source::Bytes(bytes) => {
+                PieceSource::Zeros => to.fill(0),
+                PieceSource::Bytes(bytes) => {
                     let from = bytes.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use walsmith::format::{FrameNo, Pgno};
 use walsmith::log::cure::{Cure, ImageSource};
-use walsmith::log::link::Fault;
+use walsmith::log::link::FrameFault;
 use walsmith::log::proof::Proof;
 use walsmith::log::{Certainty, ExamineOptions, Recoverable, Verdict, examine_with};
 use walsmith::repair::plan::Plan;
@@ -22,7 +22,7 @@ fn one_flipped_bit_names_its_frame_and_the_transactions_behind_it() {
     let lost = found.lost.unwrap();
     assert_eq!(found.verdict, Verdict::Damaged);
     assert_eq!(found.damaged.len(), 1);
-    assert_eq!((found.damaged[0].frame, found.damaged[0].what), (FrameNo(11), Fault::Content));
+    assert_eq!((found.damaged[0].frame, found.damaged[0].what), (FrameNo(11), FrameFault::Content));
     assert_eq!((lost.transactions, lost.frames), (10, 10));
     // One word explains the sums, and nothing witnesses that it is the right one.
     assert_eq!((lost.recoverable, lost.pages), (Recoverable::Some, vec![]));
@@ -64,7 +64,7 @@ fn salt_and_checksum_fields_are_told_from_content() {
     log.bytes[32 + 9 * SLOT + 17] ^= 1;
     let found = examined(&log.bytes);
     let what: Vec<_> = found.damaged.iter().map(|d| (d.frame.0, d.what)).collect();
-    assert_eq!(what, [(5, Fault::Salt), (10, Fault::ChecksumField)]);
+    assert_eq!(what, [(5, FrameFault::Salt), (10, FrameFault::ChecksumField)]);
     let lost = found.lost.unwrap();
     assert_eq!((lost.certainty, lost.transactions), (Certainty::Proven, 16));
     assert_eq!(lost.recoverable, Recoverable::All);

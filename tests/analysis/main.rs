@@ -14,7 +14,7 @@ mod log_builder;
 mod rewritten;
 
 use walsmith::format::FrameNo;
-use walsmith::log::state::{Slot, State};
+use walsmith::log::state::{Slot, SlotState};
 use walsmith::log::{Examination, Verdict, examine};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -33,15 +33,15 @@ fn slots(bytes: &[u8]) -> Vec<Slot> {
 
 fn states(bytes: &[u8]) -> String {
     let letter = |slot: &Slot| match slot.state {
-        State::Partial => 'p',
-        State::Blank => 'b',
-        State::Committed => 'C',
-        State::Uncommitted => 'U',
-        State::Damaged => 'D',
-        State::Unproven => '?',
-        State::Unreachable => 'X',
-        State::Residue => 'r',
-        State::Stale => 's',
+        SlotState::Partial => 'p',
+        SlotState::Blank => 'b',
+        SlotState::Committed => 'C',
+        SlotState::Uncommitted => 'U',
+        SlotState::Damaged => 'D',
+        SlotState::Unproven => '?',
+        SlotState::Unreachable => 'X',
+        SlotState::Residue => 'r',
+        SlotState::Stale => 's',
     };
     slots(bytes).iter().map(letter).collect()
 }

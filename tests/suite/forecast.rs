@@ -1,6 +1,6 @@
 //! The loss forecast on seeded single faults of a log made by SQLite.
 
-use walsmith::log::link::Fault;
+use walsmith::log::link::FrameFault;
 use walsmith::log::{Certainty, Recoverable, Verdict, examine};
 use walsmith::scan::Nobody;
 use walsmith::storage::memory::MemoryFile;
@@ -29,7 +29,7 @@ fn check(wal: &[u8], at: usize, fault: &dyn Fn(&mut [u8]), tally: &mut [u32; 4])
     assert_eq!(lost.transactions, TRANSACTIONS + 1 - frame, "fault at {at}");
     // The page is written again by every later transaction, so only doubt is against "all": about
     // the break, or about the page that the frame was to write.
-    let last = frame == TRANSACTIONS && found.damaged[0].what == Fault::Content;
+    let last = frame == TRANSACTIONS && found.damaged[0].what == FrameFault::Content;
     match lost.certainty {
         _ if last => {}
         Certainty::Proven => assert_eq!(lost.recoverable, Recoverable::All, "fault at {at}"),

@@ -60,7 +60,7 @@ pub(super) fn nobody_writes_it(
 }
 
 /// Who keeps the wal-index right.
-pub(super) enum Found {
+pub(super) enum IndexKeeper {
     Nobody,
     /// Somebody does, and no lock is held.
     Seen(WalIndexHeader),
@@ -80,7 +80,7 @@ pub(super) fn take_slots(
     files: &Files,
     patience: &mut Patience<'_>,
     context: &Context,
-) -> Result<Found> {
+) -> Result<IndexKeeper> {
     let mut looks = 0;
     loop {
         // Only where somebody else holds the switch already: alone, it would make SQLite trust an
@@ -89,7 +89,7 @@ pub(super) fn take_slots(
             return look(shm.as_ref(), context);
         };
         if others.is_none() {
-            return Ok(Found::Nobody);
+            return Ok(IndexKeeper::Nobody);
         }
         let all = [SWITCH, slot(0)];
         let mut granted = all.iter().map(|bytes| is_granted(shm.as_ref(), bytes.clone()));
@@ -101,7 +101,7 @@ pub(super) fn take_slots(
         {
             looks += 1;
             if index.backfill <= index.mx_frame || looks == MAX_LOOKS {
-                return Ok(Found::Slots(index, shm));
+                return Ok(IndexKeeper::Slots(index, shm));
             }
         }
         shm.unlock_bytes(WAL_READ_LOCK_0..DEAD_MAN_SWITCH + 1)?;
@@ -164,17 +164,17 @@ pub(super) fn why_no_slot(shm: &dyn File, files: &Files, context: &Context) -> R
 }
 
 /// The same without a lock.
-pub(super) fn look(shm: &dyn File, context: &Context) -> Result<Found> {
+pub(super) fn look(shm: &dyn File, context: &Context) -> Result<IndexKeeper> {
     if shm.lock_holder(SWITCH, LockMode::Exclusive).is_ok_and(|holder| holder.is_none()) {
-        return Ok(Found::Nobody);
+        return Ok(IndexKeeper::Nobody);
     }
     for look in 0..MAX_LOOKS {
         if look > 0 {
             context.vfs.sleep(Duration::from_millis(1));
         }
         if let Some(index) = settled_index(shm)?.filter(|index| index.backfill <= index.mx_frame) {
-            return Ok(Found::Seen(index));
+            return Ok(IndexKeeper::Seen(index));
         }
     }
-    Ok(Found::Nobody)
+    Ok(IndexKeeper::Nobody)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::access::attach::Target;
+use crate::access::attach::AttachTarget;
 use crate::access::{Context, holders};
 use crate::diagnosis::rails::{Looked, Newest};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, WAL_CKPT_LOCK, WAL_READ_LOCK_0, WAL_WRITE_LOCK};
@@ -18,7 +18,7 @@ use super::{CheckpointReport, Mode};
 /// Fills the numbers of `report`.
 pub(super) fn fill(
     report: &mut CheckpointReport,
-    target: &Target,
+    target: &AttachTarget,
     looked: &Looked,
     context: &Context,
 ) -> Result<()> {

@@ -48,7 +48,7 @@ impl Report for CheckpointReport {
             writeln!(to, "{}", wrapped(&sentence, 2, 4, width))?;
         }
         // A pair that belongs together needs no word.
-        let unsure = self.pairing.as_ref().filter(|it| it.verdict != standing::Verdict::Same);
+        let unsure = self.pairing.as_ref().filter(|it| it.verdict != standing::Belonging::Same);
         if let Some(pairing) = unsure {
             writeln!(to, "{}", wrapped(&pairing.sentence(), 2, 4, width))?;
         }

@@ -10,13 +10,13 @@ use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::live::Reading;
-use crate::database::describe::{Layout, describe};
+use crate::database::describe::{PageFormat, describe};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::history::image_sums::ImageSums;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::log::LogShape;
-use crate::log::state::State;
+use crate::log::state::SlotState;
 use crate::output::FileName;
 use crate::output::text::command;
 use crate::storage::File;
@@ -26,7 +26,7 @@ use super::report::{HeaderFields, LogDump, PageDump};
 /// Where a page image lies.
 struct Place {
     page: Pgno,
-    frame: Option<(FrameNo, State)>,
+    frame: Option<(FrameNo, SlotState)>,
     offset_bytes: u64,
     behind_end_of_pages: Option<u32>,
 }
@@ -115,7 +115,7 @@ impl Opened<'_> {
         file.read_at(&mut header, start)?;
         let place = Place {
             page: FrameHeader::decode(&header).page,
-            frame: Some((frame, State::Partial)),
+            frame: Some((frame, SlotState::Partial)),
             offset_bytes: start + FRAME_HEADER_BYTES as u64,
             behind_end_of_pages: None,
         };
@@ -129,7 +129,7 @@ impl Opened<'_> {
         if let Some((file, shape, frame)) = self.in_log(page, target, context)? {
             let place = Place {
                 page,
-                frame: Some((frame, State::Committed)),
+                frame: Some((frame, SlotState::Committed)),
                 offset_bytes: frame.offset_bytes(shape.page_size()) + FRAME_HEADER_BYTES as u64,
                 behind_end_of_pages: None,
             };
@@ -229,10 +229,10 @@ impl Opened<'_> {
     }
 
     /// The layout by page 1 as SQLite reads it: log first, then the database.
-    fn layout(&self, target: Target, page_size: PageSize, context: &Context) -> Result<Layout> {
+    fn layout(&self, target: Target, page_size: PageSize, context: &Context) -> Result<PageFormat> {
         let known = self.page_one(target, context)?;
-        Ok(known.map_or(Layout { page_size, reserved_bytes: 0, text_encoding: 1 }, |header| {
-            Layout {
+        Ok(known.map_or(PageFormat { page_size, reserved_bytes: 0, text_encoding: 1 }, |header| {
+            PageFormat {
                 page_size,
                 reserved_bytes: header.reserved_bytes,
                 text_encoding: header.text_encoding,
@@ -240,7 +240,7 @@ impl Opened<'_> {
         }))
     }
 
-    fn database_layout(&self, context: &Context, target: Target) -> Result<Option<Layout>> {
+    fn database_layout(&self, context: &Context, target: Target) -> Result<Option<PageFormat>> {
         let Some(page_size) = self.page_one(target, context)?.and_then(|one| one.page_size())
         else {
             return Ok(None);
@@ -264,7 +264,7 @@ impl Opened<'_> {
     }
 }
 
-fn read_page(file: &dyn File, place: &Place, layout: &Layout) -> Result<PageDump> {
+fn read_page(file: &dyn File, place: &Place, layout: &PageFormat) -> Result<PageDump> {
     let mut image = vec![0; layout.page_size.in_memory()];
     let read_bytes = file.read_at(&mut image, place.offset_bytes)?;
     // Zeros that no file holds are not shown as its bytes.

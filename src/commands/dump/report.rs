@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::access::FrameRow;
 use crate::database::describe::PageDescription;
 use crate::format::{FrameNo, Pgno, WalHeader};
-use crate::log::state::State;
+use crate::log::state::SlotState;
 use crate::output::hexdump::hexdump;
 use crate::output::quantity::grouped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped};
@@ -64,7 +64,7 @@ pub struct PageDump {
     /// The frame that holds it; `None` in the database.
     pub frame: Option<FrameNo>,
     /// That frame's state.
-    pub state: Option<State>,
+    pub state: Option<SlotState>,
     /// Size of the image.
     pub page_size_bytes: u32,
     /// Bytes of it after the end of the file.

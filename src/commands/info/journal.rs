@@ -6,14 +6,14 @@ use serde::Serialize;
 use crate::access::files::{Files, open_if_readable};
 use crate::access::journal::{damage, excess};
 use crate::access::{Context, Exit};
-use crate::engine::rollback::{self, Cold, Discarded, Standing};
+use crate::engine::rollback::{self, Cold, Discarded, JournalState};
 use crate::output::FileName;
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::storage::OpenMode;
 
 /// The rollback journal.
 #[derive(Debug, Serialize)]
-pub struct Journal {
+pub struct JournalSummary {
     /// Its path.
     pub path: FileName,
     /// Its size.
@@ -21,7 +21,7 @@ pub struct Journal {
     /// SQLite puts its pages back before it looks at the log.
     pub hot: bool,
     /// What SQLite does with it, and why.
-    pub state: JournalState,
+    pub state: JournalWord,
     /// Pages that it holds, as far as SQLite would read it.
     pub pages: u64,
     /// Bytes of a page; `None` where it holds none.
@@ -42,7 +42,7 @@ pub struct Journal {
 /// What SQLite does with a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum JournalState {
+pub enum JournalWord {
     /// It is rolled back.
     Hot,
     /// It has no bytes.
@@ -62,7 +62,7 @@ pub enum JournalState {
     Alone,
 }
 
-impl Journal {
+impl JournalSummary {
     pub(super) fn of(files: &Files, context: &Context) -> Result<Option<Self>> {
         let vfs = context.vfs;
         let Some(path) = files.journal.as_deref() else { return Ok(None) };
@@ -74,35 +74,34 @@ impl Journal {
             None => None,
         };
         let state = match &database {
-            None => JournalState::Alone,
+            None => JournalWord::Alone,
             Some(database) => match rollback::judge(vfs, database.as_ref(), path)? {
-                Standing::Absent => return Ok(None),
-                Standing::Hot => JournalState::Hot,
-                Standing::Cold(Cold::Empty) => JournalState::Empty,
-                Standing::Cold(Cold::Zeroed) => JournalState::Zeroed,
-                Standing::Cold(Cold::LiveWriter) => JournalState::LiveWriter,
-                Standing::Discarded(Discarded::EmptyDatabase) => JournalState::DatabaseEmpty,
-                Standing::Discarded(Discarded::Committed {
+                JournalState::Absent => return Ok(None),
+                JournalState::Hot => JournalWord::Hot,
+                JournalState::Cold(Cold::Empty) => JournalWord::Empty,
+                JournalState::Cold(Cold::Zeroed) => JournalWord::Zeroed,
+                JournalState::Cold(Cold::LiveWriter) => JournalWord::LiveWriter,
+                JournalState::Discarded(Discarded::EmptyDatabase) => JournalWord::DatabaseEmpty,
+                JournalState::Discarded(Discarded::Committed {
                     super_journal: name,
                     was_looked_for,
                 }) => {
                     super_journal = Some(FileName::from(name));
                     match was_looked_for {
-                        true => JournalState::Committed,
-                        false => JournalState::CommittedOrMoved,
+                        true => JournalWord::Committed,
+                        false => JournalWord::CommittedOrMoved,
                     }
                 }
             },
         };
         // One that is being written, or is finished, has nothing to tell.
         let contents = match state {
-            JournalState::Empty | JournalState::Zeroed | JournalState::LiveWriter => None,
+            JournalWord::Empty | JournalWord::Zeroed | JournalWord::LiveWriter => None,
             _ => Some(rollback::contents(vfs, database.as_deref(), path)?),
         };
         let whole = contents.as_ref().filter(|contents| contents.db_size_pages.is_some());
-        let is_hot = state == JournalState::Hot;
-        let header_is_zeros =
-            state == JournalState::Zeroed && rollback::header_is_zeros(vfs, path)?;
+        let is_hot = state == JournalWord::Hot;
+        let header_is_zeros = state == JournalWord::Zeroed && rollback::header_is_zeros(vfs, path)?;
         let database_bytes = match database.as_ref().filter(|_| is_hot) {
             Some(database) => Some(database.size()?),
             None => None,
@@ -129,43 +128,43 @@ impl Journal {
     /// 1 where pages are at stake that SQLite would give up.
     pub(super) fn exit(&self) -> Exit {
         match self.state {
-            JournalState::DatabaseEmpty if self.pages > 0 => Exit::Found,
-            JournalState::CommittedOrMoved | JournalState::Alone => Exit::Found,
-            JournalState::Hot if self.damage.is_some() => Exit::Found,
-            JournalState::Hot
-            | JournalState::Empty
-            | JournalState::Zeroed
-            | JournalState::LiveWriter
-            | JournalState::DatabaseEmpty
-            | JournalState::Committed => Exit::Done,
+            JournalWord::DatabaseEmpty if self.pages > 0 => Exit::Found,
+            JournalWord::CommittedOrMoved | JournalWord::Alone => Exit::Found,
+            JournalWord::Hot if self.damage.is_some() => Exit::Found,
+            JournalWord::Hot
+            | JournalWord::Empty
+            | JournalWord::Zeroed
+            | JournalWord::LiveWriter
+            | JournalWord::DatabaseEmpty
+            | JournalWord::Committed => Exit::Done,
         }
     }
 
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let name = self.super_journal.as_ref().map_or(String::new(), FileName::to_string);
         let state = match self.state {
-            JournalState::Hot => "hot: SQLite rolls it back before it looks at the log".to_owned(),
-            JournalState::Empty => "cold: it is empty".to_owned(),
-            JournalState::Zeroed if self.header_is_zeros => {
+            JournalWord::Hot => "hot: SQLite rolls it back before it looks at the log".to_owned(),
+            JournalWord::Empty => "cold: it is empty".to_owned(),
+            JournalWord::Zeroed if self.header_is_zeros => {
                 "cold: its header is zeros, so for SQLite its transaction has ended; a header that \
                  was lost looks the same"
                     .to_owned()
             }
-            JournalState::Zeroed => "cold: its transaction has ended".to_owned(),
-            JournalState::LiveWriter => "in use: a process is writing with it now".to_owned(),
-            JournalState::DatabaseEmpty => {
+            JournalWord::Zeroed => "cold: its transaction has ended".to_owned(),
+            JournalWord::LiveWriter => "in use: a process is writing with it now".to_owned(),
+            JournalWord::DatabaseEmpty => {
                 "not hot: the database has no page, and SQLite would delete it unread".to_owned()
             }
-            JournalState::Committed => format!(
+            JournalWord::Committed => format!(
                 "not hot: its super-journal {name} is gone, so its transaction was committed; \
                  SQLite deletes it"
             ),
-            JournalState::CommittedOrMoved => format!(
+            JournalWord::CommittedOrMoved => format!(
                 "SQLite would delete it, because its super-journal {name} is not there; but that \
                  directory is not here either. If the files were moved, the transaction may have \
                  been open, and the database is half written"
             ),
-            JournalState::Alone => "alone: its database is not beside it".to_owned(),
+            JournalWord::Alone => "alone: its database is not beside it".to_owned(),
         };
         let mut facts = vec![
             ("file", self.path.to_string()),

@@ -11,7 +11,7 @@ use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Paint, Report, Tone, key_values, wrapped};
 
-use super::{Database, Shm, Summary, Wal};
+use super::{DatabaseSummary, ShmSummary, Summary, WalSummary};
 
 impl Report for Summary {
     const COMMAND: &'static str = "info";
@@ -20,7 +20,7 @@ impl Report for Summary {
         let verdict = self.wal.as_ref().map(|wal| wal.verdict);
         let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
         matches!(verdict, Some(Verdict::Damaged | Verdict::BadHeader | Verdict::TornTail))
-            || pairing == Some(standing::Verdict::Foreign)
+            || pairing == Some(standing::Belonging::Foreign)
             || self.findings.iter().flatten().any(Finding::needs_attention)
             || self.journal.as_ref().is_some_and(|journal| journal.hot)
     }
@@ -66,7 +66,7 @@ impl Report for Summary {
             let sentence = format!("{}: {}.", finding.rule, escaped(&finding.message));
             writeln!(to, "\n{}", paint.tone(tone, &wrapped(&sentence, 0, 2, width)))?;
         }
-        if self.wal.as_ref().is_some_and(Wal::needs_verification) {
+        if self.wal.as_ref().is_some_and(WalSummary::needs_verification) {
             writeln!(to, "\nDo not open this database with SQLite yet.")?;
         }
         match &self.next {
@@ -116,15 +116,15 @@ impl Summary {
 
 fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
     let verdict = match pairing.verdict {
-        standing::Verdict::Same => "the log is this database's",
-        standing::Verdict::Foreign => "the log is another database's: do not open this one",
-        standing::Verdict::CannotTell if pairing.reasons.is_empty() => {
+        standing::Belonging::Same => "the log is this database's",
+        standing::Belonging::Foreign => "the log is another database's: do not open this one",
+        standing::Belonging::CannotTell if pairing.reasons.is_empty() => {
             "nothing proves that the log is this database's, and nothing contradicts it"
         }
-        standing::Verdict::CannotTell if pairing.is_contradicted() => {
+        standing::Belonging::CannotTell if pairing.is_contradicted() => {
             "the log was not written on this state of the database"
         }
-        standing::Verdict::CannotTell => {
+        standing::Belonging::CannotTell => {
             "the log fits; that the file is an older copy, or another one of the same origin, \
              cannot be excluded"
         }
@@ -140,7 +140,7 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
     facts
 }
 
-impl Database {
+impl DatabaseSummary {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let unknown = || "unknown".to_owned();
         let mut facts = vec![
@@ -165,7 +165,7 @@ impl Database {
     }
 }
 
-impl Wal {
+impl WalSummary {
     fn needs_verification(&self) -> bool {
         matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader)
     }
@@ -224,7 +224,7 @@ impl Wal {
     }
 }
 
-impl Shm {
+impl ShmSummary {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let state = match (self.valid, self.same_generation) {
             (false, _) => "not valid: the next opener rebuilds it",

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::access::files::Files;
 use crate::format::FrameNo;
 use crate::log::shift::Shift;
-use crate::log::state::State;
+use crate::log::state::SlotState;
 use crate::log::{Examination, Verdict};
 use crate::output::FileName;
 use crate::scan::Watch;
@@ -14,7 +14,7 @@ use crate::storage::File;
 
 /// The log.
 #[derive(Debug, Serialize)]
-pub struct Wal {
+pub struct WalSummary {
     /// Its path.
     pub path: FileName,
     /// Its size.
@@ -62,12 +62,12 @@ pub struct Wal {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct StateCount {
     /// The state.
-    pub state: State,
+    pub state: SlotState,
     /// How many.
     pub frames: u32,
 }
 
-impl Wal {
+impl WalSummary {
     pub(super) fn of(
         files: &Files,
         file: &dyn File,
@@ -77,11 +77,11 @@ impl Wal {
     ) -> Result<Self> {
         let prefix = &examination.prefix;
         let mut counts: Vec<StateCount> =
-            State::ALL.iter().map(|&state| StateCount { state, frames: 0 }).collect();
+            SlotState::ALL.iter().map(|&state| StateCount { state, frames: 0 }).collect();
         let mut pages = std::collections::HashSet::new();
         for slot in examination.slots(file, FrameNo(u32::MAX), watch) {
             let slot = slot?;
-            if slot.state == State::Committed {
+            if slot.state == SlotState::Committed {
                 pages.insert(slot.judged.facts.header.page);
             }
             if let Some(row) = counts.iter_mut().find(|row| row.state == slot.state) {
@@ -96,7 +96,10 @@ impl Wal {
         let lost_frames: u32 = counts
             .iter()
             .filter(|row| {
-                matches!(row.state, State::Damaged | State::Unproven | State::Unreachable)
+                matches!(
+                    row.state,
+                    SlotState::Damaged | SlotState::Unproven | SlotState::Unreachable
+                )
             })
             .map(|row| row.frames)
             .sum();

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::journal::{damage, excess};
-use crate::engine::rollback::{self, Cold, Contents, Discarded, Standing};
+use crate::engine::rollback::{self, Cold, Contents, Discarded, JournalState};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, PageSize, Pgno};
 use crate::output::quantity::{counted, grouped};
@@ -29,7 +29,7 @@ pub(super) struct Base {
     pub journal: Option<PathBuf>,
     /// Page size: by the journal, by page 1, or what SQLite assumes.
     pub page_size: PageSize,
-    standing: Standing,
+    standing: JournalState,
     /// What the journal holds; `None` where nothing is to be done with it.
     contents: Option<Contents>,
     file_bytes: u64,
@@ -39,7 +39,7 @@ pub(super) struct Base {
 
 /// What SQLite's rule for the journal is worth here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum JournalDoubt {
     /// There is one thing to do, or nothing.
     None,
     /// Rolled back or not: only the result tells which is right.
@@ -65,20 +65,20 @@ impl Base {
         let file = Overlay::new(database)?;
         let standing = match &files.journal {
             Some(journal) => rollback::judge(vfs, beside.as_ref(), journal)?,
-            None => Standing::Absent,
+            None => JournalState::Absent,
         };
         let journal_is_zeroed = match (&standing, &files.journal) {
-            (Standing::Cold(Cold::Zeroed), Some(journal)) => {
+            (JournalState::Cold(Cold::Zeroed), Some(journal)) => {
                 rollback::header_is_zeros(vfs, journal)?
             }
             (_, _) => false,
         };
         let mut other = None;
         let contents = match (&standing, &files.journal) {
-            (Standing::Hot, Some(journal)) => {
+            (JournalState::Hot, Some(journal)) => {
                 Some(rollback::play_into(vfs, beside.as_ref(), journal, &file)?)
             }
-            (Standing::Discarded(_), Some(journal)) => match open()? {
+            (JournalState::Discarded(_), Some(journal)) => match open()? {
                 Some(again) => {
                     let target = Overlay::new(again)?;
                     let found = rollback::play_into(vfs, beside.as_ref(), journal, &target)?;
@@ -91,7 +91,8 @@ impl Base {
         };
         // An empty database loses nothing with a journal that holds no page.
         let has_only_copy = contents.as_ref().is_some_and(|contents| contents.records > 0);
-        let is_stale = standing == Standing::Discarded(Discarded::EmptyDatabase) && !has_only_copy;
+        let is_stale =
+            standing == JournalState::Discarded(Discarded::EmptyDatabase) && !has_only_copy;
         let contents = contents.filter(|_| !is_stale);
         let mut header = [0; DATABASE_HEADER_BYTES];
         file.read_at(&mut header, 0)?;
@@ -150,7 +151,7 @@ impl Base {
     /// Whether the journal puts pages back, of which nothing proves every byte: its sums are over
     /// one byte of 200.
     pub fn is_rolled_back(&self) -> bool {
-        self.contents.is_some() && (self.takes_other || self.standing == Standing::Hot)
+        self.contents.is_some() && (self.takes_other || self.standing == JournalState::Hot)
     }
 
     /// Whether nothing tells if a transaction of the journal was cut off.
@@ -159,28 +160,24 @@ impl Base {
     }
 
     /// What SQLite's rule is worth, where the database as SQLite would leave it is `sound` or not.
-    pub fn doubt(&self, sound: impl FnOnce() -> Result<bool>) -> Result<Doubt> {
+    pub fn doubt(&self, sound: impl FnOnce() -> Result<bool>) -> Result<JournalDoubt> {
         if self.contents.is_none() {
-            return Ok(Doubt::None);
+            return Ok(JournalDoubt::None);
         }
         Ok(match &self.standing {
-            Standing::Absent | Standing::Cold(_) | Standing::Hot => Doubt::None,
-            Standing::Discarded(Discarded::EmptyDatabase) => Doubt::OnlyCopy,
-            Standing::Discarded(Discarded::Committed { was_looked_for: false, .. }) => {
-                Doubt::TwoReadings
+            JournalState::Absent | JournalState::Cold(_) | JournalState::Hot => JournalDoubt::None,
+            JournalState::Discarded(Discarded::EmptyDatabase) => JournalDoubt::OnlyCopy,
+            JournalState::Discarded(Discarded::Committed { was_looked_for: false, .. }) => {
+                JournalDoubt::TwoReadings
             }
-            Standing::Discarded(Discarded::Committed { was_looked_for: true, .. }) => {
-                if sound()? {
-                    Doubt::None
-                } else {
-                    Doubt::TwoReadings
-                }
+            JournalState::Discarded(Discarded::Committed { was_looked_for: true, .. }) => {
+                if sound()? { JournalDoubt::None } else { JournalDoubt::TwoReadings }
             }
         })
     }
 
     /// The step that the journal makes necessary.
-    pub fn step(&self, doubt: Doubt) -> Option<Step> {
+    pub fn step(&self, doubt: JournalDoubt) -> Option<Step> {
         let contents = self.contents.as_ref()?;
         let is_rolled_back = self.is_rolled_back();
         let mut lossless = true;
@@ -198,34 +195,34 @@ impl Base {
             }
         }
         let pages = match doubt {
-            Doubt::OnlyCopy => contents.pages.clone(),
-            Doubt::None | Doubt::TwoReadings => Vec::new(),
+            JournalDoubt::OnlyCopy => contents.pages.clone(),
+            JournalDoubt::None | JournalDoubt::TwoReadings => Vec::new(),
         };
         let proof = match doubt {
             _ if !lossless => None,
-            Doubt::None => Some(Proof::Evidence),
-            Doubt::TwoReadings | Doubt::OnlyCopy => Some(Proof::Likelihood),
+            JournalDoubt::None => Some(Proof::Evidence),
+            JournalDoubt::TwoReadings | JournalDoubt::OnlyCopy => Some(Proof::Likelihood),
         };
         let action = if is_rolled_back { Action::RollBackJournal } else { Action::SetJournalAside };
         Some(Step { action, frame: None, pages, lossless, proof, rivals: 0, reason, gains })
     }
 
-    fn reason(&self, doubt: Doubt) -> Option<String> {
+    fn reason(&self, doubt: JournalDoubt) -> Option<String> {
         Some(match &self.standing {
-            Standing::Absent | Standing::Cold(_) => return None,
-            Standing::Hot => {
+            JournalState::Absent | JournalState::Cold(_) => return None,
+            JournalState::Hot => {
                 "a rollback journal is hot: a transaction was cut off while it wrote the database"
                     .to_owned()
             }
-            Standing::Discarded(Discarded::EmptyDatabase) => {
+            JournalState::Discarded(Discarded::EmptyDatabase) => {
                 "the database has no page, or is not there, and SQLite would delete the journal \
                  unread"
                     .to_owned()
             }
-            Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
+            JournalState::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
                 let name = super_journal.display();
                 match (was_looked_for, doubt) {
-                    (true, Doubt::None) => format!(
+                    (true, JournalDoubt::None) => format!(
                         "the super-journal {name} is gone: the transaction of the journal was \
                          committed"
                     ),

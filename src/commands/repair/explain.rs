@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::history::standing::newer::FileAge;
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{Belonging, Pairing};
 use crate::log::Verdict;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped, new_name};
@@ -105,13 +105,13 @@ impl RepairReport {
     /// What shows that log and database do not belong together, where damage does not explain it.
     fn contradicted_pairing(&self) -> Option<&Pairing> {
         self.pairing.as_ref().filter(|pairing| match pairing.verdict {
-            standing::Verdict::Foreign => true,
+            Belonging::Foreign => true,
             // What is left of a damaged log contradicts its own file, and so does a newer file.
-            standing::Verdict::CannotTell => {
+            Belonging::CannotTell => {
                 let is_damaged = matches!(self.verdict, Verdict::Damaged | Verdict::BadHeader);
                 !is_damaged && self.file_age != FileAge::Newer && pairing.is_contradicted()
             }
-            standing::Verdict::Same => false,
+            Belonging::Same => false,
         })
     }
 
@@ -304,8 +304,8 @@ fn contradiction(
     width: Option<u16>,
 ) -> io::Result<()> {
     let what = match pairing.verdict {
-        standing::Verdict::Foreign => "The log seems to be another database's:",
-        standing::Verdict::Same | standing::Verdict::CannotTell => {
+        Belonging::Foreign => "The log seems to be another database's:",
+        Belonging::Same | Belonging::CannotTell => {
             "The log was not written on this state of the database:"
         }
     };

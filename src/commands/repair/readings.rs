@@ -11,7 +11,7 @@ use crate::database::opaque::looks_encrypted;
 use crate::repair::plan::{Candidate, CandidateKind};
 
 use super::Prepared;
-use super::base::Doubt;
+use super::base::JournalDoubt;
 
 impl Prepared {
     pub(super) fn has_readings_of_journal(&self) -> bool {
@@ -20,15 +20,15 @@ impl Prepared {
 
     /// Adds both readings of a journal to the plan, where SQLite's rule does not settle which is
     /// right. Where the log leaves a choice, too, SQLite's rule stays.
-    pub(super) fn offer_readings_of_journal(&mut self, context: &Context) -> Result<Doubt> {
-        let Some(base) = &self.base else { return Ok(Doubt::None) };
+    pub(super) fn offer_readings_of_journal(&mut self, context: &Context) -> Result<JournalDoubt> {
+        let Some(base) = &self.base else { return Ok(JournalDoubt::None) };
         let is_sound = || -> Result<bool> {
             let pages = BTreeSet::new();
             let Some(view) = self.view(&self.plan.restored, &pages) else { return Ok(true) };
             Ok(looks_encrypted(&view)? || database::check(&view, context.watch)?.is_sound())
         };
         let doubt = base.doubt(is_sound)?;
-        if doubt == Doubt::None || !self.plan.candidates.is_empty() {
+        if doubt == JournalDoubt::None || !self.plan.candidates.is_empty() {
             return Ok(doubt);
         }
         let candidate = |kind| Candidate {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::diagnosis::rails::Accepted;
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{Belonging, Pairing};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{command, escaped};
 use crate::output::{FileName, Paint, Report, Tone, wrapped};
@@ -40,7 +40,7 @@ impl Report for Replayed {
 
     fn needs_attention(&self) -> bool {
         let pairing = self.pairing.as_ref().map(|pairing| pairing.verdict);
-        !self.accepted.is_empty() || pairing == Some(standing::Verdict::Foreign)
+        !self.accepted.is_empty() || pairing == Some(Belonging::Foreign)
     }
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {

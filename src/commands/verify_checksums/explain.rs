@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use crate::access::files::with_suffix;
 use crate::format::Pgno;
 use crate::history::copied::SqliteSees;
-use crate::log::link::Fault;
+use crate::log::link::FrameFault;
 use crate::log::{Certainty, DamagedFrame, Lost, Recoverable, StopReason, Verdict};
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::{argument, command, escaped};
 use crate::output::{FileName, Paint, Tone, wrapped};
 
 use super::shifted::shifted;
-use super::{FileReport, Header, Verification, overview};
+use super::{FileReport, HeaderReport, Verification, overview};
 
 /// Writes the table, the explanations, and how many there are of each verdict. Where only what
 /// needs attention is wanted, other files are left out.
@@ -129,14 +129,16 @@ fn unreadable(file: &FileReport) -> Vec<String> {
 
 fn bad_header(file: &FileReport) -> Vec<String> {
     let what = match file.header {
-        Some(Header::Magic) => "its magic number (offset 0)",
-        Some(Header::PageSize) => "its page size (offset 8)",
-        Some(Header::Checksum) => "its checksum (offset 24)",
-        Some(Header::Version) => "its format version (offset 4)",
-        Some(Header::Ok | Header::Short) | None => "nothing",
+        Some(HeaderReport::Magic) => "its magic number (offset 0)",
+        Some(HeaderReport::PageSize) => "its page size (offset 8)",
+        Some(HeaderReport::Checksum) => "its checksum (offset 24)",
+        Some(HeaderReport::Version) => "its format version (offset 4)",
+        Some(HeaderReport::Ok | HeaderReport::Short) | None => "nothing",
     };
     let effect = match file.header {
-        Some(Header::Version) => "SQLite refuses to open the database while this log is beside it.",
+        Some(HeaderReport::Version) => {
+            "SQLite refuses to open the database while this log is beside it."
+        }
         _ => "SQLite ignores the whole log without an error, and deletes it when it closes.",
     };
     let mut story = vec![format!("The header of the log is wrong in {what}."), effect.to_owned()];
@@ -149,7 +151,8 @@ fn bad_header(file: &FileReport) -> Vec<String> {
             ));
             story.extend(shifted(file));
             story.extend(damaged_frames(&file.damaged));
-            let is_unsummed = file.damaged.iter().any(|damaged| damaged.what == Fault::Unsummed);
+            let is_unsummed =
+                file.damaged.iter().any(|damaged| damaged.what == FrameFault::Unsummed);
             story.push(match lost.recoverable {
         Recoverable::All if is_unsummed => {
             "The loss can be undone: all frames are there. Nothing proves the images of those \
@@ -268,13 +271,13 @@ fn damaged_frames(frames: &[DamagedFrame]) -> Option<String> {
     (!frames.is_empty()).then(|| format!("{noun}: {}{more}.", list.join(", ")))
 }
 
-fn what(what: Fault) -> &'static str {
+fn what(what: FrameFault) -> &'static str {
     match what {
-        Fault::Content => "content",
-        Fault::Salt => "salt field only",
-        Fault::ChecksumField => "checksum field only",
-        Fault::Unsummed => "left without a checksum by SQLite before 3.41",
-        Fault::Unknown => "it is not known what",
+        FrameFault::Content => "content",
+        FrameFault::Salt => "salt field only",
+        FrameFault::ChecksumField => "checksum field only",
+        FrameFault::Unsummed => "left without a checksum by SQLite before 3.41",
+        FrameFault::Unknown => "it is not known what",
     }
 }
 

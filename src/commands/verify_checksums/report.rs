@@ -31,7 +31,7 @@ pub struct Verification {
 /// The state of the log's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Header {
+pub enum HeaderReport {
     /// Valid.
     Ok,
     /// The file is shorter than a header.
@@ -65,7 +65,7 @@ pub struct FileReport {
     /// The verdict.
     pub verdict: Verdict,
     /// The header's state; `None` without a file.
-    pub header: Option<Header>,
+    pub header: Option<HeaderReport>,
     /// Page size of the log.
     pub page_size_bytes: Option<u32>,
     /// Byte order of the checksums.
@@ -191,12 +191,12 @@ impl FileReport {
         let body_bytes = file_bytes.saturating_sub(32);
         Self {
             header: Some(match examination.header_status {
-                HeaderStatus::Short => Header::Short,
-                HeaderStatus::Ok => Header::Ok,
-                HeaderStatus::Fault(WalHeaderFault::Magic) => Header::Magic,
-                HeaderStatus::Fault(WalHeaderFault::PageSize) => Header::PageSize,
-                HeaderStatus::Fault(WalHeaderFault::Checksum) => Header::Checksum,
-                HeaderStatus::Fault(WalHeaderFault::Version) => Header::Version,
+                HeaderStatus::Short => HeaderReport::Short,
+                HeaderStatus::Ok => HeaderReport::Ok,
+                HeaderStatus::Fault(WalHeaderFault::Magic) => HeaderReport::Magic,
+                HeaderStatus::Fault(WalHeaderFault::PageSize) => HeaderReport::PageSize,
+                HeaderStatus::Fault(WalHeaderFault::Checksum) => HeaderReport::Checksum,
+                HeaderStatus::Fault(WalHeaderFault::Version) => HeaderReport::Version,
             }),
             page_size_bytes: extent.map(|extent| extent.page_size.bytes()),
             byte_order: shape.map(|shape| shape.order),

@@ -7,16 +7,16 @@ use crate::format::btree::Cell;
 use super::owners::Owner;
 use super::pass::Pass;
 use super::pointer_map::Use;
-use super::problem::Fault;
+use super::problem::StructureFault;
 
 /// The last bytes of a payload that goes on on overflow pages.
 #[derive(Clone, Debug)]
-pub(super) struct Tail {
+pub(super) struct PayloadEnd {
     bytes: Vec<u8>,
     most_bytes: usize,
 }
 
-impl Tail {
+impl PayloadEnd {
     /// The length of the longest number of a record.
     pub const NUMBER_BYTES: usize = 8;
 
@@ -47,8 +47,8 @@ impl Pass<'_> {
         page: Pgno,
         (index, cell): (usize, &Cell),
         local: &[u8],
-        mut tail: Tail,
-    ) -> Result<Option<Tail>, Error> {
+        mut tail: PayloadEnd,
+    ) -> Result<Option<PayloadEnd>, Error> {
         let Some(first) = cell.overflow else { return Ok(None) };
         let room = self.layout.usable - 4;
         let mut rest_bytes = cell.payload_bytes - local.len() as u64;
@@ -74,7 +74,7 @@ impl Pass<'_> {
         }
         self.put_image(image);
         if before == self.ledger.count && pages != wanted {
-            self.fault(Some(page), Fault::OverflowLength { cell: index, pages, wanted });
+            self.fault(Some(page), StructureFault::OverflowLength { cell: index, pages, wanted });
         }
         Ok((before == self.ledger.count).then_some(tail))
     }
@@ -96,7 +96,7 @@ impl Pass<'_> {
             let leaves = words.next().unwrap_or_default();
             let fitting = self.layout.usable / 4 - 2;
             if usize::try_from(leaves).map_or(true, |leaves| leaves > fitting) {
-                self.fault(Some(trunk), Fault::FreelistLeaves { leaves });
+                self.fault(Some(trunk), StructureFault::FreelistLeaves { leaves });
                 continue;
             }
             pages = pages.saturating_add(leaves);
@@ -108,7 +108,7 @@ impl Pass<'_> {
         }
         self.put_image(image);
         if before == self.ledger.count && pages != wanted {
-            self.fault(None, Fault::FreelistLength { pages, wanted });
+            self.fault(None, StructureFault::FreelistLength { pages, wanted });
         }
         Ok(())
     }

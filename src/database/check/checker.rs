@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::database::schema::{Entry, Schema, Statement};
+use crate::database::schema::{Schema, SchemaEntry, Statement};
 use crate::database::{EntryKind, Error, Pages, TreeKind};
 use crate::format::Pgno;
 use crate::scan::Watch;
@@ -10,7 +10,7 @@ use crate::scan::Watch;
 use super::entries::{KeySum, key_columns};
 use super::pass::Pass;
 use super::pointer_map::Use;
-use super::problem::{Fault, HeaderField};
+use super::problem::{HeaderField, StructureFault};
 use super::tree::{Facts, Walk};
 use super::{Health, Tree, Unchecked};
 
@@ -77,7 +77,7 @@ impl<'a> Checker<'a> {
     /// even look at the rest.
     pub fn header(&mut self) -> bool {
         let wrong = |checker: &mut Self, field| {
-            checker.pass.fault(Some(Pgno::FIRST), Fault::Header { field });
+            checker.pass.fault(Some(Pgno::FIRST), StructureFault::Header { field });
             false
         };
         if let Err(fault) = self.pass.header.validate() {
@@ -94,7 +94,8 @@ impl<'a> Checker<'a> {
         if let Some(header_pages) =
             self.pass.header.page_count().filter(|&pages| pages > size_pages)
         {
-            self.pass.fault(Some(Pgno::FIRST), Fault::PageCount { header_pages, size_pages });
+            self.pass
+                .fault(Some(Pgno::FIRST), StructureFault::PageCount { header_pages, size_pages });
         }
         true
     }
@@ -118,7 +119,7 @@ impl<'a> Checker<'a> {
         });
         self.pass.current = Some((Pgno::FIRST, "sqlite_schema".to_owned()));
         for &row_id in &schema.unclear {
-            self.pass.fault(None, Fault::SchemaEntry { row_id });
+            self.pass.fault(None, StructureFault::SchemaEntry { row_id });
         }
         let unordered: Vec<&str> = schema
             .entries
@@ -126,7 +127,7 @@ impl<'a> Checker<'a> {
             .filter(|entry| entry.kind.is_table() && !entry.plain_order)
             .map(|entry| entry.name.as_str())
             .collect();
-        let is_statement = |entry: &&Entry| entry.kind == EntryKind::Statement;
+        let is_statement = |entry: &&SchemaEntry| entry.kind == EntryKind::Statement;
         let statements = schema.entries.iter().filter(is_statement).count();
         let statements = u32::try_from(statements).unwrap_or(u32::MAX);
         self.unchecked.extend((statements > 0).then_some(Unchecked::Statements { statements }));
@@ -141,7 +142,7 @@ impl<'a> Checker<'a> {
             let fits = root.filter(|root| root.0 > 1 && root.0 <= self.pass.owners.size_pages());
             let Some(root) = fits else {
                 self.pass.current = Some((Pgno::FIRST, entry.name.clone()));
-                self.pass.fault(None, Fault::RootPage { root: entry.root });
+                self.pass.fault(None, StructureFault::RootPage { root: entry.root });
                 continue;
             };
             let (mut keys, mut sum) = (Vec::new(), None);
@@ -180,13 +181,13 @@ impl<'a> Checker<'a> {
         let largest = self.trees.iter().map(|planned| planned.tree.root.0).max().unwrap_or(1);
         if self.pass.pointer_map.is_none() {
             if self.pass.header.incremental_vacuum != 0 {
-                self.pass.fault(Some(Pgno::FIRST), Fault::IncrementalVacuum);
+                self.pass.fault(Some(Pgno::FIRST), StructureFault::IncrementalVacuum);
             }
             return Ok(());
         }
         let header = self.pass.header.largest_root;
         if header != largest {
-            self.pass.fault(Some(Pgno::FIRST), Fault::LargestRoot { header, largest });
+            self.pass.fault(Some(Pgno::FIRST), StructureFault::LargestRoot { header, largest });
         }
         for place in 1..self.trees.len() {
             let Some(planned) = self.trees.get(place) else { continue };
@@ -238,13 +239,13 @@ impl<'a> Checker<'a> {
             let Some((kind, table)) = table.filter(|_| !tree.kind.is_table()) else { continue };
             let (entries, rows) = (planned.facts.rows, table.rows);
             let fault = if entries != rows {
-                Fault::EntryCount { entries, rows }
+                StructureFault::EntryCount { entries, rows }
             } else if *kind == TreeKind::Table
                 && planned.facts.row_ids.zip(table.row_ids).is_some_and(|(ours, its)| ours != its)
             {
-                Fault::EntryRows
+                StructureFault::EntryRows
             } else if planned.has_other_keys_than(table) {
-                Fault::EntryValues
+                StructureFault::EntryValues
             } else {
                 continue;
             };
@@ -263,7 +264,8 @@ impl<'a> Checker<'a> {
         let count = self.pass.owners.misused(|page, claimed| listed.push((page, claimed)));
         let unlisted = count - listed.len() as u64;
         for (page, claimed) in listed {
-            let fault = if claimed { Fault::PointerMapUsed } else { Fault::NeverUsed };
+            let fault =
+                if claimed { StructureFault::PointerMapUsed } else { StructureFault::NeverUsed };
             self.pass.fault(Some(page), fault);
         }
         self.pass.ledger.count += unlisted;

@@ -3,7 +3,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::database::schema::{Entry, EntryKind, Schema, Statement};
+use crate::database::schema::{EntryKind, Schema, SchemaEntry, Statement};
 use crate::format::record::Value;
 
 /// Where a key of an index is in a record.
@@ -17,7 +17,7 @@ pub(super) enum KeyColumn {
 
 /// Where the rows of a table have what an entry of `index` has; `None` where the statements do not
 /// tell.
-pub(super) fn key_columns(schema: &Schema, index: &Entry) -> Option<Vec<KeyColumn>> {
+pub(super) fn key_columns(schema: &Schema, index: &SchemaEntry) -> Option<Vec<KeyColumn>> {
     let is_whole = index.kind == EntryKind::Index && index.statement == Statement::Whole;
     let table = schema.table_of(index).filter(|_| is_whole)?;
     // Where a column is computed, values of a record do not stand at the places of their columns.
@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn the_order_of_rows_does_not_count_and_their_values_do() {
-        type Entry = [Value<'static>; 3];
-        let entries = |all: &[Entry]| {
+        type SchemaEntry = [Value<'static>; 3];
+        let entries = |all: &[SchemaEntry]| {
             let mut sum = KeySum::of_entries(3);
             all.iter().for_each(|values| sum.add(Some((None, values))));
             sum

@@ -29,7 +29,7 @@ mod unchecked;
 
 pub use owners::{Owner, Owners};
 pub use page_rules::{PageRules, Soundness};
-pub use problem::{Fault, HeaderField, MAX_PROBLEMS, Problem};
+pub use problem::{HeaderField, MAX_PROBLEMS, Problem, StructureFault};
 pub use unchecked::Unchecked;
 
 use checker::Checker;

@@ -2,7 +2,7 @@
 
 use crate::format::{PageSize, Pgno};
 
-use super::pointer_map::Layout;
+use super::pointer_map::MapLayout;
 
 /// Pages whose owners are held together; a part of the file that nobody refers to takes no memory.
 const CHUNK_PAGES: usize = 4096;
@@ -33,7 +33,7 @@ pub struct Owners {
     roots: Vec<Pgno>,
     size_pages: u32,
     lock_byte_page: Pgno,
-    pointer_map: Option<Layout>,
+    pointer_map: Option<MapLayout>,
 }
 
 /// Why a page cannot be claimed.
@@ -50,7 +50,11 @@ const LEAF: u32 = 2;
 const FIRST_TREE: u32 = 4;
 
 impl Owners {
-    pub(super) fn new(page_size: PageSize, size_pages: u32, pointer_map: Option<Layout>) -> Self {
+    pub(super) fn new(
+        page_size: PageSize,
+        size_pages: u32,
+        pointer_map: Option<MapLayout>,
+    ) -> Self {
         Self {
             chunks: Vec::new(),
             roots: Vec::new(),

@@ -7,7 +7,7 @@ use crate::format::btree::{BtreeHeader, Cell};
 use crate::format::varint::varint;
 use crate::format::{PageKind, Pgno};
 
-pub(super) use super::problem::Fault;
+pub(super) use super::problem::StructureFault;
 
 /// What a page holds, as far as it is known.
 #[derive(Clone, Debug)]
@@ -17,22 +17,26 @@ pub(super) struct Checked {
     /// Its cells with their places, in key order, without those that leave the page.
     pub cells: Vec<(usize, Cell)>,
     /// What is wrong with it.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<StructureFault>,
 }
 
 /// Judges page `pgno` of `image`.
 ///
 /// # Errors
 /// When it is no b-tree page, or so damaged that its cells are not known.
-pub(super) fn check(pgno: Pgno, layout: PageLayout, image: &[u8]) -> Result<Checked, Fault> {
+pub(super) fn check(
+    pgno: Pgno,
+    layout: PageLayout,
+    image: &[u8],
+) -> Result<Checked, StructureFault> {
     let Some(header) = BtreeHeader::decode(pgno, layout.page_size, image) else {
-        return Err(Fault::Kind { found: PageKind::Other, wanted: "b-tree" });
+        return Err(StructureFault::Kind { found: PageKind::Other, wanted: "b-tree" });
     };
     // MX_CELL: a cell takes 4 bytes and its pointer 2.
     if usize::from(header.cell_count) > (layout.page_size.in_memory() - 8) / 6 {
-        return Err(Fault::CellCount { cells: header.cell_count });
+        return Err(StructureFault::CellCount { cells: header.cell_count });
     }
-    let freeblocks = free_space(&header, layout, image).ok_or(Fault::FreeSpace)?;
+    let freeblocks = free_space(&header, layout, image).ok_or(StructureFault::FreeSpace)?;
     let mut checked = Checked { header, cells: Vec::new(), faults: Vec::new() };
     if checked.add_cells(layout, image) {
         checked.coverage(freeblocks, layout);
@@ -79,12 +83,12 @@ impl Checked {
         let mut all = true;
         for (index, offset) in self.header.cell_offsets(image).into_iter().enumerate() {
             if offset < content_start || offset > layout.usable - 4 {
-                self.faults.push(Fault::CellOffset { cell: index, offset });
+                self.faults.push(StructureFault::CellOffset { cell: index, offset });
                 all = false;
                 continue;
             }
             let Some(mut cell) = self.header.cell(image, offset, layout.usable) else {
-                self.faults.push(Fault::CellOutside { cell: index });
+                self.faults.push(StructureFault::CellOutside { cell: index });
                 all = false;
                 continue;
             };
@@ -94,7 +98,7 @@ impl Checked {
             if self.header.kind != PageKind::TableInterior
                 && !record_fits(local, cell.payload_bytes)
             {
-                self.faults.push(Fault::Record { cell: index });
+                self.faults.push(StructureFault::Record { cell: index });
             }
             self.cells.push((index, cell));
         }
@@ -109,7 +113,7 @@ impl Checked {
         let mut found = 0;
         for range in &ranges {
             let Some(gap) = range.start.checked_sub(end) else {
-                self.faults.push(Fault::SharedBytes { offset: range.start });
+                self.faults.push(StructureFault::SharedBytes { offset: range.start });
                 return;
             };
             found += gap;
@@ -118,7 +122,7 @@ impl Checked {
         found += layout.usable.saturating_sub(end);
         if found != usize::from(self.header.fragmented_bytes) {
             let stored = self.header.fragmented_bytes;
-            self.faults.push(Fault::Fragments { found, stored });
+            self.faults.push(StructureFault::Fragments { found, stored });
         }
     }
 }
@@ -166,7 +170,7 @@ mod tests {
         image
     }
 
-    fn faults(image: &[u8]) -> Vec<Fault> {
+    fn faults(image: &[u8]) -> Vec<StructureFault> {
         check(Pgno(2), LAYOUT, image).map_or_else(|fault| vec![fault], |checked| checked.faults)
     }
 
@@ -179,31 +183,31 @@ mod tests {
     fn bytes_that_nobody_counts_are_told() {
         let mut image = page();
         image[503] = 6;
-        assert_eq!(faults(&image), [Fault::Fragments { found: 1, stored: 0 }]);
+        assert_eq!(faults(&image), [StructureFault::Fragments { found: 1, stored: 0 }]);
         image[7] = 1;
         assert_eq!(faults(&image), []);
         image[503] = 8;
-        assert_eq!(faults(&image), [Fault::SharedBytes { offset: 507 }]);
+        assert_eq!(faults(&image), [StructureFault::SharedBytes { offset: 507 }]);
     }
 
     #[test]
     fn a_free_block_that_leaves_the_page_is_told() {
         let mut image = page();
         image[503] = 13;
-        assert_eq!(faults(&image), [Fault::FreeSpace]);
+        assert_eq!(faults(&image), [StructureFault::FreeSpace]);
     }
 
     #[test]
     fn a_record_whose_columns_are_longer_than_it_is_told() {
         let mut image = page();
         image[510] = 2;
-        assert_eq!(faults(&image), [Fault::Record { cell: 0 }]);
+        assert_eq!(faults(&image), [StructureFault::Record { cell: 0 }]);
     }
 
     #[test]
     fn a_pointer_before_the_cells_is_told() {
         let mut image = page();
         image[8..10].copy_from_slice(&400_u16.to_be_bytes());
-        assert_eq!(faults(&image), [Fault::CellOffset { cell: 0, offset: 400 }]);
+        assert_eq!(faults(&image), [StructureFault::CellOffset { cell: 0, offset: 400 }]);
     }
 }

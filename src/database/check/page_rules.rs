@@ -38,7 +38,7 @@ impl PageRules {
         match page::check(page, self.layout, image) {
             Ok(checked) if checked.faults.is_empty() => Soundness::Sound,
             Ok(_) => Soundness::Unsound,
-            Err(page::Fault::Kind { .. }) => Soundness::Other,
+            Err(page::StructureFault::Kind { .. }) => Soundness::Other,
             Err(_) => Soundness::Unsound,
         }
     }

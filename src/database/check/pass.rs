@@ -7,7 +7,7 @@ use crate::scan::Watch;
 
 use super::owners::{Owner, Owners, Refused};
 use super::pointer_map::{self, PointerMap, Use};
-use super::problem::{Fault, Ledger, Problem};
+use super::problem::{Ledger, Problem, StructureFault};
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
@@ -37,7 +37,8 @@ impl<'a> Pass<'a> {
         let in_header = header.page_count();
         let size_pages = pages.size_pages()?;
         let used_pages = in_header.unwrap_or(size_pages).min(size_pages);
-        let map = (header.largest_root != 0).then(|| pointer_map::Layout::new(page_size, usable));
+        let map =
+            (header.largest_root != 0).then(|| pointer_map::MapLayout::new(page_size, usable));
         Ok(Self {
             pages,
             size_pages,
@@ -53,7 +54,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    pub fn fault(&mut self, page: Option<Pgno>, fault: Fault) {
+    pub fn fault(&mut self, page: Option<Pgno>, fault: StructureFault) {
         let (root, name) = self.current.clone().unzip();
         self.ledger.add(Problem { page, root, name, fault });
     }
@@ -63,11 +64,11 @@ impl<'a> Pass<'a> {
         match self.owners.claim(target, owner) {
             Ok(()) => true,
             Err(Refused::NoSuchPage) => {
-                self.fault(Some(page), Fault::NoSuchPage { target });
+                self.fault(Some(page), StructureFault::NoSuchPage { target });
                 false
             }
             Err(Refused::UsedTwice) => {
-                self.fault(Some(page), Fault::UsedTwice { target });
+                self.fault(Some(page), StructureFault::UsedTwice { target });
                 false
             }
         }
@@ -79,7 +80,7 @@ impl<'a> Pass<'a> {
         let found = map.entry(self.pages, target)?.unwrap_or((0, Pgno(0)));
         if found != (kind.code(), parent) {
             let wanted_kind = kind.code();
-            let fault = Fault::PointerMap {
+            let fault = StructureFault::PointerMap {
                 target,
                 kind: found.0,
                 parent: found.1,

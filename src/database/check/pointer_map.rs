@@ -5,13 +5,13 @@ use crate::format::{PageSize, Pgno};
 
 /// Where the entries stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct MapLayout {
     /// Entries on a page of the map.
     entries: u32,
     lock_byte_page: Pgno,
 }
 
-impl Layout {
+impl MapLayout {
     pub fn new(page_size: PageSize, usable: usize) -> Self {
         let entries = u32::try_from(usable / 5).unwrap_or(u32::MAX);
         Self { entries, lock_byte_page: page_size.lock_byte_page() }
@@ -56,13 +56,13 @@ impl Use {
 /// Reads entries; neighbouring ones cost one read.
 #[derive(Debug)]
 pub(super) struct PointerMap {
-    layout: Layout,
+    layout: MapLayout,
     loaded: Pgno,
     image: Vec<u8>,
 }
 
 impl PointerMap {
-    pub fn new(layout: Layout, page_size: PageSize) -> Self {
+    pub fn new(layout: MapLayout, page_size: PageSize) -> Self {
         Self { layout, loaded: Pgno(0), image: vec![0; page_size.in_memory()] }
     }
 

@@ -21,7 +21,7 @@ pub struct Problem {
     pub name: Option<String>,
     /// What is wrong.
     #[serde(flatten)]
-    pub fault: Fault,
+    pub fault: StructureFault,
 }
 
 impl fmt::Display for Problem {
@@ -72,7 +72,7 @@ impl From<DatabaseHeaderFault> for HeaderField {
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
-pub enum Fault {
+pub enum StructureFault {
     /// SQLite refuses the file (btree.c lockBtree).
     #[error("the database header has a wrong {field:?}")]
     Header {

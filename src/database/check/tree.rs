@@ -6,14 +6,14 @@ use crate::database::{Error, TreeKind};
 use crate::format::btree::{Cell, MAX_LEVELS};
 use crate::format::{PageKind, Pgno, record};
 
-use super::chain::Tail;
+use super::chain::PayloadEnd;
 use super::entries::KeySum;
 use super::key_order::{self, Key};
 use super::owners::Owner;
 use super::page::{self, Checked};
 use super::pass::Pass;
 use super::pointer_map::Use;
-use super::problem::Fault;
+use super::problem::StructureFault;
 
 /// What a walk counts.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
         self.facts.pages += 1;
         if level > MAX_LEVELS {
-            self.pass.fault(Some(page), Fault::TooDeep);
+            self.pass.fault(Some(page), StructureFault::TooDeep);
             return Ok(None);
         }
         let mut image = self.pass.take_image();
@@ -108,11 +108,11 @@ impl<'c, 'a> Walk<'c, 'a> {
                 TreeKind::Table => "table b-tree",
                 TreeKind::WithoutRowid | TreeKind::Index => "index b-tree",
             };
-            let fault = Fault::Kind { found: header.kind, wanted };
+            let fault = StructureFault::Kind { found: header.kind, wanted };
             self.pass.fault(Some(page), fault);
         }
         if header.cell_count == 0 && page != self.root {
-            self.pass.fault(Some(page), Fault::Empty);
+            self.pass.fault(Some(page), StructureFault::Empty);
         }
         for fault in &checked.faults {
             self.pass.fault(Some(page), fault.clone());
@@ -158,7 +158,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         self.pass.pointer_map(child, Use::Btree, page)?;
         let Some(found) = self.page(page, child, level + 1)? else { return Ok(()) };
         if height.0.is_some_and(|height| height != found) {
-            self.pass.fault(Some(page), Fault::Height { child });
+            self.pass.fault(Some(page), StructureFault::Height { child });
         }
         height.0 = Some(found);
         Ok(())
@@ -176,19 +176,19 @@ impl<'c, 'a> Walk<'c, 'a> {
             kind != PageKind::TableInterior && page::header_goes_on(local, cell.payload_bytes);
         let is_read = header_goes_on || !self.facts.keys.is_empty();
         let most_bytes = match usize::try_from(cell.payload_bytes.min(MAX_ROW_BYTES)) {
-            Ok(most_bytes) if is_read => most_bytes.max(Tail::NUMBER_BYTES),
-            Ok(_) | Err(_) => Tail::NUMBER_BYTES,
+            Ok(most_bytes) if is_read => most_bytes.max(PayloadEnd::NUMBER_BYTES),
+            Ok(_) | Err(_) => PayloadEnd::NUMBER_BYTES,
         };
-        let tail = Tail::new(most_bytes);
+        let tail = PayloadEnd::new(most_bytes);
         let tail = self.pass.overflow(self.root, page, (index, cell), local, tail)?;
         let end = match cell.overflow {
             None => Some(local),
-            Some(_) => tail.as_ref().map(Tail::bytes),
+            Some(_) => tail.as_ref().map(PayloadEnd::bytes),
         };
         let row_id = match cell.row_id {
             Some(row_id) => {
                 if !self.row_id_fits(kind, row_id) {
-                    self.pass.fault(Some(page), Fault::RowIdOrder { cell: index, row_id });
+                    self.pass.fault(Some(page), StructureFault::RowIdOrder { cell: index, row_id });
                 }
                 (kind == PageKind::TableLeaf).then_some(row_id)
             }
@@ -208,7 +208,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         match payload {
             Some(payload) if header_goes_on => {
                 if !page::record_fits(payload, cell.payload_bytes) {
-                    self.pass.fault(Some(page), Fault::Record { cell: index });
+                    self.pass.fault(Some(page), StructureFault::Record { cell: index });
                 }
             }
             None if header_goes_on => self.facts.long_records += 1,
@@ -240,7 +240,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         let key = Key::new(local, cell.payload_bytes);
         let order = self.key.as_ref().and_then(|before| before.compare(&key));
         if matches!(order, Some(Ordering::Greater | Ordering::Equal)) {
-            self.pass.fault(Some(page), Fault::KeyOrder { cell: index });
+            self.pass.fault(Some(page), StructureFault::KeyOrder { cell: index });
         }
         self.key = Some(key);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What does not fit on a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
-pub enum Problem {
+pub enum PageProblem {
     /// A cell leaves the page.
     #[error("cell {index} at offset {offset} leaves the page")]
     CellOutside {

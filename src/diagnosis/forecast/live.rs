@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::held::Held;
-use crate::access::holders::{self, Blocker, Held as Lock};
+use crate::access::holders::{self, Blocker, HeldAs};
 use crate::access::live::Reading;
 use crate::format::{FrameNo, WalIndexHeader};
 use crate::history::snapshot::{Target, snapshot_of};
@@ -72,7 +72,7 @@ fn checkpoint(files: &Files, index: &WalIndexHeader, context: &Context) -> Resul
     let own = i32::try_from(std::process::id()).ok();
     let rows = holders::find(files, context)?.1;
     let others: Vec<&Blocker> =
-        rows.iter().filter(|row| row.held != Lock::None && row.pid != own).collect();
+        rows.iter().filter(|row| row.held != HeldAs::None && row.pid != own).collect();
     let has = |lock: &str| others.iter().any(|row| row.lock == lock);
     if index.backfill >= index.mx_frame {
         return Ok(Checkpoint::Ok);

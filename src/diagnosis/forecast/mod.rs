@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::held::Held;
-use crate::engine::rollback::{self, Standing};
+use crate::engine::rollback::{self, JournalState};
 use crate::format::{FrameNo, WalHeaderFault};
 use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
@@ -327,10 +327,10 @@ fn journal(
         return Ok((fate, None));
     };
     Ok(match rollback::judge(context.vfs, database, path)? {
-        Standing::Absent => (Journal::None, None),
-        Standing::Cold(_) => (Journal::Ignored, None),
-        Standing::Discarded(_) => (Journal::Deleted, None),
-        Standing::Hot => {
+        JournalState::Absent => (Journal::None, None),
+        JournalState::Cold(_) => (Journal::Ignored, None),
+        JournalState::Discarded(_) => (Journal::Deleted, None),
+        JournalState::Hot => {
             let Some(again) = files.open_database(context.vfs)? else {
                 return Ok((Journal::Unknown, None));
             };

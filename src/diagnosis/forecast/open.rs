@@ -1,6 +1,6 @@
 //! Opening a database, as lockBtree and the loading of the schema judge it.
 
-use crate::database::check::{Fault, Problem};
+use crate::database::check::{Problem, StructureFault};
 use crate::database::{self, Pages as _, Schema};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, PageSize, Pgno};
@@ -83,7 +83,7 @@ fn schema(
 ) -> Result<Open, Error> {
     let health = database::check_schema(view, watch)?;
     let is_no_table = |problem: &Problem| {
-        problem.page == Some(Pgno::FIRST) && matches!(problem.fault, Fault::Kind { .. })
+        problem.page == Some(Pgno::FIRST) && matches!(problem.fault, StructureFault::Kind { .. })
     };
     if health.problems.iter().any(is_no_table) {
         return Ok(Open::Corrupt);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::access::Context;
-use crate::access::attach::Target;
+use crate::access::attach::AttachTarget;
 use crate::access::held::{self, HoldArgs};
 use crate::engine::wal::KnownLog;
 use crate::history::snapshot;
@@ -43,7 +43,7 @@ pub struct Looked {
 /// # Errors
 /// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
 pub fn look(
-    target: &Target,
+    target: &AttachTarget,
     timeout: Duration,
     given: Consents,
     context: &Context,

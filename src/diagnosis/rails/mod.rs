@@ -12,7 +12,7 @@ use crate::access::files::Files;
 use crate::access::live::Reading;
 use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum::{Doubt, Wanted};
-use crate::engine::rollback::{self, Discarded, Standing};
+use crate::engine::rollback::{self, Discarded, JournalState};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, WalIndexHeader};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
@@ -69,7 +69,7 @@ pub struct Scene<'a> {
 
 /// What was found before a step.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Judgement {
     /// What the step would make final, worst first.
     pub dangers: Vec<Danger>,
     /// Frames that count as copied and are not: a checkpoint can mend that.
@@ -98,7 +98,7 @@ pub struct Newest {
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
-pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<Found> {
+pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<Judgement> {
     let Scene { files, database, log, index, target, pairing } = *scene;
     let users = users::find(files, context);
     if users.unseen_processes > 0 && effect == Effect::Writes {
@@ -108,7 +108,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
         ));
     }
     let mut found =
-        Found { dangers: processes::dangers(&users, files, effect), ..Found::default() };
+        Judgement { dangers: processes::dangers(&users, files, effect), ..Judgement::default() };
     found.dangers.extend(hot_journal(files, database, context)?);
     // What SQLite sees comes only after the rollback; until then the file is half written.
     let is_half_written = found.dangers.iter().any(|danger| danger.rule == Rule::JournalHot);
@@ -149,7 +149,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<F
         Some(_) => None,
         None => contradicting_sizes(files, &view)?,
     };
-    let (danger, file_age) = pair::danger(&pair::Pair {
+    let (danger, file_age) = pair::danger(&pair::HeldPair {
         files,
         judged: judged.as_ref(),
         log: (!is_damaged && sizes.is_none()).then_some((file.as_ref(), examination)),
@@ -307,9 +307,9 @@ pub fn hot_journal(
     let (Some(journal), Some(database)) = (&files.journal, database) else { return Ok(None) };
     let name = journal.display();
     let (rule, why) = match rollback::judge(context.vfs, database, journal)? {
-        Standing::Absent | Standing::Cold(_) => return Ok(None),
-        Standing::Hot => (Rule::JournalHot, format!("the rollback journal {name} is hot")),
-        Standing::Discarded(Discarded::EmptyDatabase) => {
+        JournalState::Absent | JournalState::Cold(_) => return Ok(None),
+        JournalState::Hot => (Rule::JournalHot, format!("the rollback journal {name} is hot")),
+        JournalState::Discarded(Discarded::EmptyDatabase) => {
             let held = rollback::contents(context.vfs, Some(database), journal)?;
             if held.records == 0 {
                 return Ok(None);
@@ -321,7 +321,7 @@ pub fn hot_journal(
             );
             (Rule::JournalDiscarded, why)
         }
-        Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
+        JournalState::Discarded(Discarded::Committed { super_journal, was_looked_for }) => {
             let gone = super_journal.display();
             let why = format!("the rollback journal {name} names the super-journal {gone}");
             match was_looked_for {

@@ -14,7 +14,7 @@ use crate::storage::File;
 use super::{Consent, Danger, database_of};
 
 /// A log and a database, held still.
-pub(super) struct Pair<'a> {
+pub(super) struct HeldPair<'a> {
     pub files: &'a Files,
     pub judged: Option<&'a Pairing>,
     /// The log; `None` where it is damaged, or sizes contradict each other, which explains the
@@ -27,7 +27,7 @@ pub(super) struct Pair<'a> {
 }
 
 /// What a step that puts the log over the file would make final, and whether the file may be newer.
-pub(super) fn danger(pair: &Pair<'_>) -> Result<(Option<Danger>, FileAge)> {
+pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, FileAge)> {
     if let Some(foreign) = pair.judged.and_then(|judged| foreign(pair.files, judged)) {
         return Ok((Some(foreign), FileAge::NotNewer));
     }
@@ -46,7 +46,7 @@ pub(super) fn danger(pair: &Pair<'_>) -> Result<(Option<Danger>, FileAge)> {
 
 /// The log is another database's.
 pub(super) fn foreign(files: &Files, judged: &Pairing) -> Option<Danger> {
-    let is_foreign = judged.verdict == standing::Verdict::Foreign;
+    let is_foreign = judged.verdict == standing::Belonging::Foreign;
     is_foreign.then(|| {
         let why = format!("the log is another database's: {}", reasons_against(judged));
         let danger = Danger::new(Rule::PairForeign, database_of(files), why);

@@ -48,7 +48,7 @@ pub enum RolledBack {
 
 /// What SQLite does with a rollback journal when it opens the database next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum JournalState {
     /// There is none.
     Absent,
     /// It is left alone.
@@ -91,9 +91,9 @@ pub enum Discarded {
 ///
 /// # Errors
 /// What the storage reports.
-pub fn judge(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<Standing> {
+pub fn judge(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<JournalState> {
     let standing = first_look(vfs, database, journal)?;
-    if standing != Standing::Hot {
+    if standing != JournalState::Hot {
         return Ok(standing);
     }
     let file = vfs.open(journal, OpenMode::ReadOnly)?;
@@ -106,7 +106,7 @@ pub fn judge(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> Result<Stand
         Some(directory) => matches!(vfs.file_type(directory), Ok(Some(_))),
         None => true,
     };
-    Ok(Standing::Discarded(Discarded::Committed { super_journal, was_looked_for }))
+    Ok(JournalState::Discarded(Discarded::Committed { super_journal, was_looked_for }))
 }
 
 /// Whether `X-journal` must be dealt with before anything is read (pager.c hasHotJournal). The
@@ -119,30 +119,30 @@ pub fn has_hot_journal(
     database: &dyn File,
     journal: &Path,
 ) -> storage::Result<bool> {
-    Ok(first_look(vfs, database, journal)? == Standing::Hot)
+    Ok(first_look(vfs, database, journal)? == JournalState::Hot)
 }
 
 /// What is known of a journal before its super-journal is asked for.
-fn first_look(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> storage::Result<Standing> {
+fn first_look(vfs: &dyn Vfs, database: &dyn File, journal: &Path) -> storage::Result<JournalState> {
     if !vfs.exists(journal)? {
-        return Ok(Standing::Absent);
+        return Ok(JournalState::Absent);
     }
     let reserved = RESERVED_BYTE..RESERVED_BYTE + 1;
     if database.lock_holder(reserved, LockMode::Exclusive)?.is_some() {
-        return Ok(Standing::Cold(Cold::LiveWriter));
+        return Ok(JournalState::Cold(Cold::LiveWriter));
     }
     if is_empty(database)? {
-        return Ok(Standing::Discarded(Discarded::EmptyDatabase));
+        return Ok(JournalState::Discarded(Discarded::EmptyDatabase));
     }
     let Some(file) = if_there(vfs.open(journal, OpenMode::ReadOnly))? else {
         // It was finished meanwhile.
-        return Ok(Standing::Absent);
+        return Ok(JournalState::Absent);
     };
     let mut first = [0];
     Ok(match file.read_at(&mut first, 0)? {
-        0 => Standing::Cold(Cold::Empty),
-        _ if first == [0] => Standing::Cold(Cold::Zeroed),
-        _ => Standing::Hot,
+        0 => JournalState::Cold(Cold::Empty),
+        _ if first == [0] => JournalState::Cold(Cold::Zeroed),
+        _ => JournalState::Hot,
     })
 }
 
@@ -192,11 +192,11 @@ pub fn preview(
     target: &dyn File,
 ) -> Result<RolledBack> {
     match judge(vfs, database, journal)? {
-        Standing::Absent | Standing::Cold(_) | Standing::Discarded(Discarded::EmptyDatabase) => {
-            Ok(RolledBack::Cold)
-        }
-        Standing::Discarded(Discarded::Committed { .. }) => Ok(RolledBack::Committed),
-        Standing::Hot => Ok(play_into(vfs, database, journal, target)?.rolled_back()),
+        JournalState::Absent
+        | JournalState::Cold(_)
+        | JournalState::Discarded(Discarded::EmptyDatabase) => Ok(RolledBack::Cold),
+        JournalState::Discarded(Discarded::Committed { .. }) => Ok(RolledBack::Committed),
+        JournalState::Hot => Ok(play_into(vfs, database, journal, target)?.rolled_back()),
     }
 }
 

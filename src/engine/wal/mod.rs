@@ -31,7 +31,7 @@ pub use read::Cache;
 pub use recover::KnownLog;
 pub use savepoint::Savepoint;
 pub(super) use snapshot::zeroed;
-pub use snapshot::{Snapshot, SnapshotRequest};
+pub use snapshot::{SnapshotMark, SnapshotRequest};
 pub use write::{Page, WriteKind};
 
 /// How far writes must be on the disk before they count (`PRAGMA synchronous`).

@@ -11,9 +11,9 @@ use crate::storage::{LockMode, Locked};
 
 /// A snapshot that can be opened again, as long as no checkpoint and no reset has touched it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot(IndexHeader);
+pub struct SnapshotMark(IndexHeader);
 
-impl Snapshot {
+impl SnapshotMark {
     /// The snapshot that this header describes.
     #[must_use]
     pub fn of(header: IndexHeader) -> Self {
@@ -42,7 +42,7 @@ pub enum SnapshotRequest {
     /// The newest, held in a way that it can be named (`bGetSnapshot`).
     Nameable,
     /// This one.
-    At(Snapshot),
+    At(SnapshotMark),
 }
 
 impl Wal<'_> {
@@ -50,13 +50,13 @@ impl Wal<'_> {
     ///
     /// # Errors
     /// [`Error::NoSnapshot`] when the log never held a commit.
-    pub fn get_snapshot(&self) -> Result<Snapshot> {
+    pub fn get_snapshot(&self) -> Result<SnapshotMark> {
         assert!(self.read_slot.is_some(), "a snapshot is named while it is read");
         let no_salts = Salts { salt1: 0, salt2: 0 };
         if self.header.frame_checksum == Checksum::ZERO && self.header.salts == no_salts {
             return Err(Error::NoSnapshot);
         }
-        Ok(Snapshot(self.header))
+        Ok(SnapshotMark(self.header))
     }
 
     /// Asks for the snapshot of the next read transaction (sqlite3WalSnapshotOpen).
@@ -65,7 +65,7 @@ impl Wal<'_> {
     }
 
     /// Begins a read of `snapshot`. C is held shared meanwhile, so that no checkpoint moves.
-    pub(super) fn begin_read_at(&mut self, snapshot: Snapshot) -> Result<Cache> {
+    pub(super) fn begin_read_at(&mut self, snapshot: SnapshotMark) -> Result<Cache> {
         let same = self.header == snapshot.0;
         if self.lock(one(WAL_CKPT_LOCK), LockMode::Shared)? == Locked::Busy {
             return Err(Error::Busy);
@@ -77,7 +77,7 @@ impl Wal<'_> {
         begun
     }
 
-    fn go_back_to(&mut self, snapshot: Snapshot, same: bool, cache: Cache) -> Result<Cache> {
+    fn go_back_to(&mut self, snapshot: SnapshotMark, same: bool, cache: Cache) -> Result<Cache> {
         if self.header == snapshot.0 {
             return Ok(cache);
         }
@@ -98,7 +98,7 @@ impl Wal<'_> {
     ///
     /// # Errors
     /// [`Error::Busy`] while somebody checkpoints, [`Error::SnapshotGone`].
-    pub fn check_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+    pub fn check_snapshot(&self, snapshot: &SnapshotMark) -> Result<()> {
         if self.lock(one(WAL_CKPT_LOCK), LockMode::Shared)? == Locked::Busy {
             return Err(Error::Busy);
         }

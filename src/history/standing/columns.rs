@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::check::{Health, Owner};
-use crate::database::{Column, EntryKind, Error, Schema};
+use crate::database::{EntryKind, Error, Schema, TableColumn};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{PageKind, Pgno};
@@ -39,7 +39,7 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
 
 /// Rows in pages of the log that cannot be rows of their table.
 pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec<Reason>, Error> {
-    let tables: HashMap<Pgno, (&str, &[Column])> = schema
+    let tables: HashMap<Pgno, (&str, &[TableColumn])> = schema
         .entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::Table)
@@ -82,7 +82,7 @@ pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec
 }
 
 /// How a record cannot be one of a table with these columns.
-fn misfit(local: &[u8], columns: &[Column]) -> Option<&'static str> {
+fn misfit(local: &[u8], columns: &[TableColumn]) -> Option<&'static str> {
     let values = record::values(local);
     if columns.is_empty() || values.is_empty() {
         return None;

@@ -45,7 +45,7 @@ pub const MAX_CHECKED_BYTES: u64 = 64 << 20;
 /// Whether a log and a database belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Belonging {
     /// The file has what only this log can have put there or continues, and nothing speaks against
     /// it.
     Same,
@@ -55,7 +55,7 @@ pub enum Verdict {
     CannotTell,
 }
 
-impl Verdict {
+impl Belonging {
     /// The word for it in tables and JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -71,7 +71,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pairing {
     /// The judgement.
-    pub verdict: Verdict,
+    pub verdict: Belonging,
     /// The log holds every page that the result uses: whatever the file is, nothing of it is left,
     /// and the result is what the log's own database was. Then the verdict is never `foreign`.
     pub self_contained: bool,
@@ -195,7 +195,7 @@ pub fn judge_quickly(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, 
     pair.judge(watch).map(Some)
 }
 
-fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
+fn verdict(reasons: &[Reason], self_contained: bool) -> Belonging {
     // One fact may show in several ways; it is one for each kind of evidence, table and page.
     let count = |wanted| {
         let reasons = reasons.iter().filter(|reason| reason.speaks_for == wanted);
@@ -211,9 +211,9 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Verdict {
     let is_told = has(Evidence::Images);
     let speaks_for_it = count(SpeaksFor::Same) > usize::from(has(Evidence::Counters));
     match count(SpeaksFor::Foreign) {
-        2.. if !speaks_for_it && !self_contained => Verdict::Foreign,
-        0 if is_told => Verdict::Same,
-        _ => Verdict::CannotTell,
+        2.. if !speaks_for_it && !self_contained => Belonging::Foreign,
+        0 if is_told => Belonging::Same,
+        _ => Belonging::CannotTell,
     }
 }
 
@@ -223,10 +223,10 @@ impl Pairing {
     #[must_use]
     pub fn beside(self, age: FileAge) -> Self {
         match (self.verdict, age) {
-            (Verdict::Same, FileAge::MayBeNewer | FileAge::Newer) => {
-                Self { verdict: Verdict::CannotTell, ..self }
+            (Belonging::Same, FileAge::MayBeNewer | FileAge::Newer) => {
+                Self { verdict: Belonging::CannotTell, ..self }
             }
-            (Verdict::Same | Verdict::Foreign | Verdict::CannotTell, _) => self,
+            (Belonging::Same | Belonging::Foreign | Belonging::CannotTell, _) => self,
         }
     }
 
@@ -246,8 +246,8 @@ impl Pairing {
         let verdict = self.verdict.word();
         let why = match (self.self_contained, self.verdict) {
             (true, _) => "; the log holds every page",
-            (false, Verdict::CannotTell) if !self.is_contradicted() => "; nothing contradicts it",
-            (false, Verdict::Same | Verdict::Foreign | Verdict::CannotTell) => "",
+            (false, Belonging::CannotTell) if !self.is_contradicted() => "; nothing contradicts it",
+            (false, Belonging::Same | Belonging::Foreign | Belonging::CannotTell) => "",
         };
         format!("Pairing of log and database: {verdict}{why}.")
     }
@@ -286,7 +286,7 @@ impl<'a> Pair<'a> {
         }
         if let Some(reason) = header::page_size(self)? {
             return Ok(Pairing {
-                verdict: Verdict::CannotTell,
+                verdict: Belonging::CannotTell,
                 self_contained,
                 reasons: vec![reason],
             });

@@ -24,7 +24,7 @@ use crate::storage::File;
 #[derive(Default)]
 struct Frames {
     /// The pages that the file has, too.
-    pages: PageMap<Page>,
+    pages: PageMap<ComparedPage>,
     /// The frame of each commit, and the size of the database after it.
     commits: Vec<FrameNo>,
     sizes: Vec<u32>,
@@ -33,7 +33,7 @@ struct Frames {
 }
 
 /// A page of the file, and its frames.
-struct Page {
+struct ComparedPage {
     in_file: Checksum,
     newest: FrameNo,
     /// The newest frame has the image of the file.
@@ -266,7 +266,7 @@ impl Frames {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let Some(in_file) = images.of_page(pgno)? else { return Ok(()) };
-                entry.insert(Page {
+                entry.insert(ComparedPage {
                     in_file,
                     newest,
                     is_equal: false,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::database::Pages;
-use crate::database::check::{Fault, Health, MAX_PROBLEMS, Owner, Problem};
+use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem, StructureFault};
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Error;
 
@@ -82,32 +82,34 @@ fn key(health: &Health, problem: &Problem) -> (Evidence, Option<String>) {
     (evidence(&problem.fault), table)
 }
 
-fn evidence(fault: &Fault) -> Evidence {
+fn evidence(fault: &StructureFault) -> Evidence {
     match fault {
-        Fault::Header { .. } | Fault::IncrementalVacuum => Evidence::Header,
-        Fault::PageCount { .. } => Evidence::CommitSize,
-        Fault::SchemaEntry { .. } | Fault::RootPage { .. } => Evidence::Schema,
-        Fault::NoSuchPage { .. }
-        | Fault::UsedTwice { .. }
-        | Fault::NeverUsed
-        | Fault::FreelistLength { .. }
-        | Fault::FreelistLeaves { .. } => Evidence::PageUse,
-        Fault::TooDeep
-        | Fault::Height { .. }
-        | Fault::Kind { .. }
-        | Fault::Empty
-        | Fault::CellCount { .. }
-        | Fault::FreeSpace
-        | Fault::CellOffset { .. }
-        | Fault::CellOutside { .. }
-        | Fault::SharedBytes { .. }
-        | Fault::Fragments { .. } => Evidence::Btree,
-        Fault::Record { .. } => Evidence::Columns,
-        Fault::RowIdOrder { .. } | Fault::KeyOrder { .. } => Evidence::Order,
-        Fault::OverflowLength { .. } => Evidence::Overflow,
-        Fault::LargestRoot { .. } | Fault::PointerMapUsed | Fault::PointerMap { .. } => {
-            Evidence::PointerMap
-        }
-        Fault::EntryCount { .. } | Fault::EntryRows | Fault::EntryValues => Evidence::IndexEntries,
+        StructureFault::Header { .. } | StructureFault::IncrementalVacuum => Evidence::Header,
+        StructureFault::PageCount { .. } => Evidence::CommitSize,
+        StructureFault::SchemaEntry { .. } | StructureFault::RootPage { .. } => Evidence::Schema,
+        StructureFault::NoSuchPage { .. }
+        | StructureFault::UsedTwice { .. }
+        | StructureFault::NeverUsed
+        | StructureFault::FreelistLength { .. }
+        | StructureFault::FreelistLeaves { .. } => Evidence::PageUse,
+        StructureFault::TooDeep
+        | StructureFault::Height { .. }
+        | StructureFault::Kind { .. }
+        | StructureFault::Empty
+        | StructureFault::CellCount { .. }
+        | StructureFault::FreeSpace
+        | StructureFault::CellOffset { .. }
+        | StructureFault::CellOutside { .. }
+        | StructureFault::SharedBytes { .. }
+        | StructureFault::Fragments { .. } => Evidence::Btree,
+        StructureFault::Record { .. } => Evidence::Columns,
+        StructureFault::RowIdOrder { .. } | StructureFault::KeyOrder { .. } => Evidence::Order,
+        StructureFault::OverflowLength { .. } => Evidence::Overflow,
+        StructureFault::LargestRoot { .. }
+        | StructureFault::PointerMapUsed
+        | StructureFault::PointerMap { .. } => Evidence::PointerMap,
+        StructureFault::EntryCount { .. }
+        | StructureFault::EntryRows
+        | StructureFault::EntryValues => Evidence::IndexEntries,
     }
 }

@@ -15,7 +15,7 @@ use crate::log::proof::Proof;
 use crate::scan::{FrameFacts, Joiner};
 
 use super::rivals::Models;
-use super::splice::{self, Change};
+use super::splice::{self, WordChange};
 use super::witness::{OtherImage, agree_around, changed, goes_on};
 use super::{Cure, Cured, ImageSource};
 
@@ -56,7 +56,7 @@ struct Explanation {
     /// The single word that is wrong, if it is one.
     word: Option<Word>,
     /// What is added to words of the image.
-    changes: Vec<Change>,
+    changes: Vec<WordChange>,
     cure: Cure,
     header: FrameHeader,
     /// Another image has the changed words as they are with it.
@@ -164,7 +164,7 @@ impl<'a> Explainer<'a> {
             }
             let (cure, changes) = match word {
                 Word::Image(index) => {
-                    (Cure::Word(only), vec![Change { word: index as usize, delta }])
+                    (Cure::Word(only), vec![WordChange { word: index as usize, delta }])
                 }
                 _ => (Cure::Field(word), Vec::new()),
             };
@@ -255,7 +255,7 @@ impl<'a> Explainer<'a> {
             Some(Word::CommitSize | Word::StoredA | Word::StoredB) => {
                 let page = best.header.page;
                 let is_sound = self.soundness(page, damaged, &[]) == Soundness::Sound;
-                let is_excluded = |rival: &[Change]| {
+                let is_excluded = |rival: &[WordChange]| {
                     let is_there = rival.iter().any(|change| {
                         case.images
                             .iter()
@@ -276,7 +276,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// What the models of faults put beside a correction of one word.
-    fn rivals(&self, case: &Case<'_>, one: &Explanation) -> Vec<Vec<Change>> {
+    fn rivals(&self, case: &Case<'_>, one: &Explanation) -> Vec<Vec<WordChange>> {
         let computed = self.joiner.sum(case.facts, case.before);
         let difference = case.facts.header.checksum.minus(computed);
         let places: Vec<isize> = match one.word {
@@ -339,7 +339,7 @@ impl<'a> Explainer<'a> {
         (faults.len(), bytes.filter(|byte| *byte != 0).count(), bits)
     }
 
-    fn soundness(&self, page: Pgno, damaged: &[u32], changes: &[Change]) -> Soundness {
+    fn soundness(&self, page: Pgno, damaged: &[u32], changes: &[WordChange]) -> Soundness {
         let Some(rules) = self.rules else { return Soundness::Other };
         let words = changed(damaged, changes);
         let order = self.shape.order;
@@ -384,7 +384,7 @@ impl<'a> Explainer<'a> {
     }
 }
 
-pub(super) fn take_part(source: ImageSource, changes: &[Change]) -> Option<Cure> {
+pub(super) fn take_part(source: ImageSource, changes: &[WordChange]) -> Option<Cure> {
     let (first, last) = (changes.first()?, changes.last()?);
     let byte = |word: usize| u32::try_from(word * 4).ok();
     Some(Cure::Image { source, first_byte: byte(first.word)?, end_byte: byte(last.word + 1)? })

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::format::Checksum;
 use crate::log::effects::{Effects, inverse, times};
 
-use super::splice::Change;
+use super::splice::WordChange;
 
 /// A kind of fault that can have the sums of one wrong word.
 pub(super) struct Model {
@@ -122,17 +122,17 @@ impl Models {
     /// would change instead. Words are those of the image, counted from 0; those of the header are
     /// -2 and -1. A rival that would change words before the image is left out. At most `most` of
     /// them.
-    pub fn rivals(&self, only: isize, difference: Checksum, most: usize) -> Vec<Vec<Change>> {
-        let mut found: Vec<Vec<Change>> = Vec::new();
+    pub fn rivals(&self, only: isize, difference: Checksum, most: usize) -> Vec<Vec<WordChange>> {
+        let mut found: Vec<Vec<WordChange>> = Vec::new();
         for shape in MODELS.iter().flat_map(|model| (model.shapes)(self.words)) {
             let Some(places) = shape.places(only, self.words) else { continue };
             let Some(effect) = self.effect(shape, only) else { continue };
             for delta in factors(difference, effect) {
-                let changes: Vec<Change> = places
+                let changes: Vec<WordChange> = places
                     .clone()
                     .map(|(word, is_negative)| {
                         let delta = if is_negative { delta.wrapping_neg() } else { delta };
-                        Change { word, delta }
+                        WordChange { word, delta }
                     })
                     .collect();
                 if !found.contains(&changes) {
@@ -204,7 +204,7 @@ mod tests {
     const WORDS: usize = 256;
 
     /// The sum of a fault.
-    fn sum(changes: &[Change], effects: &Effects) -> Checksum {
+    fn sum(changes: &[WordChange], effects: &Effects) -> Checksum {
         changes.iter().fold(Checksum::ZERO, |sum, change| {
             sum.plus(times(effects.at(WORDS - 1 - change.word), change.delta))
         })
@@ -228,8 +228,8 @@ mod tests {
                 let delta = random.u32(1..);
                 let only = 100 + random.isize(0..40);
                 let Some(places) = shape.places(only, WORDS) else { continue };
-                let fault: Vec<Change> = places
-                    .map(|(word, is_negative)| Change {
+                let fault: Vec<WordChange> = places
+                    .map(|(word, is_negative)| WordChange {
                         word,
                         delta: if is_negative { delta.wrapping_neg() } else { delta },
                     })

@@ -15,7 +15,7 @@ const MOST_LACKING_BITS: u32 = 8;
 
 /// What an explanation adds to a word of a damaged image, modulo 2^32, as the checksum reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Change {
+pub(super) struct WordChange {
     /// The n-th 32-bit word of the image, counted from 0.
     pub word: usize,
     /// What is added.
@@ -35,7 +35,7 @@ pub(super) fn splices(
     other: &[u32],
     difference: Checksum,
     effects: &Effects,
-) -> Vec<Vec<Change>> {
+) -> Vec<Vec<WordChange>> {
     let mut found = Vec::new();
     let mut after = Checksum::ZERO;
     let mut ends: HashMap<Checksum, usize> = HashMap::new();
@@ -54,15 +54,15 @@ pub(super) fn splices(
     found
 }
 
-fn changes(damaged: &[u32], other: &[u32], first: usize, end: usize) -> Vec<Change> {
+fn changes(damaged: &[u32], other: &[u32], first: usize, end: usize) -> Vec<WordChange> {
     let both = damaged.iter().zip(other).enumerate().take(end).skip(first);
     let changed = both.filter(|(_, (from, to))| from != to);
-    changed.map(|(word, (from, to))| Change { word, delta: to.wrapping_sub(*from) }).collect()
+    changed.map(|(word, (from, to))| WordChange { word, delta: to.wrapping_sub(*from) }).collect()
 }
 
 /// The greatest distance of which all distances between changes are multiples; `None` with one
 /// change.
-pub(super) fn stride(changes: &[Change]) -> Option<usize> {
+pub(super) fn stride(changes: &[WordChange]) -> Option<usize> {
     let distances = changes.windows(2).filter_map(|pair| match pair {
         [one, next] => Some(next.word - one.word),
         _ => None,
@@ -82,7 +82,7 @@ pub(super) fn is_same_amount(one: u32, other: u32) -> bool {
 /// Whether so many words, and so different ones, were changed that no other fault has their sum but
 /// by chance: at least three, in low bits as well, and not by equal amounts at distances with a
 /// common divisor, or one after the other.
-pub(super) fn is_beyond_models(changes: &[Change]) -> bool {
+pub(super) fn is_beyond_models(changes: &[WordChange]) -> bool {
     let [first, _, _, ..] = changes else { return false };
     let lacking_bits = changes.iter().map(|change| change.delta.trailing_zeros()).min();
     let is_equal = changes.iter().all(|change| is_same_amount(change.delta, first.delta));
@@ -119,14 +119,17 @@ mod tests {
             let difference = sum(&right).minus(sum(&damaged));
             let found = splices(&damaged, &other, difference, &effects);
             let [part] = found.as_slice() else { panic!("{found:?}") };
-            for Change { word, delta } in part {
+            for WordChange { word, delta } in part {
                 damaged[*word] = damaged[*word].wrapping_add(*delta);
             }
             assert!(damaged == right && part.len() == 47 && is_beyond_models(part));
             // An image that lacks the right bytes explains nothing.
             other[50] ^= 1;
             damaged[33..80].fill(0);
-            assert_eq!(splices(&damaged, &other, difference, &effects), Vec::<Vec<Change>>::new());
+            assert_eq!(
+                splices(&damaged, &other, difference, &effects),
+                Vec::<Vec<WordChange>>::new()
+            );
         }
     }
 
@@ -141,15 +144,18 @@ mod tests {
             let difference = sum(&right).minus(sum(&damaged));
             let found = splices(&damaged, &other, difference, &Effects::of(128));
             assert_eq!(found.len(), 1);
-            assert_eq!(found[0], [Change { word, delta: right[word].wrapping_sub(damaged[word]) }]);
+            assert_eq!(
+                found[0],
+                [WordChange { word, delta: right[word].wrapping_sub(damaged[word]) }]
+            );
         }
     }
 
     #[test]
     fn few_words_and_equal_ones_are_not_beyond_the_models() {
         let of = |changes: &[(usize, u32)]| {
-            let all: Vec<Change> =
-                changes.iter().map(|&(word, delta)| Change { word, delta }).collect();
+            let all: Vec<WordChange> =
+                changes.iter().map(|&(word, delta)| WordChange { word, delta }).collect();
             is_beyond_models(&all)
         };
         assert!(!of(&[]) && !of(&[(3, 7)]) && !of(&[(3, 7), (9, 8)]));

@@ -1,7 +1,7 @@
 //! What another image of a page says of changed words.
 
 use super::ImageSource;
-use super::splice::{self, Change};
+use super::splice::{self, WordChange};
 
 /// Words on each side of a changed one that another image must have as well, to be a witness of it.
 const WITNESSED_AROUND: usize = 2;
@@ -16,9 +16,9 @@ pub(super) struct OtherImage {
 }
 
 /// The words of an image after `changes`.
-pub(super) fn changed(words: &[u32], changes: &[Change]) -> Vec<u32> {
+pub(super) fn changed(words: &[u32], changes: &[WordChange]) -> Vec<u32> {
     let mut words = words.to_vec();
-    for Change { word, delta } in changes {
+    for WordChange { word, delta } in changes {
         if let Some(word) = words.get_mut(*word) {
             *word = word.wrapping_add(*delta);
         }
@@ -29,7 +29,7 @@ pub(super) fn changed(words: &[u32], changes: &[Change]) -> Vec<u32> {
 /// Whether another image differs from the corrected one by the same amount in a further word at a
 /// multiple of the same distance: the fault goes on there, and the sum of that is 0. (Faults of
 /// high bits have short periods.)
-pub(super) fn goes_on(corrected: &[u32], other: &[u32], changes: &[Change]) -> bool {
+pub(super) fn goes_on(corrected: &[u32], other: &[u32], changes: &[WordChange]) -> bool {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return false };
     let lacks = |word: usize, delta: u32| {
         let both = corrected.get(word).zip(other.get(word));

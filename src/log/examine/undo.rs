@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::format::{FrameNo, WAL_HEADER_BYTES, WalHeader};
 use crate::log::cure::Sources;
-use crate::log::examination::{Examination, HeaderStatus, Undone, Verdict};
+use crate::log::examination::{Examination, HeaderStatus, ShiftUndone, Verdict};
 use crate::log::forecast::{self, Forecast, Lost, Recoverable};
 use crate::log::link::{Link, is_likely_leftover};
 use crate::log::prefix::{Prefix, PrefixFold, StopReason};
-use crate::log::shift::layout::{Broken, Layout};
+use crate::log::shift::layout::{Broken, Realigned};
 use crate::log::shift::{Displacement, Layer, Layers, Shift, front, runs};
 use crate::log::tail::{Break, Certainty};
 use crate::log::{LogShape, guess};
@@ -132,7 +132,7 @@ struct Log<'a> {
 }
 
 impl Undo<'_> {
-    fn run(&self) -> Result<Option<Undone>, Error> {
+    fn run(&self) -> Result<Option<ShiftUndone>, Error> {
         if let Some(undone) = self.line_ends()? {
             return Ok(Some(undone));
         }
@@ -165,7 +165,7 @@ impl Undo<'_> {
 
     /// The log of a generation whose header is not the one that the file has: that of the
     /// generation before is there, from an old copy or because a write was lost.
-    fn later(&self) -> Result<Option<Undone>, Error> {
+    fn later(&self) -> Result<Option<ShiftUndone>, Error> {
         let (Some(salts), Some(old), Some(shape)) =
             (self.found.prefix.later, self.found.header, self.found.shape)
         else {
@@ -185,11 +185,11 @@ impl Undo<'_> {
             offset_bytes: 0,
         };
         let examination = self.examine_view(&log)?;
-        Ok(Some(Undone { examination, layers: log.layers }))
+        Ok(Some(ShiftUndone { examination, layers: log.layers }))
     }
 
     /// The log before its line ends were translated, if more of it is valid.
-    fn line_ends(&self) -> Result<Option<Undone>, Error> {
+    fn line_ends(&self) -> Result<Option<ShiftUndone>, Error> {
         let line_ends = LineEnds::of(self.file, &|| !self.watch.is_interrupted())?;
         if self.watch.is_interrupted() {
             return Err(crate::scan::Error::Interrupted.into());
@@ -233,7 +233,7 @@ impl Undo<'_> {
     }
 
     /// The log that begins elsewhere in the file.
-    fn front(&self) -> Result<Option<Undone>, Error> {
+    fn front(&self) -> Result<Option<ShiftUndone>, Error> {
         let Some(front) = front::find(self.file, self.found.file_bytes, self.watch)? else {
             return Ok(None);
         };
@@ -299,7 +299,7 @@ impl Undo<'_> {
 
     /// Looks for frames off the grid of a view, and examines what there is. `None` where neither
     /// shows anything that the file as it is does not.
-    fn examine(&self, mut log: Log<'_>, chain: &Prefix) -> Result<Option<Undone>, Error> {
+    fn examine(&self, mut log: Log<'_>, chain: &Prefix) -> Result<Option<ShiftUndone>, Error> {
         let broken = Broken {
             file: log.file,
             database: self.database,
@@ -311,9 +311,12 @@ impl Undo<'_> {
             if log.layers.layers.is_empty() {
                 return Ok(None);
             }
-            return Ok(Some(Undone { examination: self.examine_view(&log)?, layers: log.layers }));
+            return Ok(Some(ShiftUndone {
+                examination: self.examine_view(&log)?,
+                layers: log.layers,
+            }));
         };
-        let Layout { arrangement, displacement } = layout;
+        let Realigned { arrangement, displacement } = layout;
         let before = log.offset_bytes;
         log.displacement.shifts.extend(displacement.shifts.into_iter().map(|shift| Shift {
             offset_bytes: shift.offset_bytes.saturating_add(before),
@@ -330,7 +333,7 @@ impl Undo<'_> {
         let Some(extent) = Extent::of(view.size()?, log.shape.page_size()) else { return Ok(None) };
         let shape = LogShape { extent, ..log.shape };
         let inner = Log { file: view.as_ref(), shape, ..log };
-        Ok(Some(Undone { examination: self.examine_view(&inner)?, layers: inner.layers }))
+        Ok(Some(ShiftUndone { examination: self.examine_view(&inner)?, layers: inner.layers }))
     }
 
     /// Examines a view of which SQLite sees the prefix of the file.

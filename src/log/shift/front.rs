@@ -14,7 +14,7 @@ use crate::storage::File;
 use crate::storage::rearranged::{Arrangement, Rearranged};
 
 use super::MOST_LIKELY_PAGES;
-use super::window::Window;
+use super::window::ByteWindow;
 
 /// The bytes that both magics begin with.
 const MAGIC_START: [u8; 3] = [0x37, 0x7f, 0x06];
@@ -60,7 +60,7 @@ fn with_header(
     file_bytes: u64,
     watch: &dyn Watch,
 ) -> Result<Option<Front>, Error> {
-    let mut window = Window::new(file, file_bytes);
+    let mut window = ByteWindow::new(file, file_bytes);
     let finder = memmem::Finder::new(&MAGIC_START);
     let (mut at, mut seen) = (1, 0);
     while at + (WAL_HEADER_BYTES + FRAME_HEADER_BYTES) as u64 <= file_bytes && seen < MOST_HEADERS {
@@ -105,7 +105,7 @@ fn with_header(
 
 /// The first two frames that prove each other, whatever their salts, page size and byte order.
 fn without_header(file: &dyn File, file_bytes: u64) -> Result<Option<Front>, Error> {
-    let mut window = Window::new(file, file_bytes);
+    let mut window = ByteWindow::new(file, file_bytes);
     let most = SEARCHED_BYTES.min(file_bytes);
     let len = usize::try_from(most).map_err(|_| Error::OutOfMemory)?;
     let bytes = window.at(0, len)?;

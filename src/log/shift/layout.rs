@@ -10,9 +10,9 @@ use crate::scan::{Error, Watch};
 use crate::storage::File;
 use crate::storage::rearranged::Arrangement;
 
-use super::runs::{self, Run, Runs};
-use super::splice::{self, Mended, Wanted};
-use super::window::Window;
+use super::runs::{self, FoundRuns, Run};
+use super::splice::{self, Mended, WantedFrame};
+use super::window::ByteWindow;
 use super::{Displacement, Shift};
 
 /// Frames that are tried to be put together again.
@@ -23,7 +23,7 @@ const MOST_INSERTED_BYTES: u64 = 1 << 20;
 const MOST_BETWEEN: u64 = 1 << 20;
 
 /// A log with its frames back on the grid.
-pub(in crate::log) struct Layout {
+pub(in crate::log) struct Realigned {
     pub arrangement: Arrangement,
     pub displacement: Displacement,
 }
@@ -43,9 +43,9 @@ impl Broken<'_> {
     ///
     /// # Errors
     /// When a file cannot be read, or the watcher stops it.
-    pub fn lay_out(&self) -> Result<Option<Layout>, Error> {
+    pub fn lay_out(&self) -> Result<Option<Realigned>, Error> {
         let from = self.chain.stop.offset_bytes;
-        let Runs { mut runs, likely, is_cut_short } =
+        let FoundRuns { mut runs, likely, is_cut_short } =
             runs::find(self.file, self.shape, from, self.chain.end_sum, self.watch)?;
         let slot_bytes = self.shape.page_size().slot_bytes();
         let is_off = |offset: u64| !(offset - from).is_multiple_of(slot_bytes);
@@ -56,7 +56,7 @@ impl Broken<'_> {
         if !is_shifted(&runs) && !likely.iter().any(|offset| is_off(*offset)) {
             return Ok(None);
         }
-        let mut layout = Layout {
+        let mut layout = Realigned {
             arrangement: Arrangement::default(),
             displacement: Displacement { is_cut_short, ..Displacement::default() },
         };
@@ -78,7 +78,7 @@ impl Broken<'_> {
     fn drop_copies(&self, runs: &mut Vec<Run>) -> Result<(), Error> {
         let ends: HashSet<Checksum> = runs.iter().map(|run| run.after).collect();
         let mut known = HashSet::new();
-        let mut window = Window::new(self.file, self.chain.stop.offset_bytes);
+        let mut window = ByteWindow::new(self.file, self.chain.stop.offset_bytes);
         for frame in 1..self.chain.stop.frame.0 {
             let offset = FrameNo(frame).offset_bytes(self.shape.page_size());
             let head = window.at(offset, FRAME_HEADER_BYTES)?.first_chunk();
@@ -90,7 +90,7 @@ impl Broken<'_> {
     }
 }
 
-impl Layout {
+impl Realigned {
     fn run(&mut self, run: &Run, slot_bytes: u64) {
         let place = self.arrangement.bytes();
         let end = run.offset + u64::from(run.frames) * slot_bytes;
@@ -123,7 +123,7 @@ impl Layout {
 /// What is between the runs.
 struct Gaps<'a> {
     broken: &'a Broken<'a>,
-    window: Window<'a>,
+    window: ByteWindow<'a>,
     runs: &'a [Run],
     likely: &'a [u64],
     /// Where the intact frames of each page are, ascending; `None` until they are asked for.
@@ -136,7 +136,7 @@ impl<'a> Gaps<'a> {
     fn new(broken: &'a Broken<'a>, runs: &'a [Run], likely: &'a [u64]) -> Self {
         Self {
             broken,
-            window: Window::new(broken.file, broken.shape.extent.file_bytes),
+            window: ByteWindow::new(broken.file, broken.shape.extent.file_bytes),
             runs,
             likely,
             images: None,
@@ -152,7 +152,7 @@ impl<'a> Gaps<'a> {
         gap: Range<u64>,
         before: Checksum,
         after: Option<Checksum>,
-        layout: &mut Layout,
+        layout: &mut Realigned,
     ) -> Result<(), Error> {
         // Nothing is missing: what is in between was inserted. Or nothing shows that anything is.
         if Some(before) == after || gap.is_empty() {
@@ -260,7 +260,7 @@ impl<'a> Gaps<'a> {
         self.mends += 1;
         let len = usize::try_from(bytes).map_err(|_| Error::OutOfMemory)?;
         let found = self.window.at(piece.start, len)?.to_vec();
-        let wanted = Wanted { shape: self.broken.shape, before, after };
+        let wanted = WantedFrame { shape: self.broken.shape, before, after };
         if bytes > self.slot_bytes {
             return Ok(splice::without_inserted(&found, &wanted));
         }
@@ -300,7 +300,7 @@ impl<'a> Gaps<'a> {
 
     /// Where the intact frames of each page are.
     fn all_images(&self) -> Result<HashMap<Pgno, Vec<u64>>, Error> {
-        let mut window = Window::new(self.broken.file, self.broken.shape.extent.file_bytes);
+        let mut window = ByteWindow::new(self.broken.file, self.broken.shape.extent.file_bytes);
         let mut images: HashMap<Pgno, Vec<u64>> = HashMap::new();
         let chain = (WAL_HEADER_BYTES as u64, self.broken.chain.valid_frames);
         let runs = self.runs.iter().map(|run| (run.offset, run.frames));
@@ -322,7 +322,7 @@ impl<'a> Gaps<'a> {
         &mut self,
         piece: Range<u64>,
         after: Option<Checksum>,
-        layout: &mut Layout,
+        layout: &mut Realigned,
     ) -> Result<Option<Checksum>, Error> {
         let (bytes, slot) = (piece.end - piece.start, self.slot_bytes);
         let header = self.header(piece.start)?;
@@ -360,7 +360,7 @@ enum Part {
     Mended(Mended, Range<u64>),
 }
 
-impl Layout {
+impl Realigned {
     fn add(&mut self, parts: Vec<Part>) {
         for part in parts {
             match part {

@@ -10,7 +10,7 @@ use crate::scan::{Error, FrameFacts, Watch};
 use crate::storage::File;
 
 use super::MOST_LIKELY_PAGES;
-use super::window::Window;
+use super::window::ByteWindow;
 
 /// Offset of the salts in a frame.
 const SALTS_OFFSET: u64 = 8;
@@ -52,7 +52,7 @@ impl Run {
 
 /// What a search has found.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub(super) struct FoundRuns {
     /// By offset.
     pub runs: Vec<Run>,
     /// Places that look like a frame and cannot be proven, ascending.
@@ -63,7 +63,7 @@ pub(super) struct Runs {
 
 /// A search from front to end.
 struct Search<'a> {
-    window: Window<'a>,
+    window: ByteWindow<'a>,
     shape: &'a LogShape,
     end: u64,
     slot_bytes: u64,
@@ -89,10 +89,10 @@ pub(super) fn find(
     from: u64,
     before: Checksum,
     watch: &dyn Watch,
-) -> Result<Runs, Error> {
+) -> Result<FoundRuns, Error> {
     let end = shape.extent.file_bytes;
     let mut search = Search {
-        window: Window::new(file, end),
+        window: ByteWindow::new(file, end),
         shape,
         end,
         slot_bytes: shape.page_size().slot_bytes(),
@@ -104,7 +104,7 @@ pub(super) fn find(
     let finder = memmem::Finder::new(&salt_bytes(shape.salts)).into_owned();
     let slots = (end - from.min(end)) / search.slot_bytes;
     let mut in_vain = slots + MOST_IN_VAIN;
-    let mut found = Runs::default();
+    let mut found = FoundRuns::default();
     let mut at = from;
     while at + search.slot_bytes <= end {
         if watch.is_interrupted() {
@@ -165,7 +165,7 @@ pub(in crate::log) fn headers_off_grid(
 ) -> Result<OffGrid, Error> {
     let end = shape.extent.file_bytes;
     let slot_bytes = shape.page_size().slot_bytes();
-    let mut window = Window::new(file, end);
+    let mut window = ByteWindow::new(file, end);
     let finder = memmem::Finder::new(&salt_bytes(shape.salts)).into_owned();
     let (mut at, mut found) = (from, OffGrid::default());
     while at < end && found.len() < MOST_LIKELY {

@@ -23,7 +23,7 @@ pub(super) struct Mended {
 
 /// What is known of the frame.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct WantedFrame<'a> {
     pub shape: &'a LogShape,
     /// The right sum before it.
     pub before: Checksum,
@@ -32,7 +32,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Removes the bytes from `found` that are too many: it is longer than a slot.
-pub(super) fn without_inserted(found: &[u8], wanted: &Wanted<'_>) -> Option<Mended> {
+pub(super) fn without_inserted(found: &[u8], wanted: &WantedFrame<'_>) -> Option<Mended> {
     let slot_len = wanted.shape.extent.slot_len();
     let inserted = found.len().checked_sub(slot_len).filter(|&inserted| inserted > 0)?;
     let mut fits = Fits::default();
@@ -65,7 +65,7 @@ pub(super) fn without_inserted(found: &[u8], wanted: &Wanted<'_>) -> Option<Mend
 /// image of the page has there; or, where one byte is missing, with that which the sum demands.
 pub(super) fn with_missing(
     found: &[u8],
-    wanted: &Wanted<'_>,
+    wanted: &WantedFrame<'_>,
     others: &[Vec<u8>],
 ) -> Option<Mended> {
     let slot_len = wanted.shape.extent.slot_len();
@@ -112,7 +112,7 @@ pub(super) fn with_missing(
     fits.only(tried)
 }
 
-impl Wanted<'_> {
+impl WantedFrame<'_> {
     /// The sum from zero that the image of a frame must have, which has the header of `slot`;
     /// `None` if that is no header of this place.
     fn image_sum(&self, slot: &[u8]) -> Option<Checksum> {
@@ -310,7 +310,7 @@ mod tests {
         each(|random, case| {
             let after = FrameHeader::decode(case.slot.first_chunk().unwrap()).checksum;
             let after = random.bool().then_some(after);
-            let wanted = Wanted { shape: &case.shape, before: case.before, after };
+            let wanted = WantedFrame { shape: &case.shape, before: case.before, after };
             let mut found = case.slot.clone();
             let at = random.usize(0..found.len());
             let bytes: Vec<u8> = (0..random.usize(1..101)).map(|_| random.u8(..)).collect();
@@ -331,7 +331,8 @@ mod tests {
     fn missing_bytes_are_taken_from_another_image_or_solved() {
         each(|random, case| {
             let after = FrameHeader::decode(case.slot.first_chunk().unwrap()).checksum;
-            let wanted = Wanted { shape: &case.shape, before: case.before, after: Some(after) };
+            let wanted =
+                WantedFrame { shape: &case.shape, before: case.before, after: Some(after) };
             let missing = random.usize(1..400);
             let at = random.usize(FRAME_HEADER_BYTES..=case.slot.len() - missing);
             let mut found = case.slot.clone();

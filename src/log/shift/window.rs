@@ -9,7 +9,7 @@ use crate::storage::File;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Some bytes of a file, from an offset on.
-pub(super) struct Window<'a> {
+pub(super) struct ByteWindow<'a> {
     file: &'a dyn File,
     /// Bytes of the file that count.
     end: u64,
@@ -17,7 +17,7 @@ pub(super) struct Window<'a> {
     bytes: Vec<u8>,
 }
 
-impl<'a> Window<'a> {
+impl<'a> ByteWindow<'a> {
     /// Over the first `end` bytes of a file.
     pub fn new(file: &'a dyn File, end: u64) -> Self {
         Self { file, end, start: 0, bytes: Vec::new() }

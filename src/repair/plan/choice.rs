@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::database::check::{Health, Owner, Tree};
 use crate::database::opaque::looks_encrypted;
-use crate::database::{self, Change, Pages as _, RowChanges, Rows};
+use crate::database::{self, Pages as _, RowChange, RowChanges, Rows};
 use crate::format::btree::BtreeHeader;
 use crate::format::{FrameNo, PageKind, Pgno};
 use crate::history::view::View;
@@ -63,7 +63,7 @@ pub fn choose(
     watch: &dyn Watch,
 ) -> Result<Vec<Choice>, scan::Error> {
     let states =
-        views.iter().map(|view| State::new(*view, watch)).collect::<Result<Vec<_>, _>>()?;
+        views.iter().map(|view| CheckedView::new(*view, watch)).collect::<Result<Vec<_>, _>>()?;
     let Some((sqlite, newest)) = states.last().zip(states.first()) else { return Ok(Vec::new()) };
     let mut choices = Vec::new();
     for (number, (candidate, state)) in (1..).zip(plan.candidates.iter().zip(&states)) {
@@ -140,14 +140,14 @@ impl Candidate {
 }
 
 /// A database, and what the structure check says of it.
-struct State<'a> {
+struct CheckedView<'a> {
     view: View<'a>,
     /// It has no page.
     is_empty: bool,
     health: Health,
 }
 
-impl<'a> State<'a> {
+impl<'a> CheckedView<'a> {
     fn new(view: View<'a>, watch: &dyn Watch) -> Result<Self, scan::Error> {
         let health = database::check(&view, watch)?;
         let is_empty = view.size_pages()? == 0;
@@ -225,10 +225,10 @@ impl<'a> State<'a> {
             let is_intact = |page: Option<Pgno>| page.is_none_or(|page| !doubtful.contains(&page));
             database::compare_rows(before, after, |change| {
                 let explained = match change {
-                    Change::Kept | Change::Added => true,
-                    Change::Altered(row) => sure && is_intact(Some(row.page)),
-                    Change::Missing { before: None, behind: None } => false,
-                    Change::Missing { before, behind } => {
+                    RowChange::Kept | RowChange::Added => true,
+                    RowChange::Altered(row) => sure && is_intact(Some(row.page)),
+                    RowChange::Missing { before: None, behind: None } => false,
+                    RowChange::Missing { before, behind } => {
                         sure && is_intact(before) && is_intact(behind)
                     }
                 };

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::format::{FrameNo, Pgno};
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured, ImageSource};
-use crate::log::link::{Fault, Judged, Link};
+use crate::log::link::{FrameFault, Judged, Link};
 use crate::log::proof::Proof;
 use crate::log::shift::Displacement;
 
@@ -41,13 +41,13 @@ pub(super) fn of_frame(judged: &Judged) -> Option<Step> {
         return Some(of_cure(judged, cured));
     }
     let (action, reason) = match judged.link {
-        Link::Broken { fault: Fault::Salt, .. } => {
+        Link::Broken { fault: FrameFault::Salt, .. } => {
             (Action::RestoreSalt, "its salts are wrong; its sum proves the rest")
         }
         Link::Broken { corrections: Corrections::Unique(_), .. } => {
             (Action::CorrectWord, "one word of it is wrong")
         }
-        Link::Broken { fault: Fault::ChecksumField, .. } => {
+        Link::Broken { fault: FrameFault::ChecksumField, .. } => {
             (Action::RestoreChecksum, "its stored sum is wrong; the next frame proves it")
         }
         Link::Broken { .. } | Link::Linked | Link::Unproven | Link::Blank | Link::Foreign => {
@@ -56,7 +56,9 @@ pub(super) fn of_frame(judged: &Judged) -> Option<Step> {
     };
     let proof = match judged.link {
         // No image was read that could witness it.
-        Link::Broken { corrections: Corrections::Unique(_), fault } if fault != Fault::Salt => {
+        Link::Broken { corrections: Corrections::Unique(_), fault }
+            if fault != FrameFault::Salt =>
+        {
             Proof::Likelihood
         }
         _ => Proof::Checksum,

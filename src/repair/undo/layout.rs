@@ -47,7 +47,7 @@ pub enum Stage {
 
 /// The header of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct UndoHeader {
     /// Size of the database before the change.
     pub(super) before_bytes: u64,
     /// Its size after the change.
@@ -56,7 +56,7 @@ pub(super) struct Header {
     pub(super) records: u64,
 }
 
-impl Header {
+impl UndoHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut fields = MAGIC.to_vec();
         for field in [self.before_bytes, self.after_bytes, self.records] {
@@ -174,15 +174,15 @@ mod tests {
 
     #[test]
     fn a_header_and_its_stage_are_read_back_and_no_other() {
-        let header = Header { before_bytes: 4096, after_bytes: 1 << 40, records: 7 };
+        let header = UndoHeader { before_bytes: 4096, after_bytes: 1 << 40, records: 7 };
         let bytes = header.encode();
-        assert_eq!(Header::decode(&bytes), Ok(header));
+        assert_eq!(UndoHeader::decode(&bytes), Ok(header));
         for at in 0..HEADER_BYTES {
             let mut wrong = bytes;
             wrong[at] ^= 4;
-            assert!(Header::decode(&wrong).is_err(), "byte {at}");
+            assert!(UndoHeader::decode(&wrong).is_err(), "byte {at}");
         }
-        let other = Header { records: 8, ..header };
+        let other = UndoHeader { records: 8, ..header };
         for stage in [Stage::Done, Stage::Restored] {
             assert_eq!(header.stage_in(header.stage(stage)), Some(stage));
             assert_eq!(other.stage_in(header.stage(stage)), None);

@@ -15,7 +15,7 @@ use crate::storage::{self, File, OpenMode, SyncDirectory, SyncKind, Vfs, if_ther
 
 pub use layout::Stage;
 use layout::{
-    HEADER_BYTES, Header, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RECORDS_AT, Record, STAGE_AT,
+    HEADER_BYTES, MAX_RECORD_BYTES, RECORD_HEADER_BYTES, RECORDS_AT, Record, STAGE_AT, UndoHeader,
 };
 use names::suffixed;
 pub use names::{database_of, kept_journal, kept_wal, path_of};
@@ -56,7 +56,7 @@ pub enum Error {
 pub struct Set {
     file: Box<dyn File>,
     database: PathBuf,
-    header: Header,
+    header: UndoHeader,
     /// How far the change has come.
     pub stage: Stage,
 }
@@ -187,7 +187,7 @@ impl Set {
             return Ok(Found::Begun);
         }
         let damaged = |offset_bytes, why| Error::Damaged { path: path.clone(), offset_bytes, why };
-        let header = Header::decode(&header).map_err(|why| damaged(0, why))?;
+        let header = UndoHeader::decode(&header).map_err(|why| damaged(0, why))?;
         let mut bytes = [0; 8];
         file.read_at(&mut bytes, STAGE_AT)?;
         let stage = header
@@ -328,7 +328,7 @@ fn fill<E: From<Error>>(
     database: &dyn File,
     size_bytes: u64,
     writes: &mut Writes<'_, E>,
-) -> Result<Header, E> {
+) -> Result<UndoHeader, E> {
     let old_bytes = database.size().map_err(Error::from)?;
     let mut records = Records { to, at: RECORDS_AT, count: 0 };
     writes(&mut |new, offset| {
@@ -346,7 +346,7 @@ fn fill<E: From<Error>>(
         offset += length;
     }
     let header =
-        Header { before_bytes: old_bytes, after_bytes: size_bytes, records: records.count };
+        UndoHeader { before_bytes: old_bytes, after_bytes: size_bytes, records: records.count };
     to.sync(SyncKind::Full).map_err(Error::from)?;
     to.write_at(&header.encode(), 0).map_err(Error::from)?;
     to.sync(SyncKind::Full).map_err(Error::from)?;

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::{arbitrary, fuzz_target};
-use walsmith::database::describe::{Layout, describe};
+use walsmith::database::describe::{PageFormat, describe};
 use walsmith::format::btree::BtreeHeader;
 use walsmith::format::checksum::Advance;
 use walsmith::format::rollback_journal::{
@@ -90,7 +90,7 @@ fn page(input: &Input<'_>) {
     let page_size = PageSize::ALL[usize::from(input.page_size % 4)];
     let repeated = input.bytes.iter().chain([&0]).cycle();
     let image: Vec<u8> = repeated.take(page_size.in_memory()).copied().collect();
-    let layout = Layout {
+    let layout = PageFormat {
         page_size,
         reserved_bytes: input.reserved_bytes,
         text_encoding: input.text_encoding.into(),

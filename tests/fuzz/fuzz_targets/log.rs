@@ -8,7 +8,7 @@ use std::path::Path;
 
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use walsmith::database::describe::{Layout, describe};
+use walsmith::database::describe::{PageFormat, describe};
 use walsmith::engine::Error;
 use walsmith::engine::connection::{Connection, Paths};
 use walsmith::engine::wal::{CheckpointMode, Options, Request, Synchronous, Verify};
@@ -16,7 +16,7 @@ use walsmith::format::{DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
 use walsmith::history::snapshot::{Snapshot, Target, snapshot, snapshot_of};
 use walsmith::history::view::View;
 use walsmith::log::index_file::{IndexBlock, IndexFile};
-use walsmith::log::state::State;
+use walsmith::log::state::SlotState;
 use walsmith::log::transactions::TransactionFold;
 use walsmith::log::{
     Examination, ExamineOptions, HeaderStatus, LogShape, Verdict, examine, examine_with,
@@ -78,10 +78,10 @@ fn states(wal: &[u8], examination: &Examination) {
     let mut last = None;
     for slot in &slots {
         let frame = slot.judged.facts.frame.0;
-        assert_eq!(slot.state == State::Committed, frame <= prefix.mx_frame, "{slot:?}");
+        assert_eq!(slot.state == SlotState::Committed, frame <= prefix.mx_frame, "{slot:?}");
         let is_open = (prefix.mx_frame + 1..=prefix.valid_frames).contains(&frame);
-        assert_eq!(slot.state == State::Uncommitted, is_open, "{slot:?}");
-        if slot.state == State::Committed {
+        assert_eq!(slot.state == SlotState::Uncommitted, is_open, "{slot:?}");
+        if slot.state == SlotState::Committed {
             let transaction = transactions.push(&slot.judged.facts);
             assert!(transaction.is_none_or(|transaction| slot.txn == Some(transaction.txn)));
             last = transaction.or(last);
@@ -98,7 +98,7 @@ fn states(wal: &[u8], examination: &Examination) {
 /// Every page image can be described.
 fn pages(wal: &[u8], examination: &Examination) {
     let Some(page_size) = examination.page_size() else { return };
-    let layout = Layout { page_size, reserved_bytes: 0, text_encoding: 1 };
+    let layout = PageFormat { page_size, reserved_bytes: 0, text_encoding: 1 };
     let slots = wal.get(32..).unwrap_or_default().chunks_exact(page_size.in_memory() + 24);
     for slot in slots.take(8) {
         let (header, image) = slot.split_at(24);

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use walsmith::engine::wal::{Snapshot, SnapshotRequest};
+use walsmith::engine::wal::{SnapshotMark, SnapshotRequest};
 use walsmith::format::IndexHeader;
 
 use crate::memory::try_box;
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn sqlite3WalSnapshotOpen(
     let request = match unsafe { snapshot.as_ref() }.map(|words| IndexHeader::from_words(*words)) {
         None => SnapshotRequest::Newest,
         Some(header) if header.version == 0 => SnapshotRequest::Nameable,
-        Some(header) => SnapshotRequest::At(Snapshot::of(header)),
+        Some(header) => SnapshotRequest::At(SnapshotMark::of(header)),
     };
     handle.wal.open_snapshot(request);
 }
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn sqlite3WalSnapshotCheck(
     handle: &mut Handle,
     snapshot: &SnapshotWords,
 ) -> c_int {
-    let snapshot = Snapshot::of(IndexHeader::from_words(*snapshot));
+    let snapshot = SnapshotMark::of(IndexHeader::from_words(*snapshot));
     code(&handle.wal.check_snapshot(&snapshot))
 }
 
