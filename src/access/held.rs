@@ -44,7 +44,7 @@ use stamp::Stamp;
 /// Attempts before files are given up as changing.
 const MAX_RESTARTS: u32 = 10;
 
-/// Longer than this, the user is told that checkpoints had to wait.
+/// After a longer hold, a warning says that checkpoints had to wait.
 const SILENT: Duration = Duration::from_secs(3);
 
 /// How a state is held.

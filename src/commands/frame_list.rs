@@ -63,7 +63,7 @@ impl FrameList {
     /// Runs the command.
     ///
     /// # Errors
-    /// When the log cannot be read or its frames cannot be told apart.
+    /// When the log cannot be read or it is not known where its frames begin.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let reading = Reading::of(&files, LogOptions::KEEPING_FRAMES, context)?;

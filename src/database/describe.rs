@@ -90,7 +90,7 @@ pub struct CellDescription {
     pub payload_bytes: u64,
     /// First overflow page.
     pub overflow_page: Option<Pgno>,
-    /// The values of the record, as far as they stand on this page.
+    /// The values of the record, as far as they are on this page.
     pub values: Vec<ValueDescription>,
 }
 

@@ -5,7 +5,7 @@ use crate::storage::File;
 
 use super::Error;
 
-/// The pages of a database, wherever they stand.
+/// The pages of a database, wherever they are.
 pub trait Pages {
     /// Bytes of a page.
     fn page_size(&self) -> PageSize;

@@ -14,7 +14,7 @@ use super::{Error, Pages};
 pub struct TableRow {
     /// Its row id; `None` in a b-tree of the index kind.
     pub row_id: Option<i64>,
-    /// A hash of its record, equal for equal bytes wherever they stand. Only to be compared within
+    /// A hash of its record, equal for equal bytes wherever they are. Only to be compared within
     /// one run of the program.
     pub digest: u64,
     /// Its overflow chain could be followed to the end.
@@ -223,13 +223,13 @@ pub enum RowChange {
     Kept,
     /// In both by row id, with other values; how it is in the second.
     Altered(TableRow),
-    /// Only in the first. The pages of the second on which its neighbours stand, before and after;
+    /// Only in the first. The pages of the second that have its neighbours, before and after;
     /// `None` at an end of the table, and where rows have no order.
     Missing {
         /// Page of the row before.
         before: Option<Pgno>,
         /// Page of the row after.
-        behind: Option<Pgno>,
+        after: Option<Pgno>,
     },
     /// Only in the second.
     Added,
@@ -253,22 +253,22 @@ pub fn compare_rows(
     while ours.is_some() || theirs.is_some() {
         let our_id = ours.map(|row| row.row_id);
         let their_id = theirs.map(|row| row.row_id);
-        let behind = theirs.map(|row| row.page);
+        let after = theirs.map(|row| row.page);
         match (our_id, their_id) {
             (Some(Some(one)), Some(Some(other))) if one == other => {
                 let equal = ours.map(|row| row.digest) == theirs.map(|row| row.digest);
                 let altered = theirs.filter(|_| !equal).map(RowChange::Altered);
                 visit(altered.unwrap_or(RowChange::Kept));
-                before = behind;
+                before = after;
                 (ours, theirs) = (first.row()?, second.row()?);
             }
             (Some(Some(one)), other) if other.flatten().is_none_or(|other| one < other) => {
-                visit(RowChange::Missing { before, behind });
+                visit(RowChange::Missing { before, after });
                 ours = first.row()?;
             }
             (_, Some(Some(_))) => {
                 visit(RowChange::Added);
-                before = behind;
+                before = after;
                 theirs = second.row()?;
             }
             (Some(None), _) => {
@@ -276,7 +276,7 @@ pub fn compare_rows(
                 ours = first.row()?;
             }
             (Some(Some(_)), _) => {
-                visit(RowChange::Missing { before, behind });
+                visit(RowChange::Missing { before, after });
                 ours = first.row()?;
             }
             (None, _) => {
@@ -286,7 +286,7 @@ pub fn compare_rows(
             }
         }
     }
-    digests.iter().for_each(|_| visit(RowChange::Missing { before: None, behind: None }));
+    digests.iter().for_each(|_| visit(RowChange::Missing { before: None, after: None }));
     Ok(first.skipped_pages() + second.skipped_pages())
 }
 

@@ -10,7 +10,7 @@ use super::rows::Rows;
 use super::sql::{self, Constraint, Sql, TableColumn};
 use super::{Error, Pages};
 
-/// Bytes of a schema row that are read. Root page and kind stand at its beginning.
+/// Bytes of a schema row that are read. Root page and kind are at its beginning.
 const MAX_ROW_BYTES: u64 = 8 << 20;
 
 /// The rows of `sqlite_schema`.

@@ -100,8 +100,8 @@ pub(super) fn read(sql: &str) -> Option<Sql> {
 
 fn take(rest: &mut &[Token], keyword: &str) -> bool {
     match rest.split_first() {
-        Some((first, behind)) if first.is(keyword) => {
-            *rest = behind;
+        Some((first, after)) if first.is(keyword) => {
+            *rest = after;
             true
         }
         Some(_) | None => false,
@@ -113,10 +113,10 @@ fn name(rest: &mut &[Token]) -> Option<String> {
     if take(rest, "if") {
         let _ = take(rest, "not") && take(rest, "exists");
     }
-    let (first, behind) = rest.split_first()?;
-    *rest = behind;
-    if let [Token::Symbol('.'), second, behind @ ..] = behind {
-        *rest = behind;
+    let (first, after) = rest.split_first()?;
+    *rest = after;
+    if let [Token::Symbol('.'), second, after @ ..] = after {
+        *rest = after;
         return second.name();
     }
     first.name()
@@ -124,8 +124,8 @@ fn name(rest: &mut &[Token]) -> Option<String> {
 
 fn table(mut rest: &[Token]) -> Option<Sql> {
     let name = name(&mut rest)?;
-    let (columns, behind) = parentheses(rest)?;
-    let pairs = behind.iter().zip(behind.iter().skip(1));
+    let (columns, after) = parentheses(rest)?;
+    let pairs = after.iter().zip(after.iter().skip(1));
     let without_rowid = pairs.clone().any(|(one, two)| one.is("without") && two.is("rowid"));
     let ordered = |token: &Token| !token.is("collate") && !token.is("desc");
     let plain_order = columns.iter().all(ordered);
@@ -147,22 +147,22 @@ fn constraints(definitions: &[Token]) -> Vec<Constraint> {
             definition.first().filter(|first| !begins_constraint(first)).and_then(Token::name);
         let mut depth = 0_i64;
         let mut rest = definition;
-        while let Some((first, behind)) = rest.split_first() {
+        while let Some((first, after)) = rest.split_first() {
             depth += match first {
                 Token::Symbol('(') => 1,
                 Token::Symbol(')') => -1,
                 Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => 0,
             };
-            let primary = first.is("primary") && behind.first().is_some_and(|key| key.is("key"));
+            let primary = first.is("primary") && after.first().is_some_and(|key| key.is("key"));
             let is_name = std::ptr::eq(rest, definition) && of_column.is_some();
             if depth == 0 && !is_name && (primary || first.is("unique")) {
-                let keys = behind.get(usize::from(primary)..).and_then(parentheses);
+                let keys = after.get(usize::from(primary)..).and_then(parentheses);
                 let listed = || parts(keys?.0).map(key_column).collect();
                 let columns = of_column.clone().map_or_else(listed, |name| Some(vec![name]));
                 // A list that is not of columns has no column that an index could be compared with.
                 found.push(Constraint { primary, columns: columns.unwrap_or_default() });
             }
-            rest = behind;
+            rest = after;
         }
     }
     found
@@ -203,8 +203,8 @@ fn columns(definitions: &[Token]) -> Vec<TableColumn> {
         let mut key = (0..constraints.len()).filter_map(|place| constraints.get(place..));
         // INTEGER PRIMARY KEY DESC is, by an old mistake that stays, an ordinary column.
         let is_key = |window: &[Token]| match window {
-            [one, two, behind @ ..] if one.is("primary") && two.is("key") => {
-                !behind.first().is_some_and(|token| token.is("desc"))
+            [one, two, after @ ..] if one.is("primary") && two.is("key") => {
+                !after.first().is_some_and(|token| token.is("desc"))
             }
             _ => false,
         };
@@ -252,15 +252,15 @@ fn parts(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
 fn index(mut rest: &[Token]) -> Option<Sql> {
     let name = name(&mut rest)?;
     take(&mut rest, "on").then_some(())?;
-    let (first, behind) = rest.split_first()?;
+    let (first, after) = rest.split_first()?;
     let table = first.name()?;
-    let (keys, behind) = parentheses(behind)?;
+    let (keys, after) = parentheses(after)?;
     let plain = |token: &Token| match token {
         Token::Word(_) => !token.is("collate") && !token.is("desc"),
         Token::Quoted(_) => true,
         Token::Symbol(symbol) => *symbol == ',',
     };
-    let partial = behind.iter().any(|token| token.is("where"));
+    let partial = after.iter().any(|token| token.is("where"));
     let plain_order = keys.iter().all(plain);
     let keys = parts(keys).map(key_column).collect();
     Some(Sql::Index { name, table, partial, plain_order, keys })
@@ -269,10 +269,10 @@ fn index(mut rest: &[Token]) -> Option<Sql> {
 /// The column that a key of an index is, whatever its order.
 fn key_column(key: &[Token]) -> Option<String> {
     let (first, mut rest) = key.split_first()?;
-    if let [collate, _, behind @ ..] = rest
+    if let [collate, _, after @ ..] = rest
         && collate.is("collate")
     {
-        rest = behind;
+        rest = after;
     }
     let _ = take(&mut rest, "asc") || take(&mut rest, "desc");
     first.name().filter(|_| rest.is_empty())
@@ -289,8 +289,8 @@ fn parentheses(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
             Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => {}
         }
         if depth == 0 {
-            let (inside, behind) = inside.split_at(place);
-            return Some((inside, behind.get(1..).unwrap_or_default()));
+            let (inside, after) = inside.split_at(place);
+            return Some((inside, after.get(1..).unwrap_or_default()));
         }
     }
     None
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_told_by_what_stands_behind_their_columns() {
+    fn tables_are_known_by_what_follows_their_columns() {
         assert_eq!(table("CREATE TABLE t(a, b)"), ("t".to_owned(), false, true));
         let sql = "create table \"a \"\"b\" (\"(c(\", d /* ) */) STRICT, without rowid";
         assert_eq!(table(sql), ("a \"b".to_owned(), true, true));
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn indexes_are_told_by_their_keys_and_what_stands_behind_them() {
+    fn indexes_are_known_by_their_keys_and_what_follows_them() {
         let where_is_a_name = read("CREATE INDEX i ON t(a, \"where\")");
         assert_eq!(where_is_a_name, index("t", false, true, &["a", "where"]));
         let partial = read("CREATE UNIQUE INDEX i ON `t`(a) WHERE b > 1");

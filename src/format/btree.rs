@@ -111,7 +111,7 @@ impl BtreeHeader {
         if self.right_child.is_some() { 12 } else { 8 }
     }
 
-    /// Where the cell pointers stand.
+    /// Where the cell pointers are.
     #[must_use]
     pub fn pointers(&self) -> Range<usize> {
         let start = self.offset + self.bytes();

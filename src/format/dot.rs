@@ -33,10 +33,11 @@ pub(super) fn sum<const SWAP: bool>(start: Checksum, words: &[[u8; 4]]) -> Check
     // F(n) for n words, then falling: the coefficients of s1; one further: those of s0.
     let first = NUMBERS.saturating_sub(words.len() + 1);
     let (above, falling) = FALLING.split_at(first.min(NUMBERS));
-    let behind = falling.split_first().map_or(&[][..], |(_, behind)| behind);
-    let (a, b) = dot::<SWAP>(words, behind, falling);
+    let falling_rest = falling.split_first().map_or(&[][..], |(_, rest)| rest);
+    let (a, b) = dot::<SWAP>(words, falling_rest, falling);
     let number = |numbers: &[u32]| numbers.first().copied().unwrap_or(0);
-    let (before, at, next) = (number(behind), number(falling), above.last().copied().unwrap_or(0));
+    let (before, at, next) =
+        (number(falling_rest), number(falling), above.last().copied().unwrap_or(0));
     let map = |left: u32, right: u32, sum: u32| {
         let start = left.wrapping_mul(start.a).wrapping_add(right.wrapping_mul(start.b));
         start.wrapping_add(sum)

@@ -25,7 +25,7 @@ pub enum Value<'a> {
         /// The whole length.
         length_bytes: u64,
     },
-    /// A number whose bytes stand on an overflow page, or an unused serial type.
+    /// A number whose bytes are on an overflow page, or an unused serial type.
     Unknown {
         /// The serial type.
         serial_type: u64,

@@ -130,17 +130,17 @@ impl Copied<'_> {
 
     fn push(&mut self, judged: &Judged) -> Result<(), scan::Error> {
         let (facts, header) = (&judged.facts, &judged.header);
-        let behind = facts.frame >= self.stop;
+        let after = facts.frame >= self.stop;
         if has_wrong_image(judged) && self.file_has_damage(facts)? {
             // SQLite copies without looking at sums: the log was damaged before that.
             self.damage_was_copied = true;
         }
         if judged.link == Link::Linked {
             let sum = self.images.of_frame(facts)?;
-            self.open.push((header.page, Some(sum), behind));
+            self.open.push((header.page, Some(sum), after));
         } else if judged.is_proven() || judged.page_without_image().is_some() {
             // What this page should hold is not at hand without its correction.
-            self.open.push((header.page, None, behind));
+            self.open.push((header.page, None, after));
         }
         if !judged.is_proven() || header.commit_size_pages == 0 {
             return Ok(());

@@ -140,11 +140,11 @@ fn candidates(difference: Checksum, pairs: u32) -> impl Iterator<Item = Correcti
         [(Word::StoredA, difference.a, difference.b), (Word::StoredB, difference.b, difference.a)];
     let in_sums = in_sums.into_iter().filter(|&(_, wrong, other)| wrong != 0 && other == 0);
     let in_sums = in_sums.map(|(word, wrong, _)| Correction { word, delta: wrong.wrapping_neg() });
-    // Effects of the two words of a pair, seen from `behind` pairs later.
+    // Effects of the two words of a pair, seen from `later` pairs later.
     let mut first = Checksum { a: 1, b: 1 };
     let mut second = Checksum { a: 0, b: 1 };
-    let in_words = (0..pairs).flat_map(move |behind| {
-        let index = pairs - 1 - behind;
+    let in_words = (0..pairs).flat_map(move |later| {
+        let index = pairs - 1 - later;
         let words = match index {
             0 => [Word::PageNumber, Word::CommitSize],
             _ => [Word::Image(2 * (index - 1)), Word::Image(2 * (index - 1) + 1)],

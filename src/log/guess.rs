@@ -1,4 +1,4 @@
-//! The shape of a log whose header cannot be trusted, told by its frames.
+//! The shape of a log whose header cannot be trusted, as its frames show it.
 
 use crate::format::{ByteOrder, FrameNo, PageSize, WalHeader};
 use crate::scan::{self, Extent, FrameFacts, Nobody};

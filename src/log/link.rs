@@ -83,7 +83,7 @@ pub struct Judged {
     pub link: Link,
     /// The header after a proven correction; as found otherwise.
     pub header: FrameHeader,
-    /// How its right bytes are had, if they stand elsewhere.
+    /// How its right bytes are recovered, if they are known from elsewhere.
     pub cured: Option<Cured>,
     /// A foreign slot that is not likely to be a leftover of any generation: bytes that something
     /// else has written there.

@@ -89,14 +89,14 @@ impl Slot {
     }
 }
 
-/// Numbers the generations whose frames stand in a log.
+/// Numbers the generations whose frames are in a log.
 #[derive(Clone, Debug)]
 pub struct Generations {
     seen: Vec<Salts>,
 }
 
 impl Generations {
-    /// Generations that are told apart; garbage could otherwise fill the memory with salts.
+    /// Generations that are counted; garbage could otherwise fill the memory with salts.
     pub const LIMIT: usize = 4096;
 
     fn new(current: Salts) -> Self {
@@ -190,7 +190,7 @@ impl Tail {
     /// The state of a frame after the prefix.
     fn state_of(&self, judged: &Judged, follows_commit: bool) -> SlotState {
         let frame = judged.facts.frame;
-        let commit_behind = self.last_lost_commit > Some(frame);
+        let commit_follows = self.last_lost_commit > Some(frame);
         match judged.link {
             Link::Blank => SlotState::Blank,
             Link::Linked if self.is_sure() => SlotState::Unreachable,
@@ -204,22 +204,22 @@ impl Tail {
                 }
                 Break::Torn | Break::Losing(_) => SlotState::Damaged,
             },
-            Link::Broken { .. } if commit_behind || judged.is_proven() => SlotState::Damaged,
+            Link::Broken { .. } if commit_follows || judged.is_proven() => SlotState::Damaged,
             Link::Broken { .. } if self.is_sure() && follows_commit => SlotState::Unproven,
             Link::Broken { .. } if self.is_sure() => SlotState::Damaged,
             Link::Broken { .. } => SlotState::Residue,
-            Link::Unproven if commit_behind || self.broken != Break::None => SlotState::Unproven,
+            Link::Unproven if commit_follows || self.broken != Break::None => SlotState::Unproven,
             Link::Unproven => SlotState::Residue,
-            Link::Foreign => self.state_of_foreign(judged, commit_behind),
+            Link::Foreign => self.state_of_foreign(judged, commit_follows),
         }
     }
 
-    fn state_of_foreign(&self, judged: &Judged, commit_behind: bool) -> SlotState {
+    fn state_of_foreign(&self, judged: &Judged, commit_follows: bool) -> SlotState {
         let frame = judged.facts.frame;
-        let current_behind = self.last_current > Some(frame);
-        if judged.facts.is_in_progress() && !(commit_behind && self.is_sure()) {
+        let current_follows = self.last_current > Some(frame);
+        if judged.facts.is_in_progress() && !(commit_follows && self.is_sure()) {
             SlotState::Residue
-        } else if commit_behind || (current_behind && self.broken != Break::None) {
+        } else if commit_follows || (current_follows && self.broken != Break::None) {
             SlotState::Damaged
         } else {
             SlotState::Stale

@@ -57,7 +57,7 @@ pub struct Tail {
     /// The frame at the stop has neither salts nor a sum: one that an open transaction wrote over,
     /// or one whose header lost bytes.
     pub stop_is_unsummed: bool,
-    /// Frames whose right bytes stand elsewhere.
+    /// Frames whose right bytes are known from elsewhere.
     pub cures: Cures,
 }
 
@@ -162,7 +162,7 @@ impl TailFold {
 
     fn is_torn(&self) -> bool {
         let Some(at_stop) = &self.at_stop else { return false };
-        let more_behind = self.tail.last_current > Some(self.tail.stop);
+        let more_follows = self.tail.last_current > Some(self.tail.stop);
         // Residue of a transaction that was rolled back has no commit frame.
         let was_to_commit = self.tail.inside_transaction || self.has_lost_commit;
         match at_stop.link {
@@ -179,7 +179,7 @@ impl TailFold {
             Link::Unproven | Link::Blank => was_to_commit,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
-            Link::Foreign => was_to_commit && more_behind && !at_stop.facts.is_in_progress(),
+            Link::Foreign => was_to_commit && more_follows && !at_stop.facts.is_in_progress(),
             Link::Linked => false,
         }
     }

@@ -18,7 +18,7 @@ pub struct Column {
     pub head: &'static str,
     /// Characters that its widest cell is expected to need.
     pub width_chars: usize,
-    /// Where its cells stand.
+    /// How its cells are aligned.
     pub side: Side,
     /// What becomes of it where the terminal is narrow. Cells of a stream are neither cut nor
     /// broken.

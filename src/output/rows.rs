@@ -163,7 +163,7 @@ impl<'o, 'a> RowStream<'o, 'a> {
 
 impl Drop for RowStream<'_, '_> {
     fn drop(&mut self) {
-        // Only a stream that was left without a close still has lines, and its error is told
+        // Only a stream that was left without a close still has lines, and its error is reported
         // already.
         let _ = self.write_lines();
     }

@@ -32,7 +32,7 @@ pub enum Room {
 pub struct Heading {
     /// Its heading.
     pub head: &'static str,
-    /// Where its cells stand.
+    /// How its cells are aligned.
     pub side: Side,
     /// What becomes of it where the terminal is narrow.
     pub room: Room,

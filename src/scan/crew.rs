@@ -239,7 +239,7 @@ impl<T, M> Drop for Crew<T, M> {
         self.board.lock().stopped = true;
         self.board.moved.notify_all();
         for thread in self.threads.drain(..) {
-            // A panic of a thread was told to the caller already.
+            // The caller has seen a panic of a thread already.
             let _ = thread.join();
         }
     }

@@ -118,7 +118,7 @@ impl Joiner {
         self.sum(facts, before) == facts.header.checksum
     }
 
-    /// The sum that must stand before the frame, if the frame and its stored sum are right.
+    /// The sum that must be before the frame, if the frame and its stored sum are right.
     #[must_use]
     pub fn sum_before(&self, facts: &FrameFacts) -> Checksum {
         self.back_over_frame.apply(facts.header.checksum.minus(facts.content))

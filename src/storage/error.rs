@@ -73,7 +73,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// A storage call that failed, with the system's own error behind it.
+/// A storage call that failed, with the system's own error as its source.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {verb}{}", path.display(), at(*.offset_bytes))]
 pub struct Error {

@@ -87,8 +87,8 @@ impl State {
             return failed(io::ErrorKind::Other);
         }
         let Some(fault) = self.fault.get() else { return Ok(Fate::Works) };
-        let behind = fault.persistent && self.calls.get() > fault.call;
-        if self.calls.get() != fault.call && !behind {
+        let comes_after = fault.persistent && self.calls.get() > fault.call;
+        if self.calls.get() != fault.call && !comes_after {
             return Ok(Fate::Works);
         }
         let takes_space = matches!(verb, Verb::Write | Verb::Truncate | Verb::ShmMap);

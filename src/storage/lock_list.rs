@@ -29,7 +29,7 @@ pub struct HeldLock {
     pub holder: Holder,
 }
 
-/// The process behind a lock.
+/// The process that holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// Its pid in our pid namespace.

@@ -399,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deleted_file_lives_on_behind_its_handle() {
+    fn a_deleted_file_lives_on_as_long_as_its_handle() {
         let vfs = MemoryVfs::default();
         let path = Path::new("/x");
         let file = vfs.open(path, OpenMode::CreateNew).unwrap();

@@ -45,10 +45,10 @@ impl File for Overlay {
         let (buffer, _) = buffer.split_at_mut(wanted);
         let in_base = self.base_bytes.get().saturating_sub(offset);
         let in_base = usize::try_from(in_base).unwrap_or(usize::MAX).min(wanted);
-        let (from_base, behind) = buffer.split_at_mut(in_base);
+        let (from_base, after) = buffer.split_at_mut(in_base);
         let read = self.base.read_at(from_base, offset)?;
         from_base.iter_mut().skip(read).for_each(|byte| *byte = 0);
-        behind.fill(0);
+        after.fill(0);
         let end = offset + wanted as u64;
         for (&start, bytes) in self.writes.borrow().range(..end) {
             let written_end = start + bytes.len() as u64;

@@ -9,7 +9,7 @@ use super::lock::{LockMode, Locked, RangeLocks};
 use super::{Access, Extend, REGION_BYTES, Region, ShmMap};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHM_LOCK_BYTES};
 
-/// The file behind a wal-index.
+/// The file of a wal-index.
 pub(super) trait ShmFile: RangeLocks + std::fmt::Debug {
     /// What the handle allows.
     fn access(&self) -> Access;

@@ -49,7 +49,7 @@ pub(super) enum JournalDoubt {
 }
 
 impl Base {
-    /// Opens the database, or stands in for the one that a lone journal has lost; `None` without
+    /// Opens the database, or replaces the one that a lone journal has lost; `None` without
     /// either. Nothing is written: what the journal puts back stays in memory.
     pub fn open(files: &Files, context: &Context) -> Result<Option<Self>> {
         let vfs = context.vfs;

@@ -20,7 +20,7 @@ pub(super) enum KeyColumn {
 pub(super) fn key_columns(schema: &Schema, index: &SchemaEntry) -> Option<Vec<KeyColumn>> {
     let is_whole = index.kind == EntryKind::Index && index.statement == Statement::Whole;
     let table = schema.table_of(index).filter(|_| is_whole)?;
-    // Where a column is computed, values of a record do not stand at the places of their columns.
+    // Where a column is computed, values of a record are not at the places of their columns.
     if table.columns.iter().any(|column| column.generated) {
         return None;
     }
@@ -71,7 +71,7 @@ pub(super) struct KeySum {
 }
 
 impl KeySum {
-    /// Of no row. `columns` tell where the keys stand in the rows of a table.
+    /// Of no row. `columns` tell where the keys are in the rows of a table.
     pub fn of_rows(columns: Vec<KeyColumn>) -> Self {
         Self { columns, has_defaults: true, sum: Some(0) }
     }

@@ -3,7 +3,7 @@
 use crate::database::{Error, Pages};
 use crate::format::{PageSize, Pgno};
 
-/// Where the entries stand.
+/// Where the entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MapLayout {
     /// Entries on a page of the map.
@@ -19,9 +19,9 @@ impl MapLayout {
 
     /// The page of the map that has the entry of `page`; 0 for page 1 (btree.c ptrmapPageno).
     pub fn map_page_of(self, page: Pgno) -> Pgno {
-        let Some(behind) = page.0.checked_sub(2) else { return Pgno(0) };
+        let Some(after) = page.0.checked_sub(2) else { return Pgno(0) };
         let group = self.entries + 1;
-        let map_page = behind / group * group + 2;
+        let map_page = after / group * group + 2;
         if map_page == self.lock_byte_page.0 { Pgno(map_page + 1) } else { Pgno(map_page) }
     }
 }

@@ -90,7 +90,7 @@ pub struct Judgement {
 pub struct Newest {
     /// Its last frame.
     pub frames: u32,
-    /// Different pages of it that stand in the log.
+    /// Different pages of it that are in the log.
     pub pages: u32,
 }
 

@@ -61,7 +61,7 @@ impl<'r> Block<'r> {
         self.slots.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
     }
 
-    /// Enters `page` for `frame`. What a writer that died or rolled back left behind `mx_frame` is
+    /// Enters `page` for `frame`. What a writer that died or rolled back left after `mx_frame` is
     /// removed first.
     pub(super) fn insert(&self, frame: u32, page: u32, mx_frame: u32) -> Result<(), Corruption> {
         let full = Corruption::FullHash { block: self.number };
@@ -71,7 +71,7 @@ impl<'r> Block<'r> {
             self.clear();
         }
         if cell.load(Ordering::Relaxed) != 0 {
-            self.remove_behind(mx_frame);
+            self.remove_after(mx_frame);
         }
         let mut slot = hash_of(page);
         for _ in 0..=place {
@@ -88,15 +88,15 @@ impl<'r> Block<'r> {
     }
 
     /// Removes the entries of all frames of this block after `mx_frame`.
-    pub(super) fn remove_behind(&self, mx_frame: u32) {
+    pub(super) fn remove_after(&self, mx_frame: u32) {
         let limit = mx_frame.saturating_sub(self.before);
         for slot in self.slots {
             if u32::from(slot.load(Ordering::Relaxed)) > limit {
                 slot.store(0, Ordering::Relaxed);
             }
         }
-        let behind = self.pages.get(at(limit)..).unwrap_or_default();
-        behind.iter().for_each(|page| page.store(0, Ordering::Relaxed));
+        let after = self.pages.get(at(limit)..).unwrap_or_default();
+        after.iter().for_each(|page| page.store(0, Ordering::Relaxed));
     }
 
     /// The newest frame of `page` in this block that lies in `min_frame..=last_frame`. Slots of
@@ -168,7 +168,7 @@ mod tests {
                 );
             }
             assert_eq!(block.find(98, first, last).unwrap(), None);
-            block.remove_behind(first + 9);
+            block.remove_after(first + 9);
             assert_eq!(block.page_of(first + 9), (first + 9) % 97 + 1);
             assert_eq!(block.page_of(first + 10), 0);
             let page = (first + 20) % 97 + 1;

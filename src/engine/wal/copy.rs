@@ -99,8 +99,8 @@ impl Wal<'_> {
         let Some((log, database)) = &shared else {
             return copying.copy(pairs, read, write, watch);
         };
-        copying.copy_together(pairs, log, database, |stretch, behind| {
-            copying.copy(stretch, read, write, |pages| watch(behind + pages))
+        copying.copy_together(pairs, log, database, |stretch, done| {
+            copying.copy(stretch, read, write, |pages| watch(done + pages))
         })
     }
 }
@@ -109,7 +109,7 @@ impl Wal<'_> {
 const STRETCH_PAGES: usize = 1024;
 
 impl Copying {
-    /// Copies `pairs` stretch by stretch: `copy_here` here, which is told how many pages lie before
+    /// Copies `pairs` stretch by stretch: `copy_here` here, which gets the number of pages before
     /// its stretch, and a thread beside it.
     fn copy_together(
         &self,

@@ -158,7 +158,7 @@ pub struct Wal<'a> {
     checkpoint_lock: bool,
     /// The wal-index is mapped for reading (`WAL_SHM_RDONLY`).
     shm_read_only: bool,
-    /// Private memory stands in for a wal-index that nobody keeps right (`bShmUnreliable`).
+    /// Private memory replaces a wal-index that nobody keeps right (`bShmUnreliable`).
     shm_unreliable: bool,
     /// The next commit may cut the log to its limit (`truncateOnCommit`).
     truncate_on_commit: bool,
@@ -303,7 +303,7 @@ impl<'a> Wal<'a> {
         let (vfs, path) = (self.vfs, self.path);
         drop(self);
         if matches!(result, Ok(Closed::Deleted)) {
-            // A log that stays behind is harmless: all of it is in the database.
+            // A log that is left is harmless: all of it is in the database.
             let _ = vfs.delete(path, SyncDirectory::No);
         }
         result
@@ -334,7 +334,7 @@ impl<'a> Wal<'a> {
     fn leave_index(&mut self, delete: DeleteShm) {
         self.regions.clear();
         if self.locking != Locking::HeapMemory {
-            // Nothing depends on it: the next one who attaches alone rebuilds what stays behind.
+            // Nothing depends on it: the next one who attaches alone rebuilds what is left.
             let _ = self.database.shm_unmap(delete);
             // Nothing is shared any more.
             self.locking = Locking::HeapMemory;

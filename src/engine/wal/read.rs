@@ -324,8 +324,8 @@ impl Wal<'_> {
     /// [`Error::ShortRead`] when the log ends before, or what reading reports.
     pub fn read_frame(&self, frame: FrameNo, image: &mut [u8]) -> Result<()> {
         let page_size = self.header.page_size().ok_or(Error::NotAttached)?;
-        let (page, behind) = image.split_at_mut(image.len().min(page_size.in_memory()));
-        behind.fill(0);
+        let (page, after) = image.split_at_mut(image.len().min(page_size.in_memory()));
+        after.fill(0);
         let offset_bytes = image_offset(frame, page_size);
         if self.log.read_at(page, offset_bytes)? < page.len() {
             return Err(Error::ShortRead { frame, offset_bytes });

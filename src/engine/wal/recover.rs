@@ -125,7 +125,7 @@ impl Wal<'_> {
     }
 
     /// What is known of the log, if it is the same log still: a generation has salts of its own,
-    /// and the sum of a frame depends on every frame before it, so the last known one stands for
+    /// and the sum of a frame depends on every frame before it, so the last known one speaks for
     /// all.
     fn still_known(&mut self, header: &WalHeader, page_size: PageSize) -> Result<KnownFrames> {
         let Some(known) = self.known.take().filter(|known| known.header == *header) else {

@@ -51,9 +51,9 @@ fn size(pair: &Pair, both: &DatabaseHeader) -> Vec<Reason> {
         let example = format!("page 1 counts {counted} pages, the log commits {committed}");
         reasons.push(against(Evidence::CommitSize, example));
     }
-    let behind = pair.snapshot.pages.range(Pgno(counted.saturating_add(1))..);
-    let count = behind.clone().count() as u64;
-    if let Some((page, frame)) = behind.into_iter().next() {
+    let beyond = pair.snapshot.pages.range(Pgno(counted.saturating_add(1))..);
+    let count = beyond.clone().count() as u64;
+    if let Some((page, frame)) = beyond.into_iter().next() {
         let example = format!("frame {frame} writes page {page}, but page 1 counts only {counted}");
         reasons.push(Reason { count, ..against(Evidence::PageUse, example) });
     }
@@ -99,10 +99,10 @@ fn counters(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
     ];
     // They wrap around.
     let back = |file: u32, log: u32| file.wrapping_sub(log).cast_signed() > 0;
-    let mut behind = fields.iter().filter(|(_, file, log)| back(*file, *log));
-    let (name, in_file, in_log) = behind.next()?;
+    let mut older = fields.iter().filter(|(_, file, log)| back(*file, *log));
+    let (name, in_file, in_log) = older.next()?;
     let example = format!("the {name} is {in_file} in the file and only {in_log} in the log");
-    Some(Reason { count: 1 + behind.count() as u64, ..against(Evidence::Counters, example) })
+    Some(Reason { count: 1 + older.count() as u64, ..against(Evidence::Counters, example) })
 }
 
 /// A commit that writes page 1 gives it the counter that the connection last read, and one more
@@ -138,7 +138,7 @@ fn continuity(
         let speaks_for = SpeaksFor::Same;
         return Ok(Some(Reason { speaks_for, ..against(Evidence::Counters, example) }));
     }
-    // A newer one is told by `counters` already.
+    // `counters` finds a newer one already.
     let is_before = in_file.wrapping_sub(first_counter).cast_signed() < 0;
     Ok(is_before.then(|| {
         let example = format!(

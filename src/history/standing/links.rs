@@ -8,10 +8,10 @@ use crate::scan::Watch;
 
 use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
-/// Most pages of the log that are told one by one.
+/// Most pages of the log that are named one by one.
 const MAX_PARENTS: usize = 8;
 
-/// A reference: the child, and the row ids that may stand below it.
+/// A reference: the child, and the row ids that may be below it.
 struct Link {
     child: Pgno,
     table: bool,

@@ -3,7 +3,7 @@
 //! Nothing in the format says so, and a foreign log of the same page size destroys the database
 //! (`engine/PROTOCOL.md`, Whose log is it?). What is known is weighed here: whether the log's
 //! pages, put over the file, give a sound database; whether page 1 of both speaks of the same
-//! database; whether images and rows of the log stand in the file. `foreign` needs two
+//! database; whether images and rows of the log are in the file. `foreign` needs two
 //! contradictions of different kinds, tables or pages, and nothing that speaks for a pair. What the
 //! file is by itself is no contradiction: only problems that it has not alone are counted.
 //!
@@ -115,7 +115,7 @@ pub enum Evidence {
     /// Frames whose images the file has, of older generations or of pages that may never have been
     /// changed.
     EqualImages,
-    /// Rows that stand in a page of the file and in frames of it.
+    /// Rows that are in a page of the file and in frames of it.
     Rows,
     /// Settings on page 1 that a database keeps.
     Header,

@@ -28,7 +28,7 @@ pub enum ImageSource {
     Database,
 }
 
-/// How the right bytes of a frame are had.
+/// How the right bytes of a frame are recovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cure {
     /// A part of its image, or all of it, is taken from another image of the same page; the stored

@@ -16,7 +16,7 @@ use super::window::ByteWindow;
 const SALTS_OFFSET: u64 = 8;
 /// Length of both.
 const SALTS_LEN: usize = 8;
-/// Runs that are told apart. A file that was shifted in more places is torn to pieces.
+/// Runs that are kept apart. A file that was shifted in more places is torn to pieces.
 const MOST_RUNS: usize = 4096;
 /// Places that are summed although they are no frames, besides one for each slot that there is room
 /// for: a file full of salts must not take longer than its length.

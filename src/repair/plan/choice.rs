@@ -183,7 +183,7 @@ impl<'a> CheckedView<'a> {
     }
 
     /// Rows of SQLite's view that may be lost in this state, which is `candidate`. A later
-    /// transaction changed or deleted a row if the newest image of the page on which it would stand
+    /// transaction changed or deleted a row if the newest image of the page on which it would be
     /// is intact; where it is doubtful whether there was a later transaction, every row counts.
     fn doubtful_rows(
         &self,
@@ -227,9 +227,9 @@ impl<'a> CheckedView<'a> {
                 let explained = match change {
                     RowChange::Kept | RowChange::Added => true,
                     RowChange::Altered(row) => sure && is_intact(Some(row.page)),
-                    RowChange::Missing { before: None, behind: None } => false,
-                    RowChange::Missing { before, behind } => {
-                        sure && is_intact(before) && is_intact(behind)
+                    RowChange::Missing { before: None, after: None } => false,
+                    RowChange::Missing { before, after } => {
+                        sure && is_intact(before) && is_intact(after)
                     }
                 };
                 rows += u64::from(!explained);

@@ -24,7 +24,7 @@ use serde::Serialize;
 const MAGIC: &[u8; 16] = b"walsmith-undo/2\0";
 /// Bytes of the header.
 pub(super) const HEADER_BYTES: usize = 44;
-/// Where the stage stands: in a sector of its own, because it changes and the header does not.
+/// Where the stage is: in a sector of its own, because it changes and the header does not.
 pub(super) const STAGE_AT: u64 = 512;
 /// Where the first record is.
 pub(super) const RECORDS_AT: u64 = 1024;
@@ -108,7 +108,7 @@ impl UndoHeader {
 /// A record without the old bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Where the bytes stand in the database.
+    /// Where the bytes are in the database.
     pub(super) offset: u64,
     /// How many there were,
     pub(super) old_len: usize,
@@ -120,7 +120,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A whole record: `old` stood at `offset`, where the change writes `new`. Neither is longer
+    /// A whole record: `old` was at `offset`, where the change writes `new`. Neither is longer
     /// than [`MAX_RECORD_BYTES`].
     pub(super) fn encode(offset: u64, old: &[u8], new: &[u8]) -> Vec<u8> {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();

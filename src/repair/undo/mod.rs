@@ -1,6 +1,6 @@
 //! The undo set: what an in-place change is about to overwrite, kept until somebody discards it.
 //!
-//! Its bytes are told in `layout`. The header is written last, when the records are durable:
+//! Its bytes are described in `layout`. The header is written last, when the records are durable:
 //! without it nothing was changed yet. A log or journal that the change makes superfluous is
 //! renamed to `<database>-walsmith-undo-wal` or `-journal`, not copied. Each stage is durable
 //! before the step that needs it begins, so a run that was cut off anywhere is either finished by
@@ -117,7 +117,7 @@ impl Set {
     /// durable when it returns.
     ///
     /// # Errors
-    /// What the storage or `writes` reports; no set is left behind then.
+    /// What the storage or `writes` reports; no set is left then.
     pub fn create<E: From<Error>>(
         vfs: &dyn Vfs,
         database: &dyn File,
