@@ -86,7 +86,7 @@ impl Reading {
             let attached = !alone && may_be_attached(files, context);
             let written_before = !alone && is_being_written(files, context)?;
             let Some(file) = files.open_wal(context.vfs)? else { return Ok(None) };
-            let stamp = LogStamp::of(file.as_ref())?;
+            let stamp = ReadStamp::of(file.as_ref())?;
             let beside = open_if_readable(context.vfs, files.database.as_deref());
             let database = options.database.or(beside.as_deref());
             let known_frames = options.known_frames;
@@ -135,13 +135,13 @@ impl Reading {
 
 /// What changes when somebody writes the log.
 #[derive(PartialEq, Eq)]
-struct LogStamp {
+struct ReadStamp {
     /// `None` where the storage has no times.
     modified: Option<Duration>,
     header: [u8; WAL_HEADER_BYTES],
 }
 
-impl LogStamp {
+impl ReadStamp {
     fn of(file: &dyn File) -> Result<Self> {
         let modified = file.modified()?;
         let mut header = [0; WAL_HEADER_BYTES];

@@ -28,7 +28,7 @@ mod report;
 mod shifted;
 mod walk;
 
-pub use report::{FileReport, HeaderReport, IndexWitness, Verification};
+pub use report::{FileReport, HeaderWord, IndexWitness, Verification};
 
 /// Judge every frame of a log: what is in it, what SQLite will see, what it will lose
 ///

@@ -12,7 +12,7 @@ use crate::output::text::{argument, command, escaped};
 use crate::output::{FileName, Paint, Tone, wrapped};
 
 use super::shifted::shifted;
-use super::{FileReport, HeaderReport, Verification, overview};
+use super::{FileReport, HeaderWord, Verification, overview};
 
 /// Writes the table, the explanations, and how many there are of each verdict. Where only what
 /// needs attention is wanted, other files are left out.
@@ -129,14 +129,14 @@ fn unreadable(file: &FileReport) -> Vec<String> {
 
 fn bad_header(file: &FileReport) -> Vec<String> {
     let what = match file.header {
-        Some(HeaderReport::Magic) => "its magic number (offset 0)",
-        Some(HeaderReport::PageSize) => "its page size (offset 8)",
-        Some(HeaderReport::Checksum) => "its checksum (offset 24)",
-        Some(HeaderReport::Version) => "its format version (offset 4)",
-        Some(HeaderReport::Ok | HeaderReport::Short) | None => "nothing",
+        Some(HeaderWord::Magic) => "its magic number (offset 0)",
+        Some(HeaderWord::PageSize) => "its page size (offset 8)",
+        Some(HeaderWord::Checksum) => "its checksum (offset 24)",
+        Some(HeaderWord::Version) => "its format version (offset 4)",
+        Some(HeaderWord::Ok | HeaderWord::Short) | None => "nothing",
     };
     let effect = match file.header {
-        Some(HeaderReport::Version) => {
+        Some(HeaderWord::Version) => {
             "SQLite refuses to open the database while this log is beside it."
         }
         _ => "SQLite ignores the whole log without an error, and deletes it when it closes.",

@@ -31,7 +31,7 @@ pub struct Verification {
 /// The state of the log's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum HeaderReport {
+pub enum HeaderWord {
     /// Valid.
     Ok,
     /// The file is shorter than a header.
@@ -65,7 +65,7 @@ pub struct FileReport {
     /// The verdict.
     pub verdict: Verdict,
     /// The header's state; `None` without a file.
-    pub header: Option<HeaderReport>,
+    pub header: Option<HeaderWord>,
     /// Page size of the log.
     pub page_size_bytes: Option<u32>,
     /// Byte order of the checksums.
@@ -191,12 +191,12 @@ impl FileReport {
         let body_bytes = file_bytes.saturating_sub(32);
         Self {
             header: Some(match examination.header_status {
-                HeaderStatus::Short => HeaderReport::Short,
-                HeaderStatus::Ok => HeaderReport::Ok,
-                HeaderStatus::Fault(WalHeaderFault::Magic) => HeaderReport::Magic,
-                HeaderStatus::Fault(WalHeaderFault::PageSize) => HeaderReport::PageSize,
-                HeaderStatus::Fault(WalHeaderFault::Checksum) => HeaderReport::Checksum,
-                HeaderStatus::Fault(WalHeaderFault::Version) => HeaderReport::Version,
+                HeaderStatus::Short => HeaderWord::Short,
+                HeaderStatus::Ok => HeaderWord::Ok,
+                HeaderStatus::Fault(WalHeaderFault::Magic) => HeaderWord::Magic,
+                HeaderStatus::Fault(WalHeaderFault::PageSize) => HeaderWord::PageSize,
+                HeaderStatus::Fault(WalHeaderFault::Checksum) => HeaderWord::Checksum,
+                HeaderStatus::Fault(WalHeaderFault::Version) => HeaderWord::Version,
             }),
             page_size_bytes: extent.map(|extent| extent.page_size.bytes()),
             byte_order: shape.map(|shape| shape.order),

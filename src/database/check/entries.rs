@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn the_order_of_rows_does_not_count_and_their_values_do() {
-        type SchemaEntry = [Value<'static>; 3];
-        let entries = |all: &[SchemaEntry]| {
+        type Entry = [Value<'static>; 3];
+        let entries = |all: &[Entry]| {
             let mut sum = KeySum::of_entries(3);
             all.iter().for_each(|values| sum.add(Some((None, values))));
             sum
