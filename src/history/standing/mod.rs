@@ -5,7 +5,7 @@
 //! pages, put over the file, give a sound database; whether page 1 of both speaks of the same
 //! database; whether images and rows of the log are in the file. `foreign` needs two
 //! contradictions of different kinds, tables or pages, and nothing that speaks for a pair. What the
-//! file is by itself is no contradiction: only problems that it has not alone are counted.
+//! file is by itself is no contradiction: only problems that it does not have alone are counted.
 //!
 //! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`]
 //! frames. The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most

@@ -38,21 +38,21 @@ struct ComparedPage {
     newest: FrameNo,
     /// The newest frame has the image of the file.
     is_equal: bool,
-    /// An older frame has another image than the file: that they are equal is not because nothing
-    /// was changed.
+    /// An older frame has another image than the file: the log has changed the page, so being equal
+    /// means something.
     was_other: bool,
     /// One of its frames is damaged.
     is_unknown: bool,
 }
 
-/// How file and log are in time.
+/// Which of file and log is newer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileAge {
-    /// Nothing says that the file has what the log has not.
+    /// Nothing says that the file has what the log does not have.
     #[default]
     NotNewer,
-    /// The images say so, and the content neither confirms nor excludes it.
+    /// The images say that it is newer, and the content neither confirms nor excludes it.
     MayBeNewer,
     /// It has pages that came after the log: SQLite's view of both, and every state of the log,
     /// takes something back.
@@ -67,7 +67,7 @@ pub enum FileAge {
 /// image. Three other explanations are excluded by the content: a page that went back to what it
 /// was, a loss of power during a checkpoint, and a log that only deletes. The file alone must be
 /// sound, and SQLite's view of both either unsound, or poorer in rows without any row that the file
-/// has not.
+/// does not have.
 ///
 /// Where the log lost only what was after the newest page that was copied, the order of pages tells
 /// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever
@@ -125,8 +125,8 @@ pub fn file_age(
 
 /// Whether the file has more pages than every commit of the log, though no transaction of it can
 /// have made the database smaller: there is no auto-vacuum, the sizes never fall, and the first
-/// transaction is no VACUUM, which writes every page, or the file has not the free pages that it
-/// would have given up.
+/// transaction is no VACUUM, which writes every page, or the file does not have the
+/// free pages that it would have given up.
 fn has_grown(
     file: &FilePages<'_>,
     sizes: &[u32],
@@ -286,8 +286,8 @@ impl Frames {
     }
 }
 
-/// Whether one database lacks rows of another, and has none, nor another content of one, that the
-/// other has not.
+/// Whether one database lacks rows of another, and has no row, and no other content of a row, that
+/// the other does not have.
 fn is_poorer(
     (one, of_one): (&dyn Pages, &Health),
     (other, of_other): (&dyn Pages, &Health),

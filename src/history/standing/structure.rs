@@ -1,4 +1,4 @@
-//! Problems of the log over the file that the file alone has not.
+//! Problems of the log over the file that the file alone does not have.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -32,10 +32,10 @@ pub struct Choice {
     pub guessed_frames: Vec<FrameNo>,
     /// Problems that the structure check finds in it; `None` where it is encrypted.
     pub problems: Option<u64>,
-    /// Rows of SQLite's own view that it has not, or has with other values, though no intact page
+    /// Rows of SQLite's own view that it lacks, or has with other values, though no intact page
     /// shows that a later transaction deleted or changed them. `None` where it is encrypted.
     pub rows_missing: Option<u64>,
-    /// Rows by table that the newest state has in pages that can be read, and this one has not.
+    /// Rows by table that the newest state has in pages that can be read, and this one lacks.
     pub rows_lost_by_table: Vec<TableLoss>,
     /// It is the one that is given.
     pub chosen: bool,
@@ -159,7 +159,7 @@ impl<'a> CheckedView<'a> {
         if self.is_empty { 0 } else { self.health.problem_count }
     }
 
-    /// Rows of `other` that this one has not, or has with other values, by table. A table is the
+    /// Rows of `other` that this one lacks, or has with other values, by table. A table is the
     /// same by its name.
     fn lost_against(&self, other: &Self) -> Result<Vec<TableLoss>, scan::Error> {
         let mut losses = Vec::new();
