@@ -208,7 +208,7 @@ fn classify_undo(error: &undo::Error, report: &mut ErrorReport) -> ErrorKind {
             report.file = Some(FileName::from(path));
             report.offset_bytes = Some(*offset_bytes);
             let force = command("undo --force", path);
-            report.hint = Some(format!("to put the old bytes back all the same: {force}"));
+            report.hint = Some(format!("to put the old bytes back anyway: {force}"));
             ErrorKind::Refused
         }
     }

@@ -1,4 +1,4 @@
-//! `repair`: a plan of what can be got back of a damaged log, and the database that it gives.
+//! `repair`: a plan of what can be recovered of a damaged log, and the database that it gives.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

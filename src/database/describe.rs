@@ -284,7 +284,7 @@ fn cell_label(index: usize, cell: &Cell, values: &[ValueDescription]) -> String 
         label += &format!(", payload {} bytes", cell.payload_bytes);
     }
     if let Some(page) = cell.overflow {
-        label += &format!(", goes on on page {page}");
+        label += &format!(", continues on page {page}");
     }
     if !values.is_empty() {
         let values: Vec<String> = values.iter().map(ValueDescription::text).collect();

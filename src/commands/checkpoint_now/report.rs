@@ -113,7 +113,7 @@ impl CheckpointReport {
             None if self.removed_files => {
                 format!("The log had {}; it and the wal-index are deleted.", bytes(before))
             }
-            None => format!("The log had {}; it has gone.", bytes(before)),
+            None => format!("The log had {}; it is gone.", bytes(before)),
             Some(after) if after == before => {
                 let next = match (self.is_complete() && !self.busy, self.mode, self.dry_run) {
                     (true, Mode::Passive | Mode::Full | Mode::Restart, false) => {

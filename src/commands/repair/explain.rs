@@ -344,7 +344,7 @@ impl Action {
             Self::DropFrame => "leave the frame out",
             Self::TakeOldPages => "take older pages where no newer are left",
             Self::DropLog => "give up the log",
-            Self::DropBehind => "give up what lies after",
+            Self::DropBehind => "give up what comes after",
             Self::RemoveIndex => "remove the wal-index",
             Self::CorrectCommitSize => "correct the commit size",
             Self::CorrectPageCount => "correct the count on page 1",

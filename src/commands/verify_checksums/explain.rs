@@ -113,7 +113,7 @@ fn story(file: &FileReport, paint: Paint) -> Vec<String> {
         story.push(format!("  {}", copy_command(file)));
         if file.lost.as_ref().is_some_and(|lost| lost.recoverable != Recoverable::None) {
             let path = file.database.as_ref().unwrap_or(&file.wal);
-            story.push("What can be got back:".to_owned());
+            story.push("What can be recovered:".to_owned());
             story.push(format!("  {}{}", command("repair", path), file.given));
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn shifted(file: &FileReport) -> Vec<String> {
         ));
     }
     if let Some(more) = file.shifted.len().checked_sub(MOST_PLACES).filter(|&more| more > 0) {
-        story.push(format!("It goes on so in {}.", counted(more as u64, "more place")));
+        story.push(format!("The same in {}.", counted(more as u64, "more place")));
     }
     if let Some(mended) = file.shifted_frames_mended.filter(|&mended| mended > 0) {
         story.push(format!(

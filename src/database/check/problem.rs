@@ -132,7 +132,7 @@ pub enum StructureFault {
     #[error("the b-tree is too deep")]
     TooDeep,
     /// The children of a page have different heights.
-    #[error("the subtree at page {child} has another height than those beside it")]
+    #[error("the subtree at page {child} has a different height from those beside it")]
     Height {
         /// The child.
         child: Pgno,

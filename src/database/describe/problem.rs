@@ -16,7 +16,7 @@ pub enum PageProblem {
     },
     /// The pointers run into the cell content area.
     #[error(
-        "the cell pointers end at offset {pointers_end}, behind the start of the cells at \
+        "the cell pointers end at offset {pointers_end}, after the start of the cells at \
          {content_start}"
     )]
     PointersOverlap {
@@ -34,9 +34,7 @@ pub enum PageProblem {
         pointers: usize,
     },
     /// A cell lies before the cell content area.
-    #[error(
-        "cell {index} at offset {offset} lies before the cells, which begin at {content_start}"
-    )]
+    #[error("cell {index} at offset {offset} is before the cells, which begin at {content_start}")]
     CellBeforeContent {
         /// Its place.
         index: usize,

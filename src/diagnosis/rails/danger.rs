@@ -91,8 +91,8 @@ impl Danger {
 
     fn refusal(&self) -> Failure {
         let option = match self.consent {
-            Some(Consent::Loss) => Some("--accept-loss goes on all the same"),
-            Some(Consent::Foreign) => Some("--accept-foreign goes on all the same"),
+            Some(Consent::Loss) => Some("--accept-loss continues anyway"),
+            Some(Consent::Foreign) => Some("--accept-foreign continues anyway"),
             None => None,
         };
         let hint = match &self.next {

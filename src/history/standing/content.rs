@@ -1,4 +1,4 @@
-//! Images and rows of the log that stand in the file.
+//! Images and rows of the log that are in the file, too.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -191,8 +191,7 @@ fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Err
         count += shared as u64;
         common_bytes += shared_bytes;
         if shared > 0 && example.is_none() {
-            example =
-                Some(format!("{shared} rows on page {page} stand in the file and in the log"));
+            example = Some(format!("{shared} rows on page {page} are in the file and in the log"));
         }
     }
     let enough = common_bytes >= MIN_COMMON_BYTES;

@@ -1,4 +1,4 @@
-//! What can be got back of a damaged log, step by step, and how sure each step is.
+//! What can be recovered of a damaged log, step by step, and how sure each step is.
 //!
 //! After the break every frame is judged by itself. A frame whose right bytes the checksums show
 //! is taken, corrected where need be; one that cannot be recovered is dropped if a later intact

@@ -254,11 +254,11 @@ pub(super) fn cut_tail(first: FrameNo, end: LogEnd) -> Step {
 }
 
 /// The step that gives up everything from `first` on, where newer images of `missing` are lost.
-pub(super) fn drop_behind(first: FrameNo, missing: &BTreeSet<Pgno>, gap: Gap) -> Step {
+pub(super) fn drop_rest(first: FrameNo, missing: &BTreeSet<Pgno>, gap: Gap) -> Step {
     let reason = match gap {
         Gap::Doubtful => {
-            "the break may be a place where SQLite recovered already and went on: what lies behind \
-             it may be an abandoned history"
+            "the break may be a place where SQLite recovered already and went on: what comes \
+             after it may be an abandoned history"
                 .to_owned()
         }
         Gap::Nameless(frame) => {

@@ -111,16 +111,16 @@ impl<'a> Planner<'a> {
         if slot.judged.facts.frame <= last {
             return self.take(slot);
         }
-        let directly_behind = slot.judged.facts.frame == last.next();
+        let directly_after = slot.judged.facts.frame == last.next();
         let is_other = matches!(slot.judged.link, Link::Blank | Link::Foreign);
         // SQLite never extends a log with zeros: a transaction that is followed by them was cut
         // off.
         self.torn_tail |= self.is_open_at_end && slot.judged.link == Link::Blank;
         self.is_open_at_end |= slot.judged.link == Link::Linked;
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
-            || (directly_behind && slot.judged.is_no_frame)
-            || (directly_behind && is_other && self.reaches_end(last))
-            || (directly_behind
+            || (directly_after && slot.judged.is_no_frame)
+            || (directly_after && is_other && self.reaches_end(last))
+            || (directly_after
                 && slot.judged.link == Link::Blank
                 && self.examination.tail.cures.get(last).is_some());
     }
@@ -251,7 +251,7 @@ impl<'a> Planner<'a> {
             if doubtful {
                 restored = Restored { snapshot: self.seen.clone(), ..Restored::default() };
             }
-            self.steps.push(self.drop_behind(doubtful));
+            self.steps.push(self.drop_rest(doubtful));
         }
         if self.torn_tail || self.examination.verdict == Verdict::UncommittedTail {
             self.steps.push(self.cut_tail(last));
@@ -317,13 +317,13 @@ impl<'a> Planner<'a> {
         steps::cut_tail(FrameNo(last_commit.max(prefix.mx_frame)).next(), end)
     }
 
-    fn drop_behind(&self, is_doubtful: bool) -> Step {
+    fn drop_rest(&self, is_doubtful: bool) -> Step {
         let gap = match self.nameless {
             _ if is_doubtful => Gap::Doubtful,
             Some(frame) => Gap::Nameless(frame),
             None => Gap::Missing,
         };
         let first = FrameNo(self.track.complete_to()).next();
-        steps::drop_behind(first, &self.track.missing, gap)
+        steps::drop_rest(first, &self.track.missing, gap)
     }
 }
