@@ -109,9 +109,9 @@ fn judge(paths: &[&Path], seen: &OpenFiles) -> Users {
     for group in seen.uses.chunk_by(|one, two| one.pid == two.pid) {
         let Some(pid) = group.first().map(|used| used.pid) else { continue };
         match judge_process(paths, group) {
-            Judged::Harmless => {}
-            Judged::Unclear => users.unclear.push(pid),
-            Judged::Misuses(found) => {
+            JudgedUse::Harmless => {}
+            JudgedUse::Unclear => users.unclear.push(pid),
+            JudgedUse::Misuses(found) => {
                 let lockless = found.iter().all(|(misuse, _)| *misuse == Misuse::LocklessUser);
                 if lockless && has_attached_ancestor(pid, seen) {
                     users.unclear.push(pid);
@@ -139,14 +139,14 @@ fn judge(paths: &[&Path], seen: &OpenFiles) -> Users {
     users
 }
 
-enum Judged<'a> {
+enum JudgedUse<'a> {
     Harmless,
     Unclear,
     Misuses(Vec<(Misuse, &'a FileUse)>),
 }
 
 /// Judges all that one process does with the files.
-fn judge_process<'a>(paths: &[&Path], uses: &'a [FileUse]) -> Judged<'a> {
+fn judge_process<'a>(paths: &[&Path], uses: &'a [FileUse]) -> JudgedUse<'a> {
     let changes = |used: &FileUse| used.is_writable || used.is_mapped;
     let same = |file: usize| {
         uses.iter().find(move |used| used.file == file && used.identity == Identity::Same)
@@ -164,10 +164,10 @@ fn judge_process<'a>(paths: &[&Path], uses: &'a [FileUse]) -> Judged<'a> {
         })
         .collect();
     if !gone.is_empty() {
-        return Judged::Misuses(gone);
+        return JudgedUse::Misuses(gone);
     }
     let in_use = [LOG, INDEX].into_iter().filter_map(same).find(|used| changes(used));
-    let Some(in_use) = in_use else { return Judged::Harmless };
+    let Some(in_use) = in_use else { return JudgedUse::Harmless };
     let shared = same(DATABASE).map_or(Some(false), |used| used.holds(&SHARED_BYTES));
     let switch = DEAD_MAN_SWITCH..DEAD_MAN_SWITCH + 1;
     let attached = same(INDEX).map_or(Some(false), |used| used.holds(&switch));
@@ -175,11 +175,11 @@ fn judge_process<'a>(paths: &[&Path], uses: &'a [FileUse]) -> Judged<'a> {
         // Attached to this log, and no database of this name: it was moved away and another put
         // there.
         (Some(false), Some(true)) if same(DATABASE).is_none() => {
-            Judged::Misuses(vec![(Misuse::ReplacedInUse, in_use)])
+            JudgedUse::Misuses(vec![(Misuse::ReplacedInUse, in_use)])
         }
-        (Some(true), _) | (_, Some(true)) => Judged::Harmless,
-        (None, _) | (_, None) => Judged::Unclear,
-        (Some(false), Some(false)) => Judged::Misuses(vec![(Misuse::LocklessUser, in_use)]),
+        (Some(true), _) | (_, Some(true)) => JudgedUse::Harmless,
+        (None, _) | (_, None) => JudgedUse::Unclear,
+        (Some(false), Some(false)) => JudgedUse::Misuses(vec![(Misuse::LocklessUser, in_use)]),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 const MAX_PARENTS: usize = 8;
 
 /// A reference: the child, and the row ids that may be below it.
-struct Link {
+struct PageLink {
     child: Pgno,
     table: bool,
     above: Option<i64>,
@@ -61,7 +61,7 @@ pub(super) fn follow(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Erro
 }
 
 /// The children of an interior page that the log does not hold.
-fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<Link> {
+fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<PageLink> {
     let page_size = pair.shape.page_size();
     let Some(header) = BtreeHeader::decode(page, page_size, image) else { return Vec::new() };
     let table = header.kind == PageKind::TableInterior;
@@ -71,16 +71,16 @@ fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<Link> {
     let cells = header.cell_offsets(image).into_iter().take(image.len() / 6);
     for cell in cells.filter_map(|offset| header.cell(image, offset, image.len())) {
         if let Some(child) = cell.left_child {
-            links.push(Link { child, table, above, up_to: cell.row_id });
+            links.push(PageLink { child, table, above, up_to: cell.row_id });
         }
         above = cell.row_id;
     }
-    links.push(Link { child: right, table, above, up_to: None });
+    links.push(PageLink { child: right, table, above, up_to: None });
     links.retain(|link| !pair.snapshot.pages.contains_key(&link.child));
     links
 }
 
-fn judge(pair: &Pair, link: &Link, image: &[u8]) -> Option<Evidence> {
+fn judge(pair: &Pair, link: &PageLink, image: &[u8]) -> Option<Evidence> {
     let header = BtreeHeader::decode(link.child, pair.shape.page_size(), image);
     let fits = header.filter(|header| match header.kind {
         PageKind::TableLeaf | PageKind::TableInterior => link.table,

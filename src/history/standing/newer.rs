@@ -22,7 +22,7 @@ use crate::storage::File;
 
 /// What the frames up to the last commit say.
 #[derive(Default)]
-struct Frames {
+struct SeenFrames {
     /// The pages that the file has, too.
     pages: PageMap<ComparedPage>,
     /// The frame of each commit, and the size of the database after it.
@@ -85,7 +85,7 @@ pub fn file_age(
 ) -> Result<FileAge, scan::Error> {
     let Some(shape) = examination.shape else { return Ok(FileAge::NotNewer) };
     let file = FilePages::new(database, shape.page_size())?;
-    let frames = Frames::of(log, database, examination, watch)?;
+    let frames = SeenFrames::of(log, database, examination, watch)?;
     let has_grown = has_grown(&file, &frames.sizes, frames.frames_of_first)?;
     let in_order = !frames.has_later_page(false);
     let pages = &frames.pages;
@@ -171,7 +171,7 @@ fn last_commit(examination: &Examination) -> FrameNo {
     FrameNo(examination.prefix.mx_frame).max(lost)
 }
 
-impl Frames {
+impl SeenFrames {
     fn of(
         log: &dyn File,
         database: &dyn File,

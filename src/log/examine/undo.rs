@@ -32,7 +32,7 @@ pub(super) fn with_shift_undone(
     if !may_be_shifted(&found) {
         return Ok(found);
     }
-    let undo = Undo { file, database, watch, found: &found };
+    let undo = ShiftSearch { file, database, watch, found: &found };
     let found = match undo.run()? {
         Some(undone) => {
             let inner = &undone.examination;
@@ -111,7 +111,7 @@ fn may_be_shifted(found: &Examination) -> bool {
 }
 
 /// What a log was found to be before.
-struct Undo<'a> {
+struct ShiftSearch<'a> {
     file: &'a dyn File,
     database: Option<&'a dyn File>,
     watch: &'a dyn Watch,
@@ -131,7 +131,7 @@ struct Log<'a> {
     offset_bytes: u64,
 }
 
-impl Undo<'_> {
+impl ShiftSearch<'_> {
     fn run(&self) -> Result<Option<ShiftUndone>, Error> {
         if let Some(undone) = self.line_ends()? {
             return Ok(Some(undone));
