@@ -46,7 +46,7 @@ impl Wal<'_> {
     fn clean_hash(&self) -> Result<()> {
         let mx_frame = self.header.mx_frame;
         if mx_frame > 0 {
-            self.mapped_block(block_of(mx_frame))?.remove_behind(mx_frame);
+            self.mapped_block(block_of(mx_frame))?.remove_after(mx_frame);
         }
         Ok(())
     }
