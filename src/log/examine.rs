@@ -6,16 +6,16 @@ use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, Salts, WAL_HEADER_
 use crate::scan::{self, KnownFrames, Watch};
 use crate::storage::{self, File};
 
-use super::LogShape;
 use super::cure::{Cures, Sources};
 use super::examination::{Examination, HeaderStatus, Verdict};
 use super::forecast::{self, Forecast};
 use super::guess;
-use super::link::{Link, Links, is_likely_leftover};
+use super::link::{Link, Links};
 use super::prefix::{Prefix, PrefixFold, StopReason};
 use super::shift::Displacement;
 use super::spill::{self, Spill};
 use super::tail::{Break, Tail, TailFold};
+use super::{LogShape, rolled_back};
 
 mod undo;
 
@@ -102,9 +102,17 @@ pub fn examine_with(
     let prefix = fold.finish(&shape);
     let sources = Sources { log: file, database, shape: &shape, prefix: &prefix, watch };
     let mut tail = cured_tail(&sources)?;
+    if tail.broken == Break::Torn {
+        let plain = read_tail(file, &shape, &prefix, &Cures::default(), watch)?;
+        let sources = Sources { log: file, database, shape: &shape, prefix: &prefix, watch };
+        if rolled_back::explains(&sources, &tail, &plain)? {
+            tail = Tail { broken: Break::None, ..plain };
+        }
+    }
     // Frames of an open transaction, and something that ends in the middle of a slot.
     let ends_inside = tail.inside_transaction && shape.extent.trailing_bytes > 0;
-    if tail.broken == Break::None && (ends_inside || no_frame_follows(file, &shape, &tail, watch)?)
+    if tail.broken == Break::None
+        && (ends_inside || rolled_back::no_frame_follows(file, &shape, &tail, watch)?)
     {
         tail.broken = Break::Torn;
     }
@@ -198,36 +206,6 @@ fn bad_header(
         undone: None,
         known: KnownFrames::default(),
     })
-}
-
-/// Whether something follows on a slot at the stop that SQLite cannot have left there. What is left
-/// over of a rollback or of an older generation is followed by frames, or by the end of the file:
-/// SQLite never extends a log with zeros, and a slot that no generation has written is a write that
-/// never reached the disk, or damage.
-fn no_frame_follows(
-    file: &dyn File,
-    shape: &LogShape,
-    tail: &Tail,
-    watch: &dyn Watch,
-) -> Result<bool, Error> {
-    let is_ours = match tail.stop_link {
-        Some(Link::Broken { .. }) => true,
-        // Frames of older generations carry no meaning, damaged or not.
-        Some(Link::Foreign) => false,
-        Some(Link::Linked | Link::Unproven | Link::Blank) | None => return Ok(false),
-    };
-    let next = tail.stop.next();
-    let two = next..shape.extent.end().min(next.next().next());
-    let mut following = shape.facts(file, two, watch);
-    let (next, after) = (following.next().transpose()?, following.next().transpose()?);
-    if let Some(next) = next {
-        let is_frame = is_likely_leftover(&next, after.as_ref(), shape.salts);
-        return Ok(next.blank || (is_ours && !is_frame));
-    }
-    let (rest, end) = (shape.extent.end().offset_bytes(shape.page_size()), shape.extent.file_bytes);
-    let mut bytes = vec![1; usize::try_from(end - rest).unwrap_or_default()];
-    let read = file.read_at(&mut bytes, rest)?;
-    Ok(read > 0 && bytes.iter().take(read).all(|&byte| byte == 0))
 }
 
 /// The tail, with every cure that can be found where the log is broken.

@@ -91,7 +91,7 @@ pub struct Judged {
 }
 
 /// Pages of a database that is larger than nearly any: 512 GiB in pages of 4096 bytes.
-const MOST_LIKELY_PAGES: u32 = 1 << 27;
+pub(super) const MOST_LIKELY_PAGES: u32 = 1 << 27;
 
 /// Generations that a log is not likely to have had since a slot of it was written.
 const MOST_LIKELY_AGE: u32 = 1 << 16;

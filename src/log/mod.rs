@@ -15,6 +15,7 @@ pub mod index_file;
 pub mod link;
 mod prefix;
 pub mod proof;
+mod rolled_back;
 mod shape;
 pub mod shift;
 mod spill;

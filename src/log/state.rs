@@ -204,6 +204,10 @@ impl Tail {
                 }
                 Break::Torn | Break::Losing(_) => SlotState::Damaged,
             },
+            // What a rollback leaves can look like one damaged word.
+            Link::Broken { .. } if self.broken == Break::None && judged.cured.is_none() => {
+                SlotState::Residue
+            }
             Link::Broken { .. } if commit_follows || judged.is_proven() => SlotState::Damaged,
             Link::Broken { .. } if self.is_sure() && follows_commit => SlotState::Unproven,
             Link::Broken { .. } if self.is_sure() => SlotState::Damaged,

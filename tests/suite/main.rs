@@ -42,6 +42,7 @@ mod rails;
 mod readme;
 mod repair;
 mod replay;
+mod rolled_back;
 mod rows;
 mod screens;
 mod shifted;

@@ -150,7 +150,7 @@ impl Sources<'_> {
     }
 
     /// What page 1 of the file, or else of the log, says of the pages.
-    fn rules(&self) -> Result<Option<PageRules>, Error> {
+    pub(in crate::log) fn rules(&self) -> Result<Option<PageRules>, Error> {
         let page_size = self.shape.page_size();
         let mut head = [0; DATABASE_HEADER_BYTES];
         let rules = |head: &[u8; DATABASE_HEADER_BYTES]| {
@@ -178,7 +178,12 @@ impl Sources<'_> {
         Ok(None)
     }
 
-    pub(super) fn read_image(&self, frame: FrameNo, image: &mut [u8]) -> Result<bool, Error> {
+    /// Reads the image of a frame; whether it is there.
+    pub(in crate::log) fn read_image(
+        &self,
+        frame: FrameNo,
+        image: &mut [u8],
+    ) -> Result<bool, Error> {
         let slot = frame.offset_bytes(self.shape.page_size());
         Ok(self.log.read_at(image, slot + FRAME_HEADER_BYTES as u64)? == image.len())
     }
