@@ -36,9 +36,10 @@ fn findings() -> Vec<u8> {
         ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n.TH walsmith-findings 7 \"\" walsmith walsmith\n\
          .SH NAME\nwalsmith\\-findings \\- what can be wrong with a SQLite database and its log\n\
          .SH DESCRIPTION\n\
-         A finding is one fact about a set of files that its user must know. \\fBwalsmith doctor\\fR\n\
-         shows all of them, worst first; \\fBinfo\\fR, \\fBverify\\-checksums\\fR and \\fBrepair\\fR\n\
-         those that their own job shows. Commands that write refuse where a finding that is an\n\
+         A finding is one fact about a set of files that its user must know.\n\
+         \\fBwalsmith doctor\\fR shows all of them, worst first; \\fBinfo\\fR,\n\
+         \\fBverify\\-checksums\\fR and \\fBrepair\\fR those that their own job shows.\n\
+         Commands that write refuse where a finding that is an\n\
          error would become final. The names of the rules are stable.\n",
     );
     for (severity, title) in [

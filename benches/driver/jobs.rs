@@ -11,7 +11,7 @@ fn row(job: &str, goal: &str, sqlite: f64, ours: f64) {
 }
 
 /// Runs every job.
-pub fn all(bench: &Bench) {
+pub(crate) fn all(bench: &Bench) {
     println!("| job | goal | ratio | SQLite | walsmith |\n|---|---|---|---|---|");
     let mib = bench.mib;
     let large = bench.grow("large.db", mib, 4096);

@@ -59,7 +59,7 @@ impl Run {
 }
 
 /// Runs `program`, and prints the nanoseconds it took and its largest resident set in KiB.
-pub fn time(program: &str, args: &[&str]) {
+pub(crate) fn time(program: &str, args: &[&str]) {
     let start = Instant::now();
     let mut command = Command::new(program);
     let status = command.args(args).stdout(Stdio::null()).status().unwrap();
@@ -70,7 +70,7 @@ pub fn time(program: &str, args: &[&str]) {
 }
 
 /// Reads a file once, with reads of 1 MiB, by `threads` threads.
-pub fn read(path: &Path, threads: usize) {
+pub(crate) fn read(path: &Path, threads: usize) {
     let file = File::open(path).unwrap();
     let next = AtomicU64::new(0);
     let read = || {
@@ -85,7 +85,7 @@ pub fn read(path: &Path, threads: usize) {
 
 /// Writes a new file of `count` times `len` bytes twice, and prints the nanoseconds that the second
 /// time took.
-pub fn write(path: &Path, count: u64, len: usize) {
+pub(crate) fn write(path: &Path, count: u64, len: usize) {
     let file = File::create(path).unwrap();
     let bytes = vec![1; len];
     let write = || (0..count).for_each(|at| file.write_all_at(&bytes, at * len as u64).unwrap());
@@ -96,10 +96,10 @@ pub fn write(path: &Path, count: u64, len: usize) {
 }
 
 /// What each contestant does: a preparation that is not timed, and a measurement in any unit.
-pub type Contestant<'a> = (&'a dyn Fn(), &'a dyn Fn() -> f64);
+pub(crate) type Contestant<'a> = (&'a dyn Fn(), &'a dyn Fn() -> f64);
 
 /// The medians of contestants that run in turn, after one round that warms the caches.
-pub fn medians<const N: usize>(contestants: [Contestant<'_>; N]) -> [f64; N] {
+pub(crate) fn medians<const N: usize>(contestants: [Contestant<'_>; N]) -> [f64; N] {
     let mut taken: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
     for round in 0..=ROUNDS {
         for ((prepare, measure), taken) in contestants.iter().zip(&mut taken) {

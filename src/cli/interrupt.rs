@@ -11,7 +11,7 @@ use crate::storage::process::is_ignored;
 
 /// The signal that has come, if one has.
 #[derive(Clone, Debug)]
-pub struct Interrupt {
+pub(super) struct Interrupt {
     /// 0 for none.
     signal: Arc<AtomicUsize>,
 }
@@ -19,7 +19,7 @@ pub struct Interrupt {
 impl Interrupt {
     /// Listens from now on. What our parent ignores (`nohup`, a shell's background job) stays
     /// ignored.
-    pub fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM, SIGHUP] {
             if is_ignored(number) {
@@ -33,12 +33,12 @@ impl Interrupt {
     }
 
     /// Whether a signal has come.
-    pub fn has_come(&self) -> bool {
+    pub(super) fn has_come(&self) -> bool {
         self.signal.load(Ordering::Relaxed) != 0
     }
 
     /// Dies of the signal that has come; returns where none has.
-    pub fn die_of_it(&self) {
+    pub(super) fn die_of_it(&self) {
         let signal = self.signal.load(Ordering::Relaxed);
         if let (1.., Ok(signal)) = (signal, i32::try_from(signal)) {
             // Where this fails, the exit code still says it.

@@ -14,7 +14,7 @@ use super::interrupt::Interrupt;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows how far a scan is, on a terminal only, and carries Ctrl-C to it.
-pub struct Progress {
+pub(super) struct Progress {
     hidden: bool,
     started: Instant,
     /// Made when it pays: most runs end before.
@@ -24,12 +24,12 @@ pub struct Progress {
 
 impl Progress {
     /// A bar on stderr; `hidden` shows none.
-    pub fn new(hidden: bool, interrupt: Interrupt) -> Self {
+    pub(super) fn new(hidden: bool, interrupt: Interrupt) -> Self {
         Self { hidden, started: Instant::now(), bar: OnceCell::new(), interrupt }
     }
 
     /// Takes the bar off the terminal.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }

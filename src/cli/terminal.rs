@@ -3,7 +3,7 @@
 use crate::output::Charset;
 
 /// Columns of the terminal that stdout is, or else by `COLUMNS`; `None` where nobody says.
-pub fn width_columns(stdout_is_terminal: bool) -> Option<u16> {
+pub(super) fn width_columns(stdout_is_terminal: bool) -> Option<u16> {
     let terminal = match stdout_is_terminal {
         true => terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| columns),
         false => None,
@@ -17,7 +17,7 @@ fn columns_of(text: &str) -> Option<u16> {
 
 /// What the locale can show: the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is not empty
 /// decides, as in setlocale(3).
-pub fn charset() -> Charset {
+pub(super) fn charset() -> Charset {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     charset_of(["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).as_deref())
 }

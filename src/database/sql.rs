@@ -45,7 +45,7 @@ pub struct TableColumn {
 
 /// A constraint of a table that needs an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Constraint {
+pub(super) struct Constraint {
     /// PRIMARY KEY; otherwise UNIQUE.
     pub primary: bool,
     /// Its columns.

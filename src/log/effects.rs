@@ -10,14 +10,14 @@ pub(in crate::log) struct Effects(Vec<Checksum>);
 
 impl Effects {
     /// For a word with up to `words` words after it.
-    pub fn of(words: u32) -> Self {
+    pub(super) fn of(words: u32) -> Self {
         let before = |&Checksum { a, b }: &Checksum| Some(Checksum { a: b, b: a.wrapping_add(b) });
         let all = std::iter::successors(Some(Checksum { a: 0, b: 1 }), before);
         Self(all.take(words as usize + 1).collect())
     }
 
     /// For a word with `after` words after it.
-    pub fn at(&self, after: usize) -> Checksum {
+    pub(super) fn at(&self, after: usize) -> Checksum {
         self.0.get(after).copied().unwrap_or(Checksum::ZERO)
     }
 }

@@ -53,7 +53,7 @@ pub struct Lost {
 
 /// Damaged frames and the loss they cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forecast {
+pub(super) struct Forecast {
     /// Damaged frames, ascending.
     pub damaged: Vec<DamagedFrame>,
     /// The loss, if commits are lost.
@@ -64,7 +64,7 @@ pub struct Forecast {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn forecast(
+pub(super) fn forecast(
     file: &dyn File,
     shape: &LogShape,
     prefix: &Prefix,

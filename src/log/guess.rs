@@ -9,7 +9,7 @@ use super::tail::Certainty;
 
 /// A shape under which the frames follow from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guess {
+pub(super) struct Guess {
     /// The shape.
     pub shape: LogShape,
     /// `Proven` when a header with this shape has the sum that frame 1 needs, else `Likely`.
@@ -22,7 +22,7 @@ pub struct Guess {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn guess(
+pub(super) fn guess(
     file: &dyn File,
     header: &WalHeader,
     file_bytes: u64,

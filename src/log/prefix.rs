@@ -81,7 +81,7 @@ impl Prefix {
 
 /// Folds facts in file order into a [`Prefix`].
 #[derive(Debug)]
-pub struct PrefixFold {
+pub(super) struct PrefixFold {
     joiner: Joiner,
     salts: Salts,
     prefix: Prefix,
@@ -95,7 +95,7 @@ pub struct PrefixFold {
 impl PrefixFold {
     /// Starts before frame 1.
     #[must_use]
-    pub fn new(shape: &LogShape) -> Self {
+    pub(super) fn new(shape: &LogShape) -> Self {
         Self {
             joiner: shape.joiner(),
             salts: shape.salts,
@@ -107,7 +107,7 @@ impl PrefixFold {
     }
 
     /// Takes the next slot; whether it belongs to the prefix.
-    pub fn push(&mut self, facts: &FrameFacts) -> bool {
+    pub(super) fn push(&mut self, facts: &FrameFacts) -> bool {
         let current = facts.header.salts == self.salts;
         if self.stopped.is_none() {
             // In the order of walDecodeFrame.
@@ -160,7 +160,7 @@ impl PrefixFold {
 
     /// The prefix of a log of `shape`, all of whose slots were pushed.
     #[must_use]
-    pub fn finish(self, shape: &LogShape) -> Prefix {
+    pub(super) fn finish(self, shape: &LogShape) -> Prefix {
         let frame = FrameNo(self.prefix.valid_frames + 1);
         let at_end =
             if shape.extent.trailing_bytes > 0 { StopReason::Short } else { StopReason::Eof };

@@ -63,7 +63,7 @@ pub struct Tail {
 
 /// Folds judged frames from the stop on into a [`Tail`].
 #[derive(Debug)]
-pub struct TailFold {
+pub(super) struct TailFold {
     tail: Tail,
     salts: Salts,
     at_stop: Option<Judged>,
@@ -76,7 +76,7 @@ pub struct TailFold {
 impl TailFold {
     /// Starts at the stop of `prefix`.
     #[must_use]
-    pub fn new(prefix: &Prefix, salts: Salts, cures: Cures) -> Self {
+    pub(super) fn new(prefix: &Prefix, salts: Salts, cures: Cures) -> Self {
         let tail = Tail {
             broken: Break::None,
             intact_commits: 0,
@@ -93,7 +93,7 @@ impl TailFold {
     }
 
     /// Takes the next frame.
-    pub fn push(&mut self, judged: &Judged) {
+    pub(super) fn push(&mut self, judged: &Judged) {
         let frame = judged.facts.frame;
         if frame == self.tail.stop {
             self.at_stop = Some(*judged);
@@ -124,7 +124,7 @@ impl TailFold {
 
     /// The tail; `partial_salts` are those of a partial slot at the end of the file.
     #[must_use]
-    pub fn finish(self, partial_salts: Option<Salts>) -> Tail {
+    pub(super) fn finish(self, partial_salts: Option<Salts>) -> Tail {
         let partial_is_current = partial_salts == Some(self.salts);
         let broken = if self.tail.last_lost_commit.is_some() {
             Break::Losing(self.certainty())

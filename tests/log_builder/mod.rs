@@ -5,12 +5,12 @@ use walsmith::format::{
 };
 
 /// Page size of the logs.
-pub const P: usize = 512;
+pub(crate) const P: usize = 512;
 /// Bytes of a slot.
-pub const SLOT: usize = P + 24;
+pub(crate) const SLOT: usize = P + 24;
 
 /// A log under construction.
-pub struct Log {
+pub(crate) struct Log {
     /// The file.
     pub bytes: Vec<u8>,
     header: WalHeader,
@@ -21,21 +21,21 @@ pub struct Log {
 
 /// Where a writer can go back to after recovery or rollback.
 #[derive(Clone, Copy)]
-pub struct Mark {
+pub(crate) struct Mark {
     sum: Checksum,
     at: usize,
 }
 
 impl Log {
     /// An empty log of generation `salt`.
-    pub fn new(salt: u32) -> Self {
+    pub(crate) fn new(salt: u32) -> Self {
         let header = header(salt);
         let bytes = header.encode().to_vec();
         Self { bytes, header, sum: header.checksum, at: WAL_HEADER_BYTES, written: 0 }
     }
 
     /// A transaction that writes `pages`; database size 9 pages.
-    pub fn commit(&mut self, pages: &[u32]) {
+    pub(crate) fn commit(&mut self, pages: &[u32]) {
         for (index, &page) in pages.iter().enumerate() {
             let size = if index + 1 == pages.len() { 9 } else { 0 };
             self.append(page, size);
@@ -43,14 +43,14 @@ impl Log {
     }
 
     /// Frames of a transaction that does not commit.
-    pub fn spill(&mut self, pages: &[u32]) {
+    pub(crate) fn spill(&mut self, pages: &[u32]) {
         for &page in pages {
             self.append(page, 0);
         }
     }
 
     /// A new generation from slot 1 on; old frames stay.
-    pub fn restart(&mut self, salt: u32) {
+    pub(crate) fn restart(&mut self, salt: u32) {
         self.header = header(salt);
         self.bytes[..WAL_HEADER_BYTES].copy_from_slice(&self.header.encode());
         self.sum = self.header.checksum;
@@ -58,18 +58,18 @@ impl Log {
     }
 
     /// The end of what was written.
-    pub fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
         Mark { sum: self.sum, at: self.at }
     }
 
     /// Writes over what lies after `mark`.
-    pub fn write_again_from(&mut self, mark: Mark, write: impl FnOnce(&mut Self)) {
+    pub(crate) fn write_again_from(&mut self, mark: Mark, write: impl FnOnce(&mut Self)) {
         (self.sum, self.at) = (mark.sum, mark.at);
         write(self);
     }
 
     /// Damages many words of the page in slot `frame`.
-    pub fn scramble(&mut self, frame: usize) {
+    pub(crate) fn scramble(&mut self, frame: usize) {
         let start = 32 + (frame - 1) * SLOT + 24;
         for (index, byte) in self.bytes[start + 40..start + 300].iter_mut().enumerate() {
             *byte ^= u8::try_from(index % 250).unwrap() | 1;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::see::open;
 
 /// Makes the database of [`write`], for three writers.
-pub fn prepare(path: &Path) {
+pub(crate) fn prepare(path: &Path) {
     let setup = "PRAGMA journal_mode=WAL;
         CREATE TABLE t(id INTEGER PRIMARY KEY, w, n, k, b);
         CREATE INDEX t_by_count ON t(w, n); CREATE INDEX t_by_key ON t(k);
@@ -20,7 +20,7 @@ pub fn prepare(path: &Path) {
 
 /// Commits transactions of one to six rows, updates and deletions for `seconds`, with small
 /// automatic checkpoints; prints how many.
-pub fn write(path: &Path, writer: u32, seconds: u64) {
+pub(crate) fn write(path: &Path, writer: u32, seconds: u64) {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(30)).unwrap();
     let frames = [60, 150, 400][writer as usize % 3];

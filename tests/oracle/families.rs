@@ -59,7 +59,7 @@ const PATTERNS: &[&[u8]] =
 /// Makes every database in a folder of its own under `directory`: `database` and `wal` as they are
 /// to be damaged, `previous` (the log before its reset, where there was one), and `copied` (the
 /// database after a checkpoint of everything).
-pub fn make(directory: &Path, seed: u64) {
+pub(crate) fn make(directory: &Path, seed: u64) {
     for (number, kind) in (0_u64..).zip(KINDS) {
         make_one(&directory.join(kind.0), seed * 100 + number, kind);
     }
@@ -295,7 +295,7 @@ impl Writer {
 }
 
 /// Reads paths of private copies from stdin, one a line; answers each with what [`seen`] finds.
-pub fn look() {
+pub(crate) fn look() {
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
         writeln!(answers, "{}", seen(&open(Path::new(&path.unwrap())))).unwrap();

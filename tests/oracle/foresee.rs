@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Reads paths of private copies from stdin, one a line; opens each, runs a SELECT and a PASSIVE
 /// checkpoint, closes, and answers with a line of JSON.
-pub fn foresee() {
+pub(crate) fn foresee() {
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
         let answer = answer(Path::new(&path.unwrap()));

@@ -16,7 +16,7 @@ const WAL: &str = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;";
 const TABLE: &str = "CREATE TABLE t(a INTEGER PRIMARY KEY, b);";
 
 /// Writes every fixture below `directory`, one folder each.
-pub fn all(directory: &Path) {
+pub(crate) fn all(directory: &Path) {
     for size in [512, 1024, 4096, 65536] {
         page_size(&new(directory, &format!("page-{size}")), size);
     }
@@ -184,7 +184,7 @@ fn big_endian(database: &Path) {
 }
 
 /// Sums the log of `database` again, in the other order than that of this machine.
-pub fn swap(database: &Path) {
+pub(crate) fn swap(database: &Path) {
     let path = beside(database, "-wal");
     let mut bytes = fs::read(&path).unwrap();
     let other = match ByteOrder::NATIVE {

@@ -25,7 +25,7 @@ impl Seed {
 
 /// Makes the set of `seed` that has been through what `kind` says; `end` is `die`, `close` or
 /// `hold` (until stdin closes). `reserved` bytes are left free in every page.
-pub fn make(path: &Path, seed: u64, kind: &str, end: &str, reserved: i32) {
+pub(crate) fn make(path: &Path, seed: u64, kind: &str, end: &str, reserved: i32) {
     let mut seed = Seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d);
     let connection = Connection::open(path).unwrap();
     if reserved > 0 {

@@ -10,7 +10,7 @@ const ROWS: &str = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
     INSERT INTO t(b) SELECT";
 
 /// Leaves nine updates of 300 checkpointed rows in the log, and serves.
-pub fn hold_updates(path: &Path) {
+pub(crate) fn hold_updates(path: &Path) {
     let connection = Connection::open(path).unwrap();
     let setup = format!(
         "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
@@ -27,7 +27,7 @@ pub fn hold_updates(path: &Path) {
 
 /// Commits 51 transactions, and loses its locks in the middle of a read: POSIX drops all locks of a
 /// process that closes any descriptor of the file.
-pub fn lose_locks(path: &Path) {
+pub(crate) fn lose_locks(path: &Path) {
     let connection = Connection::open(path).unwrap();
     let setup = "PRAGMA journal_mode=WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
     connection.execute_batch(setup).unwrap();
@@ -62,7 +62,7 @@ fn serve(connection: &Connection) {
 }
 
 /// Dies with 301 rows in the log, and 300 before them in the file.
-pub fn grown(path: &Path) {
+pub(crate) fn grown(path: &Path) {
     let connection = Connection::open(path).unwrap();
     let rows = format!("{ROWS} printf('r%d%.*c', i, 200, 'z') FROM c;");
     let setup = format!(

@@ -11,7 +11,7 @@ const FILL: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 
 /// Writes `before.db`, `half.db` and its journal, `after.db`, and `new.db` and its journal, in
 /// which not even the first transaction was committed.
-pub fn all(directory: &Path) {
+pub(crate) fn all(directory: &Path) {
     let place = |name: &str| directory.join(name);
     let path = place("m.db");
     let connection = open(&path);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::see::open;
 
 /// Makes a database whose log has at least `bytes` bytes, in transactions of some 50 pages.
-pub fn grow(path: &Path, bytes: u64, page_bytes: u32) {
+pub(crate) fn grow(path: &Path, bytes: u64, page_bytes: u32) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
@@ -32,7 +32,7 @@ pub fn grow(path: &Path, bytes: u64, page_bytes: u32) {
 
 /// Commits `transactions` times, each of them `pages` pages of a table that has one row a page, and
 /// prints frames and nanoseconds. Nothing is synced.
-pub fn frames(path: &Path, transactions: u32, pages: u32) {
+pub(crate) fn frames(path: &Path, transactions: u32, pages: u32) {
     let connection = open(path);
     connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0").unwrap();
     let mut update = connection.prepare("UPDATE t SET b = ?1 WHERE a BETWEEN ?2 AND ?3").unwrap();
@@ -55,7 +55,7 @@ pub fn frames(path: &Path, transactions: u32, pages: u32) {
 const ROWS_OF_FRAMES: u32 = 512;
 
 /// Makes the database for [`frames`], without a log.
-pub fn rows_for_frames(path: &Path) {
+pub(crate) fn rows_for_frames(path: &Path) {
     let connection = open(path);
     let sql = format!(
         "PRAGMA journal_mode=WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b);
@@ -66,19 +66,19 @@ pub fn rows_for_frames(path: &Path) {
 }
 
 /// Writes the database as its log has it to a new file.
-pub fn vacuum_into(path: &Path, output: &str) {
+pub(crate) fn vacuum_into(path: &Path, output: &str) {
     open(path).execute("VACUUM INTO ?1", [output]).unwrap();
 }
 
 /// The same, page by page (`.backup` of SQLite's shell).
-pub fn back_up(path: &Path, output: &str) {
+pub(crate) fn back_up(path: &Path, output: &str) {
     let silent: Option<fn(rusqlite::backup::Progress)> = None;
     open(path).backup("main", output, silent).unwrap();
 }
 
 /// Opens a database whose log needs recovery and prints how long the first read took, in
 /// milliseconds.
-pub fn recover(path: &Path) {
+pub(crate) fn recover(path: &Path) {
     let connection = open(path);
     let start = Instant::now();
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();

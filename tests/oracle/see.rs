@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const LISTED_PAGES: u32 = 512;
 
 /// Reads paths of private copies from stdin, one a line; answers each with a line of JSON.
-pub fn see() {
+pub(crate) fn see() {
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
         let answer = answer(Path::new(&path.unwrap()));
@@ -22,7 +22,7 @@ pub fn see() {
 }
 
 /// Opens without the checkpoint and deletion of the last close.
-pub fn open(path: &Path) -> Connection {
+pub(crate) fn open(path: &Path) -> Connection {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = Connection::open_with_flags(path, flags).unwrap();
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
@@ -31,7 +31,7 @@ pub fn open(path: &Path) -> Connection {
 
 /// Reads paths of private copies from stdin, one a line; answers each with the rows of
 /// `PRAGMA integrity_check`, or with the error instead, in a JSON list.
-pub fn check() {
+pub(crate) fn check() {
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
         let found = integrity(&open(Path::new(&path.unwrap())));
@@ -82,7 +82,7 @@ fn pages(connection: &Connection) -> rusqlite::Result<Vec<u32>> {
 }
 
 /// Prints the rows of `sql`, a JSON list a line.
-pub fn rows(path: &Path, sql: &str) {
+pub(crate) fn rows(path: &Path, sql: &str) {
     let connection = open(path);
     let mut statement = connection.prepare(sql).unwrap();
     let columns = statement.column_count();

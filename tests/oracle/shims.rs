@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::see::open;
 
 /// Asks for `reserved` bytes at the end of every page that is written from the next VACUUM on.
-pub fn reserve(connection: &Connection, reserved: i32) {
+pub(crate) fn reserve(connection: &Connection, reserved: i32) {
     let mut bytes = reserved;
     // SAFETY: the handle is open, and the file control reads and writes one int.
     let code = unsafe {
@@ -23,7 +23,7 @@ pub fn reserve(connection: &Connection, reserved: i32) {
 }
 
 /// Runs `sql` in a connection that has asked for reserved bytes, and dies: the log stays.
-pub fn run_reserving(path: &Path, reserved: i32, sql: &str) {
+pub(crate) fn run_reserving(path: &Path, reserved: i32, sql: &str) {
     let connection = open(path);
     reserve(&connection, reserved);
     connection.execute_batch(sql).unwrap();
@@ -31,7 +31,7 @@ pub fn run_reserving(path: &Path, reserved: i32, sql: &str) {
 }
 
 /// Reads paths of private copies from stdin, one a line; answers each with [`contents`].
-pub fn contents_of_each() {
+pub(crate) fn contents_of_each() {
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
         let found = contents(&open(Path::new(&path.unwrap())));
@@ -81,7 +81,7 @@ fn contents(connection: &Connection) -> rusqlite::Result<String> {
 
 /// Prints, as a JSON list, for each outcome of the shim's `verify_checksum` the pages that have it
 /// (1, 0 or null), or the error of the first page that cannot be read.
-pub fn verify(path: &Path) {
+pub(crate) fn verify(path: &Path) {
     let connection = open(path);
     let read = || -> rusqlite::Result<Vec<Value>> {
         let sql = "SELECT verify_checksum(data), count(*) FROM sqlite_dbpage GROUP BY 1";
@@ -98,7 +98,7 @@ pub fn verify(path: &Path) {
 /// One history of a database with `reserved` bytes, made from `seed`; dies and leaves the log.
 /// Prints what the database holds as of each transaction of the log's last generation, in a JSON
 /// list that begins with the state before it.
-pub fn history(path: &Path, reserved: i32, seed: u64) {
+pub(crate) fn history(path: &Path, reserved: i32, seed: u64) {
     let mut random = Rng::with_seed(seed);
     let connection = open(path);
     reserve(&connection, reserved);

@@ -17,7 +17,7 @@ const GENERATIONS: usize = 4;
 /// `A0.part.wal`); `A4.db` is the database at the end, and `C0.db` one of another application.
 ///
 /// Prints the page size.
-pub fn make(directory: &Path, seed: u64) {
+pub(crate) fn make(directory: &Path, seed: u64) {
     let mut random = Rng::with_seed(seed);
     let page_bytes = [512, 1024, 4096][random.usize(0..3)];
     let template = directory.join("template");

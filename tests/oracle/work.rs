@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::see::open;
 
 /// Opens a transaction, says "ready" and holds it until stdin closes.
-pub fn hold(path: &Path, begin: &str) {
+pub(crate) fn hold(path: &Path, begin: &str) {
     let connection = open(path);
     connection.execute_batch(begin).unwrap();
     connection.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap();
@@ -20,7 +20,7 @@ pub fn hold(path: &Path, begin: &str) {
 
 /// Opens a read transaction, says "ready", waits until stdin closes, and prints what it saw before
 /// and what it sees after.
-pub fn hold_sight(path: &Path) {
+pub(crate) fn hold_sight(path: &Path) {
     let connection = open(path);
     connection.execute_batch("BEGIN").unwrap();
     let sight = || -> (i64, String) {
@@ -35,7 +35,7 @@ pub fn hold_sight(path: &Path) {
 }
 
 /// Dies in a rollback-journal transaction that has written into the database file already.
-pub fn hot_journal(path: &Path, page_bytes: u32, sync: &str) {
+pub(crate) fn hot_journal(path: &Path, page_bytes: u32, sync: &str) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=DELETE; PRAGMA synchronous={sync};
@@ -54,7 +54,7 @@ pub fn hot_journal(path: &Path, page_bytes: u32, sync: &str) {
 }
 
 /// Inserts rows in transactions of one to eight, with an index, and leaves all of it in the log.
-pub fn workload(path: &Path, page_bytes: u32, transactions: u32) {
+pub(crate) fn workload(path: &Path, page_bytes: u32, transactions: u32) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
@@ -73,7 +73,7 @@ pub fn workload(path: &Path, page_bytes: u32, transactions: u32) {
 
 /// Writes transactions that insert, update and delete rows of a table with an index and of one
 /// without row ids, and dies. The database is made if it is not there.
-pub fn churn(path: &Path, page_bytes: u32, transactions: u32) {
+pub(crate) fn churn(path: &Path, page_bytes: u32, transactions: u32) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
@@ -101,7 +101,7 @@ pub fn churn(path: &Path, page_bytes: u32, transactions: u32) {
 
 /// Makes a database of more than 1 GiB, most of it a hole, whose log writes on both sides of the
 /// lock-byte page.
-pub fn sparse(path: &Path) {
+pub(crate) fn sparse(path: &Path) {
     let connection = open(path);
     let setup = "PRAGMA page_size=65536; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
                  PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
@@ -116,7 +116,7 @@ pub fn sparse(path: &Path) {
 }
 
 /// Works in exclusive mode, says "ready" and stays until stdin closes.
-pub fn hold_exclusive(path: &Path) {
+pub(crate) fn hold_exclusive(path: &Path) {
     let connection = open(path);
     let sql = "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; COMMIT";
     connection.execute_batch(sql).unwrap();
@@ -126,7 +126,7 @@ pub fn hold_exclusive(path: &Path) {
 }
 
 /// Writes until the log has more than `frames` frames, and leaves it.
-pub fn long_log(path: &Path, frames: i64) {
+pub(crate) fn long_log(path: &Path, frames: i64) {
     let connection = open(path);
     connection.execute_batch("PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0").unwrap();
     loop {
@@ -142,7 +142,7 @@ pub fn long_log(path: &Path, frames: i64) {
 }
 
 /// Runs a checkpoint and prints its three columns.
-pub fn checkpoint(path: &Path, mode: &str, sync: &str) {
+pub(crate) fn checkpoint(path: &Path, mode: &str, sync: &str) {
     let connection = open(path);
     connection.execute_batch(&format!("PRAGMA synchronous={sync}")).unwrap();
     connection
@@ -155,7 +155,7 @@ pub fn checkpoint(path: &Path, mode: &str, sync: &str) {
 }
 
 /// Writes small transactions, rolled back spills and frequent resets; prints how many it committed.
-pub fn write(path: &Path, seconds: u64) {
+pub(crate) fn write(path: &Path, seconds: u64) {
     let connection = open(path);
     connection.busy_timeout(Duration::from_secs(20)).unwrap();
     connection
@@ -190,7 +190,7 @@ fn rolled_back_spill(connection: &Connection) {
 }
 
 /// More rows than the cache holds, so that frames reach the log before any commit.
-pub fn spill(connection: &Connection, rows: u32) -> rusqlite::Result<()> {
+pub(crate) fn spill(connection: &Connection, rows: u32) -> rusqlite::Result<()> {
     for _ in 0..rows {
         connection.execute_batch("INSERT INTO t(b) VALUES(randomblob(900))")?;
     }
@@ -198,7 +198,7 @@ pub fn spill(connection: &Connection, rows: u32) -> rusqlite::Result<()> {
 }
 
 /// Dies in the middle of a transaction that has spilled.
-pub fn spill_and_die(path: &Path) {
+pub(crate) fn spill_and_die(path: &Path) {
     let connection = open(path);
     connection.execute_batch("PRAGMA cache_size=5; BEGIN").unwrap();
     spill(&connection, 40).unwrap();
@@ -207,7 +207,7 @@ pub fn spill_and_die(path: &Path) {
 
 /// Makes a log whose pages hold copies of itself, with a rolled-back transaction that was spilled
 /// and frames of a generation before, which hold copies of themselves too; then dies.
-pub fn own_log(path: &Path, page_bytes: u32) {
+pub(crate) fn own_log(path: &Path, page_bytes: u32) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
@@ -237,14 +237,14 @@ pub fn own_log(path: &Path, page_bytes: u32) {
 }
 
 /// Runs `sql` and dies with the connection open.
-pub fn write_and_die(path: &Path, sql: &str) {
+pub(crate) fn write_and_die(path: &Path, sql: &str) {
     let connection = open(path);
     connection.execute_batch(sql).unwrap();
     std::process::abort();
 }
 
 /// Makes a WAL database with the rows that our engine stamps, and an empty table for SQLite.
-pub fn prepare(path: &Path, rows: i64, page_bytes: u32) {
+pub(crate) fn prepare(path: &Path, rows: i64, page_bytes: u32) {
     let connection = open(path);
     let setup = format!(
         "PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL;
@@ -265,7 +265,7 @@ pub fn prepare(path: &Path, rows: i64, page_bytes: u32) {
 
 /// Inserts rows of its own, one a transaction, in between larger ones that it rolls back; prints
 /// how many it committed.
-pub fn append(path: &Path, writer: u32, seconds: u64) {
+pub(crate) fn append(path: &Path, writer: u32, seconds: u64) {
     let connection = open(path);
     connection.busy_timeout(Duration::from_secs(60)).unwrap();
     connection
@@ -293,7 +293,7 @@ pub fn append(path: &Path, writer: u32, seconds: u64) {
 
 /// Many connections of one process: every second one writes, the others read. Prints how many rows
 /// were committed.
-pub fn crowd(path: &Path, connections: u32, seconds: u64) {
+pub(crate) fn crowd(path: &Path, connections: u32, seconds: u64) {
     let committed = std::sync::atomic::AtomicU64::new(0);
     let end = Instant::now() + Duration::from_secs(seconds);
     std::thread::scope(|scope| {
@@ -330,7 +330,7 @@ fn rest() {
 }
 
 /// Holds snapshots and looks at each twice; prints how many.
-pub fn observe(path: &Path, seconds: u64) {
+pub(crate) fn observe(path: &Path, seconds: u64) {
     let connection = open(path);
     connection.busy_timeout(Duration::from_secs(60)).unwrap();
     let sight = || {

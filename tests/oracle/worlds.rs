@@ -124,7 +124,7 @@ struct World {
 
 /// Writes `count` databases with logs, `N.db` and `N.db-wal`, the first of them numbered `first`;
 /// prints number, family, page size and kind of each.
-pub fn all(directory: &Path, first: u64, count: u64) {
+pub(crate) fn all(directory: &Path, first: u64, count: u64) {
     for number in first..first + count {
         let place = usize::try_from(number).unwrap();
         let mut random = Rng::with_seed(number);

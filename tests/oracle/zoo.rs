@@ -39,7 +39,7 @@ const TABLES: &str = "
 ";
 
 /// Writes one database of each kind into `directory`.
-pub fn all(directory: &Path) {
+pub(crate) fn all(directory: &Path) {
     for (name, settings) in KINDS {
         let connection = Connection::open(directory.join(format!("{name}.db"))).unwrap();
         connection.execute_batch(settings).unwrap();

@@ -18,23 +18,23 @@ const MARKER: &[u8; 8] = b"walsmith";
 
 /// Where a stamp lies.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     pub page: Pgno,
     pub offset: usize,
 }
 
 /// The places of all stamps; they never move.
 #[derive(Clone, Debug)]
-pub struct Stamps {
+pub(crate) struct Stamps {
     pub places: Vec<Place>,
 }
 
 /// Page images that a transaction changes.
-pub type Images = BTreeMap<Pgno, Vec<u8>>;
+pub(crate) type Images = BTreeMap<Pgno, Vec<u8>>;
 
 impl Stamps {
     /// Finds the stamps in the pages that `read` gives.
-    pub fn find(pages: u32, mut read: impl FnMut(Pgno) -> Vec<u8>) -> Self {
+    pub(crate) fn find(pages: u32, mut read: impl FnMut(Pgno) -> Vec<u8>) -> Self {
         let mut places = BTreeMap::new();
         for page in (1..=pages).map(Pgno) {
             let image = read(page);
@@ -54,7 +54,7 @@ impl Stamps {
     }
 
     /// Finds the stamps in the newest snapshot of `connection`.
-    pub fn of(connection: &mut Connection<'_>) -> Result<Self> {
+    pub(crate) fn of(connection: &mut Connection<'_>) -> Result<Self> {
         connection.begin_read()?;
         let page_len = connection.page_size()?.in_memory();
         let pages = connection.db_size_pages()?;
@@ -68,12 +68,12 @@ impl Stamps {
     }
 
     /// Rows beside the counter.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.places.len() - 1
     }
 
     /// The stamp of row `id` in this snapshot.
-    pub fn read(&self, connection: &mut Connection<'_>, id: usize) -> Result<u64> {
+    pub(crate) fn read(&self, connection: &mut Connection<'_>, id: usize) -> Result<u64> {
         let mut image = vec![0; connection.page_size()?.in_memory()];
         let place = self.places[id];
         connection.read_page(place.page, &mut image)?;
@@ -81,7 +81,7 @@ impl Stamps {
     }
 
     /// Every stamp of this snapshot, page by page.
-    pub fn read_all(&self, connection: &mut Connection<'_>) -> Result<Vec<u64>> {
+    pub(crate) fn read_all(&self, connection: &mut Connection<'_>) -> Result<Vec<u64>> {
         let mut images = Images::new();
         for place in &self.places {
             load(connection, &mut images, place.page)?;
@@ -91,7 +91,7 @@ impl Stamps {
     }
 
     /// Puts `stamp` on row `id` in `images`, reading the page first where it is not there yet.
-    pub fn put(
+    pub(crate) fn put(
         &self,
         connection: &mut Connection<'_>,
         images: &mut Images,
@@ -134,6 +134,6 @@ fn stamp_at(image: &[u8], offset: usize) -> u64 {
 }
 
 /// The images as pages to write.
-pub fn pages(images: &Images) -> Vec<Page<'_>> {
+pub(crate) fn pages(images: &Images) -> Vec<Page<'_>> {
     images.iter().map(|(&pgno, image)| Page { pgno, image }).collect()
 }

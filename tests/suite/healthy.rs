@@ -35,7 +35,8 @@ const KINDS: [&str; 15] = [
 ];
 
 /// Commands that only look, or write somewhere else.
-const LOOKING: [&[&str]; 9] = [
+const LOOKING: [&[&str]; 10] = [
+    &["doctor", "--check"],
     &["info"],
     &["verify-checksums"],
     &["frame-list"],

@@ -17,7 +17,7 @@ use walsmith::storage::{LockLevel, Locked, OpenMode, Vfs};
 use crate::support::{beside, hold, oracle_program, release, rows, text, walsmith};
 
 /// A database with a hot journal, left by a writer that died: its bytes, and the journal's.
-pub fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
     let status = Command::new(oracle_program())
@@ -29,14 +29,14 @@ pub fn left_behind(page_bytes: u32, sync: &str) -> (Vec<u8>, Vec<u8>) {
     (fs::read(&database).unwrap(), fs::read(beside(&database, "-journal")).unwrap())
 }
 
-pub fn put(folder: &Path, database: &[u8], journal: &[u8]) -> PathBuf {
+pub(crate) fn put(folder: &Path, database: &[u8], journal: &[u8]) -> PathBuf {
     let path = folder.join("x.db");
     fs::write(&path, database).unwrap();
     fs::write(beside(&path, "-journal"), journal).unwrap();
     path
 }
 
-pub fn ours(path: &Path) -> RolledBack {
+pub(crate) fn ours(path: &Path) -> RolledBack {
     let file = OsVfs.open(path, OpenMode::ReadWrite).unwrap();
     assert_eq!(file.lock(LockLevel::Shared).unwrap(), Locked::Granted);
     let done = roll_back(&OsVfs, file.as_ref(), &beside(path, "-journal")).unwrap();
@@ -109,7 +109,7 @@ fn both_agree_on(prepare: impl Fn(&Path), what: &str) -> (RolledBack, Files) {
 }
 
 /// As [`both_agree_on`], with a database and its journal.
-pub fn both_agree(database: &[u8], journal: &[u8], what: &str) -> RolledBack {
+pub(crate) fn both_agree(database: &[u8], journal: &[u8], what: &str) -> RolledBack {
     both_agree_on(|folder| drop(put(folder, database, journal)), what).0
 }
 
@@ -148,7 +148,7 @@ fn torn_and_damaged_journals_are_played_as_far_as_sqlite_plays_them() {
 }
 
 /// `journal` with a trailer that names a super-journal.
-pub fn naming(journal: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn naming(journal: &[u8], name: &[u8]) -> Vec<u8> {
     let mut bytes = journal.to_vec();
     // The trailer begins at the next sector.
     bytes.resize(bytes.len().next_multiple_of(512), 0);

@@ -52,7 +52,7 @@ fn killed_at(program: &Path, call: &Call, args: &[&str]) -> (String, bool) {
 
 /// Kills at each call of a run in turn (`DB` in `args` is the database, `NEW` a file beside it),
 /// and checks what is left each time. Returns the number of kills.
-pub fn everywhere(
+pub(crate) fn everywhere(
     program: &Path,
     prepare: impl Fn() -> (tempfile::TempDir, PathBuf),
     args: &[&str],

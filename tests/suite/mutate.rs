@@ -6,10 +6,10 @@ use fastrand::Rng;
 use walsmith::format::{FrameHeader, PageSize, WAL_HEADER_BYTES, WalHeader};
 
 /// A way to damage a log.
-pub type Mutator = fn(&mut Vec<u8>, &mut Rng);
+pub(crate) type Mutator = fn(&mut Vec<u8>, &mut Rng);
 
 /// All of them.
-pub const ALL: &[(&str, Mutator)] = &[
+pub(crate) const ALL: &[(&str, Mutator)] = &[
     ("bit-flip", bit_flip),
     ("bit-flip-in-a-header", bit_flip_in_a_header),
     ("several-bit-flips", several_bit_flips),

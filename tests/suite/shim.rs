@@ -8,7 +8,7 @@ use crate::support::{hold_command, oracle_program, text};
 
 /// A shim by its name; without one it is SQLite alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Shim(pub Option<&'static str>);
+pub(crate) struct Shim(pub Option<&'static str>);
 
 impl Shim {
     fn command(self, args: &[&str]) -> Command {
@@ -18,14 +18,14 @@ impl Shim {
     }
 
     /// Runs an action to its end and returns what it printed.
-    pub fn oracle(self, args: &[&str]) -> String {
+    pub(crate) fn oracle(self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Runs an action that dies in the end and leaves the log; returns what it printed.
-    pub fn and_die(self, args: &[&str]) -> String {
+    pub(crate) fn and_die(self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && !said.contains("panicked"), "{args:?}: {said}");
@@ -33,17 +33,17 @@ impl Shim {
     }
 
     /// Starts an action that holds a transaction until its stdin closes.
-    pub fn hold(self, action: &str, database: &Path) -> Child {
+    pub(crate) fn hold(self, action: &str, database: &Path) -> Child {
         hold_command(self.command(&[action, text(database)]))
     }
 
     /// Starts an action whose output is read when it has ended.
-    pub fn start(self, args: &[&str]) -> Child {
+    pub(crate) fn start(self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// What each of `databases`, which are private copies, holds.
-    pub fn contents_of(self, databases: &[&Path]) -> Vec<String> {
+    pub(crate) fn contents_of(self, databases: &[&Path]) -> Vec<String> {
         let mut child = self
             .command(&["contents"])
             .stdin(Stdio::piped())
@@ -61,13 +61,13 @@ impl Shim {
     }
 
     /// What a database, which is a private copy, holds.
-    pub fn contents(self, database: &Path) -> String {
+    pub(crate) fn contents(self, database: &Path) -> String {
         self.contents_of(&[database]).remove(0)
     }
 }
 
 /// How many seeded histories a test makes: `default`, or `WALSMITH_SHIM_CASES`.
-pub fn cases(default: u64) -> u64 {
+pub(crate) fn cases(default: u64) -> u64 {
     let asked = std::env::var("WALSMITH_SHIM_CASES");
     asked.map_or(default, |cases| cases.parse().unwrap())
 }

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 /// The folder of the fixtures.
-pub fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
 /// Names of all fixtures, sorted.
-pub fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let folders = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
     let mut names: Vec<String> = folders
         .filter(|path| path.is_dir())
@@ -25,13 +25,13 @@ pub fn names() -> Vec<String> {
 }
 
 /// The bytes of a fixture's database and log.
-pub fn read(name: &str) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn read(name: &str) -> (Vec<u8>, Vec<u8>) {
     let folder = fixtures().join(name);
     (fs::read(folder.join("x.db")).unwrap(), fs::read(folder.join("x.db-wal")).unwrap())
 }
 
 /// A private copy of all files of a fixture; returns the folder and the database's path.
-pub fn copy(name: &str) -> (TempDir, PathBuf) {
+pub(crate) fn copy(name: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixtures().join(name)).unwrap() {
         let path = entry.unwrap().path();
@@ -42,19 +42,19 @@ pub fn copy(name: &str) -> (TempDir, PathBuf) {
 }
 
 /// The path of the file that is beside `database` under `suffix`.
-pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(suffix);
     path.into()
 }
 
 /// The oracle program, which `cargo test` builds as an example.
-pub fn oracle_program() -> PathBuf {
+pub(crate) fn oracle_program() -> PathBuf {
     example("oracle")
 }
 
 /// Our engine in a process of its own.
-pub fn worker_program() -> PathBuf {
+pub(crate) fn worker_program() -> PathBuf {
     example("worker")
 }
 
@@ -66,12 +66,12 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// Runs the oracle to its end and returns what it printed.
-pub fn oracle(args: &[&str]) -> String {
+pub(crate) fn oracle(args: &[&str]) -> String {
     finished(Command::new(oracle_program()).args(args))
 }
 
 /// Runs our engine to its end and returns what it printed.
-pub fn worker(args: &[&str]) -> String {
+pub(crate) fn worker(args: &[&str]) -> String {
     finished(Command::new(worker_program()).args(args))
 }
 
@@ -82,17 +82,17 @@ fn finished(command: &mut Command) -> String {
 }
 
 /// The program under test.
-pub fn walsmith_program() -> PathBuf {
+pub(crate) fn walsmith_program() -> PathBuf {
     assert_cmd::cargo::cargo_bin!("walsmith").into()
 }
 
 /// The program under test, to be run to its end.
-pub fn walsmith_command() -> assert_cmd::Command {
+pub(crate) fn walsmith_command() -> assert_cmd::Command {
     assert_cmd::cargo::cargo_bin_cmd!("walsmith")
 }
 
 /// Runs walsmith with --json; its document and exit code.
-pub fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
+pub(crate) fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
     let output = walsmith_command().arg("--json").args(args).output().unwrap();
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr))
@@ -101,7 +101,7 @@ pub fn walsmith(args: &[&str]) -> (serde_json::Value, i32) {
 }
 
 /// A database in WAL mode without a log, with `rows` rows for our engine to stamp.
-pub fn prepared(rows: u32, page_bytes: u32) -> (TempDir, PathBuf) {
+pub(crate) fn prepared(rows: u32, page_bytes: u32) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
     oracle(&["prepare", text(&database), &rows.to_string(), &page_bytes.to_string()]);
@@ -109,29 +109,29 @@ pub fn prepared(rows: u32, page_bytes: u32) -> (TempDir, PathBuf) {
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// Rows of a query, a JSON list a line.
-pub fn rows(database: &Path, sql: &str) -> String {
+pub(crate) fn rows(database: &Path, sql: &str) -> String {
     oracle(&["rows", text(database), sql])
 }
 
 /// A SQLite process that holds a transaction (`hold-read`, `hold-write`) until its stdin closes.
-pub fn hold(action: &str, database: &Path) -> Child {
+pub(crate) fn hold(action: &str, database: &Path) -> Child {
     hold_with(&oracle_program(), action, database)
 }
 
 /// A process of ours or SQLite's that holds a transaction until its stdin closes.
-pub fn hold_with(program: &Path, action: &str, database: &Path) -> Child {
+pub(crate) fn hold_with(program: &Path, action: &str, database: &Path) -> Child {
     let mut command = Command::new(program);
     command.arg(action).arg(database);
     hold_command(command)
 }
 
 /// A process that says "ready" and holds something until its stdin closes.
-pub fn hold_command(mut command: Command) -> Child {
+pub(crate) fn hold_command(mut command: Command) -> Child {
     let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut ready = [0; 6];
     holder.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
@@ -139,21 +139,21 @@ pub fn hold_command(mut command: Command) -> Child {
 }
 
 /// Lets a holder go, and waits for its end.
-pub fn release(mut holder: Child) {
+pub(crate) fn release(mut holder: Child) {
     drop(holder.stdin.take());
     holder.wait().unwrap();
 }
 
 /// An error of SQLite.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct SqliteError {
+pub(crate) struct SqliteError {
     pub code: Option<i32>,
     pub message: String,
 }
 
 /// What SQLite sees of a database and its log.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Sight {
+pub(crate) struct Sight {
     pub error: Option<SqliteError>,
     pub mx_frame: Option<u32>,
     pub db_size_pages: Option<u32>,
@@ -162,24 +162,24 @@ pub struct Sight {
 }
 
 /// A child process that opens copies with real SQLite.
-pub struct Oracle {
+pub(crate) struct Oracle {
     child: Child,
     ask: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Oracle {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with("see")
     }
 
     /// One that answers [`Self::integrity`].
-    pub fn checking() -> Self {
+    pub(crate) fn checking() -> Self {
         Self::with("check")
     }
 
     /// One that answers [`Self::outcome`].
-    pub fn opening() -> Self {
+    pub(crate) fn opening() -> Self {
         Self::with("foresee")
     }
 
@@ -196,14 +196,14 @@ impl Oracle {
     }
 
     /// Opens the database at `path`, which must be a private copy.
-    pub fn see(&mut self, path: &Path) -> Sight {
+    pub(crate) fn see(&mut self, path: &Path) -> Sight {
         let line = self.answer(path);
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
     /// What `PRAGMA integrity_check` says of the database at `path`, a private copy; empty when it
     /// says "ok".
-    pub fn integrity(&mut self, path: &Path) -> Vec<String> {
+    pub(crate) fn integrity(&mut self, path: &Path) -> Vec<String> {
         let line = self.answer(path);
         let found: Vec<String> = serde_json::from_str(&line).unwrap();
         if found == ["ok"] { Vec::new() } else { found }
@@ -211,7 +211,7 @@ impl Oracle {
 
     /// What happens to the files of the database at `path`, private copies, when one more process
     /// opens it.
-    pub fn outcome(&mut self, path: &Path) -> serde_json::Value {
+    pub(crate) fn outcome(&mut self, path: &Path) -> serde_json::Value {
         serde_json::from_str(&self.answer(path)).unwrap()
     }
 
@@ -225,7 +225,7 @@ impl Oracle {
     }
 
     /// What SQLite sees of these bytes.
-    pub fn see_bytes(&mut self, database: &[u8], wal: &[u8]) -> Sight {
+    pub(crate) fn see_bytes(&mut self, database: &[u8], wal: &[u8]) -> Sight {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         fs::write(&path, database).unwrap();

@@ -51,7 +51,7 @@ pub(super) enum JournalDoubt {
 impl Base {
     /// Opens the database, or replaces the one that a lone journal has lost; `None` without
     /// either. Nothing is written: what the journal puts back stays in memory.
-    pub fn open(files: &Files, context: &Context) -> Result<Option<Self>> {
+    pub(super) fn open(files: &Files, context: &Context) -> Result<Option<Self>> {
         let vfs = context.vfs;
         let is_alone = files.lone_journal(vfs)?.is_some();
         let open = || -> Result<Option<Box<dyn File>>> {
@@ -116,7 +116,7 @@ impl Base {
     }
 
     /// The file, as it is after what is to be done with the journal.
-    pub fn file(&self) -> &dyn File {
+    pub(super) fn file(&self) -> &dyn File {
         match &self.other {
             Some(other) if self.takes_other => other,
             Some(_) | None => &self.file,
@@ -124,7 +124,7 @@ impl Base {
     }
 
     /// The file as a candidate of that kind has it.
-    pub fn file_of(&self, kind: CandidateKind) -> &dyn File {
+    pub(super) fn file_of(&self, kind: CandidateKind) -> &dyn File {
         match (&self.other, kind) {
             (Some(other), CandidateKind::RolledBack) => other,
             (_, CandidateKind::SqliteView) if self.other.is_some() => &self.file,
@@ -133,12 +133,12 @@ impl Base {
     }
 
     /// Settles which of the two readings is taken.
-    pub fn take(&mut self, kind: CandidateKind) {
+    pub(super) fn take(&mut self, kind: CandidateKind) {
         self.takes_other = kind == CandidateKind::RolledBack;
     }
 
     /// Pages that the journal puts back.
-    pub fn pages(&self) -> BTreeSet<Pgno> {
+    pub(super) fn pages(&self) -> BTreeSet<Pgno> {
         let overlay = match &self.other {
             Some(other) if self.takes_other => other,
             Some(_) | None => &self.file,
@@ -150,17 +150,17 @@ impl Base {
 
     /// Whether the journal puts pages back, of which nothing proves every byte: its sums are over
     /// one byte of 200.
-    pub fn is_rolled_back(&self) -> bool {
+    pub(super) fn is_rolled_back(&self) -> bool {
         self.contents.is_some() && (self.takes_other || self.standing == JournalState::Hot)
     }
 
     /// Whether nothing tells if a transaction of the journal was cut off.
-    pub fn is_unknown(&self) -> bool {
+    pub(super) fn is_unknown(&self) -> bool {
         self.is_rolled_back() || self.journal_is_zeroed
     }
 
     /// What SQLite's rule is worth, where the database as SQLite would leave it is `sound` or not.
-    pub fn doubt(&self, sound: impl FnOnce() -> Result<bool>) -> Result<JournalDoubt> {
+    pub(super) fn doubt(&self, sound: impl FnOnce() -> Result<bool>) -> Result<JournalDoubt> {
         if self.contents.is_none() {
             return Ok(JournalDoubt::None);
         }
@@ -177,7 +177,7 @@ impl Base {
     }
 
     /// The step that the journal makes necessary.
-    pub fn step(&self, doubt: JournalDoubt) -> Option<Step> {
+    pub(super) fn step(&self, doubt: JournalDoubt) -> Option<Step> {
         let contents = self.contents.as_ref()?;
         let is_rolled_back = self.is_rolled_back();
         let mut lossless = true;

@@ -18,14 +18,14 @@ pub(super) struct PayloadEnd {
 
 impl PayloadEnd {
     /// The length of the longest number of a record.
-    pub const NUMBER_BYTES: usize = 8;
+    pub(super) const NUMBER_BYTES: usize = 8;
 
     /// Keeps the last `most_bytes`.
-    pub fn new(most_bytes: usize) -> Self {
+    pub(super) fn new(most_bytes: usize) -> Self {
         Self { bytes: Vec::new(), most_bytes }
     }
 
-    pub fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(
             bytes.get(bytes.len().saturating_sub(self.most_bytes)..).unwrap_or(bytes),
         );
@@ -33,7 +33,7 @@ impl PayloadEnd {
         self.bytes.drain(..more);
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
@@ -41,7 +41,7 @@ impl PayloadEnd {
 impl Pass<'_> {
     /// Follows the overflow chain of `cell` on `page` of the b-tree at `root`, and returns `tail`
     /// with the end of its payload if the chain is sound.
-    pub fn overflow(
+    pub(super) fn overflow(
         &mut self,
         root: Pgno,
         page: Pgno,
@@ -80,7 +80,7 @@ impl Pass<'_> {
     }
 
     /// Follows the freelist from the header on.
-    pub fn freelist(&mut self) -> Result<(), Error> {
+    pub(super) fn freelist(&mut self) -> Result<(), Error> {
         let wanted = self.header.freelist_pages;
         let before = self.ledger.count;
         let mut image = self.take_image();

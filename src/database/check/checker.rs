@@ -69,13 +69,13 @@ impl Planned {
 }
 
 impl<'a> Checker<'a> {
-    pub fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
+    pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
         Ok(Self { pass: Pass::new(pages, watch)?, trees: Vec::new(), unchecked: Vec::new() })
     }
 
     /// Judges the header (btree.c lockBtree, prepare.c sqlite3InitOne); false when SQLite does not
     /// even look at the rest.
-    pub fn header(&mut self) -> bool {
+    pub(super) fn header(&mut self) -> bool {
         let wrong = |checker: &mut Self, field| {
             checker.pass.fault(Some(Pgno::FIRST), StructureFault::Header { field });
             false
@@ -101,7 +101,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Takes the b-trees from the schema.
-    pub fn schema(&mut self, schema: &Schema) {
+    pub(super) fn schema(&mut self, schema: &Schema) {
         self.trees.push(Planned {
             tree: Tree {
                 name: "sqlite_schema".to_owned(),
@@ -177,7 +177,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Rules of auto-vacuum about roots.
-    pub fn roots(&mut self) -> Result<(), Error> {
+    pub(super) fn roots(&mut self) -> Result<(), Error> {
         let largest = self.trees.iter().map(|planned| planned.tree.root.0).max().unwrap_or(1);
         if self.pass.pointer_map.is_none() {
             if self.pass.header.incremental_vacuum != 0 {
@@ -200,7 +200,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Walks every b-tree.
-    pub fn trees(&mut self) -> Result<(), Error> {
+    pub(super) fn trees(&mut self) -> Result<(), Error> {
         let mut trees = std::mem::take(&mut self.trees);
         for planned in &mut trees {
             let tree = &mut planned.tree;
@@ -219,7 +219,7 @@ impl<'a> Checker<'a> {
 
     /// An index has one entry for every row of its table (pragma.c, `wrong # of entries in index`),
     /// of no other row, and with the values of its row.
-    pub fn counts(&mut self) {
+    pub(super) fn counts(&mut self) {
         let tables: HashMap<String, (TreeKind, Facts)> = self
             .trees
             .iter()
@@ -259,7 +259,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Every page is used, and those of the pointer map for nothing else.
-    pub fn unused(&mut self) {
+    pub(super) fn unused(&mut self) {
         let mut listed = Vec::new();
         let count = self.pass.owners.misused(|page, claimed| listed.push((page, claimed)));
         let unlisted = count - listed.len() as u64;
@@ -271,7 +271,7 @@ impl<'a> Checker<'a> {
         self.pass.ledger.count += unlisted;
     }
 
-    pub fn finish(self) -> Health {
+    pub(super) fn finish(self) -> Health {
         Health {
             size_pages: self.pass.owners.size_pages(),
             problems: self.pass.ledger.problems,

@@ -72,29 +72,29 @@ pub(super) struct KeySum {
 
 impl KeySum {
     /// Of no row. `columns` tell where the keys are in the rows of a table.
-    pub fn of_rows(columns: Vec<KeyColumn>) -> Self {
+    pub(super) fn of_rows(columns: Vec<KeyColumn>) -> Self {
         Self { columns, has_defaults: true, sum: Some(0) }
     }
 
     /// Of no entry of an index with so many values in each.
-    pub fn of_entries(values: usize) -> Self {
+    pub(super) fn of_entries(values: usize) -> Self {
         let columns = (0..values).map(KeyColumn::Value).collect();
         Self { columns, has_defaults: false, sum: Some(0) }
     }
 
     /// Adds a whole row and its row id if it has one, or an entry; `None` if it could not be read.
-    pub fn add(&mut self, row: Option<(Option<i64>, &[Value<'_>])>) {
+    pub(super) fn add(&mut self, row: Option<(Option<i64>, &[Value<'_>])>) {
         let digest = row.and_then(|(row_id, values)| self.digest(row_id, values));
         self.sum = self.sum.zip(digest).map(|(sum, digest)| sum.wrapping_add(digest));
     }
 
     /// Whether every key could be read.
-    pub fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.sum.is_some()
     }
 
     /// Whether both could be read, and differ.
-    pub fn differs_from(&self, other: &Self) -> bool {
+    pub(super) fn differs_from(&self, other: &Self) -> bool {
         self.sum.zip(other.sum).is_some_and(|(ours, theirs)| ours != theirs)
     }
 

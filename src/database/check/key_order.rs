@@ -14,13 +14,13 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub fn new(local: &[u8], payload_bytes: u64) -> Self {
+    pub(super) fn new(local: &[u8], payload_bytes: u64) -> Self {
         Self { local: local.to_vec(), whole: local.len() as u64 == payload_bytes }
     }
 
     /// The order of two keys; `None` when what is on overflow pages decides, or a value cannot
     /// be read.
-    pub fn compare(&self, other: &Self) -> Option<Ordering> {
+    pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
         let (ours, theirs) = (record::values(&self.local), record::values(&other.local));
         for (our, their) in ours.iter().zip(&theirs) {
             let order = compare(our, their)?;

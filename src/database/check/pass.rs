@@ -27,7 +27,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
+    pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
         let page_size = pages.page_size();
         let mut image = vec![0; page_size.in_memory()];
         pages.read(Pgno::FIRST, &mut image)?;
@@ -54,13 +54,13 @@ impl<'a> Pass<'a> {
         })
     }
 
-    pub fn fault(&mut self, page: Option<Pgno>, fault: StructureFault) {
+    pub(super) fn fault(&mut self, page: Option<Pgno>, fault: StructureFault) {
         let (root, name) = self.current.clone().unzip();
         self.ledger.add(Problem { page, root, name, fault });
     }
 
     /// Claims `target`, to which `page` refers; false when that cannot be.
-    pub fn claim(&mut self, page: Pgno, target: Pgno, owner: Owner) -> bool {
+    pub(super) fn claim(&mut self, page: Pgno, target: Pgno, owner: Owner) -> bool {
         match self.owners.claim(target, owner) {
             Ok(()) => true,
             Err(Refused::NoSuchPage) => {
@@ -75,7 +75,12 @@ impl<'a> Pass<'a> {
     }
 
     /// The pointer map, where there is one, knows `target` as `kind` below `parent`.
-    pub fn pointer_map(&mut self, target: Pgno, kind: Use, parent: Pgno) -> Result<(), Error> {
+    pub(super) fn pointer_map(
+        &mut self,
+        target: Pgno,
+        kind: Use,
+        parent: Pgno,
+    ) -> Result<(), Error> {
         let Some(map) = &mut self.pointer_map else { return Ok(()) };
         let found = map.entry(self.pages, target)?.unwrap_or((0, Pgno(0)));
         if found != (kind.code(), parent) {
@@ -93,7 +98,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads a page that was claimed.
-    pub fn read(&mut self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+    pub(super) fn read(&mut self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
         let page_bytes = self.layout.page_size.bytes_u64();
         let total = u64::from(self.owners.size_pages()) * page_bytes;
         if self.read_pages.is_multiple_of(256)
@@ -106,11 +111,11 @@ impl<'a> Pass<'a> {
     }
 
     /// A buffer of one page.
-    pub fn take_image(&mut self) -> Vec<u8> {
+    pub(super) fn take_image(&mut self) -> Vec<u8> {
         self.images.pop().unwrap_or_else(|| vec![0; self.layout.page_size.in_memory()])
     }
 
-    pub fn put_image(&mut self, image: Vec<u8>) {
+    pub(super) fn put_image(&mut self, image: Vec<u8>) {
         self.images.push(image);
     }
 }

@@ -12,13 +12,13 @@ pub(super) struct MapLayout {
 }
 
 impl MapLayout {
-    pub fn new(page_size: PageSize, usable: usize) -> Self {
+    pub(super) fn new(page_size: PageSize, usable: usize) -> Self {
         let entries = u32::try_from(usable / 5).unwrap_or(u32::MAX);
         Self { entries, lock_byte_page: page_size.lock_byte_page() }
     }
 
     /// The page of the map that has the entry of `page`; 0 for page 1 (btree.c ptrmapPageno).
-    pub fn map_page_of(self, page: Pgno) -> Pgno {
+    pub(super) fn map_page_of(self, page: Pgno) -> Pgno {
         let Some(after) = page.0.checked_sub(2) else { return Pgno(0) };
         let group = self.entries + 1;
         let map_page = after / group * group + 2;
@@ -42,7 +42,7 @@ pub(super) enum Use {
 }
 
 impl Use {
-    pub fn code(self) -> u8 {
+    pub(super) fn code(self) -> u8 {
         match self {
             Self::Root => 1,
             Self::Free => 2,
@@ -62,12 +62,16 @@ pub(super) struct PointerMap {
 }
 
 impl PointerMap {
-    pub fn new(layout: MapLayout, page_size: PageSize) -> Self {
+    pub(super) fn new(layout: MapLayout, page_size: PageSize) -> Self {
         Self { layout, loaded: Pgno(0), image: vec![0; page_size.in_memory()] }
     }
 
     /// Kind and parent in the entry of `page`; `None` where there is no entry.
-    pub fn entry(&mut self, pages: &dyn Pages, page: Pgno) -> Result<Option<(u8, Pgno)>, Error> {
+    pub(super) fn entry(
+        &mut self,
+        pages: &dyn Pages,
+        page: Pgno,
+    ) -> Result<Option<(u8, Pgno)>, Error> {
         let map_page = self.layout.map_page_of(page);
         let Some(index) = page.0.checked_sub(map_page.0 + 1).filter(|_| map_page.0 != 0) else {
             return Ok(None);

@@ -270,7 +270,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub fn add(&mut self, problem: Problem) {
+    pub(super) fn add(&mut self, problem: Problem) {
         self.count += 1;
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(problem);

@@ -55,7 +55,7 @@ pub(super) struct Walk<'c, 'a> {
 }
 
 impl<'c, 'a> Walk<'c, 'a> {
-    pub fn new(
+    pub(super) fn new(
         pass: &'c mut Pass<'a>,
         (root, kind): (Pgno, TreeKind),
         ordered: bool,
@@ -65,7 +65,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         Self { pass, root, kind, ordered, before: Before::None, key: None, facts }
     }
 
-    pub fn run(mut self) -> Result<Facts, Error> {
+    pub(super) fn run(mut self) -> Result<Facts, Error> {
         self.page(self.root, self.root, 1)?;
         Ok(self.facts)
     }

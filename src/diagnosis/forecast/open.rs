@@ -24,7 +24,7 @@ pub(super) struct Sight {
 
 impl Sight {
     /// A database without a page.
-    pub const EMPTY: Self = Self { open: Open::Ok, size_pages: Some(0), is_wal: false };
+    pub(super) const EMPTY: Self = Self { open: Open::Ok, size_pages: Some(0), is_wal: false };
 
     fn refused(open: Open, header: &DatabaseHeader) -> Self {
         Self { open, size_pages: None, is_wal: opens_log(header) }
@@ -55,9 +55,9 @@ pub(super) fn of_view(view: &View<'_>, watch: &dyn Watch) -> Result<Sight, Error
     if header.page_count().is_some_and(|counted| counted > pages) {
         return Ok(Sight::refused(Open::Corrupt, &header));
     }
-    let size_pages = Some(header.page_count().unwrap_or(pages));
-    let open = schema(view, &header, size_pages.unwrap_or(pages), watch)?;
-    let size_pages = size_pages.filter(|_| open == Open::Ok);
+    let size = header.page_count().unwrap_or(pages);
+    let open = schema(view, &header, size, watch)?;
+    let size_pages = Some(size).filter(|_| open == Open::Ok);
     Ok(Sight { open, size_pages, is_wal: opens_log(&header) })
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    pub fn of(file: &'a dyn File, database: Option<&dyn File>) -> Result<Self> {
+    pub(super) fn of(file: &'a dyn File, database: Option<&dyn File>) -> Result<Self> {
         // What the file does not have stays zero (btree.c sqlite3BtreeOpen).
         let mut header = [0; DATABASE_HEADER_BYTES];
         if let Some(database) = database {
@@ -54,7 +54,7 @@ impl<'a> Journal<'a> {
     }
 
     /// Puts every page back into `database`, and gives it its old size.
-    pub fn play(self, database: &dyn File) -> Result<Contents> {
+    pub(super) fn play(self, database: &dyn File) -> Result<Contents> {
         self.read(
             &mut |pages, page_size| resize(database, pages, page_size),
             &mut |page, page_size, image| {
@@ -64,7 +64,7 @@ impl<'a> Journal<'a> {
     }
 
     /// What it holds.
-    pub fn contents(self) -> Result<Contents> {
+    pub(super) fn contents(self) -> Result<Contents> {
         self.read(&mut |_, _| Ok(()), &mut |_, _, _| Ok(()))
     }
 

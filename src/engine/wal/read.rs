@@ -45,7 +45,7 @@ pub(super) enum Source {
 /// How long to wait before attempt `attempt`, counted from 1 (wal.c walTryBeginRead): about ten
 /// seconds in all.
 #[must_use]
-pub fn pause_before(attempt: u32) -> Duration {
+pub(super) fn pause_before(attempt: u32) -> Duration {
     match attempt {
         0..=5 => Duration::ZERO,
         6..=9 => Duration::from_micros(1),
@@ -59,7 +59,7 @@ pub fn pause_before(attempt: u32) -> Duration {
 /// The slot whose mark is the largest that does not lie after `mx_frame`, and that mark. Slot 0 is
 /// never chosen; of equal marks the last counts.
 #[must_use]
-pub fn choose_read_mark(marks: &[u32; READER_SLOTS], mx_frame: u32) -> Option<(usize, u32)> {
+pub(super) fn choose_read_mark(marks: &[u32; READER_SLOTS], mx_frame: u32) -> Option<(usize, u32)> {
     let usable = marks.iter().copied().enumerate().skip(1).filter(|&(_, mark)| mark <= mx_frame);
     usable.max_by_key(|&(_, mark)| mark)
 }

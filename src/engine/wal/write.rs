@@ -65,7 +65,7 @@ impl Batch<'_> {
 /// How many times the last frame of a commit is repeated so that the next one begins in another
 /// sector: a later write that is torn can then not take this commit with it.
 #[must_use]
-pub fn padding_frames(end_bytes: u64, sector_bytes: u32, slot_bytes: u64) -> u64 {
+pub(super) fn padding_frames(end_bytes: u64, sector_bytes: u32, slot_bytes: u64) -> u64 {
     // pager.c sqlite3SectorSize.
     let sector = u64::from(if sector_bytes < 32 { 512 } else { sector_bytes.min(65_536) });
     (end_bytes.next_multiple_of(sector) - end_bytes).div_ceil(slot_bytes)

@@ -50,10 +50,10 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
+    pub(super) const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
     /// Of a large database of which the log holds every page: nothing of the file is left, so that
     /// not much depends on it.
-    pub const FEW: Self = Self { pages: 256, frames: 4096 };
+    pub(super) const FEW: Self = Self { pages: 256, frames: 4096 };
 }
 
 /// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them,

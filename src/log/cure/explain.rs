@@ -65,7 +65,7 @@ struct Explanation {
 }
 
 impl<'a> Explainer<'a> {
-    pub fn new(
+    pub(super) fn new(
         shape: &'a LogShape,
         rules: Option<PageRules>,
         most_pages: u32,
@@ -80,7 +80,7 @@ impl<'a> Explainer<'a> {
 
     /// The page that a frame may have been to write, if a single word of it is wrong: its page
     /// number.
-    pub fn page_instead(
+    pub(super) fn page_instead(
         &self,
         facts: &FrameFacts,
         before: Checksum,
@@ -95,7 +95,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// The best explanation, with how sure it is. `None` where there is none.
-    pub fn explain(&self, case: &Case<'_>) -> Option<Cured> {
+    pub(super) fn explain(&self, case: &Case<'_>) -> Option<Cured> {
         let damaged = splice::words(case.image, self.shape.order);
         let mut all = self.explanations(case, &damaged);
         if let Some(by_header) = self.by_impossible_header(case, &all) {
@@ -129,7 +129,7 @@ impl<'a> Explainer<'a> {
     /// Whether the image breaks the rules of its page: then it is damaged, and no frame before it
     /// is missing. (That it differs where the images before and after agree shows nothing: a value
     /// may have been changed and changed back.)
-    pub fn is_shown_damaged(&self, case: &Case<'_>) -> bool {
+    pub(super) fn is_shown_damaged(&self, case: &Case<'_>) -> bool {
         let words = splice::words(case.image, self.shape.order);
         self.soundness(case.facts.header.page, &words, &[]) == Soundness::Unsound
     }

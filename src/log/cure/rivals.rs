@@ -99,7 +99,7 @@ pub(super) struct Models {
 
 impl Models {
     /// For images of so many words.
-    pub fn new(words: usize, effects: &Effects) -> Self {
+    pub(super) fn new(words: usize, effects: &Effects) -> Self {
         let mut sums = HashMap::new();
         for shape in MODELS.iter().flat_map(|model| (model.shapes)(words)) {
             let Shape { stride, alternates, .. } = shape;
@@ -122,7 +122,12 @@ impl Models {
     /// would change instead. Words are those of the image, counted from 0; those of the header are
     /// -2 and -1. A rival that would change words before the image is left out. At most `most` of
     /// them.
-    pub fn rivals(&self, only: isize, difference: Checksum, most: usize) -> Vec<Vec<WordChange>> {
+    pub(super) fn rivals(
+        &self,
+        only: isize,
+        difference: Checksum,
+        most: usize,
+    ) -> Vec<Vec<WordChange>> {
         let mut found: Vec<Vec<WordChange>> = Vec::new();
         for shape in MODELS.iter().flat_map(|model| (model.shapes)(self.words)) {
             let Some(places) = shape.places(only, self.words) else { continue };

@@ -204,7 +204,7 @@ impl Told {
 
 impl Front {
     /// The log from there on.
-    pub fn view<'a>(&self, file: &'a dyn File) -> Rearranged<'a> {
+    pub(crate) fn view<'a>(&self, file: &'a dyn File) -> Rearranged<'a> {
         Rearranged::over(file, Arc::clone(&self.arrangement))
     }
 }

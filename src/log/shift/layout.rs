@@ -43,7 +43,7 @@ impl Broken<'_> {
     ///
     /// # Errors
     /// When a file cannot be read, or the watcher stops it.
-    pub fn lay_out(&self) -> Result<Option<Realigned>, Error> {
+    pub(crate) fn lay_out(&self) -> Result<Option<Realigned>, Error> {
         let from = self.chain.stop.offset_bytes;
         let FoundRuns { mut runs, likely, is_cut_short } =
             runs::find(self.file, self.shape, from, self.chain.end_sum, self.watch)?;

@@ -132,7 +132,7 @@ pub(super) struct Layers {
 
 impl Layer {
     /// The view of `file` that it makes.
-    pub fn over<'a>(&self, file: &'a dyn File) -> Box<dyn File + 'a> {
+    pub(super) fn over<'a>(&self, file: &'a dyn File) -> Box<dyn File + 'a> {
         match self {
             Self::LineEnds(line_ends) => Box::new(Untranslated::over(file, Arc::clone(line_ends))),
             Self::Pieces(pieces) => Box::new(Rearranged::over(file, Arc::clone(pieces))),
@@ -142,7 +142,7 @@ impl Layer {
 
 impl Layers {
     /// The log as it was: `file` with its bytes in their places.
-    pub fn apply(&self, file: Box<dyn File>) -> Box<dyn File> {
+    pub(super) fn apply(&self, file: Box<dyn File>) -> Box<dyn File> {
         self.layers.iter().fold(file, |file, layer| match layer {
             Layer::LineEnds(line_ends) => Box::new(Untranslated::of(file, Arc::clone(line_ends))),
             Layer::Pieces(pieces) => Box::new(Rearranged::of(file, Arc::clone(pieces))),

@@ -19,13 +19,13 @@ pub(super) struct ByteWindow<'a> {
 
 impl<'a> ByteWindow<'a> {
     /// Over the first `end` bytes of a file.
-    pub fn new(file: &'a dyn File, end: u64) -> Self {
+    pub(super) fn new(file: &'a dyn File, end: u64) -> Self {
         Self { file, end, start: 0, bytes: Vec::new() }
     }
 
     /// The bytes from `offset` on, `len` or as many as the file has. More of them are read where
     /// they are not there yet.
-    pub fn at(&mut self, offset: u64, len: usize) -> Result<&[u8], Error> {
+    pub(super) fn at(&mut self, offset: u64, len: usize) -> Result<&[u8], Error> {
         let wanted = offset..self.end.min(offset.saturating_add(len as u64));
         if wanted.is_empty() {
             return Ok(&[]);
@@ -39,7 +39,7 @@ impl<'a> ByteWindow<'a> {
     }
 
     /// What is in memory from `offset` on, at least `least` bytes unless the file ends before.
-    pub fn rest(&mut self, offset: u64, least: usize) -> Result<&[u8], Error> {
+    pub(super) fn rest(&mut self, offset: u64, least: usize) -> Result<&[u8], Error> {
         self.at(offset, least)?;
         let from = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
         Ok(self.bytes.get(from..).unwrap_or_default())

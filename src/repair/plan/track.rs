@@ -35,7 +35,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub fn new(start: Restored) -> Self {
+    pub(super) fn new(start: Restored) -> Self {
         let mark = Mark::of(&start, 0);
         Self {
             current: start,
@@ -48,17 +48,17 @@ impl Track {
     }
 
     /// The newest state.
-    pub fn current(&self) -> &Restored {
+    pub(super) fn current(&self) -> &Restored {
         &self.current
     }
 
     /// Takes a frame's right bytes from elsewhere.
-    pub fn fix(&mut self, frame: FrameNo, cure: Cure) {
+    pub(super) fn fix(&mut self, frame: FrameNo, cure: Cure) {
         self.current.fixes.insert(frame, cure);
     }
 
     /// A transaction commits a database of `size_pages`, with those frames.
-    pub fn commit(&mut self, frame: FrameNo, size_pages: u32, frames: Vec<(Pgno, FrameNo)>) {
+    pub(super) fn commit(&mut self, frame: FrameNo, size_pages: u32, frames: Vec<(Pgno, FrameNo)>) {
         let snapshot = &mut self.current.snapshot;
         for (page, frame) in frames {
             self.undo.push((page, snapshot.pages.insert(page, frame)));
@@ -77,7 +77,7 @@ impl Track {
     }
 
     /// Nothing is missing in the newest state.
-    pub fn mark_complete(&mut self) {
+    pub(super) fn mark_complete(&mut self) {
         self.complete = Mark::of(&self.current, self.undo.len());
         if self.likely.is_empty() {
             self.certain = self.complete;
@@ -87,7 +87,7 @@ impl Track {
     }
 
     /// The database file has the newest state: no frame is needed for it.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.current.snapshot.pages.clear();
         self.current.fixes.clear();
         self.missing.clear();
@@ -98,17 +98,17 @@ impl Track {
     }
 
     /// The last commit frame of the last complete state.
-    pub fn complete_to(&self) -> u32 {
+    pub(super) fn complete_to(&self) -> u32 {
         self.complete.to_frame
     }
 
     /// The last complete state.
-    pub fn complete(&self) -> Restored {
+    pub(super) fn complete(&self) -> Restored {
         self.back_to(self.complete)
     }
 
     /// The last complete state in which nothing is only likely.
-    pub fn certain(&self) -> Restored {
+    pub(super) fn certain(&self) -> Restored {
         self.back_to(self.certain)
     }
 

@@ -16,14 +16,14 @@ use crate::support::walsmith_program;
 const MOST_SECONDS: u64 = 20;
 
 /// An answer of walsmith.
-pub struct Answer {
+pub(super) struct Answer {
     pub report: Value,
     pub exit: i32,
 }
 
 /// Runs walsmith with --json, for no longer than a command may take. What goes wrong is added to
 /// `failures`.
-pub fn ask(args: &[&str], failures: &mut Vec<(Kind, String)>) -> Answer {
+pub(super) fn ask(args: &[&str], failures: &mut Vec<(Kind, String)>) -> Answer {
     let mut command = Command::new(walsmith_program());
     command.arg("--json").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();

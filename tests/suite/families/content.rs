@@ -13,7 +13,7 @@ use crate::support::{beside, oracle, oracle_program, text};
 
 /// A frame of an undamaged log.
 #[derive(Clone, Copy)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Offset of its header, bytes.
     pub at: usize,
     pub page: u32,
@@ -22,7 +22,7 @@ pub struct Frame {
 }
 
 /// A database with its log, before any damage.
-pub struct Content {
+pub(crate) struct Content {
     pub name: String,
     pub page_bytes: usize,
     pub database: Vec<u8>,
@@ -40,7 +40,7 @@ pub struct Content {
 
 impl Content {
     /// All of them that the oracle makes of `seed`.
-    pub fn all(seed: u64, looks: &mut Looks) -> Vec<Self> {
+    pub(crate) fn all(seed: u64, looks: &mut Looks) -> Vec<Self> {
         let folder = tempfile::tempdir().unwrap();
         oracle(&["families", text(folder.path()), &seed.to_string()]);
         let folders = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -94,24 +94,24 @@ impl Content {
     }
 
     /// The newest of the first `count` frames, by page.
-    pub fn last_writers(&self, count: usize) -> BTreeMap<u32, usize> {
+    pub(crate) fn last_writers(&self, count: usize) -> BTreeMap<u32, usize> {
         let frames = self.frames[..count].iter().enumerate();
         frames.map(|(index, frame)| (frame.page, index)).collect()
     }
 
     /// The image of a frame, by index.
-    pub fn image(&self, frame: usize) -> &[u8] {
+    pub(crate) fn image(&self, frame: usize) -> &[u8] {
         &self.wal[self.image_range(frame)]
     }
 
     /// Where in the log it is.
-    pub fn image_range(&self, frame: usize) -> Range<usize> {
+    pub(crate) fn image_range(&self, frame: usize) -> Range<usize> {
         let start = self.frames[frame].at + 24;
         start..start + self.page_bytes
     }
 
     /// Whether the sum of a frame, by index, follows in `wal` from the one stored before it.
-    pub fn links(&self, wal: &[u8], frame: usize) -> Option<bool> {
+    pub(crate) fn links(&self, wal: &[u8], frame: usize) -> Option<bool> {
         let at = self.frames[frame].at;
         // The sum of the header, or of the frame before it.
         let before = if frame == 0 { 24 } else { self.frames[frame - 1].at + 16 };
@@ -122,18 +122,18 @@ impl Content {
     }
 
     /// Bytes of the log after which something is committed, those of the header first.
-    pub fn commit_ends(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn commit_ends(&self) -> impl Iterator<Item = usize> {
         let ends = self.frames.iter().filter(|frame| frame.commits);
         std::iter::once(32).chain(ends.map(|frame| frame.at + 24 + self.page_bytes))
     }
 
     /// Bytes of the log up to the last commit.
-    pub fn committed_bytes(&self) -> usize {
+    pub(crate) fn committed_bytes(&self) -> usize {
         32 + self.frames.len() * (24 + self.page_bytes)
     }
 
     /// The log as it was when only `written_bytes` of it had been written since the reset.
-    pub fn log_when(&self, written_bytes: usize) -> Vec<u8> {
+    pub(crate) fn log_when(&self, written_bytes: usize) -> Vec<u8> {
         let older = self.previous.get(written_bytes..).unwrap_or_default();
         [&self.wal[..written_bytes], older].concat()
     }
@@ -144,7 +144,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// SQLite's sum over `bytes`, carried on from `sum`; walChecksumBytes for a magic that is even.
-pub fn checksum(mut sum: [u32; 2], bytes: &[u8]) -> [u32; 2] {
+pub(crate) fn checksum(mut sum: [u32; 2], bytes: &[u8]) -> [u32; 2] {
     let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
     for (number, word) in words.enumerate() {
         let one = number % 2;
@@ -154,7 +154,7 @@ pub fn checksum(mut sum: [u32; 2], bytes: &[u8]) -> [u32; 2] {
 }
 
 /// The sum that is stored at an offset.
-pub fn stored_sum(wal: &[u8], at: usize) -> Option<[u32; 2]> {
+pub(crate) fn stored_sum(wal: &[u8], at: usize) -> Option<[u32; 2]> {
     let words = wal.get(at..at + 8)?;
     Some([word(words, 0), word(words, 4)])
 }
@@ -174,7 +174,7 @@ fn frames(wal: &[u8], page_bytes: usize) -> Vec<Frame> {
 
 /// What SQLite reads of a database.
 #[derive(Deserialize)]
-pub struct Look {
+pub(crate) struct Look {
     /// Sums of rows with their keys.
     pub rows: BTreeSet<u64>,
     /// What `integrity_check` says.
@@ -182,14 +182,14 @@ pub struct Look {
 }
 
 /// A process that opens copies with real SQLite.
-pub struct Looks {
+pub(crate) struct Looks {
     child: Child,
     ask: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Looks {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut command = Command::new(oracle_program());
         command.arg("look").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -199,7 +199,7 @@ impl Looks {
     }
 
     /// What SQLite sees of these bytes.
-    pub fn of_files(&mut self, database: &[u8], wal: &[u8]) -> Look {
+    pub(crate) fn of_files(&mut self, database: &[u8], wal: &[u8]) -> Look {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         fs::write(&path, database).unwrap();
@@ -208,7 +208,7 @@ impl Looks {
     }
 
     /// What SQLite sees of a private copy.
-    pub fn of(&mut self, path: &Path) -> Look {
+    pub(crate) fn of(&mut self, path: &Path) -> Look {
         writeln!(self.ask.as_mut().unwrap(), "{}", path.display()).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();

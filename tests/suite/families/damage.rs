@@ -9,16 +9,16 @@ use super::content::Content;
 
 /// A database and its log on the way to be damaged.
 #[derive(Clone)]
-pub struct Set<'a> {
+pub(super) struct Set<'a> {
     pub content: &'a Content,
     pub database: Vec<u8>,
     pub wal: Vec<u8>,
 }
 
-pub type Damage = fn(&mut Set<'_>, &mut Rng);
+pub(super) type Damage = fn(&mut Set<'_>, &mut Rng);
 
 /// Every family, by the name that the table in the README has.
-pub const FAMILIES: &[(&str, Damage)] = &[
+pub(super) const FAMILIES: &[(&str, Damage)] = &[
     ("one bit", |set, rng| {
         let (at, bit) = (set.word(rng) + rng.usize(..4), 1 << rng.u32(..8));
         set.change(at, |byte| byte ^ bit);
@@ -116,15 +116,15 @@ pub const FAMILIES: &[(&str, Damage)] = &[
 ];
 
 impl<'a> Set<'a> {
-    pub fn of(content: &'a Content) -> Self {
+    pub(super) fn of(content: &'a Content) -> Self {
         Self { content, database: content.database.clone(), wal: content.wal.clone() }
     }
 
-    pub fn is_as(&self, other: &Self) -> bool {
+    pub(super) fn is_as(&self, other: &Self) -> bool {
         self.wal == other.wal && self.database == other.database
     }
 
-    pub fn is_damaged(&self) -> bool {
+    pub(super) fn is_damaged(&self) -> bool {
         self.wal != self.content.wal
     }
 

@@ -4,7 +4,7 @@
 use super::damage::Set;
 
 /// Why a claim that is false of the undamaged database is none that the files refute.
-pub fn excuse(set: &Set<'_>) -> Option<&'static str> {
+pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
     let unseen = || unseen_frame(set).then_some("a frame has the same sum as before");
     left_by_sqlite(set).or_else(unseen)
 }

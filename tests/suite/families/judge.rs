@@ -15,7 +15,7 @@ use crate::support::{beside, text};
 
 /// What is false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(super) enum Kind {
     /// `lossless: true`, and the output is not what was written.
     FalseClaim,
     /// A step is proven or evident, and its page is not what was written.
@@ -38,7 +38,7 @@ pub enum Kind {
 
 /// What walsmith says of the repair.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Claim {
+pub(super) enum Claim {
     Lossless,
     /// `lossless: null`.
     Likely,
@@ -48,7 +48,7 @@ pub enum Claim {
 }
 
 /// What came of one damaged set.
-pub struct Outcome {
+pub(super) struct Outcome {
     pub claim: Claim,
     /// The result is the undamaged database, byte for byte.
     pub is_exact: bool,
@@ -66,7 +66,7 @@ pub struct Outcome {
 }
 
 /// Asks walsmith about a damaged set, and judges the answers.
-pub fn judge(set: &Set<'_>, looks: &mut Looks) -> Outcome {
+pub(super) fn judge(set: &Set<'_>, looks: &mut Looks) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
     fs::write(&database, &set.database).unwrap();
@@ -373,7 +373,7 @@ fn plan_in_words(report: &Value) -> String {
 }
 
 /// A line that makes the case again.
-pub fn again(content: &Content, family: &str, seed: u64) -> String {
+pub(super) fn again(content: &Content, family: &str, seed: u64) -> String {
     format!(
         "WALSMITH_FAMILY='{family}' WALSMITH_SEED={seed} WALSMITH_FAMILIES=1 ({})",
         content.name
@@ -381,7 +381,7 @@ pub fn again(content: &Content, family: &str, seed: u64) -> String {
 }
 
 /// Folder in which a case that is run alone is kept.
-pub fn keep(set: &Set<'_>, folder: &Path) {
+pub(super) fn keep(set: &Set<'_>, folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("x.db"), &set.database).unwrap();
     fs::write(folder.join("x.db-wal"), &set.wal).unwrap();

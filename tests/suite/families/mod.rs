@@ -19,7 +19,7 @@ use damage::{Damage, FAMILIES, Set};
 use judge::{Claim, Kind, Outcome, judge};
 
 mod ask;
-pub mod content;
+pub(crate) mod content;
 mod damage;
 mod excuse;
 mod judge;

@@ -6,14 +6,14 @@ use crate::journal::{left_behind, naming};
 use crate::support::text;
 
 const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-pub const SECTOR: usize = 512;
+pub(super) const SECTOR: usize = 512;
 /// SQLite and the file system go up to 16 TiB; files that are read whole here do not.
 const MOST_PAGES: u32 = 20_000;
-pub const SUPER: &str = "x.db-mj0123AB9CD";
+pub(super) const SUPER: &str = "x.db-mj0123AB9CD";
 
 /// What must be said of a damaged journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
+pub(super) enum Wanted {
     /// Nothing that counts was hit: as of an undamaged one.
     Whole,
     /// The bytes that are left do not tell: anything but "without loss".
@@ -23,7 +23,7 @@ pub enum Wanted {
 }
 
 /// A header with the records that it counts, as SQLite wrote them.
-pub struct Segment {
+pub(super) struct Segment {
     pub at: usize,
     /// As it is in the header.
     pub counted: u32,
@@ -31,7 +31,7 @@ pub struct Segment {
 }
 
 /// A database that a writer left half written, and its journal.
-pub struct Hot {
+pub(super) struct Hot {
     pub database: Vec<u8>,
     pub journal: Vec<u8>,
     pub page_bytes: usize,
@@ -45,7 +45,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Hot {
-    pub fn of((database, journal): (Vec<u8>, Vec<u8>)) -> Self {
+    pub(super) fn of((database, journal): (Vec<u8>, Vec<u8>)) -> Self {
         let page_bytes = word(&journal, 24) as usize;
         let mut hot = Self { database, journal, page_bytes, segments: Vec::new(), name_at: None };
         let mut at = 0;
@@ -61,7 +61,7 @@ impl Hot {
     }
 
     /// The same with the name of a super-journal after the last record that counts.
-    pub fn naming(mut self, name: &Path) -> Self {
+    pub(super) fn naming(mut self, name: &Path) -> Self {
         let end = self.end_of(self.segments.last().unwrap());
         self.journal.truncate(end);
         self.journal = naming(&self.journal, text(name).as_bytes());
@@ -72,7 +72,7 @@ impl Hot {
         self
     }
 
-    pub fn record_bytes(&self) -> usize {
+    pub(super) fn record_bytes(&self) -> usize {
         self.page_bytes + 8
     }
 
@@ -89,7 +89,7 @@ impl Hot {
     }
 
     /// What must be said of `damaged`, by what of the journal it has changed.
-    pub fn wanted(&self, damaged: &[u8]) -> Wanted {
+    pub(super) fn wanted(&self, damaged: &[u8]) -> Wanted {
         let cut = (damaged.len() < self.journal.len()).then_some(damaged.len());
         let cut = cut.map_or(Wanted::Whole, |len| self.wanted_of_cut(len));
         let is_other = |at: usize| {
@@ -202,7 +202,11 @@ impl Hot {
 }
 
 /// A change of one kind, by its number.
-pub fn damage(hot: &Hot, kind: usize, random: &mut fastrand::Rng) -> (&'static str, Vec<u8>) {
+pub(super) fn damage(
+    hot: &Hot,
+    kind: usize,
+    random: &mut fastrand::Rng,
+) -> (&'static str, Vec<u8>) {
     let mut bytes = hot.journal.clone();
     let counts = |random: &mut fastrand::Rng, right: u32| match random.u8(0..7) {
         0 => 0,
@@ -273,7 +277,7 @@ pub fn damage(hot: &Hot, kind: usize, random: &mut fastrand::Rng) -> (&'static s
 }
 
 /// Journals of several page sizes, with and without counts in their headers, and with a name.
-pub fn hot_journals(folder: &Path) -> Vec<Hot> {
+pub(super) fn hot_journals(folder: &Path) -> Vec<Hot> {
     let mut all = Vec::new();
     for (page_bytes, sync) in [(512, "FULL"), (1024, "OFF"), (1024, "FULL"), (4096, "FULL")] {
         let files = left_behind(page_bytes, sync);

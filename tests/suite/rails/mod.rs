@@ -110,7 +110,7 @@ fn assert_all_refuse(database: &Path, rule: &str, may_be_accepted: bool) {
 }
 
 /// What a document says of the findings of a rule.
-pub fn rules(document: &Value) -> Vec<String> {
+pub(crate) fn rules(document: &Value) -> Vec<String> {
     let findings = document["findings"].as_array().cloned().unwrap_or_default();
     findings.iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
 }

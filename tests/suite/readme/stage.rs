@@ -23,7 +23,7 @@ const SHOWN_PID: &str = "16915";
 const READER_ENDS: &str = "# the reader ends meanwhile";
 
 /// The files of a transcript, and who has them open.
-pub struct Stage {
+pub(super) struct Stage {
     folder: TempDir,
     reader: Option<Child>,
     exit: i32,
@@ -31,7 +31,7 @@ pub struct Stage {
 
 impl Stage {
     /// The files on which a transcript that starts with `command` is shown.
-    pub fn of(command: &str) -> Self {
+    pub(super) fn of(command: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("app.db");
         let reader = match command {
@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// Types the command as in a shell; the lines that it prints, to stdout and stderr.
-    pub fn typed(&mut self, command: &str) -> Vec<String> {
+    pub(super) fn typed(&mut self, command: &str) -> Vec<String> {
         let command = command.replace(BUILT.0, BUILT.1);
         assert!(
             command.starts_with("walsmith ") || command == "echo $?",
