@@ -33,12 +33,11 @@ use super::{LogShape, Tail};
 pub(super) fn explains(sources: &Sources<'_>, found: &Tail, plain: &Tail) -> Result<bool, Error> {
     let Sources { log, shape, prefix, watch, .. } = *sources;
     let may_be = match plain.stop_link {
-        // The frame after it proves the damage.
-        Some(Link::Broken { fault: FrameFault::Salt, .. })
-        | Some(Link::Broken { fault: FrameFault::ChecksumField, corrections: Corrections::None }) => {
-            false
-        }
-        Some(Link::Broken { .. }) => true,
+        Some(Link::Broken { fault, corrections }) => match (fault, corrections) {
+            // The frame after it proves the damage.
+            (FrameFault::Salt, _) | (FrameFault::ChecksumField, Corrections::None) => false,
+            (_, _) => true,
+        },
         Some(Link::Linked | Link::Unproven | Link::Blank | Link::Foreign) | None => false,
     };
     let is_cured = found.cures.iter().any(|(_, cured)| match cured.cure {
