@@ -89,6 +89,11 @@ fn screens(args: &[&str]) -> String {
 }
 
 #[test]
+fn doctor_is_as_it_was() {
+    insta::assert_snapshot!("doctor", screens(&["doctor", "--check"]));
+}
+
+#[test]
 fn info_is_as_it_was() {
     insta::assert_snapshot!("info", screens(&["info"]));
 }
