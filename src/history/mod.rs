@@ -6,6 +6,7 @@
 
 pub mod copied;
 pub mod image_sums;
+mod page_map;
 pub mod snapshot;
 pub mod standing;
 pub mod view;

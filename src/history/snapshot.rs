@@ -1,11 +1,14 @@
 //! The snapshot of a transaction: which frame holds the newest image of each page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::format::{FrameNo, Pgno};
 use crate::log::{LogShape, Prefix};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
+
+use super::page_map::PageMap;
 
 /// The database as of one commit frame. Pages that are not in the map come from the database file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,10 +68,6 @@ fn or_none(frame: Option<FrameNo>) -> String {
     frame.map_or("none".to_owned(), |frame| frame.to_string())
 }
 
-/// What is known of pages while the frames of a long log are folded: the standard hash is the
-/// slowest part of that.
-pub(super) type PageMap<T> = HashMap<Pgno, T, foldhash::fast::RandomState>;
-
 /// Maps pages to frames as of `target`.
 ///
 /// # Errors
@@ -89,45 +88,75 @@ pub fn snapshot(
 /// # Errors
 /// When the log cannot be read, or `target` names no commit of the prefix.
 pub fn snapshot_of(
-    committed: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
+    mut committed: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
     target: Target,
 ) -> Result<Snapshot, Error> {
-    let mut snapshot = Snapshot::default();
-    // Sorted at the end: most frames of a long log are replaced by later ones.
-    let mut pages: PageMap<FrameNo> = PageMap::default();
+    let mut fold = Fold { target, snapshot: Snapshot::default(), pages: PageMap::default() };
     let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
     if target == Target::Txn(0) {
-        return Ok(snapshot);
+        return Ok(fold.snapshot);
     }
-    for facts in committed {
-        let facts = facts?;
+    // Nearly twice as fast as a loop over `next`.
+    let end = committed.try_for_each(|facts| {
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(error) => return ControlFlow::Break(Err(error.into())),
+        };
         open.push((facts.header.page, facts.frame));
-        let Some(db_size_pages) = facts.commit_size_pages() else { continue };
-        if let Target::Frame(asked) = target
-            && facts.frame > asked
+        match facts.commit_size_pages() {
+            Some(db_size_pages) => fold.commit(facts.frame, db_size_pages, &mut open),
+            None => ControlFlow::Continue(()),
+        }
+    });
+    let to_frame = fold.snapshot.to_frame;
+    match (end, target) {
+        (ControlFlow::Break(Err(error)), _) => Err(error),
+        (ControlFlow::Break(Ok(())), _) | (_, Target::Last) => {
+            Ok(fold.snapshot.with_pages(&fold.pages))
+        }
+        (_, Target::Txn(asked)) => {
+            Err(Error::NoSuchTxn { asked, transactions: fold.snapshot.to_txn })
+        }
+        (_, Target::Frame(asked)) => Err(Error::NotACommit { asked, before: to_frame, next: None }),
+    }
+}
+
+/// The snapshot of the frames up to the last commit that was reached.
+struct Fold {
+    target: Target,
+    snapshot: Snapshot,
+    pages: PageMap<FrameNo>,
+}
+
+impl Fold {
+    /// Takes the transaction of the frames in `open`; breaks where that is the target, or lies
+    /// after it.
+    fn commit(
+        &mut self,
+        commit: FrameNo,
+        db_size_pages: u32,
+        open: &mut Vec<(Pgno, FrameNo)>,
+    ) -> ControlFlow<Result<(), Error>> {
+        let snapshot = &mut self.snapshot;
+        if let Target::Frame(asked) = self.target
+            && commit > asked
         {
             let before = snapshot.to_frame;
-            return Err(Error::NotACommit { asked, before, next: Some(facts.frame) });
+            let next = Some(commit);
+            return ControlFlow::Break(Err(Error::NotACommit { asked, before, next }));
         }
-        pages.extend(open.drain(..));
-        snapshot.to_frame = facts.frame.0;
+        for (page, frame) in open.drain(..) {
+            self.pages.insert(page, frame);
+        }
+        snapshot.to_frame = commit.0;
         snapshot.to_txn += 1;
         snapshot.db_size_pages = Some(db_size_pages);
-        let reached = match target {
+        let is_reached = match self.target {
             Target::Last => false,
             Target::Txn(txn) => snapshot.to_txn == txn,
-            Target::Frame(frame) => facts.frame == frame,
+            Target::Frame(frame) => commit == frame,
         };
-        if reached {
-            return Ok(snapshot.with_pages(pages));
-        }
-    }
-    match target {
-        Target::Last => Ok(snapshot.with_pages(pages)),
-        Target::Txn(asked) => Err(Error::NoSuchTxn { asked, transactions: snapshot.to_txn }),
-        Target::Frame(asked) => {
-            Err(Error::NotACommit { asked, before: snapshot.to_frame, next: None })
-        }
+        if is_reached { ControlFlow::Break(Ok(())) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -150,14 +179,15 @@ pub fn resized_snapshot_of(
             snapshot.to_txn += 1;
         }
     }
-    Ok(snapshot.with_pages(pages))
+    Ok(snapshot.with_pages(&pages))
 }
 
 impl Snapshot {
     /// Pages after the commit size are not part of the database (wal.c walCheckpoint).
-    fn with_pages(mut self, pages: PageMap<FrameNo>) -> Self {
+    fn with_pages(mut self, pages: &PageMap<FrameNo>) -> Self {
         let size = self.db_size_pages.unwrap_or(u32::MAX);
-        self.pages = pages.into_iter().filter(|(page, _)| page.0 <= size).collect();
+        let pages = pages.iter().filter(|(page, _)| page.0 <= size);
+        self.pages = pages.map(|(page, frame)| (page, *frame)).collect();
         self
     }
 }

@@ -4,7 +4,6 @@
 //! pages over newer ones of the file. Told by images first, and then by structure and rows.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 
 use serde::Serialize;
 
@@ -13,7 +12,8 @@ use crate::database::{self, FilePages, Pages, Rows};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, Pgno};
 use crate::history::image_sums::ImageSums;
-use crate::history::snapshot::{self, PageMap, Snapshot, Target, snapshot_of};
+use crate::history::page_map::PageMap;
+use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::Examination;
 use crate::log::link::{Judged, Link};
@@ -228,7 +228,7 @@ impl SeenFrames {
     fn has_later_page(&self, strictly: bool) -> bool {
         let known = self.pages.iter().filter(|(_, page)| !page.is_unknown);
         let mut known = Vec::from_iter(known);
-        known.sort_unstable_by_key(|(page, _)| Reverse(**page));
+        known.sort_unstable_by_key(|(page, _)| Reverse(*page));
         let mut copied_to = FrameNo(0);
         known.into_iter().any(|(_, page)| {
             if page.is_equal && (page.was_other || !strictly) {
@@ -248,7 +248,7 @@ impl SeenFrames {
     /// is another one now: it was cut off, or the page has a later image. Other pages may equal a
     /// frame because nothing was changed; page 1 has counters.
     fn has_passed_over(&self) -> bool {
-        let first = self.pages.get(&Pgno::FIRST).filter(|page| page.is_equal);
+        let first = self.pages.get(Pgno::FIRST).filter(|page| page.is_equal);
         let copied_to = first.map(|page| self.copied_to(page.newest));
         let mut others = self.pages.values().filter(|page| !page.is_equal && !page.is_unknown);
         others.any(|page| Some(page.newest) <= copied_to)
@@ -262,19 +262,13 @@ impl SeenFrames {
         images: &ImageSums<'_>,
     ) -> Result<(), scan::Error> {
         let newest = facts.frame;
-        let page = match self.pages.entry(pgno) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let Some(in_file) = images.of_page(pgno)? else { return Ok(()) };
-                entry.insert(ComparedPage {
-                    in_file,
-                    newest,
-                    is_equal: false,
-                    was_other: false,
-                    is_unknown: false,
-                })
-            }
-        };
+        if self.pages.get(pgno).is_none() {
+            let Some(in_file) = images.of_page(pgno)? else { return Ok(()) };
+            let (is_equal, was_other, is_unknown) = (false, false, false);
+            let page = ComparedPage { in_file, newest, is_equal, was_other, is_unknown };
+            self.pages.insert(pgno, page);
+        }
+        let Some(page) = self.pages.get_mut(pgno) else { return Ok(()) };
         page.newest = newest;
         if is_linked {
             page.is_equal = page.in_file == images.of_frame(facts)?;
