@@ -308,41 +308,18 @@ impl Wal<'_> {
         }
         let pairs = self.pages_to_copy()?;
         if self.lock_range_patiently(reader(0), request)? == Locked::Granted {
-            let copied = self.copy_locked(request, &Copies { pairs, wanted }, safe, done);
+            let copied = self.copy_locked(request, Copies { pairs, wanted }, safe, done);
             self.unlock(reader(0), LockMode::Exclusive);
             copied?;
         }
         Ok(())
     }
 
-    /// The newest frame of each page after `nBackfill`, by ascending page.
-    fn pages_to_copy(&mut self) -> Result<Vec<Pair>> {
-        let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
-        let mut pairs: Vec<Pair> = Vec::new();
-        pairs.try_reserve_exact((last.saturating_sub(first) as usize).saturating_add(1))?;
-        for number in block_of(first)..=block_of(last) {
-            let block = self.block(number)?;
-            let frames = first.max(block.first_frame())..=last.min(block.last_frame());
-            pairs.extend(frames.map(|frame| (Pgno(block.page_of(frame)), FrameNo(frame))));
-        }
-        pairs.sort_unstable();
-        // Of several frames of a page the last stays.
-        pairs.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 = next.1;
-            }
-            same
-        });
-        pairs.retain(|&(page, _)| page.0 != 0);
-        Ok(pairs)
-    }
-
     /// Under C and L0: nobody resets the log, and nobody reads the database without the log.
     fn copy_locked(
         &mut self,
         request: &Request<'_>,
-        copies: &Copies,
+        mut copies: Copies,
         mut safe: u32,
         done: &mut Checkpoint,
     ) -> Result<()> {
@@ -361,6 +338,7 @@ impl Wal<'_> {
                 return Ok(());
             }
         }
+        copies.pairs.retain(|&(_, frame)| frame.0 > backfill && frame.0 <= safe);
         self.live()?.set_backfill_attempted(safe);
         if let Some(kind) = request.sync.checkpoint {
             self.log.sync(kind)?;
@@ -369,7 +347,7 @@ impl Wal<'_> {
         let _ = self.database.file_control(FileControl::CheckpointStart);
         let copied = self
             .announce_growth(request)
-            .and_then(|()| self.copy_pages(request, &copies.pairs, backfill, safe, copies.wanted));
+            .and_then(|()| self.copy_pages(request, &copies.pairs, copies.wanted));
         let _ = self.database.file_control(FileControl::CheckpointDone);
         done.copied_pages = copied?;
         if safe == self.live()?.header().mx_frame {

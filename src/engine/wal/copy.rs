@@ -21,17 +21,11 @@ use crate::storage;
 use crate::storage::runs::Runs;
 use crate::storage::shared::SharedFile;
 
-/// Which pages are copied, and how.
+/// How pages are copied.
 #[derive(Clone, Copy)]
 struct Copying {
     page_size: PageSize,
     most_write_bytes: usize,
-    /// Frames after this one are copied,
-    backfill: u32,
-    /// up to this one,
-    safe: u32,
-    /// and of them pages up to this one.
-    db_size_pages: u32,
     /// Pages end with their checksum in this database.
     wanted: Wanted,
 }
@@ -68,25 +62,29 @@ impl Wal<'_> {
         }
     }
 
-    /// Copies of `pairs`, which ascend by page, those of the frames after `backfill` up to `safe`;
-    /// returns how many. Each gets
-    /// what is `wanted`. C and L0 are held.
+    /// The newest frame of each page of the database after `nBackfill`, by ascending page.
+    pub(super) fn pages_to_copy(&mut self) -> Result<Vec<Pair>> {
+        let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
+        let mut pairs: Vec<Pair> = Vec::new();
+        pairs.try_reserve_exact((last.saturating_sub(first) as usize).saturating_add(1))?;
+        for number in block_of(first)..=block_of(last) {
+            let block = self.block(number)?;
+            let frames = first.max(block.first_frame())..=last.min(block.last_frame());
+            pairs.extend(frames.map(|frame| (Pgno(block.page_of(frame)), FrameNo(frame))));
+        }
+        newest_of_each(pairs, self.header.db_size_pages)
+    }
+
+    /// Copies `pairs`, which ascend by page; returns how many. Each gets what is `wanted`. C and L0
+    /// are held.
     pub(super) fn copy_pages(
         &self,
         request: &Request<'_>,
         pairs: &[Pair],
-        backfill: u32,
-        safe: u32,
         wanted: Wanted,
     ) -> Result<u32> {
-        let copying = Copying {
-            page_size: request.page_size,
-            most_write_bytes: self.database.most_write_bytes(),
-            backfill,
-            safe,
-            db_size_pages: self.header.db_size_pages,
-            wanted,
-        };
+        let most_write_bytes = self.database.most_write_bytes();
+        let copying = Copying { page_size: request.page_size, most_write_bytes, wanted };
         let total_bytes = pairs.len() as u64 * request.page_size.bytes_u64();
         let shared = self.log.shared().zip(self.database.shared());
         let shared = shared.filter(|(log, _)| log.spread.threads(total_bytes) > 1);
@@ -103,6 +101,35 @@ impl Wal<'_> {
             copying.copy(stretch, read, write, |pages| watch(done + pages))
         })
     }
+}
+
+/// Of `pairs`, which ascend by frame, the last of each page from 1 to `size_pages`, by ascending
+/// page. Where the pages are not many more than the pairs, an array of them is faster than sorting.
+fn newest_of_each(mut pairs: Vec<Pair>, size_pages: u32) -> Result<Vec<Pair>> {
+    if size_pages as usize / 2 > pairs.len() {
+        pairs.retain(|(page, _)| (1..=size_pages).contains(&page.0));
+        pairs.sort_unstable();
+        pairs.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = next.1;
+            }
+            same
+        });
+        return Ok(pairs);
+    }
+    let mut newest: Vec<Option<FrameNo>> = Vec::new();
+    newest.try_reserve_exact(size_pages as usize)?;
+    newest.resize(size_pages as usize, None);
+    for (page, frame) in pairs.drain(..) {
+        let place = page.0.checked_sub(1).and_then(|place| newest.get_mut(place as usize));
+        if let Some(place) = place {
+            *place = Some(frame);
+        }
+    }
+    let newest = (1..).map(Pgno).zip(newest);
+    pairs.extend(newest.filter_map(|(page, frame)| Some((page, frame?))));
+    Ok(pairs)
 }
 
 /// Pages of one stretch, of which none is begun before those before it.
@@ -159,16 +186,13 @@ impl Copying {
     ) -> Result<u32> {
         let page_len = self.page_size.in_memory();
         let mut runs = Runs::new(page_len, self.most_write_bytes)?;
-        let mut copied = 0;
+        let mut copied = 0_u32;
         if watch(0).is_break() {
             return Err(Error::Interrupted);
         }
-        for (done, &(page, frame)) in pairs.iter().enumerate() {
-            if frame.0 <= self.backfill || frame.0 > self.safe || page.0 > self.db_size_pages {
-                continue;
-            }
+        for &(page, frame) in pairs {
             let image = runs.page(page.offset_bytes(self.page_size), |run, offset| {
-                if watch(done).is_break() {
+                if watch(copied as usize).is_break() {
                     return Err(Error::Interrupted);
                 }
                 Ok(write(run, offset)?)
@@ -184,5 +208,28 @@ impl Copying {
         }
         runs.finish(|run, offset| Ok::<(), Error>(write(run, offset)?))?;
         Ok(copied)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn each_page_of_the_database_is_copied_from_its_newest_frame() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..500 {
+            let most_pages = random.u32(1..200);
+            let pages = (0..random.u32(0..100)).map(|_| Pgno(random.u32(0..=most_pages)));
+            let pairs: Vec<Pair> = pages.zip((1..).map(FrameNo)).collect();
+            let size_pages = random.u32(0..250);
+            let in_database = |(page, _): &Pair| (1..=size_pages).contains(&page.0);
+            let wanted = BTreeMap::from_iter(pairs.iter().copied().filter(in_database));
+            let found = newest_of_each(pairs, size_pages).unwrap();
+            assert_eq!(found, Vec::from_iter(wanted), "seed {seed}");
+        }
     }
 }
