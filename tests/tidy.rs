@@ -28,7 +28,7 @@ const MOST_COLUMNS: usize = 100;
 
 /// Files that are longer, and by how much they may be: they may only become shorter.
 const LONG_FILES: &[(&str, usize)] =
-    &[("commands/checkpoint_now.rs", 440), ("engine/wal/checkpoint.rs", 465)];
+    &[("commands/checkpoint_now.rs", 440), ("engine/wal/checkpoint.rs", 440)];
 
 /// Text by path below a folder.
 type Files = BTreeMap<String, String>;
