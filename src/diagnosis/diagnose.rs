@@ -30,6 +30,7 @@ use super::judge;
 use super::probe;
 use super::rails::{self, Effect};
 use super::rule::Rule;
+use super::users;
 
 /// Problems of the structure that are listed.
 const LISTED_PROBLEMS: usize = 5;
@@ -56,6 +57,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What SQLite does when one more process opens the database.
     pub forecast: Forecast,
+    /// Processes that could not be looked into: only locks tell of them.
+    pub unseen_processes: u32,
 }
 
 /// Examines everything that `files` are, and changes nothing.
@@ -78,6 +81,7 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
         diagnosis: sentence(&findings, forecast),
         findings,
         forecast,
+        unseen_processes: users::find(files, context).unseen_processes,
     })
 }
 
@@ -125,7 +129,7 @@ fn of_held(
     let mut findings = judged.findings;
     if let Some(Reading { examination, .. }) = &held.log {
         for finding in &mut findings {
-            say_what_is_damaged(finding, examination, held.index.is_none());
+            say_what_is_damaged(finding, files, examination, held.index.is_none());
         }
         let own = i32::try_from(std::process::id()).ok();
         let is_blocked = rows.iter().any(|row| !row.blocks.is_empty() && row.pid != own);
@@ -137,7 +141,8 @@ fn of_held(
     }
     findings.extend(encrypted(files, held)?);
     findings.extend(orphan(files, held, &findings, context)?);
-    if options.check {
+    // Of a database that is not there, the log alone is no state.
+    if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
     let forecast = forecast::forecast(files, held, judged.file_age, context)?;
@@ -145,7 +150,12 @@ fn of_held(
 }
 
 /// A damaged log: where, what is lost by it, and how much of that can be recovered.
-fn say_what_is_damaged(finding: &mut Finding, examination: &Examination, is_alone: bool) {
+fn say_what_is_damaged(
+    finding: &mut Finding,
+    files: &Files,
+    examination: &Examination,
+    is_alone: bool,
+) {
     if !matches!(finding.rule, Rule::LogDamaged | Rule::LogHeader) {
         return;
     }
@@ -169,7 +179,8 @@ fn say_what_is_damaged(finding: &mut Finding, examination: &Examination, is_alon
     }
     // Beside processes the files are copied first: the last one that closes deletes the log.
     if is_alone {
-        finding.next = Some(command("repair", &finding.file));
+        let path = files.database.as_deref().unwrap_or(&files.wal);
+        finding.next = Some(command("repair", path));
     }
 }
 
@@ -267,16 +278,23 @@ fn structure(files: &Files, held: &Held, context: &Context) -> Result<Option<Fin
     Ok(Some(Finding { page: page.map(|page| page.0), evidence, ..found }))
 }
 
-/// The worst that was found; or what can be said where nothing is wrong.
+/// The worst that was found; or what can be said where nothing wrong was found.
 fn sentence(findings: &[Finding], forecast: Forecast) -> String {
     let count =
         |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let worst = findings.first().filter(|finding| finding.needs_attention());
     let Some(worst) = worst else {
-        let known = forecast.open != forecast::Open::Unknown;
-        let rest = if known { "" } else { "; what SQLite does with these files is not known" };
-        return format!("nothing is wrong with these files{rest}");
+        let rest = match (forecast.open, forecast.log) {
+            (forecast::Open::Ok, forecast::Log::None)
+                if forecast.checkpoint == forecast::Checkpoint::Ok =>
+            {
+                "; there is no log, and whether one was lost is not known here"
+            }
+            (forecast::Open::Ok, _) => "",
+            (_, _) => "; but SQLite does not open them, or whether it does is not known",
+        };
+        return format!("nothing wrong was found{rest}");
     };
     let rest: Vec<String> = [(errors, "error"), (warnings, "warning")]
         .into_iter()

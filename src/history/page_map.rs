@@ -24,7 +24,7 @@ impl<T> Default for PageMap<T> {
 
 impl<T> PageMap<T> {
     /// Enters what is known of `page`, in place of what was.
-    pub fn insert(&mut self, page: Pgno, value: T) {
+    pub(super) fn insert(&mut self, page: Pgno, value: T) {
         let at = page.0 as usize;
         self.inserted += 1;
         if at >= self.near.len() && at / PAGES_AN_ENTRY < self.inserted {
@@ -49,7 +49,7 @@ impl<T> PageMap<T> {
     }
 
     /// What is known of `page`.
-    pub fn get(&self, page: Pgno) -> Option<&T> {
+    pub(super) fn get(&self, page: Pgno) -> Option<&T> {
         match self.near.get(page.0 as usize) {
             Some(entry) => entry.as_ref(),
             None => self.far.get(&page),
@@ -57,7 +57,7 @@ impl<T> PageMap<T> {
     }
 
     /// As [`PageMap::get`], to be changed.
-    pub fn get_mut(&mut self, page: Pgno) -> Option<&mut T> {
+    pub(super) fn get_mut(&mut self, page: Pgno) -> Option<&mut T> {
         match self.near.get_mut(page.0 as usize) {
             Some(entry) => entry.as_mut(),
             None => self.far.get_mut(&page),
@@ -65,14 +65,14 @@ impl<T> PageMap<T> {
     }
 
     /// All pages: those of the array ascend, and the others come after them in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (Pgno, &T)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Pgno, &T)> {
         let near = (0..).map(Pgno).zip(&self.near);
         let near = near.filter_map(|(page, entry)| Some((page, entry.as_ref()?)));
         near.chain(self.far.iter().map(|(page, value)| (*page, value)))
     }
 
     /// What is known of all pages.
-    pub fn values(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.iter().map(|(_, value)| value)
     }
 }

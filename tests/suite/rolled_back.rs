@@ -84,8 +84,8 @@ fn seeds(count: u64) -> impl Iterator<Item = (u64, Rng)> {
     (first..first + count).map(|seed| (seed, Rng::with_seed(seed)))
 }
 
-/// SQLite writes a page that a transaction has spilled into its frame again, and its sum only at the
-/// commit. After a rollback the frame stays so, and nobody has lost anything.
+/// SQLite writes a page that a transaction has spilled into its frame again, and its sum only at
+/// the commit. After a rollback the frame stays so, and nobody has lost anything.
 #[test]
 fn what_a_rollback_leaves_of_frames_that_were_written_again_is_not_torn() {
     let mut written_again = 0;

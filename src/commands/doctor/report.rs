@@ -39,7 +39,15 @@ impl Report for Diagnosis {
         }
         let title = "When SQLite opens the database";
         let facts = key_values(&self.forecast.facts(), width);
-        writeln!(to, "\n{}\n{}", paint.tone(Tone::Strong, title), facts.trim_end())
+        writeln!(to, "\n{}\n{}", paint.tone(Tone::Strong, title), facts.trim_end())?;
+        if self.unseen_processes > 0 {
+            let unseen = counted(self.unseen_processes.into(), "process");
+            let sentence = format!(
+                "{unseen} of other users could not be looked into: only locks tell of them."
+            );
+            writeln!(to, "\n{}", wrapped(&sentence, 0, 2, width))?;
+        }
+        Ok(())
     }
 }
 
@@ -105,6 +113,7 @@ impl Forecast {
             facts.push(("file", words.to_owned()));
         }
         let checkpoint = match self.checkpoint {
+            Checkpoint::Ok if self.mx_frame.unwrap_or_default() == 0 => "has nothing to copy",
             Checkpoint::Ok => "copies everything into the file",
             Checkpoint::Partial => "copies a part: a reader needs the rest in the log",
             Checkpoint::Busy => "another one is at work",
