@@ -41,7 +41,7 @@ pub struct Looked {
 /// are left to the caller.
 ///
 /// # Errors
-/// The refusal, [`Failure::Busy`] when the files cannot be held, or what reading them reports.
+/// The refusal, busy when the files cannot be held, or what reading them reports.
 pub fn look(
     target: &AttachTarget,
     timeout: Duration,
