@@ -145,7 +145,12 @@ fn of_held(
     if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
-    let forecast = forecast::forecast(files, held, judged.file_age, context)?;
+    let locked = probe::permissions::finding(files);
+    let forecast = match &locked {
+        Some(_) => Forecast::UNKNOWN,
+        None => forecast::forecast(files, held, judged.file_age, context)?,
+    };
+    findings.extend(locked);
     Ok((findings, forecast))
 }
 

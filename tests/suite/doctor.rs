@@ -1,6 +1,8 @@
 //! `doctor` beside processes, and on sets with one fault each.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -102,4 +104,26 @@ fn a_fault_is_found_by_its_rule() {
     assert!(exit == 1 && rules.contains(&"log-shifted".to_owned()), "{rules:?}");
     let cold = |database: &Path| fs::write(beside(database, "-journal"), [0; 512]).unwrap();
     assert_eq!(with("twenty-rows", &cold).1, 0);
+}
+
+#[test]
+fn of_files_that_the_user_may_not_write_nothing_is_forecast() {
+    let (folder, database) = copy("twenty-rows");
+    let program = folder.path().join("walsmith");
+    fs::copy(crate::support::walsmith_program(), &program).unwrap();
+    let all = |mode| fs::Permissions::from_mode(mode);
+    for suffix in ["", "-wal"] {
+        fs::set_permissions(beside(&database, suffix), all(0o444)).unwrap();
+    }
+    fs::set_permissions(folder.path(), all(0o555)).unwrap();
+    let mut command = std::process::Command::new(program);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.args(["doctor", "--json"]).arg(&database).output().unwrap();
+    fs::set_permissions(folder.path(), all(0o755)).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["findings"][0]["rule"], "not-openable");
+    assert_eq!(report["forecast"]["open"], "unknown");
 }
