@@ -110,7 +110,9 @@ fn a_fault_is_found_by_its_rule() {
 fn of_files_that_the_user_may_not_write_nothing_is_forecast() {
     let (folder, database) = copy("twenty-rows");
     let program = folder.path().join("walsmith");
-    fs::copy(crate::support::walsmith_program(), &program).unwrap();
+    // By another process: a copy that this one had open for writing is busy while a thread forks.
+    let from = crate::support::walsmith_program();
+    assert!(std::process::Command::new("cp").args([&from, &program]).status().unwrap().success());
     let all = |mode| fs::Permissions::from_mode(mode);
     for suffix in ["", "-wal"] {
         fs::set_permissions(beside(&database, suffix), all(0o444)).unwrap();
