@@ -213,6 +213,11 @@ rules! {
         "Commits are only in the log: copying the database file alone loses them."
         "Committed frames whose pages the file has not, or has not surely."
         "Copy database and log together (`walsmith replay --output`).";
+    LogTorn "log-torn" Note
+        "The last transaction of the log is torn, as a crash leaves it: SQLite drops it. Nothing \
+         shows that it had been committed, and nothing excludes it."
+        "Frames of this log after the last commit that do not follow, and no intact commit after."
+        "After a crash: nothing. Without one: compare with what the application has committed.";
     BlankTail "blank-tail" Note
         "Zeros come directly after the last commit: a file system or a VFS has made room there, or \
          what was written never reached the disk."

@@ -66,7 +66,8 @@ pub(super) fn explains(sources: &Sources<'_>, found: &Tail, plain: &Tail) -> Res
             Next::Leftover | Next::Nothing => return Ok(false),
         }
     }
-    Ok(!is_copied(sources, &run)? && is_written_whole(sources, &run)?)
+    // The last frame of all may be a commit that has lost its size and something else.
+    Ok(run.ends_whole && !is_copied(sources, &run)? && is_written_whole(sources, &run)?)
 }
 
 /// Whether a frame is also in another slot: then one of them is a copy, for it has the same sum.

@@ -31,10 +31,14 @@ pub(super) fn forecast(
         (None, Some(file)) if index.mx_frame == 0 => open::of_file(file, context.watch)?,
         (None, _) => return Ok(Forecast { close: Close::KeepsLog, ..Forecast::UNKNOWN }),
     };
+    // A journal is looked at before the log; a hot one cannot be rolled back beside others.
+    let journal = super::journal(files, held.database.as_deref(), context)?.0;
+    if !matches!(journal, Journal::None | Journal::Ignored) {
+        return Ok(Forecast { close: Close::KeepsLog, ..Forecast::UNKNOWN });
+    }
     Ok(Forecast {
         open: sight.open,
-        // A log of others is open: nobody looks for a hot journal.
-        journal: Journal::None,
+        journal,
         log: Log::Used,
         mx_frame: Some(index.mx_frame),
         db_size_pages: sight.size_pages,

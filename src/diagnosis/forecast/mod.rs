@@ -16,7 +16,7 @@ use crate::format::{FrameNo, WalHeaderFault};
 use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
 use crate::history::view::View;
-use crate::log::{Examination, HeaderStatus, LogShape};
+use crate::log::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::storage::overlay::Overlay;
 use crate::storage::{File, FileType};
 
@@ -217,8 +217,10 @@ fn alone(files: &Files, held: &Held, file_age: FileAge, context: &Context) -> Re
             ..nothing_lost
         });
     }
+    // A torn end may have been a commit.
+    let is_torn = examination.verdict == Verdict::TornTail;
     let seen = Forecast {
-        lost_transactions: Some(beyond),
+        lost_transactions: Some(beyond).filter(|_| !is_torn),
         taken_back: match file_age {
             FileAge::Newer => Some(true),
             FileAge::MayBeNewer => None,

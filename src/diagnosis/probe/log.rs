@@ -4,7 +4,7 @@ use crate::access::files::Files;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rule::Rule;
 use crate::format::{FrameNo, WalIndexHeader};
-use crate::log::Examination;
+use crate::log::{Examination, Verdict};
 use crate::output::quantity::{bytes, counted, grouped};
 use crate::output::text::{argument, command, new_name};
 
@@ -24,6 +24,7 @@ pub fn findings(
 ) -> Vec<Finding> {
     let all = [
         shifted(files, examination),
+        torn(files, examination),
         never_checkpointed(files, index, is_blocked),
         oversized(files, examination),
         only_in_log(files, examination, index),
@@ -49,6 +50,19 @@ fn shifted(files: &Files, examination: &Examination) -> Option<Finding> {
     let found = Finding::new(Rule::LogShifted, files.wal.clone(), message);
     let (offset_bytes, frame) = (Some(first.offset_bytes), Some(first.first_frame.0));
     Some(Finding { offset_bytes, frame, next: Some(command("repair", &files.wal)), ..found })
+}
+
+/// A last transaction that is not whole.
+fn torn(files: &Files, examination: &Examination) -> Option<Finding> {
+    if examination.verdict != Verdict::TornTail {
+        return None;
+    }
+    let message = "the log ends in a transaction that is torn, as a crash leaves it: SQLite drops \
+                   it, and whether it had been committed is not known";
+    let found = Finding::new(Rule::LogTorn, files.wal.clone(), message.to_owned());
+    let frame = examination.tail.stop;
+    let offset_bytes = examination.page_size().map(|size| frame.offset_bytes(size));
+    Some(Finding { frame: Some(frame.0), offset_bytes, ..found })
 }
 
 /// A long log of which nothing is copied, though nobody is in the way.
