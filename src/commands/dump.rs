@@ -13,7 +13,7 @@ use crate::access::live::{LogOptions, Reading};
 use crate::format::{FrameNo, Pgno};
 use crate::output::{Error as OutputError, FileName, write_report};
 use crate::scan::KnownFrames;
-use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::Existing;
 
 use opened::Opened;
 pub use report::{HeaderFields, LogDump, PageDump};
@@ -129,7 +129,7 @@ impl Dump {
         if !self.force && context.vfs.exists(output)? {
             return Err(Failure::refused(output, "it exists already", "--force replaces it").into());
         }
-        let file = NewFile::beside(output)?;
+        let file = context.vfs.new_file(output)?;
         file.write_at(image, 0)?;
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         Ok(file.publish(existing, None)?)

@@ -24,8 +24,8 @@ use crate::repair::plan::{Action, Step};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::SyncDirectory;
-use crate::storage::new_file::{Existing, NewFile};
 use crate::storage::process::brief;
+use crate::storage::{Existing, NewFile};
 
 use base::Base;
 use prepared::{Prepared, unsound};
@@ -126,7 +126,7 @@ impl Repair {
         files: &Files,
         hold: Hold<'_>,
         context: &Context,
-    ) -> Result<(RepairReport, Exit, Option<NewFile>)> {
+    ) -> Result<(RepairReport, Exit, Option<Box<dyn NewFile>>)> {
         let prepared = self.prepare(files, hold, context)?;
         let Prepared { reading, plan, .. } = &prepared;
         let target = match (&self.output, self.in_place) {
@@ -236,7 +236,7 @@ impl Repair {
         hold: Hold<'_>,
         files: &Files,
         context: &Context,
-    ) -> Result<(Exit, Option<NewFile>)> {
+    ) -> Result<(Exit, Option<Box<dyn NewFile>>)> {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
         let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {
@@ -319,15 +319,20 @@ impl Repair {
         rails.page_checksums_are_known()
     }
 
-    fn write_new(&self, prepared: &Prepared, output: &Path, context: &Context) -> Result<NewFile> {
-        let file = NewFile::beside(output)?;
+    fn write_new(
+        &self,
+        prepared: &Prepared,
+        output: &Path,
+        context: &Context,
+    ) -> Result<Box<dyn NewFile>> {
+        let file = context.vfs.new_file(output)?;
         if let Some(base) = &prepared.base {
-            replay::copy_base(base.file(), &file, u64::MAX, context.watch)?;
+            replay::copy_base(base.file(), file.as_ref(), u64::MAX, context.watch)?;
         }
         // What a journal puts back is there already, but pages may get a checksum on their way.
         let pages = prepared.base.as_ref().map(Base::pages).unwrap_or_default();
         if let Some(view) = prepared.view(prepared.restored(), &pages) {
-            replay::write_over(&view, &file, context.watch)?;
+            replay::write_over(&view, file.as_ref(), context.watch)?;
         }
         Ok(file)
     }

@@ -22,7 +22,7 @@ use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::scan::KnownFrames;
 use crate::storage::File;
-use crate::storage::new_file::{Existing, NewFile};
+use crate::storage::{Existing, NewFile};
 
 mod report;
 
@@ -101,7 +101,7 @@ impl Plan<'_> {
         Some(View::plain(*log, shape, &self.snapshot, base))
     }
 
-    fn outcome(self, undo: Option<FileName>, file: Option<NewFile>) -> Outcome {
+    fn outcome(self, undo: Option<FileName>, file: Option<Box<dyn NewFile>>) -> Outcome {
         let Self { snapshot, accepted, pairing, .. } = self;
         Outcome { snapshot, accepted, pairing, undo, file }
     }
@@ -115,7 +115,7 @@ struct Outcome {
     /// Where the old state is.
     undo: Option<FileName>,
     /// The result, still without its name.
-    file: Option<NewFile>,
+    file: Option<Box<dyn NewFile>>,
 }
 
 impl Replay {
@@ -202,18 +202,18 @@ impl Replay {
         plan: &Plan<'_>,
         source: &Source<'_>,
         context: &Context,
-    ) -> Result<NewFile> {
-        let file = NewFile::beside(output)?;
+    ) -> Result<Box<dyn NewFile>> {
+        let file = context.vfs.new_file(output)?;
         let view = plan.view(source.base);
         if let Some(base) = source.base {
             let limit_bytes = match &view {
                 Some(view) => view.size_bytes()?,
                 None => u64::MAX,
             };
-            replay::copy_base(base, &file, limit_bytes, context.watch)?;
+            replay::copy_base(base, file.as_ref(), limit_bytes, context.watch)?;
         }
         if let Some(view) = &view {
-            replay::write_over(view, &file, context.watch)?;
+            replay::write_over(view, file.as_ref(), context.watch)?;
         }
         Ok(file)
     }

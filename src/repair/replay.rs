@@ -9,9 +9,8 @@ use crate::format::page_checksum::write as write_page_checksum;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::history::view::View;
 use crate::scan::{self, Nobody, Watch};
-use crate::storage::new_file::NewFile;
 use crate::storage::runs::Runs;
-use crate::storage::{self, File, SyncDirectory, SyncKind, Vfs};
+use crate::storage::{self, File, NewFile, SyncDirectory, SyncKind, Vfs};
 
 use super::offline::Offline;
 use super::undo::{self, Set, Stage, Trust};
@@ -109,7 +108,7 @@ fn changed_pages(
 /// When either file fails, or the watcher stops it.
 pub fn copy_base(
     base: &dyn File,
-    to: &NewFile,
+    to: &dyn NewFile,
     limit_bytes: u64,
     watch: &dyn Watch,
 ) -> Result<(), Error> {
@@ -160,7 +159,7 @@ fn runs_of_data(bytes: &[u8]) -> Vec<Range<usize>> {
 ///
 /// # Errors
 /// When a file fails or the watcher stops it.
-pub fn write_over(view: &View, file: &NewFile, watch: &dyn Watch) -> Result<(), Error> {
+pub fn write_over(view: &View, file: &dyn NewFile, watch: &dyn Watch) -> Result<(), Error> {
     let write = |run: &[u8], offset| Ok::<(), Error>(file.write_at(run, offset)?);
     let most_bytes = 1 << 18;
     let mut runs =

@@ -18,8 +18,8 @@ use super::lock::RangeLocks;
 use super::region::Cells;
 use super::shm::{Shm, ShmFile};
 use super::{
-    Access, DeleteShm, Error, Extend, File, LockHolder, LockLevel, LockMode, Locked, OpenMode,
-    REGION_BYTES, Region, Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
+    Access, DeleteShm, Error, Existing, Extend, File, LockHolder, LockLevel, LockMode, Locked,
+    NewFile, OpenMode, REGION_BYTES, Region, Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
 };
 
 type Files = Rc<RefCell<HashMap<PathBuf, Rc<Content>>>>;
@@ -155,6 +155,11 @@ impl Vfs for MemoryVfs {
         Ok(())
     }
 
+    fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
+        let bytes = RefCell::default();
+        Ok(Box::new(MemoryNewFile { vfs: self.clone(), target: target.to_owned(), bytes }))
+    }
+
     fn exists(&self, path: &Path) -> Result<bool> {
         Ok(self.files.borrow().contains_key(path))
     }
@@ -174,6 +179,55 @@ impl Vfs for MemoryVfs {
 
     fn now(&self) -> Duration {
         self.clock.get()
+    }
+}
+
+/// A file in the making.
+#[derive(Debug)]
+struct MemoryNewFile {
+    vfs: MemoryVfs,
+    target: PathBuf,
+    bytes: RefCell<Vec<u8>>,
+}
+
+impl NewFile for MemoryNewFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let too_large = || {
+            Error::at(
+                Verb::Write,
+                self.target.as_path(),
+                offset,
+                io::ErrorKind::FileTooLarge.into(),
+            )
+        };
+        let start = usize::try_from(offset).map_err(|_| too_large())?;
+        let end = start.checked_add(bytes.len()).ok_or_else(too_large)?;
+        let mut all = self.bytes.borrow_mut();
+        let length = all.len().max(end);
+        all.resize(length, 0);
+        if let Some(place) = all.get_mut(start..end) {
+            place.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, size_bytes: u64) -> Result<()> {
+        let too_large = || {
+            let source = io::ErrorKind::FileTooLarge.into();
+            Error::new(Verb::Truncate, self.target.as_path(), source)
+        };
+        let length = usize::try_from(size_bytes).map_err(|_| too_large())?;
+        self.bytes.borrow_mut().resize(length, 0);
+        Ok(())
+    }
+
+    fn publish(self: Box<Self>, existing: Existing, _like: Option<&Path>) -> Result<()> {
+        let Self { vfs, target, bytes } = *self;
+        if existing == Existing::Keep && vfs.exists(&target)? {
+            return Err(Error::new(Verb::Open, target, io::ErrorKind::AlreadyExists.into()));
+        }
+        vfs.put(&target, bytes.into_inner());
+        Ok(())
     }
 }
 

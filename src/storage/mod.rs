@@ -37,6 +37,7 @@ pub mod window;
 pub use database_lock::LockLevel;
 pub use error::{Error, Result, Verb, if_there};
 pub use lock::{LockHolder, LockMode, Locked};
+pub use new_file::{Existing, NewFile};
 pub use region::{REGION_BYTES, Region};
 pub use regular::{FileType, NotRegular};
 
@@ -157,6 +158,14 @@ pub trait Vfs: std::fmt::Debug {
     /// When `from` does not exist, or the file system cannot rename.
     fn rename(&self, from: &Path, _to: &Path) -> Result<()> {
         Err(Error::new(Verb::Rename, from, std::io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Begins a file that appears whole at `target`, or not at all. Not among SQLite's own verbs.
+    ///
+    /// # Errors
+    /// When nothing can be created in the target's directory.
+    fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
+        Err(Error::new(Verb::Open, target, std::io::ErrorKind::Unsupported.into()))
     }
 
     /// Whether something exists at `path`.

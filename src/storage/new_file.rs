@@ -22,10 +22,32 @@ pub enum Existing {
     Replace,
 }
 
-/// A file in the making. Dropped without [`NewFile::publish`], it leaves no trace; where the file
-/// system has files without names (Linux `O_TMPFILE`), not even when the process is killed.
+/// A file in the making. Dropped without [`NewFile::publish`], it leaves no trace.
+pub trait NewFile: std::fmt::Debug {
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When the system reports one, a full disk above all.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Cuts or extends it to `size_bytes`.
+    ///
+    /// # Errors
+    /// When the system reports one.
+    fn truncate(&self, size_bytes: u64) -> Result<()>;
+
+    /// Makes the file durable under its name, with the permissions (and, for root, the owner) of
+    /// the file it replaces or else of `like`.
+    ///
+    /// # Errors
+    /// When it cannot be synced or renamed, or the target exists and is to be kept.
+    fn publish(self: Box<Self>, existing: Existing, like: Option<&Path>) -> Result<()>;
+}
+
+/// A file of the machine in the making. Where the file system has files without names (Linux
+/// `O_TMPFILE`), it leaves no trace even when the process is killed.
 #[derive(Debug)]
-pub struct NewFile {
+pub(super) struct OsNewFile {
     target: PathBuf,
     staged: Staged,
 }
@@ -45,12 +67,12 @@ impl Staged {
     }
 }
 
-impl NewFile {
+impl OsNewFile {
     /// Begins a file that will appear at `target`.
     ///
     /// # Errors
     /// When nothing can be created in the target's directory.
-    pub fn beside(target: &Path) -> Result<Self> {
+    pub(super) fn beside(target: &Path) -> Result<Self> {
         let directory = directory_of(target);
         let staged = match unnamed(&directory) {
             Some(file) => Staged::Unnamed(file),
@@ -62,34 +84,23 @@ impl NewFile {
         };
         Ok(Self { target: target.to_owned(), staged })
     }
+}
 
-    /// Writes all of `bytes` at `offset`.
-    ///
-    /// # Errors
-    /// When the system reports one, a full disk above all.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+impl NewFile for OsNewFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let file = self.staged.file();
         file.write_all_at(bytes, offset)
             .map_err(|source| Error::at(Verb::Write, self.target.as_path(), offset, source))
     }
 
-    /// Cuts or extends it to `size_bytes`.
-    ///
-    /// # Errors
-    /// When the system reports one.
-    pub fn truncate(&self, size_bytes: u64) -> Result<()> {
+    fn truncate(&self, size_bytes: u64) -> Result<()> {
         let file = self.staged.file();
         file.set_len(size_bytes)
             .map_err(|source| Error::new(Verb::Truncate, self.target.as_path(), source))
     }
 
-    /// Makes the file durable under its name, with the permissions (and, for root, the owner) of
-    /// the file it replaces or else of `like`.
-    ///
-    /// # Errors
-    /// When it cannot be synced or renamed, or the target exists and is to be kept.
-    pub fn publish(self, existing: Existing, like: Option<&Path>) -> Result<()> {
-        let Self { target, staged } = self;
+    fn publish(self: Box<Self>, existing: Existing, like: Option<&Path>) -> Result<()> {
+        let Self { target, staged } = *self;
         let failed = |source| Error::new(Verb::Open, target.as_path(), source);
         let model = [Some(target.as_path()), like];
         let model = model.into_iter().flatten().find_map(|path| fs::metadata(path).ok());

@@ -16,14 +16,14 @@ use nix::unistd::Whence;
 
 use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
-use super::new_file::sync_directory;
+use super::new_file::{OsNewFile, sync_directory};
 use super::process::OpenFile;
 use super::regular::{FileType, file_type, open_regular};
 use super::shared::{SharedFile, Spread, read_fully};
 use super::shm::{Shm, ShmFile};
 use super::{
-    Access, DeleteShm, Error, Extend, File, LockLevel, OpenMode, REGION_BYTES, Region, Result,
-    ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
+    Access, DeleteShm, Error, Extend, File, LockLevel, NewFile, OpenMode, REGION_BYTES, Region,
+    Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
 };
 
 /// The file system of the machine.
@@ -60,6 +60,10 @@ impl Vfs for OsVfs {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         fs::rename(from, to).map_err(|source| Error::new(Verb::Rename, from, source))?;
         sync_directory(to)
+    }
+
+    fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
+        Ok(Box::new(OsNewFile::beside(target)?))
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::os::{OsFile, OsVfs};
 use super::shared::Spread;
-use super::{File, FileType, OpenMode, Result, SyncDirectory, Vfs};
+use super::{File, FileType, NewFile, OpenMode, Result, SyncDirectory, Vfs};
 
 /// The file system of the machine, with files whose long reads are spread over threads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,10 @@ impl Vfs for ThreadedVfs {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         OsVfs.rename(from, to)
+    }
+
+    fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
+        OsVfs.new_file(target)
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {

@@ -219,6 +219,40 @@ fn a_single_failure_leaves_the_old_state_or_the_new_one() {
     }
 }
 
+/// A single failure of every call of a command that writes a new file: it says so and leaves none,
+/// or the file is whole.
+fn failures_of_an_output(before: &Files, args: &[&str]) -> u64 {
+    const OUTPUT: &str = "/in-place-new.db";
+    let args = [args, &["--output", OUTPUT]].concat();
+    let (inner, vfs) = faulty(before);
+    run(&vfs, &args).unwrap();
+    let (calls, whole) = (vfs.calls(), inner.bytes(Path::new(OUTPUT)).unwrap());
+    for call in 1..=calls {
+        for kind in [FaultKind::Fail, FaultKind::ShortWrite(100), FaultKind::DiskFull] {
+            let (inner, vfs) = faulty(before);
+            vfs.plan(Some(Fault { call, kind, persistent: kind == FaultKind::DiskFull }));
+            let done = run(&vfs, &args);
+            let what = format!("{args:?}, call {call} of {calls}, {kind:?}: {done:?}");
+            match inner.bytes(Path::new(OUTPUT)) {
+                Some(written) => assert!(done.is_ok() && written == whole, "{what}"),
+                None => assert!(done.is_err(), "{what}"),
+            }
+            assert!(files_of(&inner) == *before, "{what}");
+        }
+    }
+    calls
+}
+
+#[test]
+fn a_failure_leaves_no_half_an_output() {
+    let repair = &["repair", "--apply", "--accept-loss"];
+    for (before, args) in [(clean().clone(), &["replay"][..]), (damaged(), repair), (hot(), repair)]
+    {
+        let calls = failures_of_an_output(&before, args);
+        println!("{args:?} --output: {calls} calls failed");
+    }
+}
+
 #[test]
 fn a_change_of_another_hand_is_noticed_before_undo() {
     let vfs = memory(clean());
