@@ -31,7 +31,14 @@ impl fmt::Display for MissingLog {
             f,
             "there is no log, and the wal-index knows of one with {of} committed {noun}, {frames} \
              of them not copied into the database"
-        )
+        )?;
+        match self.is_attached {
+            true => Ok(()),
+            false => f.write_str(
+                "; or somebody who had the database for himself has copied them since, and left \
+                 the index",
+            ),
+        }
     }
 }
 

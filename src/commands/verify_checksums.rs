@@ -11,7 +11,7 @@ use crate::access::files::{FileArgs, Files, open_if_readable};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::kind::Kind;
 use crate::access::live::{self, LogOptions, Reading};
-use crate::access::{Context, Failure, missing};
+use crate::access::{Context, Failure};
 use crate::diagnosis::finding::{self, Finding};
 use crate::diagnosis::rails::{self, Danger};
 use crate::diagnosis::rule::Rule;
@@ -277,16 +277,10 @@ fn absent(path: &Path, files: &Files, context: &Context) -> Result<FileReport> {
     if !unread.is_empty() {
         return Ok(FileReport { findings: None, unread, ..report });
     }
-    let mut found: Vec<Finding> = missing_log(files, context)?.into_iter().collect();
+    let missing = rails::missing_log(files, context)?;
+    let mut found: Vec<Finding> = missing.map(Finding::from).into_iter().collect();
     found.extend(findings(files, context)?.into_iter().flatten());
     Ok(FileReport { findings: Some(found), ..report })
-}
-
-/// A log that a valid wal-index knows.
-fn missing_log(files: &Files, context: &Context) -> Result<Option<Finding>> {
-    let Some(missing) = missing::find(files, context)? else { return Ok(None) };
-    let message = missing.to_string();
-    Ok(Some(Finding::new(Rule::LogMissing, files.wal.clone(), message)))
 }
 
 /// A wal-index of the same generation beside the log.

@@ -72,8 +72,8 @@ impl Finding {
 
 impl From<Danger> for Finding {
     fn from(danger: Danger) -> Self {
-        let (next, pid) = (danger.next, danger.pid);
-        Self { next, pid, ..Self::new(danger.rule, danger.file, danger.why) }
+        let Danger { severity, next, pid, .. } = danger;
+        Self { severity, next, pid, ..Self::new(danger.rule, danger.file, danger.why) }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::access::failure::Exit;
 use crate::access::files::Unread;
 use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rule::Rule;
 use crate::format::{ByteOrder, WalHeaderFault};
 use crate::history::copied::SqliteSees;
 use crate::log::shift::Shift;
@@ -229,11 +230,18 @@ impl FileReport {
         self.index_witness.is_some_and(|witness| Some(witness.mx_frame) > self.mx_frame)
     }
 
+    /// A wal-index knows of a log that is gone.
+    fn is_missing(&self) -> bool {
+        self.findings.iter().flatten().any(|finding| finding.rule == Rule::LogMissing)
+    }
+
     pub(super) fn exit(&self, strict: bool) -> Exit {
         match self.verdict {
             Verdict::Unreadable => self.failed,
             Verdict::BadHeader | Verdict::Damaged => Exit::Found,
             _ if self.findings.iter().flatten().any(Finding::is_error) => Exit::Found,
+            // What it had may have been copied; as a log it is not whole.
+            _ if self.is_missing() => Exit::Found,
             Verdict::TornTail if strict => Exit::Found,
             _ if strict && self.is_cut() => Exit::Found,
             Verdict::Absent

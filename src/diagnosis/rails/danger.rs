@@ -6,13 +6,15 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::Failure;
-use crate::diagnosis::rule::Rule;
+use crate::diagnosis::rule::{Rule, Severity};
 
 /// A loss or a corruption that is not final yet, and would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Danger {
     /// The rule that says so.
     pub rule: Rule,
+    /// How bad it is to look at: a step that would make it final is refused all the same.
+    pub severity: Severity,
     /// The file that it is about.
     pub file: PathBuf,
     /// What is wrong, and what it would lead to.
@@ -60,7 +62,14 @@ impl Danger {
     pub fn new(rule: Rule, file: &Path, why: impl Into<String>) -> Self {
         let file = file.to_owned();
         let (next, advice, pid, consent) = (None, String::new(), None, None);
-        Self { rule, file, why: why.into(), next, advice, pid, consent }
+        let severity = rule.facts().severity;
+        Self { rule, severity, file, why: why.into(), next, advice, pid, consent }
+    }
+
+    /// One of which it is not known whether something is lost.
+    #[must_use]
+    pub fn warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
     }
 
     /// With what to do instead.

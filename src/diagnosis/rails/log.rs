@@ -75,6 +75,7 @@ pub fn cut_log(files: &Files, known: u32, given: u32) -> Danger {
 pub fn missing_log(files: &Files, context: &Context) -> Result<Option<Danger>> {
     let Some(missing) = missing::find(files, context)? else { return Ok(None) };
     let danger = Danger::new(Rule::LogMissing, &files.wal, missing.to_string());
+    let danger = if missing.is_attached { danger } else { danger.warning() };
     let next = command("info", database_of(files));
     Ok(Some(danger.next(next, "shows what is known of it").unless(Consent::Loss)))
 }
