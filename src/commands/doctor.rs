@@ -6,10 +6,11 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::access::Context;
-use crate::access::failure::Exit;
+use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::HoldArgs;
 use crate::diagnosis::finding::Finding;
+use crate::diagnosis::rights::Account;
 use crate::diagnosis::{Options, diagnose};
 use crate::output::write_report;
 
@@ -35,6 +36,9 @@ pub struct Doctor {
     /// Exit with 1 for a warning, too
     #[arg(long)]
     pub strict: bool,
+    /// Say what SQLite does for this user, by owner and mode of the files
+    #[arg(long, value_name = "NAME")]
+    pub as_user: Option<String>,
     /// How the state is held while log and database are compared.
     #[command(flatten)]
     pub hold: HoldArgs,
@@ -50,7 +54,12 @@ impl Doctor {
     /// When no file is there, or one cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find_or_journal(context.vfs, &self.path, &self.files)?;
-        let options = Options { hold: self.hold.clone(), check: self.check };
+        let account = match &self.as_user {
+            None => Account::Own,
+            Some(name) => Account::named(name)
+                .ok_or_else(|| Failure::Usage(format!("--as-user: there is no user {name}")))?,
+        };
+        let options = Options { hold: self.hold.clone(), check: self.check, account };
         let found = diagnose(&files, &options, context)?;
         let counts = |finding: &Finding| match self.strict {
             true => finding.needs_attention(),

@@ -29,6 +29,7 @@ use super::forecast::{self, Forecast};
 use super::judge;
 use super::probe;
 use super::rails::{self, Effect};
+use super::rights::{Account, Rights};
 use super::rule::Rule;
 use super::users;
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub hold: HoldArgs,
     /// The structure of the whole state is checked, too.
     pub check: bool,
+    /// For whom SQLite opens the files.
+    pub account: Account,
 }
 
 /// What a set of files suffers from, and what SQLite does to it.
@@ -70,7 +73,8 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
         Ok(Some(_)) => holders::find(files, context)?.1,
         Ok(None) | Err(_) => Vec::new(),
     };
-    let (mut findings, forecast) = content(files, &rows, options, context)?;
+    let Content { mut findings, forecast, unseen_processes } =
+        content(files, &rows, options, context)?;
     findings.extend(probe::readers::findings(files, &rows));
     findings.extend(probe::sqlite::findings(files, &rows));
     findings.extend(probe::places::findings(files));
@@ -81,8 +85,15 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
         diagnosis: sentence(&findings, forecast),
         findings,
         forecast,
-        unseen_processes: users::find(files, context).unseen_processes,
+        unseen_processes,
     })
+}
+
+/// What the files hold, and who uses them without a lock.
+struct Content {
+    findings: Vec<Finding>,
+    forecast: Forecast,
+    unseen_processes: u32,
 }
 
 /// What the files hold, as far as they can be read.
@@ -91,15 +102,19 @@ fn content(
     rows: &[Blocker],
     options: &Options,
     context: &Context,
-) -> Result<(Vec<Finding>, Forecast)> {
+) -> Result<Content> {
     let unread = files.unread(context.vfs)?;
     if !unread.is_empty() {
-        let findings = unread.iter().map(|file| not_openable(files, file)).collect();
-        return Ok((findings, Forecast::UNKNOWN));
+        let rights = Rights::of(&options.account, files);
+        return Ok(Content {
+            findings: unread.iter().map(|file| not_openable(files, file)).collect(),
+            forecast: Forecast::of_unread(&rights, files),
+            unseen_processes: users::find(files, context).unseen_processes,
+        });
     }
     if missing::find(files, context)?.is_some_and(|missing| missing.is_attached) {
         // Nothing can be held of a log that only its users still have.
-        return Ok((without_state(files, context)?, Forecast::UNKNOWN));
+        return without_state(files, Forecast::UNKNOWN, context);
     }
     let held = held::hold(files, &options.hold, KnownFrames::LIMIT, context, |held| {
         of_held(files, held, rows, options, context)
@@ -112,7 +127,7 @@ fn content(
                 true => Forecast::exclusive(),
                 false => Forecast::UNKNOWN,
             };
-            Ok((without_state(files, context)?, forecast))
+            without_state(files, forecast, context)
         }
         Err(error) => Err(error),
     }
@@ -124,7 +139,7 @@ fn of_held(
     rows: &[Blocker],
     options: &Options,
     context: &Context,
-) -> Result<(Vec<Finding>, Forecast)> {
+) -> Result<Content> {
     let judged = judge(files, held, context)?;
     let mut findings = judged.findings;
     if let Some(Reading { examination, .. }) = &held.log {
@@ -145,13 +160,17 @@ fn of_held(
     if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
-    let locked = probe::permissions::finding(files);
-    let forecast = match &locked {
-        Some(_) => Forecast::UNKNOWN,
-        None => forecast::forecast(files, held, judged.file_age, context)?,
-    };
-    findings.extend(locked);
-    Ok((findings, forecast))
+    let full = forecast::forecast(files, held, judged.file_age, context)?;
+    let is_attached = held.index.is_some();
+    let rights = Rights::of(&options.account, files);
+    let forecast = full.limited(&rights, is_attached);
+    findings.extend(probe::permissions::finding(files, &options.account, &rights, forecast));
+    if let Some(owner) = options.account.owner_of(files) {
+        let rights = Rights::of(&owner, files);
+        let forecast = full.limited(&rights, is_attached);
+        findings.extend(probe::permissions::finding(files, &owner, &rights, forecast));
+    }
+    Ok(Content { findings, forecast, unseen_processes: judged.unseen_processes })
 }
 
 /// A damaged log: where, what is lost by it, and how much of that can be recovered.
@@ -190,11 +209,12 @@ fn say_what_is_damaged(
 }
 
 /// What can be said where no state can be held: who uses the files, and what lies beside them.
-fn without_state(files: &Files, context: &Context) -> Result<Vec<Finding>> {
-    let mut found: Vec<Finding> =
-        rails::misusers(files, Effect::Looks, context).into_iter().map(Finding::from).collect();
-    found.extend(rails::missing_log(files, context)?.map(Finding::from));
-    Ok(found)
+fn without_state(files: &Files, forecast: Forecast, context: &Context) -> Result<Content> {
+    let users = users::find(files, context);
+    let mut findings: Vec<Finding> =
+        rails::misused(&users, files, Effect::Looks).into_iter().map(Finding::from).collect();
+    findings.extend(rails::missing_log(files, context)?.map(Finding::from));
+    Ok(Content { findings, forecast, unseen_processes: users.unseen_processes })
 }
 
 fn is_exclusive(files: &Files, context: &Context) -> Result<bool> {

@@ -33,6 +33,8 @@ pub struct Judged {
     pub page_checksums: Option<PageChecksumCounts>,
     /// What must be known, worst first.
     pub findings: Vec<Finding>,
+    /// Processes that could not be looked into: only locks tell of them.
+    pub unseen_processes: u32,
 }
 
 /// Judges the files of `held`.
@@ -54,6 +56,7 @@ pub fn judge(files: &Files, held: &Held, context: &Context) -> Result<Judged> {
     };
     let found = rails::dangers(&scene, Effect::Looks, context)?;
     let (file_age, backfill) = (found.file_age, found.backfill);
+    let unseen_processes = found.unseen_processes;
     let mut findings = finding::of_rails(files, found);
     let examination = held.log.as_ref().map(|log| &log.examination);
     findings.extend(examination.and_then(|examination| finding::blank_tail(files, examination)));
@@ -64,7 +67,7 @@ pub fn judge(files: &Files, held: &Held, context: &Context) -> Result<Judged> {
         findings.sort_by_key(|finding| Reverse(finding.severity));
     }
     let pairing = pairing.map(|pairing| pairing.beside(file_age));
-    Ok(Judged { pairing, file_age, backfill, page_checksums, findings })
+    Ok(Judged { pairing, file_age, backfill, page_checksums, findings, unseen_processes })
 }
 
 fn pairing(

@@ -11,6 +11,7 @@ mod judge;
 pub mod page_checksums;
 pub mod probe;
 pub mod rails;
+pub mod rights;
 pub mod rule;
 pub mod users;
 

@@ -83,7 +83,8 @@ rules! {
     LogMissing "log-missing" Error
         "There is no log, and a valid wal-index knows of commits that were not copied. They are \
          lost, unless somebody who had the database alone has copied them since."
-        "The header of the wal-index, with both copies equal and its sum right."
+        "The header of the wal-index, with both copies equal and its sum right. An error where a \
+         process still has the log open, otherwise a warning."
         "Look for the log: in a backup, or open in a process (`walsmith blockers`).";
     LogCut "log-cut" Error
         "The log ends before what its wal-index has committed: it was cut or damaged, or copied \
@@ -176,8 +177,9 @@ rules! {
         "At least 4,000 committed frames of which none is copied, and no lock that blocks."
         "`walsmith checkpoint-now`; look for who has switched automatic checkpoints off.";
     NotOpenable "not-openable" Warning
-        "SQLite cannot open or not write the database as this user."
-        "Owner and mode of each file and of the directory."
+        "SQLite cannot open the database for a user, or he can read it and not write it: this \
+         user, the owner of the database, or the one whom --as-user names."
+        "Owner, group and mode of each file and of the directory, as the kernel judges them."
         "Correct owner or mode; all files of a database need the same.";
     NetworkFilesystem "network-filesystem" Warning
         "The files are on a network or shared file system, where locks may not reach everybody, \

@@ -28,7 +28,15 @@ fn answer(path: &Path) -> Value {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = match Connection::open_with_flags(path, flags) {
         Ok(connection) => connection,
-        Err(error) => return json!({"open": code(&error)}),
+        // Not even the file could be opened.
+        Err(error) => {
+            return json!({
+                "open": code(&error),
+                "log_after_open": log.exists(),
+                "log_after_close": log.exists(),
+                "journal_after_open": journal.exists(),
+            });
+        }
     };
     let first: rusqlite::Result<i64> =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));

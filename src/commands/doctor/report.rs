@@ -118,6 +118,7 @@ impl Forecast {
             Checkpoint::Partial => "copies a part: a reader needs the rest in the log",
             Checkpoint::Busy => "another one is at work",
             Checkpoint::Corrupt => "fails: SQLITE_CORRUPT",
+            Checkpoint::ReadOnly => "fails: SQLITE_READONLY",
             Checkpoint::None => "there is nothing to copy from",
             Checkpoint::Unknown => "not known",
         };
@@ -143,7 +144,11 @@ impl Forecast {
                 "fails: SQLITE_CORRUPT, \"database disk image is malformed\"".to_owned()
             }
             Open::CantOpen => "fails: SQLITE_CANTOPEN, \"unable to open database file\"".to_owned(),
+            Open::ReadOnly => {
+                "fails: SQLITE_READONLY, \"attempt to write a readonly database\"".to_owned()
+            }
             Open::Busy => "fails: SQLITE_BUSY, \"database is locked\"".to_owned(),
+            Open::IoErr => "fails: SQLITE_IOERR, \"disk I/O error\"".to_owned(),
             Open::Unknown => "not known".to_owned(),
         }
     }

@@ -47,7 +47,12 @@ pub(super) fn forecast(
         checkpoint: match sight.open {
             Open::Ok => checkpoint(files, index, context)?,
             Open::Unknown => Checkpoint::Unknown,
-            Open::NotADb | Open::Corrupt | Open::CantOpen | Open::Busy => Checkpoint::None,
+            Open::NotADb
+            | Open::Corrupt
+            | Open::CantOpen
+            | Open::ReadOnly
+            | Open::Busy
+            | Open::IoErr => Checkpoint::None,
         },
         close: Close::KeepsLog,
     })

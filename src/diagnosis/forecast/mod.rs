@@ -5,12 +5,15 @@
 //! (pager.c sqlite3PagerSharedLock, btree.c lockBtree, wal.c walIndexRecover, walCheckpoint,
 //! sqlite3WalClose); tests put it to real SQLite. What is not known is `unknown`.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::held::Held;
+use crate::diagnosis::rights::Rights;
 use crate::engine::rollback::{self, JournalState};
 use crate::format::{FrameNo, WalHeaderFault};
 use crate::history::snapshot::{Target, snapshot_of};
@@ -20,6 +23,7 @@ use crate::log::{Examination, HeaderStatus, LogShape, Verdict};
 use crate::storage::overlay::Overlay;
 use crate::storage::{File, FileType};
 
+mod limited;
 mod live;
 mod open;
 
@@ -37,8 +41,12 @@ pub enum Open {
     Corrupt,
     /// SQLITE_CANTOPEN.
     CantOpen,
+    /// SQLITE_READONLY.
+    ReadOnly,
     /// SQLITE_BUSY.
     Busy,
+    /// SQLITE_IOERR.
+    IoErr,
     /// Not known.
     Unknown,
 }
@@ -89,6 +97,8 @@ pub enum Checkpoint {
     Busy,
     /// SQLITE_CORRUPT: the sizes contradict each other.
     Corrupt,
+    /// SQLITE_READONLY: log or wal-index may not be written.
+    ReadOnly,
     /// There is nothing to copy from: no WAL mode, or the database could not be opened.
     None,
     /// Not known.
@@ -147,6 +157,23 @@ impl Forecast {
         close: Close::Unknown,
     };
 
+    /// What SQLite does for a user with these rights, where this is what it does for one who may do
+    /// everything; `is_attached` if somebody has the files open.
+    #[must_use]
+    pub fn limited(self, rights: &Rights, is_attached: bool) -> Self {
+        limited::limit(self, rights, is_attached)
+    }
+
+    /// What SQLite does for a user with these rights, where not even this program can read one of
+    /// the files.
+    #[must_use]
+    pub fn of_unread(rights: &Rights, files: &Files) -> Self {
+        let bytes = |path: Option<&Path>| {
+            path.and_then(|path| path.metadata().ok()).map_or(0, |found| found.len())
+        };
+        limited::unread(rights, bytes(files.database.as_deref()), bytes(Some(&files.wal)))
+    }
+
     /// Somebody has the database for himself.
     #[must_use]
     pub fn exclusive() -> Self {
@@ -154,7 +181,7 @@ impl Forecast {
     }
 }
 
-/// What SQLite does to `files`, which stand still.
+/// What SQLite does to `files`, which stand still, for a user who may do everything with them.
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.

@@ -42,7 +42,7 @@ pub use discarded::discarded_log;
 use log::{attached_process, damaged_log, shorter_log};
 pub use log::{cut_log, missing_log};
 pub use look::{Looked, look};
-pub use processes::{Effect, copy_commands, copy_lines, misuse, process};
+pub use processes::{Effect, copy_commands, copy_lines, misuse, misused, process};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
 };
@@ -83,6 +83,8 @@ pub struct Judgement {
     /// It is not known what pages get in the database: nobody may write any. Left to the caller,
     /// who may write none.
     pub page_checksums: Option<Danger>,
+    /// Processes that could not be looked into.
+    pub unseen_processes: u32,
 }
 
 /// The size of a state of the log.
@@ -107,8 +109,11 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
             "{unseen} of other users could not be looked into; only locks tell of them"
         ));
     }
-    let mut found =
-        Judgement { dangers: processes::dangers(&users, files, effect), ..Judgement::default() };
+    let mut found = Judgement {
+        dangers: misused(&users, files, effect),
+        unseen_processes: users.unseen_processes,
+        ..Judgement::default()
+    };
     found.dangers.extend(hot_journal(files, database, context)?);
     // What SQLite sees comes only after the rollback; until then the file is half written.
     let is_half_written = found.dangers.iter().any(|danger| danger.rule == Rule::JournalHot);
@@ -225,7 +230,7 @@ fn unknown_page_checksums(files: &Files, view: &View) -> Result<Option<Danger>> 
 /// Processes that no lock keeps out.
 #[must_use]
 pub fn misusers(files: &Files, effect: Effect, context: &Context) -> Vec<Danger> {
-    processes::dangers(&users::find(files, context), files, effect)
+    misused(&users::find(files, context), files, effect)
 }
 
 /// What contradicts in the state that `log` and `database` give, of which they need to stand still.

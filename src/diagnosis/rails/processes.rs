@@ -22,7 +22,8 @@ pub enum Effect {
 
 /// One danger for each process. A copy that is made somewhere else harms nobody; but it lacks what
 /// goes into a file that has lost its name.
-pub(super) fn dangers(users: &Users, files: &Files, effect: Effect) -> Vec<Danger> {
+#[must_use]
+pub fn misused(users: &Users, files: &Files, effect: Effect) -> Vec<Danger> {
     let all = users.misusers.iter();
     all.filter_map(|user| match (effect, user.misuse) {
         (Effect::Copies, Misuse::LocklessUser) => None,

@@ -6,6 +6,8 @@ mod logs;
 mod sizes;
 mod users;
 
+pub(crate) use sizes::rechained;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

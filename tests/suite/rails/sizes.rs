@@ -9,7 +9,10 @@ use super::{assert_all_refuse, grown, refused, rules};
 use crate::support::{beside, rows, text, walsmith};
 
 /// Rewrites the frames of a log and chains them again.
-fn rechained(wal: &[u8], mut change: impl FnMut(usize, &mut FrameHeader, &mut [u8])) -> Vec<u8> {
+pub(crate) fn rechained(
+    wal: &[u8],
+    mut change: impl FnMut(usize, &mut FrameHeader, &mut [u8]),
+) -> Vec<u8> {
     let header = WalHeader::decode(wal.first_chunk().unwrap());
     let slot = usize::try_from(header.page_size().unwrap().slot_bytes()).unwrap();
     let mut sum: Checksum = header.checksum;
