@@ -22,7 +22,9 @@ use pages::PageLayout;
 pub use pages::{FilePages, Pages};
 pub use rows::{RowChange, RowChanges, Rows, TableRow, compare_rows, row_changes};
 pub use schema::{EntryKind, Schema, SchemaEntry, TreeKind};
-pub use sql::TableColumn;
+pub use sql::{
+    Affinity, ColumnDefinition, Generated, TableColumn, TableDefinition, table_definition,
+};
 
 /// Why reading a database ended early. Damage is no error.
 pub type Error = scan::Error;

@@ -8,6 +8,7 @@
     reason = "a test program: it panics where SQLite does not do what the fixture needs"
 )]
 
+mod columns;
 mod counted;
 mod families;
 mod foresee;
@@ -49,6 +50,7 @@ fn run(args: &[&str]) {
             shims::history(Path::new(database), number(reserved), number(seed));
         }
         ["see"] => see::see(),
+        ["columns"] => columns::columns(),
         ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
@@ -68,6 +70,8 @@ fn run(args: &[&str]) {
             healthy::make(Path::new(database), number(seed), kind, end, number(reserved));
         }
         ["hold-updates", database] => holders::hold_updates(Path::new(database)),
+        ["hold-with-child", database] => holders::hold_with_child(Path::new(database)),
+        ["backup", from, to] => holders::backup(Path::new(from), Path::new(to)),
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),
         ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),

@@ -9,6 +9,7 @@ mod checkpoint_now;
 mod commands;
 mod crash;
 mod damages;
+mod definitions;
 mod doctor;
 mod dry_run;
 mod dump;

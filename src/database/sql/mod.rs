@@ -1,6 +1,13 @@
 //! As much of a CREATE statement as tells what b-tree it has. Not a parser: SQLite wrote the
 //! statement, or accepted it, and only words at fixed places are looked at (tokenize.c).
 
+use tokens::{Token, tokens};
+
+mod definition;
+mod tokens;
+
+pub use definition::{Affinity, ColumnDefinition, Generated, TableDefinition, table_definition};
+
 /// What a statement creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sql {
@@ -50,28 +57,6 @@ pub(super) struct Constraint {
     pub primary: bool,
     /// Its columns.
     pub columns: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    /// A keyword or an identifier.
-    Word(String),
-    /// A quoted identifier or a string.
-    Quoted(String),
-    Symbol(char),
-}
-
-impl Token {
-    fn is(&self, keyword: &str) -> bool {
-        matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
-    }
-
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Word(name) | Self::Quoted(name) => Some(name.clone()),
-            Self::Symbol(_) => None,
-        }
-    }
 }
 
 /// Reads a statement; `None` when it creates nothing that SQLite knows.
@@ -294,52 +279,6 @@ fn parentheses(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
         }
     }
     None
-}
-
-fn tokens(sql: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut chars = sql.chars().peekable();
-    while let Some(first) = chars.next() {
-        match first {
-            '-' if chars.peek() == Some(&'-') => while chars.next_if(|&c| c != '\n').is_some() {},
-            '/' if chars.peek() == Some(&'*') => {
-                chars.next();
-                let mut before = ' ';
-                for here in chars.by_ref() {
-                    if before == '*' && here == '/' {
-                        break;
-                    }
-                    before = here;
-                }
-            }
-            '[' => tokens.push(Token::Quoted(chars.by_ref().take_while(|&c| c != ']').collect())),
-            '\'' | '"' | '`' => {
-                let mut text = String::new();
-                while let Some(here) = chars.next() {
-                    // A quote inside is written twice.
-                    if here == first && chars.next_if_eq(&first).is_none() {
-                        break;
-                    }
-                    text.push(here);
-                }
-                tokens.push(Token::Quoted(text));
-            }
-            _ if first.is_whitespace() => {}
-            _ if is_name(first) => {
-                let mut word = String::from(first);
-                while let Some(here) = chars.next_if(|&c| is_name(c)) {
-                    word.push(here);
-                }
-                tokens.push(Token::Word(word));
-            }
-            symbol => tokens.push(Token::Symbol(symbol)),
-        }
-    }
-    tokens
-}
-
-fn is_name(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | '$') || !character.is_ascii()
 }
 
 #[cfg(test)]
