@@ -95,6 +95,9 @@ enum Hold<'a> {
     Offline(&'a Offline),
 }
 
+/// A new file that has no name yet; `None` where nothing is written, or in place.
+type Unpublished = Option<Box<dyn NewFile>>;
+
 impl Repair {
     /// Runs the command.
     ///
@@ -126,7 +129,7 @@ impl Repair {
         files: &Files,
         hold: Hold<'_>,
         context: &Context,
-    ) -> Result<(RepairReport, Exit, Option<Box<dyn NewFile>>)> {
+    ) -> Result<(RepairReport, Exit, Unpublished)> {
         let prepared = self.prepare(files, hold, context)?;
         let Prepared { reading, plan, .. } = &prepared;
         let target = match (&self.output, self.in_place) {
@@ -236,7 +239,7 @@ impl Repair {
         hold: Hold<'_>,
         files: &Files,
         context: &Context,
-    ) -> Result<(Exit, Option<Box<dyn NewFile>>)> {
+    ) -> Result<(Exit, Unpublished)> {
         let damaged = matches!(report.verdict, Verdict::Damaged | Verdict::BadHeader);
         let hot = report.plan.iter().any(|step| step.action == Action::RollBackJournal);
         if !self.apply {

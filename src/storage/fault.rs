@@ -15,15 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Access, DeleteShm, DeviceCharacteristics, Error, Existing, Extend, File, FileControl,
-    LockHolder, LockLevel, LockMode, Locked, NewFile, OpenMode, Result, ShmMap, SyncDirectory,
-    SyncKind, Verb, Vfs,
+    Access, DeleteShm, DeviceCharacteristics, Error, Extend, File, FileControl, LockHolder,
+    LockLevel, LockMode, Locked, NewFile, OpenMode, Result, ShmMap, SyncDirectory, SyncKind, Verb,
+    Vfs,
 };
 
 mod disk;
+mod new_file;
 
 use disk::{Chance, Change, Disk};
 pub use disk::{SECTOR_BYTES, Unsynced};
+use new_file::FaultNewFile;
 
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +207,7 @@ impl<V: Vfs> Vfs for FaultVfs<V> {
     fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
         self.state.call(Verb::Open, target)?;
         let inner = self.inner.new_file(target)?;
-        let state = Rc::clone(&self.state);
-        Ok(Box::new(FaultNewFile { inner, target: target.to_owned(), state }))
+        Ok(Box::new(FaultNewFile::new(inner, target, Rc::clone(&self.state))))
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
@@ -229,38 +230,6 @@ impl<V: Vfs> Vfs for FaultVfs<V> {
 
     fn now(&self) -> Duration {
         self.inner.now()
-    }
-}
-
-/// A file in the making; a power loss leaves nothing of one that was not published.
-#[derive(Debug)]
-struct FaultNewFile {
-    inner: Box<dyn NewFile>,
-    target: PathBuf,
-    state: Rc<State>,
-}
-
-impl NewFile for FaultNewFile {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        match self.state.call(Verb::Write, &self.target)? {
-            Fate::Works => self.inner.write_at(bytes, offset),
-            Fate::Short(short) => {
-                self.inner.write_at(bytes.get(..short).unwrap_or(bytes), offset)?;
-                let full = io::ErrorKind::StorageFull.into();
-                Err(Error::at(Verb::Write, self.target.as_path(), offset, full))
-            }
-        }
-    }
-
-    fn truncate(&self, size_bytes: u64) -> Result<()> {
-        self.state.call(Verb::Truncate, &self.target)?;
-        self.inner.truncate(size_bytes)
-    }
-
-    fn publish(self: Box<Self>, existing: Existing, like: Option<&Path>) -> Result<()> {
-        self.state.call(Verb::Sync, &self.target)?;
-        self.state.call(Verb::Rename, &self.target)?;
-        self.inner.publish(existing, like)
     }
 }
 

@@ -18,9 +18,12 @@ use super::lock::RangeLocks;
 use super::region::Cells;
 use super::shm::{Shm, ShmFile};
 use super::{
-    Access, DeleteShm, Error, Existing, Extend, File, LockHolder, LockLevel, LockMode, Locked,
-    NewFile, OpenMode, REGION_BYTES, Region, Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
+    Access, DeleteShm, Error, Extend, File, LockHolder, LockLevel, LockMode, Locked, REGION_BYTES,
+    Region, Result, ShmMap, SyncKind, Verb,
 };
+
+mod new_file;
+mod vfs;
 
 type Files = Rc<RefCell<HashMap<PathBuf, Rc<Content>>>>;
 
@@ -56,12 +59,6 @@ pub struct MemoryFile {
     owner: u64,
     locks: HandleLocks,
     files: Files,
-}
-
-impl std::fmt::Debug for MemoryVfs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryVfs").field("files", &self.files.borrow().keys()).finish()
-    }
 }
 
 impl std::fmt::Debug for MemoryFile {
@@ -102,132 +99,6 @@ impl MemoryFile {
         let mut name = self.path.as_os_str().to_owned();
         name.push("-shm");
         name.into()
-    }
-}
-
-impl MemoryVfs {
-    /// The bytes of a file; `None` when it is not there.
-    #[must_use]
-    pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
-        self.files.borrow().get(path).map(|content| content.to_bytes())
-    }
-
-    /// Puts a file there, or replaces what was there for handles that are opened from now on.
-    pub fn put(&self, path: &Path, bytes: Vec<u8>) {
-        let content = Content { bytes: RefCell::new(bytes), ..Content::default() };
-        self.files.borrow_mut().insert(path.to_owned(), Rc::new(content));
-    }
-}
-
-impl Vfs for MemoryVfs {
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Box<dyn File>> {
-        let mut files = self.files.borrow_mut();
-        let exists = files.contains_key(path);
-        let refused = match mode {
-            OpenMode::ReadOnly | OpenMode::ReadWrite if !exists => Some(io::ErrorKind::NotFound),
-            OpenMode::CreateNew if exists => Some(io::ErrorKind::AlreadyExists),
-            OpenMode::ReadOnly
-            | OpenMode::ReadWrite
-            | OpenMode::Create
-            | OpenMode::CreateElseReadOnly
-            | OpenMode::CreateNew => None,
-        };
-        if let Some(kind) = refused {
-            return Err(Error::new(Verb::Open, path, kind.into()));
-        }
-        let content = Rc::clone(files.entry(path.to_owned()).or_default());
-        Ok(Box::new(MemoryFile::new(path, content, Rc::clone(&self.files))))
-    }
-
-    fn delete(&self, path: &Path, _sync: SyncDirectory) -> Result<()> {
-        match self.files.borrow_mut().remove(path) {
-            Some(_) => Ok(()),
-            None => Err(Error::new(Verb::Delete, path, io::ErrorKind::NotFound.into())),
-        }
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let mut files = self.files.borrow_mut();
-        let Some(content) = files.remove(from) else {
-            return Err(Error::new(Verb::Rename, from, io::ErrorKind::NotFound.into()));
-        };
-        files.insert(to.to_owned(), content);
-        Ok(())
-    }
-
-    fn new_file(&self, target: &Path) -> Result<Box<dyn NewFile>> {
-        let bytes = RefCell::default();
-        Ok(Box::new(MemoryNewFile { vfs: self.clone(), target: target.to_owned(), bytes }))
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool> {
-        Ok(self.files.borrow().contains_key(path))
-    }
-
-    fn full_path(&self, path: &Path) -> Result<PathBuf> {
-        Ok(path.to_owned())
-    }
-
-    fn randomness(&self, buffer: &mut [u8]) -> Result<()> {
-        getrandom::fill(buffer)
-            .map_err(|source| Error::new(Verb::Randomness, Path::new(""), io::Error::other(source)))
-    }
-
-    fn sleep(&self, duration: Duration) {
-        self.clock.set(self.clock.get() + duration);
-    }
-
-    fn now(&self) -> Duration {
-        self.clock.get()
-    }
-}
-
-/// A file in the making.
-#[derive(Debug)]
-struct MemoryNewFile {
-    vfs: MemoryVfs,
-    target: PathBuf,
-    bytes: RefCell<Vec<u8>>,
-}
-
-impl NewFile for MemoryNewFile {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        let too_large = || {
-            Error::at(
-                Verb::Write,
-                self.target.as_path(),
-                offset,
-                io::ErrorKind::FileTooLarge.into(),
-            )
-        };
-        let start = usize::try_from(offset).map_err(|_| too_large())?;
-        let end = start.checked_add(bytes.len()).ok_or_else(too_large)?;
-        let mut all = self.bytes.borrow_mut();
-        let length = all.len().max(end);
-        all.resize(length, 0);
-        if let Some(place) = all.get_mut(start..end) {
-            place.copy_from_slice(bytes);
-        }
-        Ok(())
-    }
-
-    fn truncate(&self, size_bytes: u64) -> Result<()> {
-        let too_large = || {
-            let source = io::ErrorKind::FileTooLarge.into();
-            Error::new(Verb::Truncate, self.target.as_path(), source)
-        };
-        let length = usize::try_from(size_bytes).map_err(|_| too_large())?;
-        self.bytes.borrow_mut().resize(length, 0);
-        Ok(())
-    }
-
-    fn publish(self: Box<Self>, existing: Existing, _like: Option<&Path>) -> Result<()> {
-        let Self { vfs, target, bytes } = *self;
-        if existing == Existing::Keep && vfs.exists(&target)? {
-            return Err(Error::new(Verb::Open, target, io::ErrorKind::AlreadyExists.into()));
-        }
-        vfs.put(&target, bytes.into_inner());
-        Ok(())
     }
 }
 
@@ -451,6 +322,7 @@ impl File for MemoryFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::{OpenMode, SyncDirectory, Vfs};
 
     #[test]
     fn a_deleted_file_lives_on_as_long_as_its_handle() {

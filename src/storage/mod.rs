@@ -40,6 +40,7 @@ pub use lock::{LockHolder, LockMode, Locked};
 pub use new_file::{Existing, NewFile};
 pub use region::{REGION_BYTES, Region};
 pub use regular::{FileType, NotRegular};
+pub use shm::DeleteShm;
 
 /// How a file is to be opened; `SQLITE_OPEN_*` as a sum type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,15 +117,6 @@ pub enum ShmMap {
     /// The wal-index may only be read, and nobody is attached who keeps it right
     /// (`SQLITE_READONLY_CANTINIT`).
     CannotInitialize,
-}
-
-/// Whether the last one who leaves a wal-index deletes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeleteShm {
-    /// It is deleted.
-    Yes,
-    /// It stays.
-    No,
 }
 
 /// Whether a deletion must be durable before it returns.

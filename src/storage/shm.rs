@@ -9,6 +9,15 @@ use super::lock::{LockMode, Locked, RangeLocks};
 use super::{Access, Extend, REGION_BYTES, Region, ShmMap};
 use crate::format::lock_bytes::{DEAD_MAN_SWITCH, SHM_LOCK_BYTES};
 
+/// Whether the last one who leaves a wal-index deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteShm {
+    /// It is deleted.
+    Yes,
+    /// It stays.
+    No,
+}
+
 /// The file of a wal-index.
 pub(super) trait ShmFile: RangeLocks + std::fmt::Debug {
     /// What the handle allows.

@@ -25,7 +25,8 @@ pub(crate) fn hold_updates(path: &Path) {
     serve(&connection);
 }
 
-/// Has a transaction open, and a child that was forked then: it has the files, and none of the locks.
+/// Has a transaction open, and a child that was forked then: it has the files, and none of the
+/// locks.
 pub(crate) fn hold_with_child(path: &Path) {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch("CREATE TABLE u(a); BEGIN; SELECT count(*) FROM t").unwrap();
@@ -43,13 +44,6 @@ pub(crate) fn hold_with_child(path: &Path) {
         nix::libc::kill(child, nix::libc::SIGKILL);
         nix::libc::waitpid(child, std::ptr::null_mut(), 0);
     }
-}
-
-/// Copies a database by SQLite's own means.
-pub(crate) fn backup(from: &Path, to: &Path) {
-    let (from, mut to) = (Connection::open(from).unwrap(), Connection::open(to).unwrap());
-    let backup = rusqlite::backup::Backup::new(&from, &mut to).unwrap();
-    backup.run_to_completion(100, std::time::Duration::ZERO, None).unwrap();
 }
 
 /// Commits 51 transactions, and loses its locks in the middle of a read: POSIX drops all locks of a

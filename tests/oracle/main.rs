@@ -71,7 +71,6 @@ fn run(args: &[&str]) {
         }
         ["hold-updates", database] => holders::hold_updates(Path::new(database)),
         ["hold-with-child", database] => holders::hold_with_child(Path::new(database)),
-        ["backup", from, to] => holders::backup(Path::new(from), Path::new(to)),
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),
         ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),
@@ -111,11 +110,9 @@ fn run(args: &[&str]) {
         ["long-log", database, frames] => {
             work::long_log(Path::new(database), number(frames));
         }
-        ["race", database] => race::schedule(Path::new(database)),
-        ["race-setup", database] => race::setup(Path::new(database)),
-        ["race-checkpoint", database] => race::checkpoint(Path::new(database)),
-        ["race-reset", database] => race::reset(Path::new(database)),
-        ["race-finish", database] => race::finish(Path::new(database)),
+        [action, database] if action.starts_with("race") => {
+            race::run(action, Path::new(database));
+        }
         ["crowd", database, connections, seconds] => {
             work::crowd(Path::new(database), number(connections), number(seconds));
         }

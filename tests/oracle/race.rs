@@ -14,6 +14,18 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::ffi;
 
+/// Runs a step of the race.
+pub(crate) fn run(action: &str, path: &Path) {
+    match action {
+        "race" => schedule(path),
+        "race-setup" => setup(path),
+        "race-checkpoint" => checkpoint(path),
+        "race-reset" => reset(path),
+        "race-finish" => finish(path),
+        _ => panic!("{action}"),
+    }
+}
+
 fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
@@ -31,7 +43,7 @@ fn each(connection: &Connection, rows: std::ops::RangeInclusive<u32>, sql: &str)
 const KEEP: &str = "UPDATE t SET b = 'kept' WHERE a = ?";
 
 /// 200 rows, a transaction each, all of them in the log.
-pub(crate) fn setup(path: &Path) {
+fn setup(path: &Path) {
     let connection = open(path);
     let sql = "PRAGMA journal_mode=WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b)";
     connection.execute_batch(sql).unwrap();
@@ -40,7 +52,7 @@ pub(crate) fn setup(path: &Path) {
 
 /// 200 more transactions, and everything into the database, by another process than the one that
 /// will be stopped: the log has more frames now than the writers will fill.
-pub(crate) fn checkpoint(path: &Path) {
+fn checkpoint(path: &Path) {
     let connection = open(path);
     each(&connection, 1..=200, "UPDATE t SET b = randomblob(300) WHERE a = ?");
     connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(())).unwrap();
@@ -48,12 +60,12 @@ pub(crate) fn checkpoint(path: &Path) {
 
 /// What a writer does while the checkpointer stands still: 20 transactions into a log that he may
 /// reset.
-pub(crate) fn reset(path: &Path) {
+fn reset(path: &Path) {
     each(&open(path), 1..=20, KEEP);
 }
 
 /// 20 more transactions, and everything into the database.
-pub(crate) fn finish(path: &Path) {
+fn finish(path: &Path) {
     let connection = open(path);
     each(&connection, 21..=40, KEEP);
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -74,7 +86,7 @@ unsafe extern "C" fn munmap(_address: *mut c_void, _bytes: usize) -> c_int {
 
 /// Runs the whole schedule in `path`, with this SQLite as the checkpointer, and prints how many of
 /// the 40 acknowledged transactions are left.
-pub(crate) fn schedule(path: &Path) {
+fn schedule(path: &Path) {
     setup(path);
     let stopped = open(path);
     stopped.execute_batch("PRAGMA mmap_size=1048576").unwrap();

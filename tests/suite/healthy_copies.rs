@@ -83,7 +83,7 @@ fn copied(seed: u64, rng: &mut Rng, how: &str) -> (TempDir, PathBuf, Vec<Child>)
     let copy = folder.path().join("copy.db");
     match how {
         "cp" => copy_all(&database, &copy),
-        "backup" => drop(oracle(&["backup", text(&database), text(&copy)])),
+        "backup" => drop(oracle(&["back-up", text(&database), text(&copy)])),
         _ => {
             let sql = format!("VACUUM INTO '{}'", copy.display());
             oracle(&["run", text(&database), &sql]);

@@ -3,10 +3,14 @@
 
 use tokens::{Token, tokens};
 
+mod declared_type;
 mod definition;
+mod reader;
 mod tokens;
 
-pub use definition::{Affinity, ColumnDefinition, Generated, TableDefinition, table_definition};
+pub use declared_type::Affinity;
+pub use definition::{ColumnDefinition, Generated, TableDefinition};
+pub use reader::table_definition;
 
 /// What a statement creates.
 #[derive(Clone, Debug, PartialEq, Eq)]

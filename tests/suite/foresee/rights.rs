@@ -98,7 +98,7 @@ fn the_forecast_for_a_user_is_what_sqlite_does_for_him() {
     let user = USER.to_string();
     let mut score = Score::default();
     for seed in first..first + count {
-        let mut rng = Rng::with_seed(seed ^ 0x72_6967_6874);
+        let mut rng = Rng::with_seed(seed ^ 0x0072_6967_6874);
         let folder = tempfile::tempdir().unwrap();
         let path = sets::make(folder.path(), seed, &mut rng);
         let edit = [0, rng.usize(0..sets::EDITS.len())][rng.usize(0..2)];

@@ -1,7 +1,8 @@
 //! Sets of files with one fault each: `doctor` finds it, by the right rule.
 //!
 //! Three sets a kind of fault here; more with `WALSMITH_FOUND=100 cargo test found`, from
-//! `WALSMITH_SEED` on; `WALSMITH_KEEP=DIR` keeps the others. A table says of each how many were found, missed, or found by another rule.
+//! `WALSMITH_SEED` on; `WALSMITH_KEEP=DIR` keeps the others. A table says of each how many were
+//! found, missed, or found by another rule.
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
