@@ -107,6 +107,12 @@ pub struct SchemaEntry {
     pub sql: String,
     /// The columns of a table.
     pub columns: Vec<TableColumn>,
+    /// Kind, name and table of the row are those of its statement (build.c
+    /// sqlite3CheckObjectName): otherwise SQLite calls the schema malformed. Nothing is
+    /// compared of views and triggers.
+    pub agrees: bool,
+    /// Its statement has nothing at a place where it has no meaning.
+    pub is_understood: bool,
     /// Its keys are columns in BINARY order, as far as its own statement tells.
     pub(super) plain_order: bool,
     pub(super) statement: Statement,
@@ -187,7 +193,11 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
         Some(_) | None => false,
     };
     let &Value::Int(root) = values.get(3)? else { return None };
-    let (name, table) = (text(1)?, text(2)?);
+    let (kind, name, table) = (text(0)?, text(1)?, text(2)?);
+    let said = [kind, name.clone(), table.clone()];
+    let is_said = |statement: [&str; 3]| {
+        said.iter().zip(statement).all(|(one, other)| one.eq_ignore_ascii_case(other))
+    };
     let sql = match values.get(4)? {
         Value::Null => String::new(),
         _ => text(4)?,
@@ -201,6 +211,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
             root,
             sql,
             columns: Vec::new(),
+            agrees: true,
+            is_understood: true,
             plain_order: true,
             statement: Statement::Whole,
             keys: None,
@@ -215,24 +227,33 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
         root,
         sql: String::new(),
         columns: Vec::new(),
+        agrees: true,
+        is_understood: true,
         plain_order: false,
         statement: Statement::Whole,
         keys: None,
         constraints: Vec::new(),
     };
     match parsed {
-        Sql::Table { name, without_rowid, plain_order, columns, constraints } => {
+        Sql::Table { name, without_rowid, plain_order, columns, constraints, understood } => {
+            entry.agrees = is_said(["table", &name, &name]);
+            entry.is_understood = understood;
             let kind = if without_rowid { EntryKind::WithoutRowid } else { EntryKind::Table };
             entry.table.clone_from(&name);
             (entry.columns, entry.constraints) = (columns, constraints);
             (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
         }
-        Sql::Index { name, table, partial, plain_order, keys } => {
+        Sql::Index { name, table, partial, plain_order, keys, understood } => {
+            entry.agrees = is_said(["index", &name, &table]);
+            entry.is_understood = understood;
             (entry.kind, entry.keys) = (EntryKind::Index, keys);
             (entry.name, entry.table, entry.plain_order) = (name, table, plain_order);
             entry.statement = if partial { Statement::Partial } else { Statement::Whole };
         }
-        Sql::Virtual { name } => (entry.kind, entry.name) = (EntryKind::Virtual, name),
+        Sql::Virtual { name } => {
+            entry.agrees = is_said(["table", &name, &name]);
+            (entry.kind, entry.name) = (EntryKind::Virtual, name);
+        }
         Sql::Statement => {}
     }
     // The end of a statement that was cut says whether it is WITHOUT ROWID or partial.

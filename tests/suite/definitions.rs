@@ -222,6 +222,7 @@ fn ours(sql: &str) -> Value {
             },
         })
     });
+    assert!(table.is_understood, "{sql}");
     json!({
         "sql": sql,
         "columns": columns.collect::<Vec<_>>(),

@@ -49,6 +49,8 @@ pub struct TableDefinition {
     pub strict: bool,
     /// Row ids are never given twice.
     pub autoincrement: bool,
+    /// Nothing is at a place where it has no meaning, outside of expressions.
+    pub is_understood: bool,
 }
 
 impl TableDefinition {

@@ -7,6 +7,7 @@ mod declared_type;
 mod definition;
 mod reader;
 mod tokens;
+mod understood;
 
 pub use declared_type::Affinity;
 pub use definition::{ColumnDefinition, Generated, TableDefinition};
@@ -23,6 +24,7 @@ pub(super) enum Sql {
         plain_order: bool,
         columns: Vec<TableColumn>,
         constraints: Vec<Constraint>,
+        understood: bool,
     },
     /// An index.
     Index {
@@ -34,6 +36,7 @@ pub(super) enum Sql {
         plain_order: bool,
         /// Names of the columns that are its keys; `None` where a key is not just a column.
         keys: Option<Vec<String>>,
+        understood: bool,
     },
     /// A view or a trigger.
     Statement,
@@ -123,6 +126,7 @@ fn table(mut rest: &[Token]) -> Option<Sql> {
         name,
         without_rowid,
         plain_order,
+        understood: understood::table(columns, after),
         columns: self::columns(columns),
         constraints,
     })
@@ -252,7 +256,8 @@ fn index(mut rest: &[Token]) -> Option<Sql> {
     let partial = after.iter().any(|token| token.is("where"));
     let plain_order = keys.iter().all(plain);
     let keys = parts(keys).map(key_column).collect();
-    Some(Sql::Index { name, table, partial, plain_order, keys })
+    let understood = understood::after_keys(after);
+    Some(Sql::Index { name, table, partial, plain_order, keys, understood })
 }
 
 /// The column that a key of an index is, whatever its order.
@@ -302,7 +307,8 @@ mod tests {
         let (name, table) = ("i".to_owned(), table.to_owned());
         let names = keys.iter().map(|&key| key.to_owned()).collect();
         let keys = (!keys.is_empty()).then_some(names);
-        Some(Sql::Index { name, table, partial, plain_order, keys })
+        let understood = true;
+        Some(Sql::Index { name, table, partial, plain_order, keys, understood })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::declared_type::{affinity, ends_type, standard_type, without_generated};
 use super::definition::{ColumnDefinition, Generated, TableDefinition};
 use super::tokens::{Token, tokens_in};
+use super::understood;
 
 type Spanned = (Token, Range<usize>);
 
@@ -30,6 +31,9 @@ pub fn table_definition(sql: &str) -> Option<TableDefinition> {
         reader.next()?;
     }
     let definitions = reader.parentheses()?;
+    let plain = |tokens: &[Spanned]| -> Vec<Token> {
+        tokens.iter().map(|(token, _)| token.clone()).collect()
+    };
     let mut table = TableDefinition {
         columns: Vec::new(),
         row_id: None,
@@ -39,6 +43,7 @@ pub fn table_definition(sql: &str) -> Option<TableDefinition> {
         }),
         strict: reader.rest.iter().any(|(token, _)| token.is("strict")),
         autoincrement: false,
+        is_understood: understood::table(&plain(definitions), &plain(reader.rest)),
     };
     let mut keys = Vec::new();
     let mut is_constraint = false;

@@ -102,6 +102,10 @@ fn without_log(full: Forecast, rights: &Rights) -> Forecast {
         let open = if rights.is_read_only { Open::CantOpen } else { Open::ReadOnly };
         return refused(rights, open);
     }
+    if rights.index == Right::Nothing {
+        // The log is made before the index is opened, and stays.
+        return Forecast { close: Close::KeepsLog, ..refused(rights, Open::CantOpen) };
+    }
     with_log(Forecast { close: Close::None, ..full }, rights, false)
 }
 

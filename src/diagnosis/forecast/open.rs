@@ -89,12 +89,16 @@ fn schema(
         return Ok(Open::Corrupt);
     }
     let schema = Schema::read(view)?;
+    if health.is_sound() && !schema.entries.iter().all(|entry| entry.agrees) {
+        return Ok(Open::Corrupt);
+    }
     let with_tree = schema.entries.iter().filter(|entry| entry.kind.tree().is_some());
     let fits = |root: i64| (1..=i64::from(pages)).contains(&root);
     if health.is_sound() && !with_tree.map(|entry| entry.root).all(fits) {
         return Ok(Open::Corrupt);
     }
-    Ok(match health.is_sound() && schema.unclear.is_empty() && header.schema_format <= 4 {
+    let is_read = schema.unclear.is_empty() && schema.entries.iter().all(|it| it.is_understood);
+    Ok(match health.is_sound() && is_read && header.schema_format <= 4 {
         true => Open::Ok,
         false => Open::Unknown,
     })
