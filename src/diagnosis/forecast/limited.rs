@@ -40,19 +40,38 @@ pub(super) fn limit(full: Forecast, rights: &Rights, is_attached: bool) -> Forec
 }
 
 /// What SQLite does where this user cannot read one of the files, as far as sizes tell it.
-pub(super) fn unread(rights: &Rights, database_bytes: u64, log_bytes: u64) -> Forecast {
+pub(super) fn unread(rights: &Rights, bytes: &Bytes) -> Forecast {
     if rights.is_unclear {
         return Forecast::UNKNOWN;
     }
     let is_database_read = matches!(rights.database, Right::Read | Right::Write);
-    // A journal is looked at before the log, and beside an empty database a log is deleted.
-    let opens_log = database_bytes > 1 && log_bytes > 0 && rights.journal == Right::Absent;
-    let log_is_refused = rights.log == Right::Nothing || rights.index == Right::Nothing;
-    match (is_database_read, opens_log && log_is_refused) {
-        (false, _) if rights.database == Right::Nothing => refused(rights, Open::CantOpen),
-        (true, true) => refused(rights, Open::CantOpen),
-        (_, _) => Forecast::UNKNOWN,
+    if rights.database == Right::Nothing {
+        return refused(rights, Open::CantOpen);
     }
+    // Beside an empty database journal and log are deleted.
+    if !is_database_read || bytes.database <= 1 {
+        return Forecast::UNKNOWN;
+    }
+    // A journal is looked at before the log, and counts as hot where it cannot be read.
+    if bytes.journal > 0 {
+        return match (rights.journal, rights.database) {
+            (Right::Nothing, Right::Read) => refused(rights, Open::ReadOnly),
+            (Right::Nothing, _) => refused(rights, Open::CantOpen),
+            (_, _) => Forecast::UNKNOWN,
+        };
+    }
+    let log_is_refused = rights.log == Right::Nothing || rights.index == Right::Nothing;
+    match bytes.log > 0 && log_is_refused {
+        true => refused(rights, Open::CantOpen),
+        false => Forecast::UNKNOWN,
+    }
+}
+
+/// Sizes of the files, which need no right to read them; 0 for one that is not there.
+pub(super) struct Bytes {
+    pub database: u64,
+    pub log: u64,
+    pub journal: u64,
 }
 
 /// Nothing is read or written but the header of the database.
@@ -80,7 +99,9 @@ fn by_journal(full: Forecast, rights: &Rights) -> Option<Forecast> {
             (Right::Read, _) => refused(rights, Open::ReadOnly),
             (_, Right::Read | Right::Nothing) => refused(rights, Open::CantOpen),
             // It is put back, and cannot be deleted then.
-            (_, _) if !rights.directory => Forecast::UNKNOWN,
+            (_, _) if !rights.directory => {
+                Forecast { journal: Journal::Unknown, ..refused(rights, Open::IoErr) }
+            }
             (_, _) => return None,
         });
     }

@@ -171,7 +171,12 @@ impl Forecast {
         let bytes = |path: Option<&Path>| {
             path.and_then(|path| path.metadata().ok()).map_or(0, |found| found.len())
         };
-        limited::unread(rights, bytes(files.database.as_deref()), bytes(Some(&files.wal)))
+        let bytes = limited::Bytes {
+            database: bytes(files.database.as_deref()),
+            log: bytes(Some(&files.wal)),
+            journal: bytes(files.journal.as_deref()),
+        };
+        limited::unread(rights, &bytes)
     }
 
     /// Somebody has the database for himself.
