@@ -3,10 +3,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use memchr::{memchr, memmem};
 
 /// Largest file that is searched.
 const MOST_BYTES: u64 = 256 << 20;
+
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Longest text that is looked at, with the NUL after it.
+const MOST_TEXT_BYTES: usize = 128;
 
 /// A release of SQLite: `SqliteVersion(3, 46, 1)` is 3.46.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,21 +60,50 @@ pub fn sqlite_of(pid: i32) -> Option<LoadedSqlite> {
 }
 
 fn version_in(path: &Path) -> Option<SqliteVersion> {
-    let is_small = fs::metadata(path).ok()?.len() <= MOST_BYTES;
-    let bytes = is_small.then(|| fs::read(path).ok())??;
-    version(&bytes)
+    let mut file = fs::File::open(path).ok()?;
+    file.metadata().ok().filter(|found| found.len() <= MOST_BYTES)?;
+    let mut texts = Texts::default();
+    let mut bytes = vec![0; CHUNK_BYTES];
+    let mut kept = 0;
+    loop {
+        let read = file.read(bytes.get_mut(kept..)?).ok()?;
+        let there = kept + read;
+        texts.look(bytes.get(..there)?);
+        if read == 0 {
+            return texts.version();
+        }
+        // A text may go on in the next chunk.
+        let next = there.saturating_sub(MOST_TEXT_BYTES);
+        bytes.copy_within(next..there, 0);
+        kept = there - next;
+    }
 }
 
-/// The one text of the form 3.N.N, where there is a source id, too (`sqlite3_version`,
-/// `SQLITE_SOURCE_ID`).
-fn version(bytes: &[u8]) -> Option<SqliteVersion> {
-    let texts = || bytes.split(|&byte| byte == 0).filter(|text| text.len() < 100);
-    if !texts().any(is_source_id) {
-        return None;
+/// Texts of SQLite that are in a program: `sqlite3_version`, `SQLITE_SOURCE_ID`.
+#[derive(Debug, Default)]
+struct Texts {
+    has_source_id: bool,
+    versions: BTreeSet<SqliteVersion>,
+}
+
+impl Texts {
+    /// Looks at texts that have a NUL before and after them.
+    fn look(&mut self, bytes: &[u8]) {
+        let of = |before: &'static [u8]| {
+            memmem::find_iter(bytes, before).filter_map(|at| {
+                let text = bytes.get(at + 1..)?;
+                text.get(..memchr(0, text.get(..MOST_TEXT_BYTES).unwrap_or(text))?)
+            })
+        };
+        self.has_source_id = self.has_source_id || of(b"\x002").any(is_source_id);
+        self.versions.extend(of(b"\x003.").filter_map(parse));
     }
-    let found: BTreeSet<SqliteVersion> = texts().filter_map(parse).collect();
-    let mut found = found.into_iter();
-    found.next().filter(|_| found.next().is_none())
+
+    /// The one version, where there is a source id, too.
+    fn version(&self) -> Option<SqliteVersion> {
+        let mut found = self.versions.iter();
+        found.next().filter(|_| self.has_source_id && found.next().is_none()).copied()
+    }
 }
 
 /// `2024-08-13 09:16:08 ` and at least 40 hexadecimal digits.
@@ -95,6 +133,11 @@ mod tests {
 
     #[test]
     fn the_version_is_the_one_text_beside_a_source_id() {
+        let version = |bytes: &[u8]| {
+            let mut texts = Texts::default();
+            texts.look(bytes);
+            texts.version()
+        };
         let id =
             b"2024-08-13 09:16:08 c9c2ab54ba1f5f46360f1b4f35d849cd3f080e6fc2b6c60e91b16c63f69a";
         let with = |rest: &[u8]| [b"x\0", &id[..], b"\0", rest, b"\0y"].concat();
