@@ -316,6 +316,10 @@ fn sentence(findings: &[Finding], forecast: Forecast) -> String {
             {
                 "; there is no log, and whether one was lost is not known here"
             }
+            (forecast::Open::Ok, _) if forecast.taken_back.is_none() => {
+                "; but whether the file has later pages than the log, which would take them back, \
+                 is not known"
+            }
             (forecast::Open::Ok, _) => "",
             (_, _) => "; but SQLite does not open them, or whether it does is not known",
         };
