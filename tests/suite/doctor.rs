@@ -38,7 +38,7 @@ fn a_reader_that_pins_is_named_and_the_checkpoint_is_forecast() {
     let pin = found.iter().find(|it| it["rule"] == "reader-pins").unwrap();
     assert_eq!(pin["severity"], "note");
     assert_eq!(pin["pid"], writer.id());
-    assert!(pin["evidence"][1].as_str().unwrap().starts_with("it runs since 2"), "{pin}");
+    assert!(pin["evidence"][1].as_str().unwrap().starts_with("running since 2"), "{pin}");
     let forecast = &report["forecast"];
     assert_eq!(
         (&forecast["open"], &forecast["log"], &forecast["checkpoint"], &forecast["close"]),

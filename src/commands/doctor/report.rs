@@ -163,6 +163,9 @@ impl Forecast {
             Log::None => "there is none".to_owned(),
             Log::Recovered => format!("is recovered: {}{lost}", frames()),
             Log::Used => format!("is in use: {} committed", frames()),
+            Log::Ignored if self.lost_transactions == Some(0) => {
+                "has no committed frame".to_owned()
+            }
             Log::Ignored => format!("no frame of it counts{lost}"),
             Log::Deleted => format!("is deleted unread{lost}"),
             Log::Unknown => "not known".to_owned(),

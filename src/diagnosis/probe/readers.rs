@@ -35,7 +35,7 @@ fn finding(files: &Files, row: &Blocker) -> Finding {
     let path = files.database.clone().unwrap_or_else(|| files.wal.clone());
     let next = Some(command("blockers", &path));
     let mut evidence = vec![format!("its lock on {}", row.lock)];
-    evidence.extend(row.since.as_ref().map(|since| format!("it runs since {since}")));
+    evidence.extend(row.since.as_ref().map(|since| format!("running since {since}")));
     let found = Finding::new(Rule::ReaderPins, path, message);
     let severity = if frames >= MANY_FRAMES { found.severity } else { Severity::Note };
     Finding { severity, pid: row.pid, evidence, next, ..found }
