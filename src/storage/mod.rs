@@ -20,6 +20,7 @@ mod lock;
 pub mod lock_list;
 pub mod memory;
 pub mod mounts;
+pub mod new_directory;
 pub mod new_file;
 pub mod open_files;
 pub mod os;
@@ -31,6 +32,7 @@ mod regular;
 pub mod runs;
 pub mod shared;
 mod shm;
+pub mod status;
 pub mod threaded;
 pub mod window;
 

@@ -149,7 +149,8 @@ fn path_in_proc(file: &fs::File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-fn temporary() -> tempfile::Builder<'static, 'static> {
+/// Names of what is in the making.
+pub(super) fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".walsmith-").suffix(".new");
     builder
@@ -178,7 +179,7 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     Some(directory.join(path.file_name()?))
 }
 
-fn directory_of(path: &Path) -> PathBuf {
+pub(super) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),

@@ -199,6 +199,30 @@ fn mapping(line: &[u8]) -> Option<(PathBuf, (u64, u64))> {
     Some((PathBuf::from(std::ffi::OsStr::from_bytes(name)), (device, inode)))
 }
 
+/// The open files of a process on which it holds a lock of any of `bytes`, whatever their names:
+/// each by its place in `/proc`, once for every file.
+#[must_use]
+pub fn locked_files(pid: i32, bytes: &Range<u64>) -> Vec<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let mut found: Vec<(PathBuf, (u64, u64))> = Vec::new();
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        let info = path.file_name().and_then(|number| {
+            fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(number)).ok()
+        });
+        let touches =
+            |(_, held): (LockMode, Range<u64>)| held.start < bytes.end && bytes.start < held.end;
+        if !info.is_some_and(|info| locks_of(&info).any(touches)) {
+            continue;
+        }
+        let Ok(status) = fs::metadata(&path) else { continue };
+        let inode = (status.dev(), status.ino());
+        if !found.iter().any(|(_, known)| *known == inode) {
+            found.push((path, inode));
+        }
+    }
+    found.into_iter().map(|(path, _)| path).collect()
+}
+
 /// The process that has started `pid`; `None` where the system does not tell.
 #[must_use]
 pub fn parent_of(pid: i32) -> Option<i32> {
