@@ -1,5 +1,6 @@
 //! What can be recovered, and how: plans, and their replay into a database, with a way back.
 
+pub mod copy;
 pub mod offline;
 pub mod plan;
 pub mod replay;

@@ -1,7 +1,6 @@
 //! Writes a view of a database into a new file or into the database itself, as SQLite's checkpoint
 //! would (wal.c walCheckpoint).
 
-use std::ops::Range;
 use std::path::Path;
 
 use crate::engine::page_checksum::{self, Doubt, Wanted};
@@ -12,13 +11,12 @@ use crate::scan::{self, Nobody, Watch};
 use crate::storage::runs::Runs;
 use crate::storage::{self, File, NewFile, SyncDirectory, SyncKind, Vfs};
 
+use super::copy::runs_of_data;
 use super::offline::Offline;
 use super::undo::{self, Set, Stage, Trust};
 
 /// Bytes of the base that one read copies.
 const COPY_BYTES: u64 = 1 << 20;
-/// What a file system stores at the least: a hole is not smaller.
-const BLOCK_BYTES: usize = 4096;
 
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
@@ -135,24 +133,6 @@ pub fn copy_base(
         at += read as u64;
     }
     Ok(to.truncate(end)?)
-}
-
-/// The parts of `bytes` that are not blocks of zeros: where the file system does not tell of holes,
-/// or somebody has filled them, none is written out.
-fn runs_of_data(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (number, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
-        if block.iter().all(|&byte| byte == 0) {
-            continue;
-        }
-        let start = number * BLOCK_BYTES;
-        let end = start + block.len();
-        match runs.last_mut().filter(|run| run.end == start) {
-            Some(run) => run.end = end,
-            None => runs.push(start..end),
-        }
-    }
-    runs
 }
 
 /// Writes the view over a copy of its base, which is not published yet.
