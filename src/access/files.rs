@@ -139,6 +139,26 @@ impl Files {
         Ok(files)
     }
 
+    /// As [`Self::find_or_journal`], for a command that can do something where the file at PATH is
+    /// gone or cannot be read: what it is, or was, its name says then.
+    ///
+    /// # Errors
+    /// As there, but for nothing at PATH and a lack of permission.
+    pub fn find_or_gone(vfs: &dyn Vfs, path: &Path, overrides: &FileArgs) -> Result<Self> {
+        let is_hidden = |error: &anyhow::Error| {
+            matches!(error.downcast_ref(), Some(Failure::NotFound { .. }))
+                || error.downcast_ref().is_some_and(storage::Error::is_read_only)
+        };
+        match Self::find_or_journal(vfs, path, overrides) {
+            Err(error) if is_hidden(&error) => {
+                let full = vfs.full_path(path).map_err(|error| unresolved(path, error))?;
+                let role = role_of(Kind::Other, &full, &full, overrides);
+                Ok(Self::around(&full, &full, (Kind::Other, role), None, overrides))
+            }
+            found => found,
+        }
+    }
+
     fn around(
         full: &Path,
         name: &Path,

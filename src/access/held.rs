@@ -222,9 +222,11 @@ fn begin(
     Ok(Some(held))
 }
 
-/// Whether the log of `files` is the one that the wal-index beside the database is about.
+/// Whether the log of `files` is the one that the wal-index beside the database is about. Of the
+/// open files of a process the salts decide.
 fn is_own_log(files: &Files) -> bool {
-    files.database.as_deref().is_some_and(|database| with_suffix(database, "-wal") == files.wal)
+    let has_its_name = |database| with_suffix(database, "-wal") == files.wal;
+    files.through_process || files.database.as_deref().is_some_and(has_its_name)
 }
 
 /// The frames that `index` knows as committed, and no more: what comes after them may be changing.
@@ -306,6 +308,12 @@ impl Held {
         let examination = &mut self.log.as_mut()?.examination;
         let frames = std::mem::take(&mut examination.known);
         examination.header.map(|header| KnownLog { header, frames })
+    }
+
+    /// Whether a reader's locks hold it: no checkpoint, no reset.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self.guard, Guard::Slots { .. })
     }
 
     /// Whether every page of the commit in `frame` is held, whatever checkpoints have done before.

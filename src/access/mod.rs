@@ -17,6 +17,7 @@ pub mod live;
 pub mod missing;
 mod number_range;
 pub mod patience;
+pub mod rescue;
 pub mod stream;
 
 pub use context::Context;
