@@ -17,6 +17,7 @@ use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
+use crate::commands::rescue::Rescue;
 use crate::commands::txn_list::TxnList;
 use crate::commands::undo::Undo;
 use crate::commands::verify_checksums::VerifyChecksums;
@@ -108,6 +109,7 @@ pub enum Command {
     CheckpointNow(CheckpointNow),
     IndexDump(IndexDump),
     IndexRebuild(IndexRebuild),
+    Rescue(Rescue),
     Replay(Replay),
     Repair(Repair),
     Undo(Undo),
@@ -131,6 +133,7 @@ impl Command {
             Self::CheckpointNow(command) => command.run(context),
             Self::IndexDump(command) => command.run(context),
             Self::IndexRebuild(command) => command.run(context),
+            Self::Rescue(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Repair(command) => command.run(context),
             Self::Undo(command) => command.run(context),
@@ -155,6 +158,7 @@ impl Command {
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
             | Self::IndexRebuild(_)
+            | Self::Rescue(_)
             | Self::Replay(_)
             | Self::Repair(_)
             | Self::Undo(_) => None,
@@ -172,7 +176,9 @@ impl Command {
                 "the wal-index is not rebuilt; whoever attaches next finds it as it was, or \
                  builds it"
             }
-            Self::Replay(_) | Self::Repair(_) => "nothing was changed, and no output was written",
+            Self::Rescue(_) | Self::Replay(_) | Self::Repair(_) => {
+                "nothing was changed, and no output was written"
+            }
             Self::Doctor(_)
             | Self::Info(_)
             | Self::VerifyChecksums(_)
@@ -200,6 +206,7 @@ impl Command {
             Self::CheckpointNow(_) => "checkpoint-now",
             Self::IndexDump(_) => "index-dump",
             Self::IndexRebuild(_) => "index-rebuild",
+            Self::Rescue(_) => "rescue",
             Self::Replay(_) => "replay",
             Self::Repair(_) => "repair",
             Self::Undo(_) => "undo",

@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Inspect",
         &["doctor", "info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"],
     ),
-    ("Live", &["blockers", "checkpoint-now", "index-rebuild"]),
+    ("Live", &["blockers", "checkpoint-now", "index-rebuild", "rescue"]),
     ("Repair", &["replay", "repair", "undo"]),
     ("Other", &["completions", "help"]),
 ];

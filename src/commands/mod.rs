@@ -12,6 +12,7 @@ pub mod index_rebuild;
 pub mod info;
 pub mod repair;
 pub mod replay;
+pub mod rescue;
 pub mod txn_list;
 pub mod undo;
 pub mod verify_checksums;

@@ -18,9 +18,17 @@ pub(crate) fn prepare(path: &Path) {
     open(path).execute_batch(setup).unwrap();
 }
 
+/// Writes as one of three writers, or as the only one, who is called by its journal mode.
+pub(crate) fn write_as(path: &Path, writer: &str, seconds: u64) {
+    match writer.parse() {
+        Ok(number) => write(path, number, seconds),
+        Err(_) => write_alone(path, writer, seconds),
+    }
+}
+
 /// Commits transactions of one to six rows, updates and deletions for `seconds`, with small
 /// automatic checkpoints; prints how many.
-pub(crate) fn write(path: &Path, writer: u32, seconds: u64) {
+fn write(path: &Path, writer: u32, seconds: u64) {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(30)).unwrap();
     let frames = [60, 150, 400][writer as usize % 3];
@@ -50,4 +58,21 @@ pub(crate) fn write(path: &Path, writer: u32, seconds: u64) {
         std::thread::sleep(Duration::from_millis(writer.into()));
     }
     println!("{commits}");
+}
+
+/// Commits transactions of one row for `seconds`, in exclusive mode and with a journal of `mode`.
+fn write_alone(path: &Path, mode: &str, seconds: u64) {
+    let connection = Connection::open(path).unwrap();
+    let setup = format!(
+        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode={mode}; PRAGMA synchronous=OFF;
+         PRAGMA wal_autocheckpoint=100"
+    );
+    connection.execute_batch(&setup).unwrap();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        let sql = "BEGIN IMMEDIATE;
+             INSERT INTO t(w, n, k, b) SELECT 0, n + 1, 7, randomblob(900) FROM s WHERE w = 0;
+             UPDATE s SET n = n + 1 WHERE w = 0; COMMIT";
+        connection.execute_batch(sql).unwrap();
+    }
 }

@@ -75,7 +75,7 @@ fn run(args: &[&str]) {
         ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),
         ["write-counted", database, writer, seconds] => {
-            counted::write(Path::new(database), number(writer), number(seconds));
+            counted::write_as(Path::new(database), writer, number(seconds));
         }
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {

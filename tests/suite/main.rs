@@ -46,6 +46,7 @@ mod rails;
 mod readme;
 mod repair;
 mod replay;
+mod rescue;
 mod rolled_back;
 mod rows;
 mod screens;

@@ -82,6 +82,8 @@ fn screens(args: &[&str]) -> String {
                 let lines = lines.filter(|line| !line.contains("could not be looked into"));
                 lines.for_each(|line| writeln!(text, "{}", line.trim_end()).unwrap());
             }
+            // What it has written would be in the way of the next.
+            let _ = fs::remove_dir_all(set.folder.path().join("new"));
             text.push('\n');
         }
     }
@@ -132,6 +134,11 @@ fn index_dump_is_as_it_was() {
 #[test]
 fn checkpoint_now_is_as_it_was() {
     insta::assert_snapshot!("checkpoint-now", screens(&["checkpoint-now", "--dry-run"]));
+}
+
+#[test]
+fn rescue_is_as_it_was() {
+    insta::assert_snapshot!("rescue", screens(&["rescue", "--output", "new"]));
 }
 
 #[test]

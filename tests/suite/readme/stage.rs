@@ -35,7 +35,9 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("app.db");
         let reader = match command {
-            "walsmith verify-checksums app.db" | "walsmith info app.db" => {
+            "walsmith verify-checksums app.db"
+            | "walsmith info app.db"
+            | "walsmith rescue app.db --output app-rescue" => {
                 one_flipped_bit(&database);
                 None
             }
