@@ -117,9 +117,8 @@ fn next(
     wal_bytes: Option<u64>,
     context: &Context,
 ) -> Result<Option<Next>> {
-    let with_bytes = users.misusers.iter().find(|user| user.bytes_in.is_some());
-    if let Some(user) = with_bytes.or(users.misusers.first()) {
-        let command = rails::copy_commands(user, files);
+    if !users.misusers.is_empty() {
+        let command = rails::rescue_command(files);
         return Ok(Some(Next { does: "First copy what is there", command }));
     }
     let is_free = blockers.iter().all(|row| row.blocks.is_empty());

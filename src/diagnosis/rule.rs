@@ -70,11 +70,11 @@ rules! {
          drops them without a word, and deletes the log when it closes."
         "Sums and salts of the frames, as recovery checks them, and an intact commit after the \
          first frame that fails; or less than the wal-index of attached processes has committed."
-        "Do not open the database. Copy all files, then `walsmith repair`.";
+        "Do not open the database. Copy all files (`walsmith rescue`), then `walsmith repair`.";
     LogHeader "log-header" Error
         "The header of the log is damaged: SQLite ignores every frame."
         "Magic number, version, page size and sum of the header; the frames after it link."
-        "Do not open the database. Copy all files, then `walsmith repair`.";
+        "Do not open the database. Copy all files (`walsmith rescue`), then `walsmith repair`.";
     LogShifted "log-shifted" Error
         "Frames of this log go on off the slot grid: bytes were inserted, removed or translated. \
          SQLite sees the log end there."
@@ -149,17 +149,18 @@ rules! {
     DeletedInUse "deleted-in-use" Error
         "A process uses a deleted file of this name: what it writes there is lost when it ends."
         "The open files of the process, seen twice."
-        "Copy the bytes from /proc first (`walsmith blockers` shows how), then stop the process.";
+        "Copy everything first (`walsmith rescue`), also what has no name any more; then stop the \
+         process.";
     ReplacedInUse "replaced-in-use" Error
         "A process has another file open than the one that has the name now: the two no longer see \
          each other's changes."
         "The open files of the process, by device and inode, seen twice."
-        "Copy both first (`walsmith blockers` shows how), then stop the process.";
+        "Copy both first (`walsmith rescue`), then stop the process.";
     LocklessUser "lockless-user" Error
         "A process uses log or wal-index and holds no lock: nobody is kept out, and its next \
          commit may be lost."
         "The lock lines of the process's open files, seen twice, and no ancestor that holds them."
-        "Copy the files first (`walsmith blockers` shows how), then stop the process.";
+        "Copy the files first (`walsmith rescue`), then stop the process.";
     JournalDiscarded "journal-discarded" Error
         "SQLite would delete the rollback journal unread although it holds pages."
         "The rules of pager.c: the database is empty, or the super-journal cannot be found here."

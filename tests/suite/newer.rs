@@ -124,7 +124,7 @@ fn a_log_without_its_database_that_lacks_pages_is_to_be_kept() {
     fs::remove_file(&path).unwrap();
     let (report, exit) = walsmith(&["info", text(&path)]);
     assert_eq!((rules(&report["findings"]), exit), (vec!["log-discarded"], 1));
-    assert!(report["next"].as_str().unwrap().starts_with("cp "), "{report:#}");
+    assert!(report["next"].as_str().unwrap().starts_with("walsmith rescue "), "{report:#}");
 }
 
 #[test]

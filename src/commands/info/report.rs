@@ -104,7 +104,9 @@ impl Summary {
     fn purpose(&self) -> String {
         let has_finding = self.findings.iter().flatten().any(|finding| finding.next.is_some());
         match (&self.wal, &self.next) {
-            (_, Some(next)) if next.starts_with("cp ") => "First copy the files".to_owned(),
+            (_, Some(next)) if next.starts_with("walsmith rescue ") => {
+                "First copy the files".to_owned()
+            }
             (Some(wal), Some(next)) if !has_finding && next.contains("truncate") => {
                 format!("Nobody needs the log; this frees {}", bytes(wal.file_bytes))
             }

@@ -91,7 +91,7 @@ impl RepairReport {
             }
             (true, true) => writeln!(to, "  There is nothing to repair.")?,
             (true, false) => match self.findings.iter().find_map(|it| it.next.as_ref()) {
-                Some(next) if next.starts_with("cp ") => {
+                Some(next) if next.starts_with("walsmith rescue ") => {
                     writeln!(to, "First copy the files:\n  {next}")?;
                 }
                 Some(next) => writeln!(to, "This sets it right:\n  {next}")?,

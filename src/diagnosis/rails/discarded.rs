@@ -12,7 +12,7 @@ use crate::output::quantity::counted;
 use crate::output::text::{argument, command, new_name};
 use crate::storage::File;
 
-use super::{Danger, copy_lines, database_of};
+use super::{Danger, database_of, rescue_command};
 
 /// A log with commits beside a database without a page (wal.c sqlite3WalOpen, pager.c
 /// pagerOpenWalIfPresent).
@@ -48,7 +48,7 @@ pub fn discarded_log(
     let is_whole = missing_pages(&snapshot, shape.page_size()).next().is_none();
     Ok(Some(match is_whole {
         true => danger.next(replay_of_log(files), "writes what the log holds"),
-        false => danger.next(copy_lines(files), "keeps it"),
+        false => danger.next(rescue_command(files), "keeps it"),
     }))
 }
 

@@ -8,7 +8,7 @@ use crate::output::quantity::counted;
 use crate::output::text::command;
 use anyhow::Result;
 
-use super::{Consent, Danger, copy_lines, database_of};
+use super::{Consent, Danger, database_of, rescue_command};
 
 /// A process that is attached.
 pub(super) fn attached_process(files: &Files, context: &Context) -> Result<Option<i32>> {
@@ -38,7 +38,7 @@ pub(super) fn damaged_log(
         // Stopping it alone would destroy the evidence.
         Some(pid) => {
             let then = format!("copies what is there; then stop process {pid}");
-            Danger { pid: Some(pid), ..danger.next(copy_lines(files), &then) }
+            Danger { pid: Some(pid), ..danger.next(rescue_command(files), &then) }
         }
         None => danger.next(command("verify-checksums", &files.wal), "says which"),
     })

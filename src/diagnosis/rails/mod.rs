@@ -42,7 +42,7 @@ pub use discarded::discarded_log;
 use log::{attached_process, damaged_log, shorter_log};
 pub use log::{cut_log, missing_log};
 pub use look::{Looked, look};
-pub use processes::{Effect, copy_commands, copy_lines, misuse, misused, process};
+pub use processes::{Effect, misuse, misused, process, rescue_command};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
 };

@@ -1,11 +1,11 @@
 //! Processes that no lock keeps out, as dangers.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use crate::access::files::Files;
+use crate::access::files::{Files, with_suffix};
 use crate::diagnosis::users::{Misuse, User, Users};
-use crate::output::text::argument;
-use crate::storage::process::brief;
+use crate::output::text::{argument, command};
+use crate::storage::process::{OpenFile, brief};
 
 use super::{Consent, Danger};
 
@@ -62,33 +62,25 @@ pub fn misuse(user: &User) -> String {
 fn danger(user: &User, files: &Files) -> Danger {
     let danger = Danger::new(user.misuse.rule(), &user.file, misuse(user));
     let then = format!("copies what is there (then stop process {})", user.pid);
-    Danger { pid: Some(user.pid), ..danger.next(copy_commands(user, files), &then) }
+    Danger { pid: Some(user.pid), ..danger.next(rescue_command(files), &then) }
 }
 
-/// The `cp` lines that keep what is at stake: the files, and the bytes that have lost their name.
+/// The command that copies everything at stake, complete, to a directory that is not there yet.
+/// Where somebody is attached, stopping him comes afterwards: the last close deletes the log.
 #[must_use]
-pub fn copy_commands(user: &User, files: &Files) -> String {
-    let own = copy_lines(files);
-    match (user.misuse, &user.bytes_in) {
-        (Misuse::DeletedInUse | Misuse::ReplacedInUse, Some(bytes)) => {
-            let mut to = user.file.as_os_str().to_owned();
-            to.push(".in-use.copy");
-            format!("cp {} {} && {own}", argument(bytes), argument(to))
-        }
-        (_, _) => own,
-    }
-}
-
-/// The `cp` lines that keep the files: where somebody is attached, stopping him comes afterwards,
-/// since the last close deletes the log.
-#[must_use]
-pub fn copy_lines(files: &Files) -> String {
-    let named = [files.database.as_deref(), Some(files.wal.as_path()), files.journal.as_deref()];
-    let there = named.into_iter().flatten().filter(|path| path.exists());
-    let line = |path: &Path| {
-        let mut to = path.as_os_str().to_owned();
-        to.push(".copy");
-        format!("cp --preserve=all {} {}", argument(path), argument(to))
+pub fn rescue_command(files: &Files) -> String {
+    let path = files.database.as_deref().unwrap_or(&files.wal);
+    // Nothing can be put beside an open file of a process.
+    let named = match OpenFile::at(path) {
+        Some(open) => open.name.file_name().map(PathBuf::from).unwrap_or_default(),
+        None => path.to_owned(),
     };
-    there.map(line).collect::<Vec<_>>().join(" && ")
+    let name = |number: u32| match number {
+        1 => with_suffix(&named, "-rescue"),
+        number => with_suffix(&named, &format!("-rescue-{number}")),
+    };
+    // A link that leads nowhere is in the way, too.
+    let is_free = |directory: &PathBuf| directory.symlink_metadata().is_err();
+    let directory = (1..100).map(name).find(is_free).unwrap_or_else(|| name(1));
+    format!("{} --output {}", command("rescue", path), argument(directory))
 }
