@@ -263,7 +263,7 @@ impl Summary {
         let verdict = self.wal.as_ref().map_or(Verdict::Absent, |wal| wal.verdict);
         let has_error = self.findings.iter().flatten().any(Finding::is_error);
         let journal = self.journal.as_ref().map_or(Exit::Done, JournalSummary::exit);
-        match has_error || self.missing_log.is_some() {
+        match has_error {
             true => Exit::Found,
             false => Exit::of(verdict).max(journal),
         }

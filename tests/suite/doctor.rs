@@ -107,7 +107,7 @@ fn a_fault_is_found_by_its_rule() {
 }
 
 #[test]
-fn of_files_that_the_user_may_not_write_nothing_is_forecast() {
+fn without_the_right_to_make_an_index_sqlite_cannot_open_the_database() {
     let (folder, database) = copy("twenty-rows");
     let program = folder.path().join("walsmith");
     // By another process: a copy that this one had open for writing is busy while a thread forks.
@@ -127,5 +127,6 @@ fn of_files_that_the_user_may_not_write_nothing_is_forecast() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{report:#}");
     assert_eq!(report["findings"][0]["rule"], "not-openable");
-    assert_eq!(report["forecast"]["open"], "unknown");
+    assert_eq!(report["forecast"]["open"], "cantopen");
+    assert_eq!(report["forecast"]["close"], "keeps-log");
 }
