@@ -20,6 +20,7 @@ mod measured;
 mod race;
 mod see;
 mod shims;
+mod standing;
 mod timelines;
 mod work;
 mod worlds;
@@ -57,12 +58,11 @@ fn run(args: &[&str]) {
         ["worlds", directory, first, count] => {
             worlds::all(Path::new(directory), number(first), number(count));
         }
-        ["families", directory, seed] => {
-            families::make(Path::new(directory), number(seed));
-        }
+        ["families", directory, seed] => families::make(Path::new(directory), number(seed)),
         ["timelines", directory, seed] => {
             timelines::make(Path::new(directory), number(seed));
         }
+        ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
