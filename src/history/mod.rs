@@ -2,10 +2,12 @@
 //!
 //! [`snapshot`] maps pages to the frames of one commit, [`view`] reads them over the file;
 //! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
-//! whether the log belongs to the file, and which of them is newer.
+//! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
+//! checkpoint has not left in it.
 
 pub mod copied;
 pub mod image_sums;
+pub mod lost_pages;
 mod page_map;
 pub mod snapshot;
 pub mod standing;
