@@ -15,7 +15,7 @@ use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages};
 use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::log::Verdict;
 use crate::output::{FileName, write_report};
@@ -157,7 +157,9 @@ impl Repair {
             Some(_) | None => None,
         };
         let pairing = match prepared.view(prepared.intact(), &no_pages) {
-            Some(view) => standing::judge(&view, context.watch).context("pairing")?,
+            Some(view) => {
+                standing::judge(&view, Depth::States, context.watch).context("pairing")?
+            }
             None => None,
         };
         let file_age = prepared.file_age(context)?;

@@ -13,7 +13,7 @@ use crate::access::live::{LogOptions, Reading};
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::standing::Pairing;
+use crate::history::standing::{Depth, Pairing};
 use crate::history::view::View;
 use crate::log::{Examination, LogShape};
 use crate::output::{FileName, write_report};
@@ -277,7 +277,7 @@ impl Replay {
         if snapshot.to_frame < examination.prefix.mx_frame {
             self.past_is_still_there(&rails, examination, source.held, context)?;
         }
-        let pairing = rails::judge_pair(log, &snapshot, source.base, false, context)?;
+        let pairing = rails::judge_pair(log, &snapshot, source.base, Depth::States, context)?;
         scene.pairing = pairing.as_ref();
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;

@@ -11,7 +11,7 @@ use crate::access::live::Reading;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::history::wrong_pages::PageChecksumCounts;
 use crate::storage::File;
@@ -82,5 +82,5 @@ fn pairing(
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     let snapshot = snapshot_of(examination.facts(log, committed, context.watch), Target::Last)?;
     let view = View::plain(log, &shape, &snapshot, base);
-    Ok(standing::judge(&view, context.watch)?)
+    Ok(standing::judge(&view, Depth::States, context.watch)?)
 }

@@ -110,6 +110,18 @@ rules! {
         "The file has pages that came after the log: opening the database takes them back."
         "Images of the file that come after the newest of the log, by images, structure and rows."
         "`walsmith repair` shows which states can be recovered.";
+    PairFork "pair-fork" Error
+        "Log and file come from one database and went on from it each by itself: the log was not \
+         written on this file. SQLite would mix the two."
+        "A contradiction, as for pair-unclear, and content in common; rows, size or counters of \
+         the file that the log has neither at its beginning nor later."
+        "Keep both. `walsmith info` shows what contradicts; find the file that belongs to the log.";
+    FileOlder "file-older" Error
+        "The file is an older copy: a part of the history between file and log is missing. SQLite \
+         would put the log's pages over it all the same."
+        "A contradiction, as for pair-unclear, and content in common; the log begins with rows, a \
+         size or counters that the file does not have yet."
+        "`walsmith info` shows what contradicts; find the file that belongs to the log.";
     SizesContradict "sizes-contradict" Error
         "Commit size, the count on page 1 and the pages in use do not fit: SQLite calls the \
          database malformed, or can never checkpoint it."
@@ -131,6 +143,13 @@ rules! {
         "The newest image of each page up to nBackfill, compared with the file; looked at while \
          somebody is attached."
         "`walsmith checkpoint-now --mode full` copies them again, where that is still safe.";
+    LostCheckpoint "lost-checkpoint" Error
+        "Pages of an earlier checkpoint are not in the file, and the log does not hold them any \
+         more: SQLite gives what was there before."
+        "Frames that are left of the generation before: the file has a page of theirs, and lacks \
+         one that was committed before it or with it."
+        "Copy all files before anybody writes: the next commits go over these frames. `walsmith \
+         dump --frame` shows what the page should be.";
     PageChecksum "page-checksum" Error
         "A page of the file fails its own checksum (cksumvfs): the application gets \"disk I/O \
          error\" there."

@@ -55,6 +55,7 @@ mod shim;
 mod spill;
 #[path = "../stamps/mod.rs"]
 mod stamps;
+mod standing_in_time;
 mod structure;
 mod support;
 mod threads;

@@ -132,6 +132,13 @@ fn pairing_facts(pairing: &Pairing) -> Vec<(&'static str, String)> {
         }
     };
     let mut facts = vec![("pairing", verdict.to_owned())];
+    let in_time = match pairing.order {
+        standing::Order::FileNewer => Some("the file has what came after the log"),
+        standing::Order::FileOlder => Some("the file is older than the beginning of the log"),
+        standing::Order::Fork => Some("both went on from the same state, each by itself"),
+        standing::Order::Current | standing::Order::Unknown => None,
+    };
+    facts.extend(in_time.map(|order| ("in time", order.to_owned())));
     if pairing.self_contained {
         facts.push(("", "the log holds every page: nothing of the file is left".to_owned()));
     }

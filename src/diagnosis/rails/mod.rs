@@ -17,7 +17,7 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, WalIndexHeader};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::newer::FileAge;
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::output::quantity::counted;
 use crate::output::text::command;
@@ -138,9 +138,10 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
     let facts = examination.facts(file.as_ref(), committed, context.watch);
     let snapshot = snapshot_of(facts, target)?;
     let view = View::plain(file.as_ref(), &shape, &snapshot, database);
+    let depth = if index.is_some() { Depth::Foreign } else { Depth::Newest };
     let judged = match pairing {
         Some(pairing) => Some(pairing.clone()),
-        None => judge_pair(log, &snapshot, database, index.is_some(), context)?,
+        None => judge_pair(log, &snapshot, database, depth, context)?,
     };
     let is_damaged = found.dangers.iter().any(|danger| danger.rule == Rule::LogDamaged);
     if !is_damaged && index.is_none() {
@@ -158,20 +159,27 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
         files,
         judged: judged.as_ref(),
         log: (!is_damaged && sizes.is_none()).then_some((file.as_ref(), examination)),
+        sizes_contradict: !is_damaged && sizes.is_some(),
+        only_looks: effect == Effect::Looks,
         database,
         thoroughly: index.is_none(),
         watch: context.watch,
     })?;
+    // Sizes of two states of a database cannot fit. Who writes is refused for both.
+    let is_explained = sizes.is_some() && danger.is_some() && effect == Effect::Looks;
     found.dangers.extend(danger);
     found.file_age = file_age;
     found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(file_age));
-    found.dangers.extend(sizes);
+    found.dangers.extend(sizes.filter(|_| !is_explained));
     if effect == Effect::Looks {
         found.dangers.extend(match discarded {
             Some(discarded) => Some(discarded),
             // A checkpoint sets it right.
             None => page_one_of_file(files, &view)?,
         });
+        let log = (file.as_ref(), examination);
+        let lost = pair::lost_checkpoint(&found, files, &view, log, context.watch)?;
+        found.dangers.extend(lost);
     }
     let pages = u32::try_from(snapshot.pages.len()).unwrap_or(u32::MAX);
     found.page_checksums = unknown_page_checksums(files, &view)?;
@@ -184,8 +192,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
 }
 
 /// Whether `log` and `database` belong together: of a log that was copied into the file past the
-/// state of `snapshot`, too. If somebody is attached, who works with this pair, only a foreign log
-/// matters.
+/// state of `snapshot`, too.
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
@@ -193,7 +200,7 @@ pub fn judge_pair(
     log: &Reading,
     snapshot: &Snapshot,
     database: Option<&dyn File>,
-    is_attached: bool,
+    depth: Depth,
     context: &Context,
 ) -> Result<Option<Pairing>> {
     let Reading { file, examination } = log;
@@ -208,10 +215,7 @@ pub fn judge_pair(
     };
     let snapshot = newest.as_ref().unwrap_or(snapshot);
     let view = View::plain(file.as_ref(), shape, snapshot, database);
-    Ok(match is_attached {
-        true => standing::judge_quickly(&view, context.watch)?,
-        false => standing::judge(&view, context.watch)?,
-    })
+    Ok(standing::judge(&view, depth, context.watch)?)
 }
 
 /// What speaks against writing the pages of `view` into a database, because nobody knows whether

@@ -3,15 +3,23 @@
 use anyhow::Result;
 
 use crate::access::files::Files;
+use crate::database;
 use crate::diagnosis::rule::Rule;
+use crate::format::Pgno;
+use crate::history::lost_pages::{self, LostPages};
 use crate::history::standing::newer::{self, FileAge};
-use crate::history::standing::{self, Pairing};
+use crate::history::standing::{self, Order, Pairing};
+use crate::history::view::View;
 use crate::log::Examination;
+use crate::output::quantity::counted;
 use crate::output::text::command;
 use crate::scan::Watch;
 use crate::storage::File;
 
-use super::{Consent, Danger, database_of};
+use super::{Consent, Danger, Judgement, database_of};
+
+/// Lost pages that are named.
+const NAMED_PAGES: usize = 4;
 
 /// A log and a database, held still.
 pub(super) struct HeldPair<'a> {
@@ -20,6 +28,10 @@ pub(super) struct HeldPair<'a> {
     /// The log; `None` where it is damaged, or sizes contradict each other, which explains the
     /// rest.
     pub log: Option<(&'a dyn File, &'a Examination)>,
+    /// Sizes contradict each other.
+    pub sizes_contradict: bool,
+    /// Nothing is written.
+    pub only_looks: bool,
     pub database: Option<&'a dyn File>,
     /// Nobody is attached: what content says is asked as well.
     pub thoroughly: bool,
@@ -31,12 +43,23 @@ pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, FileAge)> {
     if let Some(foreign) = pair.judged.and_then(|judged| foreign(pair.files, judged)) {
         return Ok((Some(foreign), FileAge::NotNewer));
     }
+    if let Some(judged) = pair.judged.filter(|it| pair.only_looks && it.takes_all_back()) {
+        return Ok((Some(of_contradiction(pair.files, judged)), FileAge::NotNewer));
+    }
     let (Some((log, examination)), Some(database)) = (pair.log, pair.database) else {
-        return Ok((None, FileAge::NotNewer));
+        let other_state = pair.judged.filter(|it| pair.sizes_contradict && it.is_another_state());
+        let danger = other_state.map(|judged| of_contradiction(pair.files, judged));
+        return Ok((danger, FileAge::NotNewer));
     };
     let age = newer::file_age(log, database, examination, pair.thoroughly, pair.watch)?;
     let danger = match age {
-        FileAge::Newer => Some(newer_file(pair.files)),
+        FileAge::Newer => {
+            let is_other = |it: &&Pairing| it.order_beside(age) != Order::FileNewer;
+            Some(match pair.judged.filter(is_other) {
+                Some(judged) => of_contradiction(pair.files, judged),
+                None => newer_file(pair.files),
+            })
+        }
         FileAge::MayBeNewer | FileAge::NotNewer => {
             pair.judged.and_then(|judged| unclear(pair.files, judged))
         }
@@ -54,17 +77,32 @@ pub(super) fn foreign(files: &Files, judged: &Pairing) -> Option<Danger> {
     })
 }
 
-/// Something speaks for the pair, and something against it.
+/// Something speaks against the pair.
 pub(super) fn unclear(files: &Files, judged: &Pairing) -> Option<Danger> {
-    judged.is_contradicted().then(|| {
-        let why = format!(
-            "the log was not written on this state of the database: {}",
-            reasons_against(judged)
-        );
-        let next = command("info", database_of(files));
-        let danger = Danger::new(Rule::PairUnclear, database_of(files), why);
-        danger.next(next, "shows what speaks for and against it").unless(Consent::Foreign)
-    })
+    judged.is_contradicted().then(|| of_contradiction(files, judged))
+}
+
+/// What contradicts, under the rule that says what the file is instead.
+fn of_contradiction(files: &Files, judged: &Pairing) -> Danger {
+    let (rule, what) = match judged.order {
+        Order::Fork => {
+            (Rule::PairFork, "log and database come from one database and went on each by itself")
+        }
+        Order::FileOlder => {
+            (Rule::FileOlder, "the database file is older than the one that the log was written on")
+        }
+        Order::FileNewer => (
+            Rule::FileNewer,
+            "the database file has pages that came after the log: the log would take them back",
+        ),
+        Order::Current | Order::Unknown => {
+            (Rule::PairUnclear, "the log was not written on this state of the database")
+        }
+    };
+    let why = format!("{what}: {}", reasons_against(judged));
+    let next = command("info", database_of(files));
+    let danger = Danger::new(rule, database_of(files), why);
+    danger.next(next, "shows what speaks for and against it").unless(Consent::Foreign)
 }
 
 fn newer_file(files: &Files) -> Danger {
@@ -72,6 +110,54 @@ fn newer_file(files: &Files) -> Danger {
     let next = command("repair", database_of(files));
     let danger = Danger::new(Rule::FileNewer, database_of(files), why);
     danger.next(next, "shows which states can be recovered").unless(Consent::Loss)
+}
+
+/// Pages of an earlier checkpoint that are not in the database file.
+pub(super) fn lost_checkpoint(
+    found: &Judgement,
+    files: &Files,
+    view: &View<'_>,
+    log: (&dyn File, &Examination),
+    watch: &dyn Watch,
+) -> Result<Option<Danger>> {
+    let Some(database) = view.base else { return Ok(None) };
+    let Some(mut lost) = lost_pages::find(log.0, database, log.1, watch)? else { return Ok(None) };
+    // A file of another time may have a later image.
+    let order = found.pairing.as_ref().map_or(Order::Unknown, |pairing| pairing.order);
+    let has_gone_on = matches!(order, Order::FileNewer | Order::Fork);
+    if has_gone_on || found.file_age != FileAge::NotNewer {
+        lost.pages.retain(|_, page| page.is_older);
+    }
+    if lost.pages.is_empty() {
+        return Ok(None);
+    }
+    let health = match view.size_bytes()?.max(database.size()?) {
+        ..=standing::MAX_CHECKED_BYTES => Some(database::check(view, watch)?),
+        _ => None,
+    };
+    let LostPages { pages, copied: (copied, in_frame), .. } = &lost;
+    let name = |page: Pgno| match health.as_ref().and_then(|health| health.owner_name(page)) {
+        Some(owner) => format!("page {page} ({owner})"),
+        None => format!("page {page}"),
+    };
+    let named: Vec<String> = pages
+        .iter()
+        .take(NAMED_PAGES)
+        .map(|(page, lost)| format!("{} is not as in frame {}", name(*page), lost.frame))
+        .collect();
+    let more = match pages.len().saturating_sub(NAMED_PAGES) {
+        0 => String::new(),
+        more => format!(" and {}", counted(more as u64, "other")),
+    };
+    let why = format!(
+        "an earlier checkpoint has not left all of its pages in the file, and the log has begun \
+         again since: {}{more}; page {copied} is as in frame {in_frame}",
+        named.join(", "),
+    );
+    let danger = Danger::new(Rule::LostCheckpoint, database_of(files), why);
+    let frame = pages.values().next().map_or(0, |lost| lost.frame.0);
+    let next = command(&format!("dump --frame {frame}"), &files.wal);
+    Ok(Some(danger.next(next, "shows what the first of them should be").unless(Consent::Loss)))
 }
 
 fn reasons_against(judged: &Pairing) -> String {

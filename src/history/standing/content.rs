@@ -9,6 +9,7 @@ use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageKind, PageSize, P
 use crate::history::image_sums::ImageSums;
 use crate::scan::Watch;
 
+use super::beginning::Beginning;
 use super::{Evidence, MAX_FRAMES, MAX_PAGES, Pair, Reason, SpeaksFor};
 
 /// Shortest record that two databases do not have in common by chance.
@@ -25,21 +26,31 @@ const MIN_COMMON_BYTES: usize = 48;
 const ROW_ID_BYTES: usize = 8;
 
 /// A page that is in both.
-struct Page {
+pub(super) struct Page {
     /// The sum of its image in the file.
     in_file: Checksum,
     /// Its first and its last frame.
-    first: FrameNo,
+    pub first: FrameNo,
     last: FrameNo,
     /// A frame that equals it.
-    equal: Option<FrameNo>,
+    pub equal: Option<FrameNo>,
     /// Such a frame is of the log's generation, and one before it is not: the file has what only
     /// this log has written.
     is_copied: bool,
     /// The newest of the log's generation equals it.
     is_newest: bool,
     /// That frame; 0 where there is none.
-    newest: FrameNo,
+    pub newest: FrameNo,
+}
+
+/// What was compared.
+pub(super) struct Compared {
+    /// What images and rows say.
+    pub reasons: Vec<Reason>,
+    /// The pages that are in both, but page 1.
+    pub pages: BTreeMap<Pgno, Page>,
+    /// What the log says of the state that it was written on.
+    pub beginning: Beginning,
 }
 
 /// How much is compared.
@@ -56,14 +67,9 @@ impl Limit {
     pub(super) const FEW: Self = Self { pages: 256, frames: 4096 };
 }
 
-/// What images and rows say, and the frames of page 1 that carry the salts of the log: all of them,
-/// unless the limit was met.
-pub(super) fn compare(
-    pair: &Pair,
-    limit: Limit,
-    watch: &dyn Watch,
-) -> Result<(Vec<Reason>, Vec<FrameNo>), Error> {
-    let (pages, firsts) = pages(pair, limit, watch)?;
+/// What images and rows say, and what the log says of its beginning.
+pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Compared, Error> {
+    let (pages, beginning) = pages(pair, limit, watch)?;
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let mut reasons = Vec::new();
     // Where every page is its newest frame the log changes nothing.
@@ -96,7 +102,7 @@ pub(super) fn compare(
         });
     }
     reasons.extend(rows(pair, &pages)?);
-    Ok((reasons, firsts))
+    Ok(Compared { reasons, pages, beginning })
 }
 
 /// Pages of which the file has an image and the log has frames. Frames after the snapshot count as
@@ -105,22 +111,29 @@ fn pages(
     pair: &Pair,
     limit: Limit,
     watch: &dyn Watch,
-) -> Result<(BTreeMap<Pgno, Page>, Vec<FrameNo>), Error> {
+) -> Result<(BTreeMap<Pgno, Page>, Beginning), Error> {
     let shape = pair.shape;
     let images = ImageSums::of(pair.log, shape, pair.base, None)?;
     let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
-    let mut firsts = Vec::new();
+    let mut beginning = Beginning::default();
+    let first_in_file = images.of_page(Pgno::FIRST)?;
     let end = shape.extent.end().min(FrameNo(limit.frames + 1));
     for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
         let facts = facts?;
         let page = facts.header.page;
         let is_current = facts.header.salts == shape.salts;
+        if is_current {
+            beginning.take(&facts, pair.snapshot.to_frame);
+        }
         if page <= Pgno::FIRST {
-            firsts.extend(Some(facts.frame).filter(|_| page == Pgno::FIRST && is_current));
+            if page == Pgno::FIRST && is_current {
+                beginning.take_first(&facts, first_in_file == Some(images.of_frame(&facts)?));
+            }
             continue;
         }
         if !pages.contains_key(&page) {
             if pages.len() >= limit.pages {
+                beginning.leave_out_a_page();
                 continue;
             }
             let Some(in_file) = images.of_page(page)? else { continue };
@@ -138,6 +151,9 @@ fn pages(
                         is_current && found.equal.is_none() && found.first < facts.frame;
                     found.equal.get_or_insert(facts.frame);
                 }
+                if is_current && is_equal {
+                    beginning.has_image_of(facts.frame);
+                }
                 if is_current {
                     (found.is_newest, found.newest) = (is_equal, facts.frame);
                 }
@@ -145,9 +161,9 @@ fn pages(
         }
     }
     if shape.extent.end() > end {
-        firsts.clear();
+        beginning = Beginning::default();
     }
-    Ok((pages, firsts))
+    Ok((pages, beginning))
 }
 
 /// Whether two databases would not have this page in common by chance: no page of the schema, which
@@ -206,7 +222,7 @@ fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Err
 }
 
 /// The cells of a leaf that say something, as bytes.
-fn records(page: Pgno, page_size: PageSize, image: &[u8]) -> HashSet<Vec<u8>> {
+pub(super) fn records(page: Pgno, page_size: PageSize, image: &[u8]) -> HashSet<Vec<u8>> {
     let Some(header) = BtreeHeader::decode(page, page_size, image) else { return HashSet::new() };
     // Entries of an index may be a common word and a small number.
     let shortest = match header.kind {

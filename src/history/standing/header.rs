@@ -4,10 +4,11 @@ use crate::database::{self, Error};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno};
 
+use super::beginning::Beginning;
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
-/// `firsts` are the frames of page 1.
-pub(super) fn compare(pair: &Pair, firsts: &[FrameNo]) -> Result<Vec<Reason>, Error> {
+/// `beginning` is what the log says of the state that it was written on.
+pub(super) fn compare(pair: &Pair, beginning: &Beginning) -> Result<Vec<Reason>, Error> {
     let both = database::header(pair.both)?;
     let mut reasons = Vec::new();
     reasons.extend(size(pair, &both));
@@ -18,7 +19,8 @@ pub(super) fn compare(pair: &Pair, firsts: &[FrameNo]) -> Result<Vec<Reason>, Er
         reasons.extend(counters(&file, &both));
     }
     if file.validate().is_ok() && file.is_wal() {
-        reasons.extend(continuity(pair, &file, firsts)?);
+        reasons.extend(continuity(pair, &file, beginning)?);
+        reasons.extend(beginning.sizes(pair, &file)?);
     }
     Ok(reasons)
 }
@@ -106,45 +108,69 @@ fn counters(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {
 }
 
 /// A commit that writes page 1 gives it the counter that the connection last read, and one more
-/// (pager.c pager_write_changecounter). So the file has the counter of the first page 1 in the log
-/// or the one before it, or another one of the log's, of a page 1 that was copied. Frames after the
-/// state are asked, too: all that is read of the log may be in the file.
+/// (pager.c pager_write_changecounter): from one page 1 to the next it goes up by one, or not at
+/// all where the same connection writes again. So page 1 of the file is one of the log's, or has
+/// the counter of the first of them or the one before it.
 fn continuity(
     pair: &Pair,
     file: &DatabaseHeader,
-    firsts: &[FrameNo],
+    beginning: &Beginning,
 ) -> Result<Option<Reason>, Error> {
     let known = |frame: &FrameNo| frame.0 <= pair.snapshot.to_frame;
-    let Some(first) = firsts.first().filter(|frame| known(frame)) else { return Ok(None) };
+    let Some(first) = beginning.firsts.first().copied().filter(known) else { return Ok(None) };
     let in_file = file.change_counter;
-    let mut counters = Vec::new();
-    for frame in firsts {
-        let mut bytes = [0; DATABASE_HEADER_BYTES];
-        let at = frame.offset_bytes(pair.shape.page_size()) + FRAME_HEADER_BYTES as u64;
-        if pair.log.read_at(&mut bytes, at)? == bytes.len() {
-            counters.push(DatabaseHeader::decode(&bytes).change_counter);
-        }
-    }
-    let Some(&first_counter) = counters.first() else { return Ok(None) };
-    let is_copied = counters.contains(&in_file);
-    if is_copied || in_file.wrapping_add(1) == first_counter {
-        let example = match is_copied {
-            true => format!("the change counter of the file, {in_file}, is one of the log's"),
-            false => format!(
+    let Some(in_log) = header_in(pair, first)? else { return Ok(None) };
+    let in_log = in_log.change_counter;
+    let reason =
+        |speaks_for, example| Reason { speaks_for, ..against(Evidence::Counters, example) };
+    // They wrap around.
+    let ahead = in_file.wrapping_sub(in_log).cast_signed();
+    Ok(match ahead {
+        _ if beginning.has_page_1 => Some(reason(
+            SpeaksFor::Same,
+            format!("the change counter of the file, {in_file}, is one of the log's"),
+        )),
+        -1 => Some(reason(
+            SpeaksFor::Same,
+            format!(
                 "the change counter of the file is {in_file}, and the log's first, in frame \
                  {first}, is the next"
             ),
-        };
-        let speaks_for = SpeaksFor::Same;
-        return Ok(Some(Reason { speaks_for, ..against(Evidence::Counters, example) }));
-    }
-    // `counters` finds a newer one already.
-    let is_before = in_file.wrapping_sub(first_counter).cast_signed() < 0;
-    Ok(is_before.then(|| {
-        let example = format!(
-            "the change counter of the file is {in_file}, and the log's first, in frame {first}, \
-             is {first_counter}: what came between is missing"
-        );
-        against(Evidence::Counters, example)
-    }))
+        )),
+        // The same connection may have written both.
+        0 => None,
+        ..0 => Some(reason(
+            SpeaksFor::Foreign,
+            format!(
+                "the change counter of the file is {in_file}, and the log's first, in frame \
+                 {first}, is {in_log}: what came between is missing"
+            ),
+        )),
+        // Of a log whose pages the file has, page 1 of the file is damaged, or a later one.
+        1.. if !beginning.is_uncopied(pair) => None,
+        1.. => Some(reason(
+            SpeaksFor::Foreign,
+            format!(
+                "the change counter of the file is {in_file}, on a page 1 that the log does not \
+                 have; the log's first, in frame {first}, has {in_log}"
+            ),
+        )),
+    })
+}
+
+/// Whether page 1 of the file has a later change counter than the newest one of the log.
+pub(super) fn is_ahead(pair: &Pair) -> Result<bool, Error> {
+    let (file, both) = (database::header(&pair.file)?, database::header(pair.both)?);
+    let in_log = pair.snapshot.pages.contains_key(&Pgno::FIRST) && both.validate().is_ok();
+    let is_valid = file.validate().is_ok() && file.version_valid_for == file.change_counter;
+    let ahead = file.change_counter.wrapping_sub(both.change_counter).cast_signed();
+    Ok(in_log && is_valid && ahead > 0)
+}
+
+/// The database header in a frame of page 1.
+pub(super) fn header_in(pair: &Pair, frame: FrameNo) -> Result<Option<DatabaseHeader>, Error> {
+    let mut bytes = [0; DATABASE_HEADER_BYTES];
+    let at = frame.offset_bytes(pair.shape.page_size()) + FRAME_HEADER_BYTES as u64;
+    let is_whole = pair.log.read_at(&mut bytes, at)? == bytes.len();
+    Ok(is_whole.then(|| DatabaseHeader::decode(&bytes)))
 }

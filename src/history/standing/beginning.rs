@@ -1,0 +1,183 @@
+//! What the log says of the state of the file that it was written on.
+//!
+//! A log is begun on a file that has everything that was committed before (wal.c walRestartLog),
+//! and from then on a checkpoint alone writes to the file, images of this log. So a file of which
+//! no page is an image of the log is that state, and every commit of the log over it is a state
+//! that the database had. What contradicts that tells that the log was begun on another state of
+//! the file: an earlier one, or one that a copy of it went on to.
+
+use crate::database::{Error, Pages, check};
+use crate::format::{DatabaseHeader, FrameNo, Pgno};
+use crate::history::snapshot::{self, Target, snapshot_of};
+use crate::history::view::View;
+use crate::scan::{FrameFacts, Watch};
+
+use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
+
+/// Most states of the log whose structure is checked.
+const MAX_STATES: usize = 8;
+
+/// What the frames of the log's own generation say of it. Nothing, where not all were read.
+#[derive(Default)]
+pub(super) struct Beginning {
+    /// Frames of page 1.
+    pub firsts: Vec<FrameNo>,
+    /// The file has the image of one of them.
+    pub has_page_1: bool,
+    /// The newest frame of which the file has the image.
+    copied_to: Option<FrameNo>,
+    /// The frames that commit.
+    commits: Vec<FrameNo>,
+    /// What the first commit leaves as it was: the pages of the database.
+    size_before: Option<u32>,
+    /// The size that the first commit gives.
+    first_size: Option<u32>,
+    /// The first transaction writes every page, as VACUUM does.
+    is_vacuum: bool,
+    /// Frames of the transaction that is being read.
+    open_frames: u32,
+    /// Frames with the salts of the log are after its last commit: they may be what a damaged log
+    /// has lost.
+    goes_on: bool,
+    /// Not every page was compared with the file.
+    is_partial: bool,
+}
+
+impl Beginning {
+    /// Takes the next frame of the generation; `to_frame` is its last commit.
+    pub(super) fn take(&mut self, facts: &FrameFacts, to_frame: u32) {
+        if facts.frame.0 > to_frame {
+            self.goes_on = true;
+            return;
+        }
+        self.open_frames += 1;
+        let Some(size_pages) = facts.commit_size_pages() else { return };
+        // Page 1 itself comes after this, where it is the frame that commits.
+        let writes_page_1 = facts.header.page == Pgno::FIRST || !self.firsts.is_empty();
+        if self.commits.is_empty() && !writes_page_1 {
+            self.size_before = Some(size_pages);
+        }
+        self.commits.push(facts.frame);
+        if self.first_size.is_none() {
+            self.first_size = Some(size_pages);
+            // The page of the lock bytes is not written.
+            self.is_vacuum = self.open_frames.saturating_add(1) >= size_pages;
+        }
+    }
+
+    /// Takes the next frame of page 1, and whether the file has its image.
+    pub(super) fn take_first(&mut self, facts: &FrameFacts, is_in_file: bool) {
+        self.firsts.push(facts.frame);
+        if is_in_file {
+            self.has_page_1 = true;
+            self.has_image_of(facts.frame);
+        }
+    }
+
+    /// The file has the image in `frame`.
+    pub(super) fn has_image_of(&mut self, frame: FrameNo) {
+        self.copied_to = self.copied_to.max(Some(frame));
+    }
+
+    /// A page is not compared with the file.
+    pub(super) fn leave_out_a_page(&mut self) {
+        self.is_partial = true;
+    }
+
+    /// Whether the file has no image of the log, of which all is known.
+    pub(super) fn is_uncopied(&self, pair: &Pair) -> bool {
+        self.is_known(pair) && self.copied_to.is_none() && pair.snapshot.to_frame > 0
+    }
+
+    /// The size of the database at the first commit.
+    pub(super) fn size_at_first(&self) -> Option<u32> {
+        self.first_size
+    }
+
+    /// Whether all is known, of a log and a file as they are.
+    fn is_known(&self, pair: &Pair) -> bool {
+        let View { fixes, base_pages, page_count, .. } = pair.both;
+        let is_plain = fixes.is_empty() && base_pages.is_empty() && page_count.is_none();
+        is_plain && !self.goes_on && !self.is_partial && !self.commits.is_empty()
+    }
+
+    /// A database changes its size with page 1 (btree.c allocateBtreePage), and without a pointer
+    /// map only VACUUM makes it smaller. Asked where page 1 of the file is none of the log's, and
+    /// counts the pages that the file has.
+    pub(super) fn sizes(
+        &self,
+        pair: &Pair,
+        file: &DatabaseHeader,
+    ) -> Result<Option<Reason>, Error> {
+        let count = file.page_count().filter(|_| self.is_uncopied(pair));
+        let Some(count) = count.filter(|_| !self.has_page_1) else { return Ok(None) };
+        // A wrong number in one frame is something else.
+        if self.commits.len() < 2 || pair.file.size_pages()? != count {
+            return Ok(None);
+        }
+        let may_shrink = file.largest_root != 0 || self.is_vacuum;
+        Ok(match (self.size_before, self.first_size) {
+            (Some(before), _) if before != count => Some(against(format!(
+                "the first commit leaves the database at {before} pages, and the file has {count}"
+            ))),
+            (None, Some(size)) if size < count && !may_shrink => Some(against(format!(
+                "the first commit has {size} pages and is no VACUUM, and the file has {count}"
+            ))),
+            (_, _) => None,
+        })
+    }
+
+    /// Commits that were states of the database, if the file is the log's own, and are not the
+    /// last: the earliest, and others up to `most` that are as far apart as can be.
+    fn states(&self, pair: &Pair, most: usize) -> Vec<FrameNo> {
+        if !self.is_known(pair) {
+            return Vec::new();
+        }
+        let from = self.commits.partition_point(|&commit| Some(commit) < self.copied_to);
+        let commits = self.commits.split_last().map_or(&[][..], |(_, all)| all);
+        let states = commits.get(from..).unwrap_or_default();
+        states.iter().copied().step_by(states.len().div_ceil(most.max(1)).max(1)).collect()
+    }
+
+    /// Problems that a state of the log over the file has and the file alone does not have: one
+    /// contradiction.
+    pub(super) fn problems(&self, pair: &Pair, watch: &dyn Watch) -> Result<Option<Reason>, Error> {
+        let bytes = u64::from(pair.size_pages) * pair.shape.page_size().bytes_u64();
+        let affordable = MAX_CHECKED_BYTES / bytes.max(pair.base.size()?).max(1);
+        let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
+        for commit in self.states(pair, most) {
+            let frames = FrameNo::FIRST..commit.next();
+            let facts = pair.shape.facts(pair.log, frames, watch);
+            let snapshot = match snapshot_of(facts, Target::Frame(commit)) {
+                Ok(snapshot) => snapshot,
+                Err(snapshot::Error::Scan(error)) => return Err(error),
+                Err(_) => return Ok(None),
+            };
+            let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
+            let early = check(&view, watch)?;
+            if early.is_sound() {
+                continue;
+            }
+            let found = structure::problems(&early, &check(&pair.file, watch)?);
+            let count = found.iter().map(|reason| reason.count).sum();
+            let Some(first) = found.into_iter().next() else { return Ok(None) };
+            let example = first.example.replace(
+                "with the log over the file",
+                &format!("with the log up to frame {commit} over the file"),
+            );
+            return Ok(Some(Reason { table: first.table, count, ..against(example) }));
+        }
+        Ok(None)
+    }
+}
+
+fn against(example: String) -> Reason {
+    Reason {
+        speaks_for: SpeaksFor::Foreign,
+        evidence: Evidence::Beginning,
+        table: None,
+        page: None,
+        count: 1,
+        example,
+    }
+}
