@@ -85,15 +85,20 @@ pub(super) fn unclear(files: &Files, judged: &Pairing) -> Option<Danger> {
 /// What contradicts, under the rule that says what the file is instead.
 fn of_contradiction(files: &Files, judged: &Pairing) -> Danger {
     let (rule, what) = match judged.order {
-        Order::Fork => {
-            (Rule::PairFork, "log and database come from one database and went on each by itself")
-        }
-        Order::FileOlder => {
-            (Rule::FileOlder, "the database file is older than the one that the log was written on")
-        }
+        Order::Fork => (
+            Rule::PairFork,
+            "the log was not written on this file: both look as if they come from one \
+                 database and went on each by itself",
+        ),
+        Order::FileOlder => (
+            Rule::FileOlder,
+            "the log was not written on this file, which looks older: what came between is \
+                 missing",
+        ),
         Order::FileNewer => (
             Rule::FileNewer,
-            "the database file has pages that came after the log: the log would take them back",
+            "the log was not written on this file, which looks newer: the log would take its pages \
+             back",
         ),
         Order::Current | Order::Unknown => {
             (Rule::PairUnclear, "the log was not written on this state of the database")

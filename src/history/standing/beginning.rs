@@ -95,7 +95,7 @@ impl Beginning {
     }
 
     /// Whether all is known, of a log and a file as they are.
-    fn is_known(&self, pair: &Pair) -> bool {
+    pub(super) fn is_known(&self, pair: &Pair) -> bool {
         let View { fixes, base_pages, page_count, .. } = pair.both;
         let is_plain = fixes.is_empty() && base_pages.is_empty() && page_count.is_none();
         is_plain && !self.goes_on && !self.is_partial && !self.commits.is_empty()

@@ -18,11 +18,33 @@ pub(super) fn compare(pair: &Pair, beginning: &Beginning) -> Result<Vec<Reason>,
         reasons.extend(settings(&file, &both));
         reasons.extend(counters(&file, &both));
     }
+    reasons.extend(mode(pair, &file, beginning)?);
     if file.validate().is_ok() && file.is_wal() {
         reasons.extend(continuity(pair, &file, beginning)?);
         reasons.extend(beginning.sizes(pair, &file)?);
     }
     Ok(reasons)
+}
+
+/// Page 1 of the file says rollback mode, and no page 1 of the log does: a log is opened only after
+/// the file says WAL mode, and one that outlives it has the page 1 by which it was left (vdbe.c
+/// OP_JournalMode).
+fn mode(
+    pair: &Pair,
+    file: &DatabaseHeader,
+    beginning: &Beginning,
+) -> Result<Option<Reason>, Error> {
+    let is_rollback = (file.write_version, file.read_version) == (1, 1);
+    if !is_rollback || file.validate().is_err() || !beginning.is_known(pair) {
+        return Ok(None);
+    }
+    for &frame in &beginning.firsts {
+        if header_in(pair, frame)?.is_none_or(|in_log| !in_log.is_wal()) {
+            return Ok(None);
+        }
+    }
+    let example = "page 1 of the file says rollback mode, and no page 1 of the log does";
+    Ok(Some(against(Evidence::Header, example.to_owned())))
 }
 
 /// Another page size: nothing else can be compared.

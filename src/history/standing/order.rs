@@ -55,7 +55,11 @@ pub(super) fn weigh(pair: &Pair, compared: &Compared, reasons: &[Reason]) -> Res
         let content = [Evidence::Images, Evidence::EqualImages, Evidence::Rows];
         reason.speaks_for == SpeaksFor::Same && content.contains(&reason.evidence)
     };
-    if !reasons.iter().any(in_common) {
+    // Settings say nothing of time.
+    let tells = |reason: &Reason| {
+        reason.speaks_for == SpeaksFor::Foreign && reason.evidence != Evidence::Header
+    };
+    if !reasons.iter().any(in_common) || !reasons.iter().any(tells) {
         return Ok(Order::Unknown);
     }
     let rows = Lineage::of(pair, &compared.pages)?;
