@@ -4,7 +4,7 @@
 //! What is copied together is a *set*: the files that have the names, and for each group of
 //! processes with deleted or replaced files the database, log, index and journal that they really
 //! use. A set is copied in one reading and compared in a second one. Where a held state can be had
-//! ([`held`](super::held)), nobody copies into the file or resets the log meanwhile; where not,
+//! ([`held`]), nobody copies into the file or resets the log meanwhile; where not,
 //! both readings must agree, file by file and over all files of the set. Nothing is called proven
 //! otherwise.
 
