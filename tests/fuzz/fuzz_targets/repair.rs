@@ -69,7 +69,7 @@ fuzz_target!(|input: Input| {
     let chosen = choices.iter().filter(|choice| choice.chosen).count();
     assert_eq!(chosen, usize::from(!choices.is_empty()), "{choices:?}");
     let result = view(&plan.restored);
-    standing::judge(&result, &Nobody).unwrap();
+    standing::judge(&result, standing::Depth::States, &Nobody).unwrap();
     if result.size_bytes().unwrap() <= MOST_BYTES {
         let repaired = written(&result, &damaged.database);
         // A step of that kind assumes that a checkpoint has copied all or nothing; an edit need
