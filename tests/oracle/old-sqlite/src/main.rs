@@ -9,9 +9,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        ["race", database] => race::schedule(Path::new(database)),
-        ["race-reset", database] => race::reset(Path::new(database)),
-        ["race-checkpoint", database] => race::checkpoint(Path::new(database)),
+        [action, database] => race::run(action, Path::new(database)),
         _ => panic!("old-sqlite race NEW-DATABASE"),
     }
 }
