@@ -213,20 +213,7 @@ fn columns(definitions: &[Token]) -> Vec<TableColumn> {
 
 /// Whether the declared type of a column ends before `token`.
 fn ends_type(token: &Token) -> bool {
-    const WORDS: [&str; 11] = [
-        "constraint",
-        "primary",
-        "not",
-        "null",
-        "unique",
-        "check",
-        "default",
-        "collate",
-        "references",
-        "generated",
-        "as",
-    ];
-    WORDS.iter().any(|word| token.is(word))
+    declared_type::ends_type(token) || token.is("generated")
 }
 
 /// What is between the commas that are in no parentheses.
@@ -275,16 +262,21 @@ fn key_column(key: &[Token]) -> Option<String> {
 /// What is inside the parentheses that `tokens` begin with, and what is after them.
 fn parentheses(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     let (Token::Symbol('('), inside) = tokens.split_first()? else { return None };
+    let (inside, after) = inside.split_at(closing(inside.iter())?);
+    Some((inside, after.get(1..).unwrap_or_default()))
+}
+
+/// The place of the parenthesis that closes one before these tokens.
+fn closing<'a>(inside: impl Iterator<Item = &'a Token>) -> Option<usize> {
     let mut depth = 1_usize;
-    for (place, token) in inside.iter().enumerate() {
+    for (place, token) in inside.enumerate() {
         match token {
             Token::Symbol('(') => depth += 1,
             Token::Symbol(')') => depth -= 1,
             Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => {}
         }
         if depth == 0 {
-            let (inside, after) = inside.split_at(place);
-            return Some((inside, after.get(1..).unwrap_or_default()));
+            return Some(place);
         }
     }
     None

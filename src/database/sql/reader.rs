@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::declared_type::{affinity, ends_type, standard_type, without_generated};
 use super::definition::{ColumnDefinition, Generated, TableDefinition};
 use super::tokens::{Token, tokens_in};
-use super::understood;
+use super::{closing, understood};
 
 type Spanned = (Token, Range<usize>);
 
@@ -96,20 +96,9 @@ impl<'a> Reader<'a> {
             ((Token::Symbol('('), _), inside) => inside,
             _ => return None,
         };
-        let mut depth = 1_usize;
-        for (place, (token, _)) in inside.iter().enumerate() {
-            match token {
-                Token::Symbol('(') => depth += 1,
-                Token::Symbol(')') => depth -= 1,
-                Token::Symbol(_) | Token::Word(_) | Token::Quoted(_) => {}
-            }
-            if depth == 0 {
-                let (inside, after) = inside.split_at(place);
-                self.rest = after.get(1..).unwrap_or_default();
-                return Some(inside);
-            }
-        }
-        None
+        let (inside, after) = inside.split_at(closing(inside.iter().map(|(token, _)| token))?);
+        self.rest = after.get(1..).unwrap_or_default();
+        Some(inside)
     }
 
     /// The text between two places, without space around it.
