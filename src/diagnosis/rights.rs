@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{AccessFlags, Gid, Uid, User, eaccess, getgrouplist};
+use nix::unistd::{AccessFlags, Gid, Group, Uid, User, eaccess, getgrouplist};
 
 use crate::access::files::Files;
 
@@ -249,8 +249,10 @@ impl Rights {
                 Some(user) => user.name,
                 None => uid.to_string(),
             };
+            let group = Group::from_gid(Gid::from_raw(found.gid())).ok().flatten();
+            let group = group.map_or(found.gid().to_string(), |group| group.name);
             let mode = found.permissions().mode() & 0o7777;
-            format!(": mode {mode:04o}, owner {}, group {}", name(found.uid()), found.gid())
+            format!(": mode {mode:04o}, owner {}, group {group}", name(found.uid()))
         });
         let line = format!("no right to {what} {}{}", path.display(), owner.unwrap_or_default());
         self.lacks.push((path.to_owned(), line));

@@ -105,7 +105,8 @@ impl Forecast {
         };
         facts.extend(journal.map(|words| ("journal", words.to_owned())));
         facts.push(("log", self.log_words()));
-        if self.taken_back != Some(false) && self.log != Log::Unknown {
+        let is_read = !matches!(self.log, Log::Unknown | Log::Ignored);
+        if self.taken_back != Some(false) && is_read {
             let words = match self.taken_back {
                 Some(_) => "the log takes newer pages of the file back",
                 None => "whether the log takes newer pages of the file back is not known",
@@ -163,6 +164,9 @@ impl Forecast {
             Log::None => "there is none".to_owned(),
             Log::Recovered => format!("is recovered: {}{lost}", frames()),
             Log::Used => format!("is in use: {} committed", frames()),
+            Log::Ignored if self.open != Open::Ok && self.lost_transactions.is_none() => {
+                "is not read".to_owned()
+            }
             Log::Ignored if self.lost_transactions == Some(0) => {
                 "has no committed frame".to_owned()
             }

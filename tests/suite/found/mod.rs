@@ -33,7 +33,10 @@ struct Kind {
 /// The errors that doctor finds.
 fn errors(database: &Path) -> Vec<String> {
     let (report, exit) = walsmith(&["doctor", "--check", text(database)]);
-    let found = report["findings"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    let Some(found) = report["findings"].as_array() else {
+        // Refused before anything could be found.
+        return vec![report["error"]["kind"].as_str().unwrap().to_owned()];
+    };
     let errors = found.iter().filter(|finding| finding["severity"] == "error");
     let rules: Vec<String> =
         errors.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect();
