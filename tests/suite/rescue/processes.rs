@@ -56,6 +56,13 @@ fn the_commits_of_a_deleted_log_are_all_there() {
     }
 }
 
+/// The set of the process has all of its rows, and the file that has the name now is there, too.
+fn assert_has_both(done: &Rescue, folder: &str, database: &Path) {
+    assert_eq!(done.rows(Some(folder), "SELECT count(*) FROM u"), "[3]", "{:#}", done.report);
+    assert_eq!(done.rows(Some(folder), "SELECT count(*) FROM ours"), "[50]");
+    assert_eq!(fs::read(done.directory.join("x.db")).unwrap(), fs::read(database).unwrap());
+}
+
 #[test]
 fn a_replaced_database_is_copied_and_so_is_the_one_before() {
     let (_folder, database, child) = attached();
@@ -65,9 +72,7 @@ fn a_replaced_database_is_copied_and_so_is_the_one_before() {
     fs::rename(&other, &database).unwrap();
     let done = Rescue::of(&database, &[]);
     let folder = folder_of(&child);
-    assert_eq!(done.rows(Some(&folder), "SELECT count(*) FROM u"), "[3]", "{:#}", done.report);
-    assert_eq!(done.rows(Some(&folder), "SELECT count(*) FROM ours"), "[50]");
-    assert_eq!(fs::read(done.directory.join("x.db")).unwrap(), fs::read(&database).unwrap());
+    assert_has_both(&done, &folder, &database);
     let rules = done.report["findings"].as_array().unwrap();
     assert!(rules.iter().any(|it| it["rule"] == "replaced-in-use"), "{:#}", done.report);
     release(child);
@@ -82,9 +87,7 @@ fn a_database_that_was_moved_away_is_with_its_log() {
     fs::rename(&other, &database).unwrap();
     let done = Rescue::of(&database, &[]);
     let folder = folder_of(&child);
-    assert_eq!(done.rows(Some(&folder), "SELECT count(*) FROM u"), "[3]", "{:#}", done.report);
-    assert_eq!(done.rows(Some(&folder), "SELECT count(*) FROM ours"), "[50]");
-    assert_eq!(fs::read(done.directory.join("x.db")).unwrap(), fs::read(&database).unwrap());
+    assert_has_both(&done, &folder, &database);
     release(child);
 }
 
