@@ -76,10 +76,15 @@ fn assert_index_fits(directory: &Path) {
 
 #[test]
 fn copies_beside_four_writers_are_commits() {
-    let busy = Busy::start();
+    let mut busy = Busy::start();
     let mut exits: BTreeMap<(i32, String), u32> = BTreeMap::new();
     let mut newest = 0;
-    for _ in 0..runs() {
+    for run in 1..=runs() {
+        // The writers never rest, and would fill the disk.
+        if run % 5 == 0 {
+            drop(std::mem::replace(&mut busy, Busy::start()));
+            newest = 0;
+        }
         let done = Rescue::of(&busy.database, &[]);
         let held = done.report["sets"][0]["held"].as_str().unwrap_or_default().to_owned();
         *exits.entry((done.exit, held)).or_default() += 1;
