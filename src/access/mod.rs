@@ -18,6 +18,8 @@ pub mod missing;
 mod number_range;
 pub mod patience;
 pub mod rescue;
+pub mod row_text;
+pub mod states;
 pub mod stream;
 
 pub use context::Context;

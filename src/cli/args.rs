@@ -9,6 +9,7 @@ use crate::access::{Context, Exit};
 use crate::commands::blockers::Blockers;
 use crate::commands::checkpoint_now::CheckpointNow;
 use crate::commands::completions::Completions;
+use crate::commands::diff::Diff;
 use crate::commands::doctor::Doctor;
 use crate::commands::dump::Dump;
 use crate::commands::frame_list::FrameList;
@@ -104,6 +105,7 @@ pub enum Command {
     VerifyChecksums(VerifyChecksums),
     FrameList(FrameList),
     TxnList(TxnList),
+    Diff(Diff),
     Dump(Dump),
     Blockers(Blockers),
     CheckpointNow(CheckpointNow),
@@ -128,6 +130,7 @@ impl Command {
             Self::VerifyChecksums(command) => command.run(context),
             Self::FrameList(command) => command.run(context),
             Self::TxnList(command) => command.run(context),
+            Self::Diff(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
             Self::CheckpointNow(command) => command.run(context),
@@ -147,6 +150,7 @@ impl Command {
     pub fn other_output(&self) -> Option<&'static str> {
         match self {
             Self::Dump(command) if command.raw => Some("--raw"),
+            Self::Diff(command) if command.sql => Some("--sql"),
             Self::Completions(_) => Some("completions"),
             Self::Dump(_)
             | Self::Doctor(_)
@@ -154,6 +158,7 @@ impl Command {
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
             | Self::TxnList(_)
+            | Self::Diff(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
@@ -184,6 +189,7 @@ impl Command {
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
             | Self::TxnList(_)
+            | Self::Diff(_)
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
@@ -201,6 +207,7 @@ impl Command {
             Self::VerifyChecksums(_) => "verify-checksums",
             Self::FrameList(_) => "frame-list",
             Self::TxnList(_) => "txn-list",
+            Self::Diff(_) => "diff",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
             Self::CheckpointNow(_) => "checkpoint-now",

@@ -8,11 +8,12 @@ use super::Cli;
 use super::terminal::width_columns;
 
 /// The commands of `--help`, by what they are for.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Inspect",
         &["doctor", "info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"],
     ),
+    ("History", &["diff"]),
     ("Live", &["blockers", "checkpoint-now", "index-rebuild", "rescue"]),
     ("Repair", &["replay", "repair", "undo"]),
     ("Other", &["completions", "help"]),

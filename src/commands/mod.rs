@@ -4,6 +4,7 @@
 pub mod blockers;
 pub mod checkpoint_now;
 pub mod completions;
+pub mod diff;
 pub mod doctor;
 pub mod dump;
 pub mod frame_list;

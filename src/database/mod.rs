@@ -12,12 +12,18 @@ use crate::storage::File;
 pub mod check;
 pub mod describe;
 pub mod opaque;
+mod page_rows;
 mod pages;
+mod payload;
 mod rows;
 mod schema;
 mod sql;
+mod sql_value;
+mod table_reader;
+mod tree_pages;
 
-pub use check::{check, check_schema};
+pub use check::{check, check_schema, is_pointer_map};
+pub use page_rows::{PageRows, ReadRow, StoredRow};
 use pages::PageLayout;
 pub use pages::{FilePages, Pages};
 pub use rows::{RowChange, RowChanges, Rows, TableRow, compare_rows, row_changes};
@@ -25,6 +31,10 @@ pub use schema::{EntryKind, Schema, SchemaEntry, TreeKind};
 pub use sql::{
     Affinity, ColumnDefinition, Generated, TableColumn, TableDefinition, table_definition,
 };
+
+pub use sql_value::{SqlValue, TextEncoding};
+pub use table_reader::{TableReader, Unreadable};
+pub use tree_pages::TreePages;
 
 /// Why reading a database ended early. Damage is no error.
 pub type Error = scan::Error;

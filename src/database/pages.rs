@@ -33,6 +33,15 @@ pub(super) struct PageLayout {
     pub usable: usize,
 }
 
+impl PageLayout {
+    /// As page 1 has it.
+    pub(super) fn of(pages: &dyn Pages) -> Result<Self, Error> {
+        let page_size = pages.page_size();
+        let reserved_bytes = usize::from(super::header(pages)?.reserved_bytes);
+        Ok(Self { page_size, usable: page_size.in_memory() - reserved_bytes })
+    }
+}
+
 /// A database file without its log.
 #[derive(Clone, Copy, Debug)]
 pub struct FilePages<'a> {

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hasher};
 use crate::format::btree::{BtreeHeader, Cell, MAX_LEVELS};
 use crate::format::{PageKind, Pgno};
 
-use super::PageLayout;
-use super::{Error, Pages};
+use super::payload::read_payload;
+use super::{Error, PageLayout, Pages};
 
 /// A row of a table, or an entry of an index or WITHOUT ROWID table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,9 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// When page 1 cannot be read.
     pub fn new(pages: &'a dyn Pages, root: Pgno) -> Result<Self, Error> {
-        let page_size = pages.page_size();
-        let reserved_bytes = usize::from(super::header(pages)?.reserved_bytes);
-        let layout = PageLayout { page_size, usable: page_size.in_memory() - reserved_bytes };
         Ok(Self {
             pages,
-            layout,
+            layout: PageLayout::of(pages)?,
             table: None,
             levels: Vec::new(),
             seen: HashSet::new(),
@@ -156,31 +153,12 @@ impl<'a> Rows<'a> {
         limit_bytes: u64,
         mut take: impl FnMut(&[u8]),
     ) -> Result<bool, Error> {
-        take(&found.local);
-        let mut done_bytes = found.local.len() as u64;
-        let wanted_bytes = found.cell.payload_bytes;
-        let room = self.layout.usable - 4;
-        let mut next = found.cell.overflow.unwrap_or(Pgno(0));
         let mut image = self.images.pop().unwrap_or_default();
-        image.resize(self.layout.page_size.in_memory(), 0);
-        // A chain that goes round ends at the length of the payload, or after all pages.
-        let size_pages = self.pages.size_pages()?;
-        let mut pages = 0;
-        while done_bytes < wanted_bytes.min(limit_bytes) && pages < size_pages {
-            if next.0 == 0 || next.0 > size_pages {
-                break;
-            }
-            self.pages.read(next, &mut image)?;
-            let (link, content) = image.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-            let rest = usize::try_from(wanted_bytes - done_bytes).unwrap_or(usize::MAX);
-            let here = content.get(..rest.min(room)).unwrap_or_default();
-            take(here);
-            done_bytes += here.len() as u64;
-            next = Pgno(u32::from_be_bytes(*link));
-            pages += 1;
-        }
+        let payload = (&found.cell, found.local.as_slice());
+        let from = (self.pages, self.layout);
+        let whole = read_payload(from, payload, limit_bytes, &mut image, |_, part| take(part))?;
         self.images.push(image);
-        Ok(done_bytes == wanted_bytes)
+        Ok(whole)
     }
 
     fn row(&mut self) -> Result<Option<TableRow>, Error> {

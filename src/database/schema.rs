@@ -56,8 +56,10 @@ pub enum EntryKind {
     Index,
     /// A virtual table: other tables hold what it has.
     Virtual,
-    /// A view or a trigger: no b-tree.
-    Statement,
+    /// A view: no b-tree.
+    View,
+    /// A trigger: no b-tree.
+    Trigger,
 }
 
 impl EntryKind {
@@ -68,8 +70,13 @@ impl EntryKind {
             Self::Table => Some(TreeKind::Table),
             Self::WithoutRowid => Some(TreeKind::WithoutRowid),
             Self::Index => Some(TreeKind::Index),
-            Self::Virtual | Self::Statement => None,
+            Self::Virtual | Self::View | Self::Trigger => None,
         }
+    }
+
+    /// A view or a trigger.
+    pub(crate) fn is_statement(self) -> bool {
+        matches!(self, Self::View | Self::Trigger)
     }
 
     pub(super) fn is_table(self) -> bool {
@@ -86,6 +93,11 @@ pub(super) enum Statement {
 }
 
 impl SchemaEntry {
+    /// Whether it is an index with a WHERE clause.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.statement == Statement::Partial
+    }
+
     /// The column of a table that has this name.
     pub(super) fn column(&self, name: &str) -> Option<&TableColumn> {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
@@ -95,6 +107,8 @@ impl SchemaEntry {
 /// A row of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaEntry {
+    /// Its row id in `sqlite_schema`.
+    pub row_id: i64,
     /// What it defines.
     pub kind: EntryKind,
     /// Its name.
@@ -113,6 +127,8 @@ pub struct SchemaEntry {
     pub agrees: bool,
     /// Its statement has nothing at a place where it has no meaning.
     pub is_understood: bool,
+    /// An index of which no two rows have the same keys.
+    pub is_unique: bool,
     /// Its keys are columns in BINARY order, as far as its own statement tells.
     pub(super) plain_order: bool,
     pub(super) statement: Statement,
@@ -136,7 +152,7 @@ impl Schema {
             let Some(row_id) = found.row_id else { break };
             bytes.clear();
             rows.payload(&found, MAX_ROW_BYTES, |part| bytes.extend_from_slice(part))?;
-            match entry(&bytes, encoding) {
+            match entry(row_id, &bytes, encoding) {
                 Some(entry) => schema.entries.push(entry),
                 None => schema.unclear.push(row_id),
             }
@@ -146,7 +162,7 @@ impl Schema {
 
     /// The columns of an index: those of its statement, or of the constraint that needs it
     /// (build.c sqlite3CreateIndex).
-    pub(super) fn keys_of(&self, index: &SchemaEntry, table: &SchemaEntry) -> Option<Vec<String>> {
+    pub(crate) fn keys_of(&self, index: &SchemaEntry, table: &SchemaEntry) -> Option<Vec<String>> {
         if !index.sql.is_empty() {
             return index.keys.clone();
         }
@@ -180,7 +196,7 @@ impl Schema {
     }
 }
 
-fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
+fn entry(row_id: i64, row: &[u8], encoding: u32) -> Option<SchemaEntry> {
     let values = record::values(row);
     let text = |place: usize| match values.get(place) {
         Some(Value::Text { bytes, .. }) => Some(decoded(bytes, encoding)),
@@ -205,6 +221,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
     if sql.is_empty() {
         let own = name.get(..17).is_some_and(|name| name.eq_ignore_ascii_case("sqlite_autoindex_"));
         return own.then_some(SchemaEntry {
+            row_id,
             kind: EntryKind::Index,
             name,
             table,
@@ -213,6 +230,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
             columns: Vec::new(),
             agrees: true,
             is_understood: true,
+            is_unique: true,
             plain_order: true,
             statement: Statement::Whole,
             keys: None,
@@ -221,7 +239,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
     }
     let parsed = sql::read(&sql)?;
     let mut entry = SchemaEntry {
-        kind: EntryKind::Statement,
+        row_id,
+        kind: EntryKind::View,
         name,
         table,
         root,
@@ -229,6 +248,7 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
         columns: Vec::new(),
         agrees: true,
         is_understood: true,
+        is_unique: false,
         plain_order: false,
         statement: Statement::Whole,
         keys: None,
@@ -243,7 +263,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
             (entry.columns, entry.constraints) = (columns, constraints);
             (entry.kind, entry.name, entry.plain_order) = (kind, name, plain_order);
         }
-        Sql::Index { name, table, partial, plain_order, keys, understood } => {
+        Sql::Index { name, table, unique, partial, plain_order, keys, understood } => {
+            entry.is_unique = unique;
             entry.agrees = is_said(["index", &name, &table]);
             entry.is_understood = understood;
             (entry.kind, entry.keys) = (EntryKind::Index, keys);
@@ -254,7 +275,8 @@ fn entry(row: &[u8], encoding: u32) -> Option<SchemaEntry> {
             entry.agrees = is_said(["table", &name, &name]);
             (entry.kind, entry.name) = (EntryKind::Virtual, name);
         }
-        Sql::Statement => {}
+        Sql::View => {}
+        Sql::Trigger => entry.kind = EntryKind::Trigger,
     }
     // The end of a statement that was cut says whether it is WITHOUT ROWID or partial.
     if cut {

@@ -36,6 +36,12 @@ impl PageKind {
         }
     }
 
+    /// Whether it is a page of a table's b-tree: of rows by row id.
+    #[must_use]
+    pub fn is_of_table(self) -> bool {
+        matches!(self, Self::TableLeaf | Self::TableInterior)
+    }
+
     /// The word for it in tables and JSON.
     #[must_use]
     pub fn word(self) -> &'static str {

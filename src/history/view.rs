@@ -47,23 +47,25 @@ impl<'a> View<'a> {
         snapshot: &'a Snapshot,
         base: Option<&'a dyn File>,
     ) -> Self {
-        Self {
-            page_size: shape.page_size(),
-            log: Some((log, shape)),
-            snapshot,
-            fixes: &NO_FIXES,
-            base,
-            base_pages: &NO_PAGES,
-            page_count: None,
-        }
+        Self::new(shape.page_size(), Some((log, shape)), snapshot, base)
+    }
+
+    /// Frames of `log` over `base`, as far as there are such.
+    #[must_use]
+    pub fn new(
+        page_size: PageSize,
+        log: Option<(&'a dyn File, &'a LogShape)>,
+        snapshot: &'a Snapshot,
+        base: Option<&'a dyn File>,
+    ) -> Self {
+        let (fixes, base_pages) = (&NO_FIXES, &NO_PAGES);
+        Self { page_size, log, snapshot, fixes, base, base_pages, page_count: None }
     }
 
     /// A database file alone. `snapshot` is the default one.
     #[must_use]
     pub fn of_file(base: &'a dyn File, page_size: PageSize, snapshot: &'a Snapshot) -> Self {
-        let (fixes, base_pages) = (&NO_FIXES, &NO_PAGES);
-        let base = Some(base);
-        Self { page_size, log: None, snapshot, fixes, base, base_pages, page_count: None }
+        Self::new(page_size, None, snapshot, Some(base))
     }
 
     /// Size in bytes: what the snapshot commits, or that of the base.

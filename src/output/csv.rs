@@ -12,16 +12,22 @@ pub(super) fn write(to: &mut dyn Write, example: Option<&Value>, rows: &[Value])
         Some(Value::Object(fields)) => fields.keys().cloned().collect(),
         Some(_) | None => Vec::new(),
     };
+    line(to, &columns)?;
+    rows.iter().try_for_each(|row| line(to, columns.iter().map(|column| cell(row.get(column)))))
+}
+
+/// Writes one line.
+pub(super) fn line(
+    to: &mut dyn Write,
+    cells: impl IntoIterator<Item = impl AsRef<[u8]>>,
+) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(to);
-    writer.write_record(&columns)?;
-    for row in rows {
-        writer.write_record(columns.iter().map(|column| cell(row.get(column))))?;
-    }
+    writer.write_record(cells)?;
     writer.flush()
 }
 
 /// A value as CSV text: null is empty, strings are plain, lists and objects are JSON.
-fn cell(value: Option<&Value>) -> String {
+pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -127,7 +127,7 @@ impl<'a> Checker<'a> {
             .filter(|entry| entry.kind.is_table() && !entry.plain_order)
             .map(|entry| entry.name.as_str())
             .collect();
-        let is_statement = |entry: &&SchemaEntry| entry.kind == EntryKind::Statement;
+        let is_statement = |entry: &&SchemaEntry| entry.kind.is_statement();
         let statements = schema.entries.iter().filter(is_statement).count();
         let statements = u32::try_from(statements).unwrap_or(u32::MAX);
         self.unchecked.extend((statements > 0).then_some(Unchecked::Statements { statements }));

@@ -29,6 +29,7 @@ mod unchecked;
 
 pub use owners::{Owner, Owners};
 pub use page_rules::{PageRules, Soundness};
+pub use pointer_map::is_pointer_map;
 pub use problem::{HeaderField, MAX_PROBLEMS, Problem, StructureFault};
 pub use unchecked::Unchecked;
 

@@ -26,6 +26,13 @@ impl MapLayout {
     }
 }
 
+/// Whether `page` is one of the pointer map, in a database that has one; `usable` bytes of each
+/// page are not reserved.
+#[must_use]
+pub fn is_pointer_map(page_size: PageSize, usable: usize, page: Pgno) -> bool {
+    MapLayout::new(page_size, usable).map_page_of(page) == page
+}
+
 /// What a page is, by its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {

@@ -60,6 +60,19 @@ impl TableDefinition {
         self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
+    /// The columns of the primary key, in its order.
+    #[must_use]
+    pub fn key_columns(&self) -> Vec<usize> {
+        let mut keys: Vec<(u32, usize)> = Vec::new();
+        for (place, column) in self.columns.iter().enumerate() {
+            if column.key > 0 {
+                keys.push((column.key, place));
+            }
+        }
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, place)| place).collect()
+    }
+
     /// What is only known when the whole statement is read (build.c sqlite3EndTable).
     pub(super) fn end(&mut self, keys: &[usize]) {
         let mut ordinal = 0;

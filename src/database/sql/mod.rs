@@ -4,12 +4,14 @@
 use tokens::{Token, tokens};
 
 mod declared_type;
+mod default_value;
 mod definition;
 mod reader;
 mod tokens;
 mod understood;
 
 pub use declared_type::Affinity;
+pub(super) use default_value::default_value;
 pub use definition::{ColumnDefinition, Generated, TableDefinition};
 pub use reader::table_definition;
 
@@ -30,6 +32,8 @@ pub(super) enum Sql {
     Index {
         name: String,
         table: String,
+        /// No two rows have the same keys.
+        unique: bool,
         /// It has a WHERE clause.
         partial: bool,
         /// Its keys are nothing but columns, in ascending order.
@@ -38,8 +42,10 @@ pub(super) enum Sql {
         keys: Option<Vec<String>>,
         understood: bool,
     },
-    /// A view or a trigger.
-    Statement,
+    /// A view.
+    View,
+    /// A trigger.
+    Trigger,
     /// A virtual table.
     Virtual { name: String },
 }
@@ -74,7 +80,7 @@ pub(super) fn read(sql: &str) -> Option<Sql> {
     let _ = take(&mut rest, "temp") || take(&mut rest, "temporary");
     let unique = take(&mut rest, "unique");
     if take(&mut rest, "index") {
-        return index(rest);
+        return index(rest, unique);
     }
     if unique {
         return None;
@@ -86,8 +92,10 @@ pub(super) fn read(sql: &str) -> Option<Sql> {
         take(&mut rest, "table").then_some(())?;
         return Some(Sql::Virtual { name: name(&mut rest)? });
     }
-    let is_statement = ["view", "trigger"].iter().any(|word| take(&mut rest, word));
-    is_statement.then_some(Sql::Statement)
+    if take(&mut rest, "view") {
+        return Some(Sql::View);
+    }
+    take(&mut rest, "trigger").then_some(Sql::Trigger)
 }
 
 fn take(rest: &mut &[Token], keyword: &str) -> bool {
@@ -229,7 +237,7 @@ fn parts(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
     })
 }
 
-fn index(mut rest: &[Token]) -> Option<Sql> {
+fn index(mut rest: &[Token], unique: bool) -> Option<Sql> {
     let name = name(&mut rest)?;
     take(&mut rest, "on").then_some(())?;
     let (first, after) = rest.split_first()?;
@@ -244,7 +252,7 @@ fn index(mut rest: &[Token]) -> Option<Sql> {
     let plain_order = keys.iter().all(plain);
     let keys = parts(keys).map(key_column).collect();
     let understood = understood::after_keys(after);
-    Some(Sql::Index { name, table, partial, plain_order, keys, understood })
+    Some(Sql::Index { name, table, unique, partial, plain_order, keys, understood })
 }
 
 /// The column that a key of an index is, whatever its order.
@@ -299,8 +307,8 @@ mod tests {
         let (name, table) = ("i".to_owned(), table.to_owned());
         let names = keys.iter().map(|&key| key.to_owned()).collect();
         let keys = (!keys.is_empty()).then_some(names);
-        let understood = true;
-        Some(Sql::Index { name, table, partial, plain_order, keys, understood })
+        let (understood, unique) = (true, partial);
+        Some(Sql::Index { name, table, unique, partial, plain_order, keys, understood })
     }
 
     #[test]
@@ -375,7 +383,8 @@ mod tests {
 
     #[test]
     fn what_has_no_b_tree_and_what_is_no_statement() {
-        assert_eq!(read("CREATE VIEW v AS SELECT 1"), Some(Sql::Statement));
+        assert_eq!(read("CREATE VIEW v AS SELECT 1"), Some(Sql::View));
+        assert_eq!(read("CREATE TEMP TRIGGER t AFTER INSERT ON x"), Some(Sql::Trigger));
         let name = "f".to_owned();
         assert_eq!(read("CREATE VIRTUAL TABLE f USING fts5(a)"), Some(Sql::Virtual { name }));
         for sql in ["", "CREATE", "CREATE TABLE t", "CREATE TABLE t(a", "DROP TABLE t", "CREATE '"]

@@ -3,8 +3,8 @@
 use crate::access::files::{Files, with_suffix};
 use crate::access::{Context, Failure, holders};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{Checksum, DatabaseHeader, FrameNo, Pgno, WalHeaderFault};
-use crate::history::image_sums::ImageSums;
+use crate::format::{DatabaseHeader, Pgno, WalHeaderFault};
+use crate::history::gone::{Gone, taken_from_file};
 use crate::history::view::View;
 use crate::log::{Examination, HeaderStatus, LogShape};
 use crate::output::text::command;
@@ -12,7 +12,6 @@ use crate::repair::undo::{Set, Stage};
 use crate::storage::File;
 use crate::storage::new_file::is_same_file;
 use anyhow::Result;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Consents, discarded, refuse, unknown_page_checksums};
@@ -199,36 +198,17 @@ impl Rails<'_> {
         base_is_own: bool,
         context: &Context,
     ) -> Result<()> {
-        let Some(base) = self.view.base else { return Ok(()) };
-        // Before the first transaction the size is that of the base, whatever it was.
-        let size = self.view.snapshot.db_size_pages.unwrap_or(u32::MAX);
-        let later =
-            FrameNo(self.view.snapshot.to_frame + 1)..FrameNo(examination.prefix.mx_frame + 1);
         let page_1 = self.page_1_in_log()?;
-        let images = ImageSums::of(self.log, self.shape, base, page_1.as_ref())?;
-        let mut in_base: BTreeMap<Pgno, Option<Checksum>> = BTreeMap::new();
-        for facts in self.shape.facts(self.log, later, context.watch) {
-            let facts = facts?;
-            let page = facts.header.page;
-            if page.0 > size || self.view.snapshot.pages.contains_key(&page) {
-                continue;
-            }
-            let sum = match in_base.get(&page) {
-                Some(sum) => *sum,
-                None => images.of_page(page)?,
-            };
-            in_base.insert(page, sum);
-            if sum == Some(images.of_frame(&facts)?) {
-                return Err(self.gone(&format!("page {page} is there as of frame {}", facts.frame)));
-            }
+        let mx_frame = examination.prefix.mx_frame;
+        let taken = taken_from_file(&self.view, page_1.as_ref(), mx_frame, context.watch)?;
+        if let Some(gone @ Gone::Copied { .. }) = taken.gone {
+            return Err(self.gone(&gone.to_string()));
         }
-        if base_is_own && !in_base.is_empty() && self.index_says_copied(context)? {
+        if base_is_own && taken.any && self.index_says_copied(context)? {
             return Err(self.gone("its wal-index says so"));
         }
-        let base_pages = base.size()? / self.shape.page_size().bytes_u64();
-        let cut = in_base.keys().find(|page| u64::from(page.0) > base_pages);
-        match cut.filter(|_| self.view.snapshot.db_size_pages.is_some()) {
-            Some(page) => Err(self.gone(&format!("page {page} was cut off"))),
+        match taken.gone {
+            Some(gone) => Err(self.gone(&gone.to_string())),
             None => Ok(()),
         }
     }

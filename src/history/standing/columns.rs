@@ -14,7 +14,7 @@ use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 /// Both have tables, and none in common.
 pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
     fn tables(schema: &Schema) -> HashSet<&str> {
-        let tables = schema.entries.iter().filter(|entry| entry.kind != EntryKind::Statement);
+        let tables = schema.entries.iter().filter(|entry| !entry.kind.is_statement());
         let own = |name: &str| !name.to_ascii_lowercase().starts_with("sqlite_");
         tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
     }

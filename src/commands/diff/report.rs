@@ -1,0 +1,242 @@
+//! The report of `diff`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::database::{EntryKind, SchemaEntry};
+use crate::history::rows::{Comparison, LeftOut, TableCounts, TablePair};
+use crate::history::snapshot::Snapshot;
+use crate::output::quantity::{counted, grouped};
+use crate::output::text::{cut, escaped};
+use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, wrapped};
+
+/// A state of the database.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct StateAt {
+    /// The transaction that made it; 0 for the file before the log.
+    pub(super) txn: u32,
+    /// Its commit frame; 0 for the file before the log.
+    pub(super) frame: u32,
+}
+
+impl StateAt {
+    /// That of a snapshot.
+    #[must_use]
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
+    }
+}
+
+/// A table whose rows differ.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TableDiff {
+    /// Its name.
+    pub(super) name: String,
+    /// Its name before, where that was another.
+    pub(super) renamed_from: Option<String>,
+    /// The virtual table that keeps its data in it.
+    pub(super) shadow_of: Option<String>,
+    /// How many rows.
+    #[serde(flatten)]
+    pub(super) counts: TableCounts,
+}
+
+impl TableDiff {
+    /// Of a table of `comparison`.
+    #[must_use]
+    pub(super) fn of(
+        pair: &TablePair<'_>,
+        counts: TableCounts,
+        comparison: &Comparison<'_, '_>,
+    ) -> Self {
+        let old = pair.before.map(|table| table.name.clone());
+        let states = [comparison.after, comparison.before];
+        let shadow_of = states.iter().find_map(|state| state.shadowed_by(pair.name()));
+        Self {
+            name: pair.name().to_owned(),
+            renamed_from: old.filter(|old| old != pair.name()),
+            shadow_of: shadow_of.map(|entry| entry.name.clone()),
+            counts,
+        }
+    }
+}
+
+/// A row of the schema that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct SchemaChange {
+    /// `table`, `index`, `view` or `trigger`.
+    pub(super) kind: &'static str,
+    /// Its name.
+    pub(super) name: String,
+    /// `created`, `dropped` or `altered`.
+    pub(super) change: &'static str,
+    /// Its statement afterwards; that before where it was dropped.
+    pub(super) sql: String,
+}
+
+fn kind_word(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Table | EntryKind::WithoutRowid | EntryKind::Virtual => "table",
+        EntryKind::Index => "index",
+        EntryKind::View => "view",
+        EntryKind::Trigger => "trigger",
+    }
+}
+
+/// What differs in the schema: created and altered entries in their order, then dropped ones.
+#[must_use]
+pub(super) fn schema_changes(comparison: &Comparison<'_, '_>) -> Vec<SchemaChange> {
+    let [before, after] = [comparison.before, comparison.after].map(|state| &state.schema.entries);
+    let is_same = |one: &SchemaEntry, other: &SchemaEntry| {
+        kind_word(one.kind) == kind_word(other.kind) && one.name == other.name
+    };
+    let change = |entry: &SchemaEntry, change| SchemaChange {
+        kind: kind_word(entry.kind),
+        name: entry.name.clone(),
+        change,
+        sql: entry.sql.clone(),
+    };
+    let mut found = Vec::new();
+    // What a constraint needs has no statement of its own.
+    for entry in after.iter().filter(|entry| !entry.sql.is_empty()) {
+        match before.iter().find(|other| is_same(entry, other)) {
+            None => found.push(change(entry, "created")),
+            Some(old) if old.sql != entry.sql => found.push(change(entry, "altered")),
+            Some(_) => {}
+        }
+    }
+    for entry in before.iter().filter(|entry| !entry.sql.is_empty()) {
+        if !after.iter().any(|other| is_same(entry, other)) {
+            found.push(change(entry, "dropped"));
+        }
+    }
+    found
+}
+
+impl SchemaChange {
+    /// One line for people.
+    ///
+    /// # Errors
+    /// When the destination fails.
+    pub(super) fn write(
+        &self,
+        to: &mut dyn Write,
+        paint: &Paint,
+        width: Option<u16>,
+    ) -> io::Result<()> {
+        let (sign, tone) = match self.change {
+            "created" => ("+", Tone::Good),
+            "dropped" => ("-", Tone::Bad),
+            _ => ("~", Tone::Notice),
+        };
+        let one_line = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = format!("{sign} {}", escaped(&one_line));
+        let line = match width {
+            Some(width) => cut(&line, usize::from(width)).into_owned(),
+            None => line,
+        };
+        writeln!(to, "{}", paint.tone(tone, &line))
+    }
+}
+
+/// The line before the rows of a table.
+///
+/// # Errors
+/// When the destination fails.
+pub(super) fn table_heading(to: &mut dyn Write, name: &str, paint: &Paint) -> io::Result<()> {
+    writeln!(to, "{}", paint.tone(Tone::Strong, &escaped(name)))
+}
+
+/// The line after all rows.
+///
+/// # Errors
+/// When the destination fails.
+pub(super) fn summary(
+    to: &mut dyn Write,
+    tables: &[TableDiff],
+    schema_changes: &[SchemaChange],
+    width: Option<u16>,
+) -> io::Result<()> {
+    let sum = |of: fn(&TableCounts) -> u64| tables.iter().map(|table| of(&table.counts)).sum();
+    let sentence = if tables.is_empty() && schema_changes.is_empty() {
+        "Nothing differs.".to_owned()
+    } else {
+        let schema = match schema_changes.len() {
+            0 => String::new(),
+            count => format!("; {} of the schema", counted(count as u64, "change")),
+        };
+        format!(
+            "{}: {} inserted, {} updated, {} deleted{schema}.",
+            counted(tables.len() as u64, "table"),
+            grouped(sum(|counts| counts.inserted)),
+            grouped(sum(|counts| counts.updated)),
+            grouped(sum(|counts| counts.deleted)),
+        )
+    };
+    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))
+}
+
+/// How many rows of each table differ.
+#[derive(Debug, Serialize)]
+pub(super) struct DiffStat {
+    /// The database.
+    pub(super) database: Option<FileName>,
+    /// Its log.
+    pub(super) wal: FileName,
+    /// The salts of the log that the transactions are of.
+    pub(super) salts: Option<[u32; 2]>,
+    /// The first state.
+    pub(super) from: StateAt,
+    /// The second.
+    pub(super) to: StateAt,
+    /// Tables with rows that differ.
+    pub(super) tables: Vec<TableDiff>,
+    /// What differs in the schema.
+    pub(super) schema_changes: Vec<SchemaChange>,
+    /// What a changeset or patchset does not have.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl DiffStat {
+    /// Whether the states differ.
+    #[must_use]
+    pub(super) fn differs(&self) -> bool {
+        !self.tables.is_empty() || !self.schema_changes.is_empty()
+    }
+}
+
+impl Report for DiffStat {
+    const COMMAND: &'static str = "diff";
+
+    fn needs_attention(&self) -> bool {
+        self.differs()
+    }
+
+    fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
+        self.schema_changes.iter().try_for_each(|change| change.write(to, paint, width))?;
+        if !self.tables.is_empty() {
+            let mut drawn = Table::new([
+                Heading::text("table", Room::Cut),
+                Heading::number("inserted", Room::Always),
+                Heading::number("updated", Room::Always),
+                Heading::number("deleted", Room::Always),
+            ]);
+            for table in &self.tables {
+                let TableCounts { inserted, updated, deleted } = table.counts;
+                let mut name = escaped(&table.name).into_owned();
+                if let Some(shadowed) = &table.shadow_of {
+                    name += &format!(" (of {})", escaped(shadowed));
+                }
+                drawn.row([name, grouped(inserted), grouped(updated), grouped(deleted)]);
+            }
+            writeln!(to, "{}", drawn.draw(paint, width))?;
+        }
+        summary(to, &self.tables, &self.schema_changes, width)?;
+        for left in &self.left_out {
+            let sentence = format!("Left out: {}: {}.", escaped(&left.name), left.why);
+            writeln!(to, "{}", wrapped(&paint.tone(Tone::Notice, &sentence), 0, 2, width))?;
+        }
+        Ok(())
+    }
+}

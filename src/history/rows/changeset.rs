@@ -1,0 +1,211 @@
+//! Changesets and patchsets of SQLite's session extension (sqlite3session.c, session/intro.html).
+
+use std::collections::BTreeMap;
+
+use crate::database::{Generated, SqlValue, TextEncoding};
+
+use super::compare::visit_rows;
+use super::event::RowEvent;
+use super::key::{put_value, put_varint};
+use super::pages::{Comparison, TablePages};
+use super::table::{Table, TablePair};
+use super::{Error, LeftOut};
+
+/// Which of the two formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetFormat {
+    /// With the values before: it can be inverted, and finds conflicts.
+    Changeset,
+    /// Without them.
+    Patchset,
+}
+
+const INSERT: u8 = 0x12;
+const UPDATE: u8 = 0x17;
+const DELETE: u8 = 0x09;
+/// Whether a trigger made the change; the log does not tell.
+const DIRECT: u8 = 0;
+const UNDEFINED: u8 = 0;
+
+/// Appends the changes of one table to `to`; nothing if there are none. Returns what is left out.
+///
+/// # Errors
+/// When rows cannot be read, or `put` fails.
+pub fn put_table<E: From<Error>>(
+    format: SetFormat,
+    comparison: &Comparison<'_, '_>,
+    table: &(TablePair<'_>, TablePages),
+    put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Option<LeftOut>, E> {
+    let (pair, _) = table;
+    let left_out =
+        |why: &str| Ok(Some(LeftOut { name: pair.name().to_owned(), why: why.to_owned() }));
+    let mut rows = 0_u64;
+    let Some(writer) = Writer::of(format, pair) else {
+        visit_rows(comparison, table, &mut |_| {
+            rows += 1;
+            Ok::<_, E>(())
+        })?;
+        return match (rows, pair.is_unaltered()) {
+            (0, true) => Ok(None),
+            (_, true) => left_out("it has no PRIMARY KEY"),
+            (_, false) if pair.before.is_none() => left_out("it is new"),
+            (_, false) if pair.after.is_none() => left_out("it was dropped"),
+            (_, false) => left_out("it was altered"),
+        };
+    };
+    let mut has_header = false;
+    let mut without_key = 0_u64;
+    let mut record = Vec::new();
+    let mut write = |event: &RowEvent| {
+        record.clear();
+        if !has_header {
+            writer.put_header(&mut record);
+            has_header = true;
+        }
+        writer.put_change(event, &mut record);
+        put(&record)
+    };
+    if writer.is_keyed_as_stored {
+        visit_rows(comparison, table, &mut |event| match writer.same(&event) {
+            true => Ok(()),
+            false => write(&event),
+        })?;
+    } else {
+        // By its declared key, a row may be another than by its row id.
+        let mut rows: BTreeMap<Vec<u8>, RowEvent> = BTreeMap::new();
+        visit_rows(comparison, table, &mut |event| {
+            let RowEvent { row_id, before, after } = event;
+            for (values, is_before) in [(before, true), (after, false)] {
+                let Some(values) = values else { continue };
+                let Some(key) = writer.key(&values) else {
+                    without_key += 1;
+                    continue;
+                };
+                let none = RowEvent { row_id, before: None, after: None };
+                let event = rows.entry(key).or_insert(none);
+                *(if is_before { &mut event.before } else { &mut event.after }) = Some(values);
+            }
+            Ok::<_, E>(())
+        })?;
+        rows.values().filter(|event| !writer.same(event)).try_for_each(write)?;
+    }
+    match without_key {
+        0 => Ok(None),
+        rows => left_out(&format!("{rows} images of rows have NULL in the key")),
+    }
+}
+
+/// Writes the changes of one table.
+struct Writer<'t> {
+    format: SetFormat,
+    table: &'t Table,
+    /// Columns that are written, in declared order: the place, and the ordinal in the key.
+    columns: Vec<(usize, u8)>,
+    /// The declared key is the one that rows are stored by.
+    is_keyed_as_stored: bool,
+}
+
+impl<'t> Writer<'t> {
+    /// `None` for a table that these formats do not know: without a key, or not the same in both
+    /// states.
+    fn of(format: SetFormat, pair: &TablePair<'t>) -> Option<Self> {
+        let table = pair.after.filter(|_| pair.is_unaltered())?;
+        let definition = table.reader.definition();
+        let columns = definition.columns.iter().enumerate();
+        let columns: Vec<(usize, u8)> = columns
+            .filter(|(_, column)| column.generated == Generated::No)
+            .map(|(place, column)| (place, u8::try_from(column.key).unwrap_or(u8::MAX)))
+            .collect();
+        columns.iter().any(|(_, key)| *key > 0).then_some(())?;
+        let is_keyed_as_stored = definition.without_rowid || definition.row_id.is_some();
+        Some(Self { format, table, columns, is_keyed_as_stored })
+    }
+
+    fn encoding(&self) -> TextEncoding {
+        self.table.reader.encoding()
+    }
+
+    /// The key of a row; `None` where a part of it is NULL.
+    fn key(&self, values: &[SqlValue]) -> Option<Vec<u8>> {
+        let mut key = Vec::new();
+        for (place, _) in self.columns.iter().filter(|(_, key)| *key > 0) {
+            let value = values.get(*place).filter(|value| !value.is_null())?;
+            put_value(value, self.encoding(), &mut key);
+        }
+        Some(key)
+    }
+
+    /// Nothing is left of the change.
+    fn same(&self, event: &RowEvent) -> bool {
+        let (Some(before), Some(after)) = (&event.before, &event.after) else { return false };
+        self.columns.iter().all(|(place, _)| is_same(before.get(*place), after.get(*place)))
+    }
+
+    fn put_header(&self, to: &mut Vec<u8>) {
+        to.push(match self.format {
+            SetFormat::Changeset => b'T',
+            SetFormat::Patchset => b'P',
+        });
+        put_varint(self.columns.len() as u64, to);
+        to.extend(self.columns.iter().map(|(_, key)| key));
+        to.extend_from_slice(self.table.name.as_bytes());
+        to.push(0);
+    }
+
+    fn put_change(&self, event: &RowEvent, to: &mut Vec<u8>) {
+        match (&event.before, &event.after) {
+            (None, None) => {}
+            (None, Some(after)) => {
+                to.extend([INSERT, DIRECT]);
+                self.put_record(to, |place, _| after.get(place));
+            }
+            (Some(before), None) => {
+                to.extend([DELETE, DIRECT]);
+                match self.format {
+                    SetFormat::Changeset => self.put_record(to, |place, _| before.get(place)),
+                    SetFormat::Patchset => {
+                        for (place, _) in self.columns.iter().filter(|(_, key)| *key > 0) {
+                            let value = before.get(*place).unwrap_or(&SqlValue::Null);
+                            put_value(value, self.encoding(), to);
+                        }
+                    }
+                }
+            }
+            (Some(before), Some(after)) => {
+                to.extend([UPDATE, DIRECT]);
+                let changed = |place: usize| !is_same(before.get(place), after.get(place));
+                if self.format == SetFormat::Changeset {
+                    self.put_record(to, |place, key| {
+                        before.get(place).filter(|_| key > 0 || changed(place))
+                    });
+                    self.put_record(to, |place, key| {
+                        after.get(place).filter(|_| key == 0 && changed(place))
+                    });
+                } else {
+                    self.put_record(to, |place, key| {
+                        after.get(place).filter(|_| key > 0 || changed(place))
+                    });
+                }
+            }
+        }
+    }
+
+    /// The value of each column, undefined where `value` has none.
+    fn put_record<'v>(&self, to: &mut Vec<u8>, value: impl Fn(usize, u8) -> Option<&'v SqlValue>) {
+        for (place, key) in &self.columns {
+            match value(*place, *key) {
+                Some(value) => put_value(value, self.encoding(), to),
+                None => to.push(UNDEFINED),
+            }
+        }
+    }
+}
+
+/// Equal as the session extension compares: 0.0 and -0.0 are.
+fn is_same(one: Option<&SqlValue>, other: Option<&SqlValue>) -> bool {
+    match (one, other) {
+        (Some(SqlValue::Real(one)), Some(SqlValue::Real(other))) => one == other,
+        (one, other) => one == other,
+    }
+}

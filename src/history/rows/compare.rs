@@ -1,0 +1,241 @@
+//! The rows of a table in two states, paired by their key.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::database::{PageRows, Pages, ReadRow, SqlValue, StoredRow, TreeKind, Unreadable};
+use crate::format::Pgno;
+
+use super::Error;
+use super::event::RowEvent;
+use super::key::put_value;
+use super::pages::{Comparison, TablePages};
+use super::table::{Table, TablePair};
+
+/// Tells `visit` of every row of a table that differs. Rows of tables with row ids come in their
+/// order; of others, updated ones first, then those that are gone, then new ones, each in key
+/// order.
+///
+/// # Errors
+/// When a page cannot be read, a row is unreadable, or `visit` fails.
+pub fn visit_rows<E: From<Error>>(
+    comparison: &Comparison<'_, '_>,
+    (pair, pages): &(TablePair<'_>, TablePages),
+    visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some(newest) = pair.newest() else { return Ok(()) };
+    let before = Side::new(comparison.before.pages, pair.before, newest, &pages.before)?;
+    let after = Side::new(comparison.after.pages, pair.after, newest, &pages.after)?;
+    let mut found = Found { pair, is_unaltered: pair.is_unaltered(), visit };
+    match newest.kind {
+        TreeKind::Table => merge(before, after, &mut found),
+        TreeKind::WithoutRowid | TreeKind::Index => match_keys(before, after, &mut found),
+    }
+}
+
+/// The rows of one state.
+struct Side<'a> {
+    table: Option<&'a Table>,
+    name: &'a str,
+    rows: PageRows<'a>,
+    last_row_id: Option<i64>,
+}
+
+impl<'a> Side<'a> {
+    fn new(
+        pages: &'a dyn Pages,
+        table: Option<&'a Table>,
+        newest: &'a Table,
+        list: &'a [Pgno],
+    ) -> Result<Self, Error> {
+        let rows = PageRows::new(pages, newest.kind, list)?;
+        Ok(Self { table, name: &newest.name, rows, last_row_id: None })
+    }
+
+    fn next(&mut self) -> Result<Option<StoredRow>, Error> {
+        match self.rows.next_row(|_| {})? {
+            Some(ReadRow::Row(row)) => {
+                // Rows out of order could not be paired.
+                if row.row_id.is_some() && row.row_id <= self.last_row_id {
+                    return Err(self.unreadable(row.page));
+                }
+                self.last_row_id = row.row_id;
+                Ok(Some(row))
+            }
+            Some(ReadRow::Unreadable(page)) => Err(self.unreadable(page)),
+            None => Ok(None),
+        }
+    }
+
+    fn unreadable(&self, page: Pgno) -> Error {
+        Error::Unreadable { table: self.name.to_owned(), page }
+    }
+
+    fn values(&self, row: &StoredRow) -> Result<Vec<SqlValue>, Error> {
+        let Some(table) = self.table else { return Err(self.unreadable(row.page)) };
+        values(table, row)
+    }
+}
+
+fn values(table: &Table, row: &StoredRow) -> Result<Vec<SqlValue>, Error> {
+    table.reader.values(row.row_id, &row.record).map_err(|why| match why {
+        Unreadable::Damaged => Error::Unreadable { table: table.name.clone(), page: row.page },
+        Unreadable::UnknownDefault => Error::UnknownDefault { table: table.name.clone() },
+    })
+}
+
+/// Where rows that differ go.
+struct Found<'f, 't, E> {
+    pair: &'f TablePair<'t>,
+    is_unaltered: bool,
+    visit: &'f mut dyn FnMut(RowEvent) -> Result<(), E>,
+}
+
+impl<E: From<Error>> Found<'_, '_, E> {
+    /// A row that is in both.
+    fn both(&mut self, before: &StoredRow, after: &StoredRow) -> Result<(), E> {
+        let (Some(old), Some(new)) = (self.pair.before, self.pair.after) else { return Ok(()) };
+        if self.is_unaltered && before.record == after.record {
+            return Ok(());
+        }
+        let (ours, theirs) = (values(old, before)?, values(new, after)?);
+        let same = match self.is_unaltered {
+            true => ours == theirs,
+            false => is_same_by_name(old, &ours, new, &theirs),
+        };
+        if same {
+            return Ok(());
+        }
+        let row_id = after.row_id;
+        (self.visit)(RowEvent { row_id, before: Some(ours), after: Some(theirs) })
+    }
+
+    fn only_before(&mut self, side: &Side<'_>, row: &StoredRow) -> Result<(), E> {
+        let before = Some(side.values(row)?);
+        (self.visit)(RowEvent { row_id: row.row_id, before, after: None })
+    }
+
+    fn only_after(&mut self, side: &Side<'_>, row: &StoredRow) -> Result<(), E> {
+        let after = Some(side.values(row)?);
+        (self.visit)(RowEvent { row_id: row.row_id, before: None, after })
+    }
+}
+
+/// Whether two rows of a table that was altered have the same values in the columns that both
+/// definitions name.
+fn is_same_by_name(old: &Table, ours: &[SqlValue], new: &Table, theirs: &[SqlValue]) -> bool {
+    let columns = &new.reader.definition().columns;
+    columns.iter().zip(theirs).all(|(column, value)| {
+        let place = old.reader.definition().place_of(&column.name);
+        place.and_then(|place| ours.get(place)).is_none_or(|before| before == value)
+    })
+}
+
+/// Rows that are in the order of their row ids.
+fn merge<E: From<Error>>(
+    mut before: Side<'_>,
+    mut after: Side<'_>,
+    found: &mut Found<'_, '_, E>,
+) -> Result<(), E> {
+    let (mut ours, mut theirs) = (before.next()?, after.next()?);
+    loop {
+        let order = match (&ours, &theirs) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(one), Some(other)) => one.row_id.cmp(&other.row_id),
+        };
+        if let (Some(one), Some(other)) = (&ours, &theirs)
+            && order.is_eq()
+        {
+            found.both(one, other)?;
+        } else if let (Some(one), true) = (&ours, order.is_lt()) {
+            found.only_before(&before, one)?;
+        } else if let Some(other) = &theirs {
+            found.only_after(&after, other)?;
+        }
+        if order.is_le() {
+            ours = before.next()?;
+        }
+        if order.is_ge() {
+            theirs = after.next()?;
+        }
+    }
+}
+
+/// Rows whose order may be any: both sides are read in turn, and a row waits until the other side
+/// comes to its key. What is held is about as much as differs.
+fn match_keys<E: From<Error>>(
+    mut before: Side<'_>,
+    mut after: Side<'_>,
+    found: &mut Found<'_, '_, E>,
+) -> Result<(), E> {
+    let (mut ours, mut theirs) = (Waiting::default(), Waiting::default());
+    loop {
+        let (one, other) = (before.next()?, after.next()?);
+        if one.is_none() && other.is_none() {
+            break;
+        }
+        let one = one.map(|row| Ok::<_, Error>((key_of(&before, &row)?, row))).transpose()?;
+        let other = other.map(|row| Ok::<_, Error>((key_of(&after, &row)?, row))).transpose()?;
+        match (one, other) {
+            (Some((key, row)), Some((other_key, other_row))) if key == other_key => {
+                found.both(&row, &other_row)?;
+            }
+            (one, other) => {
+                if let Some((key, row)) = one {
+                    match theirs.take(&key) {
+                        Some(other) => found.both(&row, &other)?,
+                        None => ours.put(key, row),
+                    }
+                }
+                if let Some((key, row)) = other {
+                    match ours.take(&key) {
+                        Some(other) => found.both(&other, &row)?,
+                        None => theirs.put(key, row),
+                    }
+                }
+            }
+        }
+    }
+    ours.rows.values().try_for_each(|row| found.only_before(&before, row))?;
+    theirs.rows.values().try_for_each(|row| found.only_after(&after, row))
+}
+
+/// Rows whose key the other side has not come to, in the order in which they were read.
+#[derive(Default)]
+struct Waiting {
+    places: HashMap<Vec<u8>, Vec<u64>>,
+    rows: BTreeMap<u64, StoredRow>,
+    count: u64,
+}
+
+impl Waiting {
+    fn put(&mut self, key: Vec<u8>, row: StoredRow) {
+        self.places.entry(key).or_default().push(self.count);
+        self.rows.insert(self.count, row);
+        self.count += 1;
+    }
+
+    fn take(&mut self, key: &[u8]) -> Option<StoredRow> {
+        let places = self.places.get_mut(key)?;
+        let place = places.pop()?;
+        if places.is_empty() {
+            self.places.remove(key);
+        }
+        self.rows.remove(&place)
+    }
+}
+
+/// The values of the key columns, as bytes.
+fn key_of(side: &Side<'_>, row: &StoredRow) -> Result<Vec<u8>, Error> {
+    let values = side.values(row)?;
+    let mut key = Vec::new();
+    if let Some(table) = side.table {
+        for place in table.reader.definition().key_columns() {
+            let value = values.get(place).unwrap_or(&SqlValue::Null);
+            put_value(value, table.reader.encoding(), &mut key);
+        }
+    }
+    Ok(key)
+}

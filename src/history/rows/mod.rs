@@ -1,0 +1,70 @@
+//! Rows that differ between two states of a database.
+//!
+//! Only pages whose images differ are read, and interior pages, which tell what tree a page is of:
+//! a leaf that both trees of a table have with one image has the same rows in both. Rows are
+//! compared by their key over all other pages of the table, so rows that moved from page to page
+//! cancel out. A row whose overflow pages were overwritten while its leaf stayed is found by one
+//! pass over the leaves, where pages are left that nothing else explains.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::database;
+use crate::format::Pgno;
+
+mod changeset;
+mod compare;
+mod event;
+mod key;
+mod overwritten;
+mod pages;
+mod script;
+mod table;
+
+pub use changeset::{SetFormat, put_table};
+pub use compare::visit_rows;
+pub use event::{Op, RowEvent, TableCounts};
+pub use pages::{Comparison, TablePages};
+pub use script::{Where, put_script};
+pub use table::{State, Table, TablePair, pairs};
+
+/// Pages whose images differ, or may differ, between two states.
+pub type ChangedPages = HashSet<Pgno>;
+
+/// Something that an output does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The name of the table.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Why rows could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading failed.
+    #[error(transparent)]
+    Pages(#[from] database::Error),
+    /// A row of the schema says nothing that SQLite would understand.
+    #[error("row {row_id} of sqlite_schema cannot be understood")]
+    Schema {
+        /// Its row id.
+        row_id: i64,
+    },
+    /// A page of a table is none of its b-tree, or has a row that cannot be read.
+    #[error("page {page} of table {table} cannot be read as rows")]
+    Unreadable {
+        /// The table.
+        table: String,
+        /// The page.
+        page: Pgno,
+    },
+    /// Rows end before a column whose default is not a literal.
+    #[error("table {table}: the default of a column that was added later is no literal")]
+    UnknownDefault {
+        /// The table.
+        table: String,
+    },
+}

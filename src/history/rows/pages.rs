@@ -1,0 +1,128 @@
+//! The pages that have to be read to compare the rows of two states.
+
+use crate::database::{TreeKind, TreePages};
+use crate::format::Pgno;
+
+use super::table::{State, Table, TablePair, pairs};
+use super::{ChangedPages, Error, overwritten};
+
+/// Pages of one table, in key order, that have all the rows in which its two states differ.
+#[derive(Clone, Debug, Default)]
+pub struct TablePages {
+    /// Of the state before.
+    pub before: Vec<Pgno>,
+    /// Of the state afterwards.
+    pub after: Vec<Pgno>,
+}
+
+impl TablePages {
+    /// All pages of a table, on the side afterwards.
+    pub(super) fn all_of(state: &State<'_>, table: &Table) -> Result<Self, Error> {
+        let after = with_rows(table.kind, tree_pages(state, table)?);
+        Ok(Self { before: Vec::new(), after })
+    }
+}
+
+fn with_rows(kind: TreeKind, pages: TreePages) -> Vec<Pgno> {
+    match kind {
+        TreeKind::Table => pages.leaves,
+        TreeKind::WithoutRowid | TreeKind::Index => [pages.interior, pages.leaves].concat(),
+    }
+}
+
+/// Two states, and what differs between them.
+pub struct Comparison<'s, 'a> {
+    /// The state before.
+    pub before: &'s State<'a>,
+    /// The state afterwards.
+    pub after: &'s State<'a>,
+    /// Its tables, with the pages that are to be read.
+    pub tables: Vec<(TablePair<'s>, TablePages)>,
+}
+
+/// The pages of the two trees of a table.
+struct Trees<'s> {
+    pair: TablePair<'s>,
+    before: TreePages,
+    after: TreePages,
+}
+
+impl<'s, 'a> Comparison<'s, 'a> {
+    /// Finds out what has to be read. `changed` are the pages whose images differ.
+    ///
+    /// # Errors
+    /// When a page cannot be read, or is not what its tree says.
+    pub fn new(
+        before: &'s State<'a>,
+        after: &'s State<'a>,
+        changed: &ChangedPages,
+    ) -> Result<Self, Error> {
+        let mut trees = Vec::new();
+        for pair in pairs(&before.tables, &after.tables) {
+            trees.push(Trees::of(pair, before, after, changed)?);
+        }
+        let mut reread = overwritten::Search::new(after, changed)?;
+        for tree in &trees {
+            reread.claim(tree.after.interior.iter().chain(&tree.after.leaves));
+        }
+        let overwritten = reread.leaves(trees.iter().filter_map(|tree| {
+            let table = tree.pair.after?;
+            Some((table.kind, &tree.after))
+        }))?;
+        let is_read = |page: &Pgno| changed.contains(page) || overwritten.contains(page);
+        let tables = trees.into_iter().map(|trees| (trees.pair, trees.differing(is_read)));
+        Ok(Self { before, after, tables: tables.collect() })
+    }
+}
+
+impl<'s> Trees<'s> {
+    fn of(
+        pair: TablePair<'s>,
+        before: &State<'_>,
+        after: &State<'_>,
+        changed: &ChangedPages,
+    ) -> Result<Self, Error> {
+        let read = |state: &State<'_>, table: Option<&Table>| match table {
+            Some(table) => tree_pages(state, table),
+            None => Ok(TreePages::default()),
+        };
+        let ours = read(before, pair.before)?;
+        let same_root = pair.before.map(|table| table.root) == pair.after.map(|table| table.root);
+        let is_kept = same_root && !ours.interior.iter().any(|page| changed.contains(page));
+        // A root that is a leaf may have become an interior page.
+        let root_is_kept = pair.before.is_some_and(|table| !changed.contains(&table.root));
+        let theirs = match is_kept && root_is_kept {
+            true => ours.clone(),
+            false => read(after, pair.after)?,
+        };
+        Ok(Self { pair, before: ours, after: theirs })
+    }
+
+    /// The pages that only one tree has, and those that `is_read` says.
+    fn differing(self, is_read: impl Fn(&Pgno) -> bool) -> TablePages {
+        let kind = self.pair.newest().map_or(TreeKind::Table, |table| table.kind);
+        let (mut before, mut after) = (with_rows(kind, self.before), with_rows(kind, self.after));
+        let sorted = |pages: &[Pgno]| {
+            let mut pages = pages.to_vec();
+            pages.sort_unstable();
+            pages
+        };
+        if before == after {
+            before.retain(&is_read);
+            return TablePages { after: before.clone(), before };
+        }
+        let (ours, theirs) = (sorted(&before), sorted(&after));
+        before.retain(|page| is_read(page) || theirs.binary_search(page).is_err());
+        after.retain(|page| is_read(page) || ours.binary_search(page).is_err());
+        TablePages { before, after }
+    }
+}
+
+/// The pages of a table's tree, all of which are what they should be.
+fn tree_pages(state: &State<'_>, table: &Table) -> Result<TreePages, Error> {
+    let pages = TreePages::read(state.pages, table.root, table.kind)?;
+    match pages.unreadable.first() {
+        Some(&page) => Err(Error::Unreadable { table: table.name.clone(), page }),
+        None => Ok(pages),
+    }
+}

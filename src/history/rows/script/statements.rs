@@ -1,0 +1,172 @@
+//! The statements that change rows of one table.
+
+use std::collections::HashSet;
+
+use crate::database::{EntryKind, Generated, SqlValue, TextEncoding, TreeKind};
+use crate::history::rows::event::RowEvent;
+use crate::history::rows::table::{State, Table};
+
+use super::literal::{literal, quoted};
+
+/// What a statement asks of the row that it changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Where {
+    /// Its key
+    #[default]
+    Key,
+    /// All its values: a row that was changed since is left as it is
+    Full,
+}
+
+/// Writes statements for one table.
+pub(super) struct Statements<'t> {
+    table: &'t Table,
+    by: Where,
+    encoding: TextEncoding,
+    /// The name of the row id, where it has one.
+    row_id: Option<String>,
+    /// Columns that can be written.
+    columns: Vec<usize>,
+    /// Columns whose values no two rows may share; `None` where expressions make it any.
+    unique: Option<HashSet<usize>>,
+}
+
+impl<'t> Statements<'t> {
+    pub(super) fn new(table: &'t Table, state: &State<'_>, by: Where) -> Self {
+        let definition = table.reader.definition();
+        let columns = definition.columns.iter().enumerate();
+        let columns = columns.filter(|(_, column)| column.generated == Generated::No);
+        Self {
+            table,
+            by,
+            encoding: state.encoding(),
+            row_id: Self::row_id_name(table),
+            columns: columns.map(|(place, _)| place).collect(),
+            unique: unique_columns(table, state),
+        }
+    }
+
+    /// The quoted name of the row id of a table; `None` where it has none that no column hides.
+    pub(super) fn row_id_name(table: &Table) -> Option<String> {
+        let definition = table.reader.definition();
+        if table.kind != TreeKind::Table {
+            return None;
+        }
+        if let Some(alias) = definition.row_id.and_then(|place| definition.columns.get(place)) {
+            return Some(quoted(&alias.name));
+        }
+        let names = ["rowid", "_rowid_", "oid"];
+        let free = names.into_iter().find(|name| definition.place_of(name).is_none());
+        free.map(str::to_owned)
+    }
+
+    fn name(&self) -> String {
+        quoted(&self.table.name)
+    }
+
+    fn column(&self, place: usize) -> String {
+        let column = self.table.reader.definition().columns.get(place);
+        column.map_or_else(String::new, |column| quoted(&column.name))
+    }
+
+    fn literal(&self, values: &[SqlValue], place: usize) -> String {
+        literal(values.get(place).unwrap_or(&SqlValue::Null), self.encoding)
+    }
+
+    /// Whether an update gives a row a value that another row may still have.
+    pub(super) fn moves_unique(&self, event: &RowEvent) -> bool {
+        let (Some(before), Some(after)) = (&event.before, &event.after) else { return false };
+        let Some(unique) = &self.unique else { return true };
+        unique.iter().any(|&place| before.get(place) != after.get(place))
+    }
+
+    /// The condition that is true for the row as it was before.
+    fn condition(&self, event: &RowEvent) -> String {
+        let values = event.before.as_deref().unwrap_or_default();
+        let mut terms = Vec::new();
+        match (&self.row_id, event.row_id) {
+            (Some(name), Some(row_id)) => terms.push(format!("{name}={row_id}")),
+            _ => {
+                for place in self.table.reader.definition().key_columns() {
+                    terms.push(self.term(values, place));
+                }
+            }
+        }
+        if self.by == Where::Full {
+            let key = self.table.reader.definition().row_id;
+            let others = self.columns.iter().filter(|place| Some(**place) != key);
+            terms.extend(others.map(|&place| self.term(values, place)));
+        }
+        // A chain of AND is as deep as it is long, and SQLite limits that.
+        match terms.len() {
+            0..500 => terms.join(" AND "),
+            _ => {
+                let groups = terms.chunks(400).map(|group| format!("({})", group.join(" AND ")));
+                groups.collect::<Vec<_>>().join(" AND ")
+            }
+        }
+    }
+
+    fn term(&self, values: &[SqlValue], place: usize) -> String {
+        format!("{} IS {}", self.column(place), self.literal(values, place))
+    }
+
+    pub(super) fn delete(&self, event: &RowEvent) -> String {
+        format!("DELETE FROM {} WHERE {};", self.name(), self.condition(event))
+    }
+
+    pub(super) fn delete_all(&self) -> String {
+        format!("DELETE FROM {};", self.name())
+    }
+
+    pub(super) fn update(&self, event: &RowEvent) -> String {
+        let before = event.before.as_deref().unwrap_or_default();
+        let after = event.after.as_deref().unwrap_or_default();
+        let changed = self.columns.iter().filter(|place| before.get(**place) != after.get(**place));
+        let set: Vec<String> = changed
+            .map(|&place| format!("{}={}", self.column(place), self.literal(after, place)))
+            .collect();
+        let set = set.join(", ");
+        format!("UPDATE {} SET {set} WHERE {};", self.name(), self.condition(event))
+    }
+
+    pub(super) fn insert(&self, row_id: Option<i64>, values: Option<&[SqlValue]>) -> String {
+        let values = values.unwrap_or_default();
+        let is_column = self.table.reader.definition().row_id.is_some();
+        let own = self.row_id.as_ref().zip(row_id).filter(|_| !is_column);
+        let mut names: Vec<String> = own.iter().map(|(name, _)| (*name).clone()).collect();
+        let mut literals: Vec<String> = own.iter().map(|(_, row_id)| row_id.to_string()).collect();
+        for &place in &self.columns {
+            names.push(self.column(place));
+            literals.push(self.literal(values, place));
+        }
+        let (names, literals) = (names.join(","), literals.join(","));
+        format!("INSERT INTO {}({names}) VALUES({literals});", self.name())
+    }
+}
+
+/// Columns of unique indexes; `None` where one has expressions.
+fn unique_columns(table: &Table, state: &State<'_>) -> Option<HashSet<usize>> {
+    let definition = table.reader.definition();
+    let mut unique: HashSet<usize> = HashSet::new();
+    let entries = state.schema.entries.iter();
+    let own = entries.clone().find(|entry| {
+        entry.kind.tree().is_some_and(TreeKind::is_table)
+            && entry.name.eq_ignore_ascii_case(&table.name)
+    })?;
+    let indexes = entries
+        .filter(|it| it.kind == EntryKind::Index && it.table.eq_ignore_ascii_case(&table.name));
+    for index in indexes.filter(|index| index.is_unique) {
+        // By its WHERE clause, any column may bring a row into it.
+        if index.is_partial() {
+            return None;
+        }
+        for name in state.schema.keys_of(index, own)? {
+            unique.insert(definition.place_of(&name)?);
+        }
+    }
+    if table.kind == TreeKind::WithoutRowid {
+        unique.extend(definition.key_columns());
+    }
+    Some(unique)
+}

@@ -1,0 +1,191 @@
+//! The tables of two states, and which of them are the same.
+
+use crate::database::{
+    self, EntryKind, Pages, Schema, SchemaEntry, TableReader, TextEncoding, TreeKind,
+    table_definition,
+};
+use crate::format::Pgno;
+
+use super::Error;
+
+/// A table as one state has it.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// The root page of its b-tree.
+    pub root: Pgno,
+    /// The kind of its b-tree.
+    pub kind: TreeKind,
+    /// Its CREATE statement.
+    pub sql: String,
+    /// Its row id in `sqlite_schema`.
+    schema_row_id: i64,
+    /// Reads its records.
+    pub reader: TableReader,
+}
+
+/// One state of a database, whose rows are compared with those of another.
+pub struct State<'a> {
+    /// Its pages.
+    pub pages: &'a dyn Pages,
+    /// Its schema.
+    pub schema: Schema,
+    /// Its tables that have a b-tree, in the order of the schema.
+    pub tables: Vec<Table>,
+    /// Its header.
+    pub header: crate::format::DatabaseHeader,
+}
+
+impl<'a> State<'a> {
+    /// Reads the schema of `pages`. A database without a page has none.
+    ///
+    /// # Errors
+    /// When a page cannot be read, or a row of the schema cannot be understood.
+    pub fn read(pages: &'a dyn Pages) -> Result<Self, Error> {
+        let header = database::header(pages)?;
+        let encoding = TextEncoding::of_header(header.text_encoding);
+        let schema = match pages.size_pages()? {
+            0 => Schema::default(),
+            _ => Schema::read(pages)?,
+        };
+        if let Some(&row_id) = schema.unclear.first() {
+            return Err(Error::Schema { row_id });
+        }
+        let mut tables = Vec::new();
+        for entry in &schema.entries {
+            if let Some(kind) = entry.kind.tree().filter(|kind| kind.is_table()) {
+                let table = Table::of(entry, kind, encoding);
+                tables.push(table.ok_or(Error::Schema { row_id: entry.row_id })?);
+            }
+        }
+        Ok(Self { pages, schema, tables, header })
+    }
+
+    /// The encoding of its text.
+    #[must_use]
+    pub fn encoding(&self) -> TextEncoding {
+        TextEncoding::of_header(self.header.text_encoding)
+    }
+
+    /// The virtual table that `name` is a shadow table of, by SQLite's own modules.
+    #[must_use]
+    pub fn shadowed_by(&self, name: &str) -> Option<&SchemaEntry> {
+        self.schema.entries.iter().find(|entry| {
+            let begins = name
+                .get(..entry.name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(&entry.name));
+            let rest = name.get(entry.name.len()..).and_then(|rest| rest.strip_prefix('_'));
+            let is_shadow = |rest: &str| SHADOWS.iter().any(|it| rest.eq_ignore_ascii_case(it));
+            entry.kind == EntryKind::Virtual && begins && rest.is_some_and(is_shadow)
+        })
+    }
+}
+
+/// What follows the name of a virtual table of fts3, fts4, fts5, rtree and geopoly.
+const SHADOWS: [&str; 12] = [
+    "content", "segments", "segdir", "docsize", "stat", "data", "idx", "config", "node", "rowid",
+    "parent", "vocab",
+];
+
+impl Table {
+    fn of(entry: &SchemaEntry, kind: TreeKind, encoding: TextEncoding) -> Option<Self> {
+        let definition = table_definition(&entry.sql)?;
+        Some(Self {
+            name: entry.name.clone(),
+            root: Pgno(u32::try_from(entry.root).ok()?),
+            kind,
+            sql: entry.sql.clone(),
+            schema_row_id: entry.row_id,
+            reader: TableReader::new(definition, encoding),
+        })
+    }
+
+    /// Whether its rows have row ids.
+    #[must_use]
+    pub fn has_row_ids(&self) -> bool {
+        self.kind == TreeKind::Table
+    }
+
+    /// Whether rows of both have the same columns: the statements are the same but for space and
+    /// the like.
+    #[must_use]
+    pub fn is_defined_as(&self, other: &Self) -> bool {
+        self.sql == other.sql
+    }
+
+    /// Whether rows of both are compared by the same key.
+    fn has_key_of(&self, other: &Self) -> bool {
+        let key = |table: &Self| -> Vec<String> {
+            let definition = table.reader.definition();
+            let columns = definition.key_columns();
+            let names = columns.iter().filter_map(|&place| definition.columns.get(place));
+            names.map(|column| column.name.to_ascii_lowercase()).collect()
+        };
+        self.kind == other.kind && (self.kind == TreeKind::Table || key(self) == key(other))
+    }
+}
+
+/// A table in two states; absent where one does not have it.
+#[derive(Clone, Copy, Debug)]
+pub struct TablePair<'t> {
+    /// As it was.
+    pub before: Option<&'t Table>,
+    /// As it is afterwards.
+    pub after: Option<&'t Table>,
+}
+
+impl<'t> TablePair<'t> {
+    /// Its name: the later one.
+    #[must_use]
+    pub fn name(&self) -> &'t str {
+        self.after.or(self.before).map_or("", |table| table.name.as_str())
+    }
+
+    /// The table as it is afterwards, or was before.
+    #[must_use]
+    pub fn newest(&self) -> Option<&'t Table> {
+        self.after.or(self.before)
+    }
+
+    /// Whether both states have it, defined alike and under one name.
+    #[must_use]
+    pub fn is_unaltered(&self) -> bool {
+        match (self.before, self.after) {
+            (Some(before), Some(after)) => before.name == after.name && before.is_defined_as(after),
+            _ => false,
+        }
+    }
+}
+
+/// Which table of `before` is which of `after`: by name, and after a renaming by its row of the
+/// schema. Those that only `before` has come last.
+#[must_use]
+pub fn pairs<'t>(before: &'t [Table], after: &'t [Table]) -> Vec<TablePair<'t>> {
+    let mut taken = vec![false; before.len()];
+    let mut found = Vec::new();
+    let mut take = |is_it: &dyn Fn(&Table) -> bool| {
+        let place = before.iter().position(is_it)?;
+        let free = !std::mem::replace(taken.get_mut(place)?, true);
+        before.get(place).filter(|_| free)
+    };
+    // Names first: a renamed table must not take the place of one that kept its name.
+    let by_name: Vec<Option<&Table>> = after
+        .iter()
+        .map(|table| take(&|it| it.name.eq_ignore_ascii_case(&table.name) && it.has_key_of(table)))
+        .collect();
+    for (table, same) in after.iter().zip(by_name) {
+        let renamed = || {
+            take(&|it| {
+                let gone = !after.iter().any(|other| other.name.eq_ignore_ascii_case(&it.name));
+                gone && it.schema_row_id == table.schema_row_id
+                    && it.has_key_of(table)
+                    && it.reader.definition() == table.reader.definition()
+            })
+        };
+        found.push(TablePair { before: same.or_else(renamed), after: Some(table) });
+    }
+    let gone = before.iter().zip(&taken).filter(|(_, taken)| !**taken);
+    found.extend(gone.map(|(table, _)| TablePair { before: Some(table), after: None }));
+    found
+}
