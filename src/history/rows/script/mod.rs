@@ -138,7 +138,8 @@ impl Script<'_, '_> {
         statements: &Statements<'_>,
         put: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        if planned.counts.deleted + planned.counts.updated > 0 {
+        let updated = planned.counts.updated;
+        if planned.counts.deleted > 0 || updated > 0 && statements.may_move_unique() {
             self.comparison.visit(planned.table, &mut |event| match event.op() {
                 Op::Delete => put(&statements.delete(&event)),
                 Op::Update if statements.moves_unique(&event) => put(&statements.delete(&event)),

@@ -78,10 +78,12 @@ impl<'c, 's> Script<'c, 's> {
             }
             script.tables.push(Planned { table, fate, counts });
         }
+        script.leave_out_crlf();
         // To drop a table or an index takes its statistics away.
         let drops = script.drops_anything();
         let statistics = script.tables.iter_mut().filter(|planned| {
-            drops && planned.table.0.after.is_some() && is_statistics(planned.table.0.name())
+            let (pair, _) = planned.table;
+            drops && pair.before.is_some() && pair.after.is_some() && is_statistics(pair.name())
         });
         statistics.for_each(|planned| planned.fate = Fate::Refilled);
         Ok(script)
@@ -103,7 +105,11 @@ impl<'c, 's> Script<'c, 's> {
                 }
                 Fate::Left
             }
-            (None, Some(_)) if is_statistics(name) => Fate::Refilled,
+            (None, Some(_)) if is_named(name, "sqlite_stat1") => Fate::Refilled,
+            (None, Some(_)) if is_statistics(name) => {
+                self.leave_out(name, "not every SQLite has this table");
+                Fate::Left
+            }
             (Some(_), Some(_)) if pair.is_unaltered() => Fate::Kept,
             (_, Some(_)) => Fate::Created,
             (_, None) => Fate::Dropped,
@@ -124,6 +130,27 @@ impl<'c, 's> Script<'c, 's> {
         match before.catalog.schema.entries.is_empty() {
             true => after.catalog.encoding(),
             false => before.catalog.encoding(),
+        }
+    }
+
+    /// Statements with CR LF: SQLite's shell drops the CR.
+    fn leave_out_crlf(&mut self) {
+        let entries = self.comparison.after.catalog.schema.entries.iter();
+        let written = entries.filter(|entry| entry.sql.contains("\r\n"));
+        let mut names: Vec<&SchemaEntry> = written.collect();
+        names.retain(|entry| self.is_written(entry));
+        for entry in names {
+            self.leave_out(&entry.name, "the CR LF of its statement: SQLite's shell reads LF");
+        }
+    }
+
+    /// Whether the statement of an entry of the state afterwards is in the script.
+    fn is_written(&self, entry: &SchemaEntry) -> bool {
+        match entry.kind.tree().filter(|kind| kind.is_table()) {
+            Some(_) => self.tables.iter().any(|planned| {
+                planned.fate == Fate::Created && is_named(planned.table.0.name(), &entry.name)
+            }),
+            None => !self.is_untouched(entry),
         }
     }
 
