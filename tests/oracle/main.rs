@@ -8,6 +8,7 @@
     reason = "a test program: it panics where SQLite does not do what the fixture needs"
 )]
 
+mod applications;
 mod columns;
 mod counted;
 mod families;
@@ -61,6 +62,9 @@ fn run(args: &[&str]) {
         ["families", directory, seed] => families::make(Path::new(directory), number(seed)),
         ["timelines", directory, seed] => {
             timelines::make(Path::new(directory), number(seed));
+        }
+        ["applications", directory, seed, kind] => {
+            applications::of_seed(directory, number(seed), kind);
         }
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
         ["look"] => families::look(),
