@@ -14,8 +14,10 @@ mod habits;
 
 use habits::{HABITS, Habit};
 
-/// Writes `x.db` and `x.db-wal` of `kind` into `directory`, and prints what was done before.
-pub(crate) fn of_seed(directory: &str, seed: u64, kind: &str) {
+/// Writes `x.db` and `x.db-wal` of a kind into a directory, and prints what was done before.
+pub(crate) fn of_args(args: &[&str]) {
+    let [directory, seed, kind] = *args else { panic!("directory, seed and kind: {args:?}") };
+    let seed: u64 = crate::number(seed);
     let directory = Path::new(directory);
     let mut world = World::new(directory, Rng::with_seed(seed ^ 0x0a99));
     let generations = world.random.u32(0..3);

@@ -63,9 +63,7 @@ fn run(args: &[&str]) {
         ["timelines", directory, seed] => {
             timelines::make(Path::new(directory), number(seed));
         }
-        ["applications", directory, seed, kind] => {
-            applications::of_seed(directory, number(seed), kind);
-        }
+        ["applications", args @ ..] => applications::of_args(args),
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),

@@ -10,7 +10,7 @@ pub(super) struct Habit {
     pub step: fn(&mut Rng, u32) -> String,
 }
 
-pub(super) const HABITS: [Habit; 9] = [
+pub(super) const HABITS: [Habit; 11] = [
     Habit {
         table: "tasks",
         setup: "CREATE TABLE tasks(id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT, body TEXT);
@@ -27,11 +27,7 @@ pub(super) const HABITS: [Habit; 9] = [
         setup: "CREATE TABLE events(id INTEGER PRIMARY KEY, at INTEGER, kind TEXT, body TEXT)",
         step: events,
     },
-    Habit {
-        table: "blobs",
-        setup: "CREATE TABLE blobs(name TEXT UNIQUE, body BLOB)",
-        step: blobs,
-    },
+    Habit { table: "blobs", setup: "CREATE TABLE blobs(name TEXT UNIQUE, body BLOB)", step: blobs },
     Habit {
         table: "settings",
         setup: "CREATE TABLE settings(name TEXT PRIMARY KEY, value TEXT, number INTEGER)",
@@ -52,6 +48,22 @@ pub(super) const HABITS: [Habit; 9] = [
         setup: "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, city TEXT, visits INTEGER);
                 CREATE INDEX people_name ON people(name); CREATE INDEX people_city ON people(city)",
         step: people,
+    },
+    Habit {
+        table: "mail",
+        setup:
+            "CREATE TABLE mail(id INTEGER PRIMARY KEY, account INTEGER, state TEXT, subject TEXT);
+                INSERT INTO mail WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM i
+                LIMIT 90) SELECT x, x % 7, 'seen on the server', 'mail ' || x * 7919 FROM i",
+        step: |random, now| synchronized(random, now, "mail"),
+    },
+    Habit {
+        table: "folders",
+        setup: "CREATE TABLE folders(id INTEGER PRIMARY KEY, account INTEGER, state TEXT,
+                    subject TEXT) WITHOUT ROWID;
+                INSERT INTO folders WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM i
+                LIMIT 40) SELECT x, x % 7, 'seen on the server', 'folder ' || x * 7919 FROM i",
+        step: |random, now| synchronized(random, now, "folders"),
     },
     Habit {
         table: "counts",
@@ -76,8 +88,9 @@ fn queue(random: &mut Rng, now: u32) -> String {
         2 => "UPDATE tasks SET state='taken'
               WHERE id=(SELECT min(id) FROM tasks WHERE state='new')"
             .to_owned(),
-        3 => "DELETE FROM tasks WHERE id=(SELECT min(id) FROM tasks WHERE state='taken')"
-            .to_owned(),
+        3 => {
+            "DELETE FROM tasks WHERE id=(SELECT min(id) FROM tasks WHERE state='taken')".to_owned()
+        }
         // Given back.
         _ => "UPDATE tasks SET state='new' WHERE state='taken'".to_owned(),
     }
@@ -136,9 +149,7 @@ fn cache(random: &mut Rng, now: u32) -> String {
         3 => "INSERT OR IGNORE INTO cache WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x+1
               FROM i LIMIT 40) SELECT x, 'what the server says of item ' || x FROM i"
             .to_owned(),
-        _ => format!(
-            "REPLACE INTO cache VALUES({row}, 'what the server says of item {row}')"
-        ),
+        _ => format!("REPLACE INTO cache VALUES({row}, 'what the server says of item {row}')"),
     }
 }
 
@@ -167,6 +178,24 @@ fn people(random: &mut Rng, now: u32) -> String {
         3 => format!("UPDATE people SET city='city {}' WHERE id={row}", random.u32(0..9)),
         4 => format!("UPDATE people SET visits = visits + 1 WHERE id % 10 = {row} % 10"),
         _ => format!("UPDATE people SET name='{}' WHERE id={row}", word(random)),
+    }
+}
+
+/// All are marked, and each gets back what it was when it is seen.
+fn synchronized(random: &mut Rng, now: u32, table: &str) -> String {
+    let account = random.u32(0..7);
+    match random.u32(0..12) {
+        0 => format!("UPDATE {table} SET state='to be asked for' WHERE account={account}"),
+        1 => format!("DELETE FROM {table} WHERE state='to be asked for' AND id % 5 = {now} % 5"),
+        2 if random.bool() => {
+            format!(
+                "INSERT INTO {table} SELECT max(id) + 1, {account}, 'new', 'mail {now}' FROM {table}"
+            )
+        }
+        _ => format!(
+            "UPDATE {table} SET state='seen on the server'
+             WHERE id=(SELECT min(id) FROM {table} WHERE state='to be asked for')"
+        ),
     }
 }
 
