@@ -189,7 +189,8 @@ fn synchronized(random: &mut Rng, now: u32, table: &str) -> String {
         1 => format!("DELETE FROM {table} WHERE state='to be asked for' AND id % 5 = {now} % 5"),
         2 if random.bool() => {
             format!(
-                "INSERT INTO {table} SELECT max(id) + 1, {account}, 'new', 'mail {now}' FROM {table}"
+                "INSERT INTO {table} \
+                     SELECT max(id) + 1, {account}, 'new', 'mail {now}' FROM {table}"
             )
         }
         _ => format!(
