@@ -8,6 +8,7 @@
     reason = "a test program: it panics where SQLite does not do what the fixture needs"
 )]
 
+mod applications;
 mod columns;
 mod counted;
 mod families;
@@ -62,6 +63,7 @@ fn run(args: &[&str]) {
         ["timelines", directory, seed] => {
             timelines::make(Path::new(directory), number(seed));
         }
+        ["applications", args @ ..] => applications::of_args(args),
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
