@@ -166,18 +166,18 @@ impl<'h> States<'h> {
                 }
                 // So that it is looked at again afterwards.
                 let _ = self.held.holds_commit(oldest_frame);
-                Some(Backfilled { done: index.backfill, attempted })
+                Some(Backfilled { done: index.backfill, attempted, is_kept: true })
             }
-            // What is left of an index tells what was copied, and not what was not: one who had
-            // the database alone keeps his own.
             None => {
                 let index = holders::read_index(self.files, context)?;
                 let own = |index: &WalIndexHeader| {
                     self.log.is_some_and(|(_, shape, _)| shape.salts == index.salts)
                 };
-                index
-                    .filter(own)
-                    .map(|index| Backfilled { done: index.backfill, attempted: u32::MAX })
+                index.filter(own).map(|index| Backfilled {
+                    done: index.backfill,
+                    attempted: index.backfill_attempted,
+                    is_kept: false,
+                })
             }
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));
