@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 
 use crate::database;
-use crate::format::{FrameNo, PageSize, Pgno, WalIndexHeader};
+use crate::format::{FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::committed::CommittedFrames;
 use crate::history::past::{Backfilled, Past};
 use crate::history::rows::ChangedPages;
@@ -118,8 +118,14 @@ impl<'h> States<'h> {
 
     /// The salts of the log that the transactions are of.
     #[must_use]
-    pub fn salts(&self) -> Option<[u32; 2]> {
-        self.log.map(|(_, shape, _)| [shape.salts.salt1, shape.salts.salt2])
+    pub fn salts(&self) -> Option<Salts> {
+        self.log.map(|(_, shape, _)| shape.salts)
+    }
+
+    /// The same, as reports have it.
+    #[must_use]
+    pub fn salts_pair(&self) -> Option<[u32; 2]> {
+        self.salts().map(|salts| [salts.salt1, salts.salt2])
     }
 
     /// What is known of the log, where it has commits.

@@ -46,7 +46,7 @@ impl Head<'_> {
             "database": self.files.database.as_deref().map(FileName::from),
             "wal": FileName::from(&self.files.wal),
             "with": self.other(),
-            "salts": self.states.salts(),
+            "salts": self.states.salts_pair(),
             "from": StateAt::of(self.from),
             "to": StateAt::of(self.to),
         })
@@ -69,7 +69,7 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         database: head.files.database.as_deref().map(FileName::from),
         wal: FileName::from(&head.files.wal),
         with: head.other(),
-        salts: head.states.salts(),
+        salts: head.states.salts_pair(),
         from: StateAt::of(head.from),
         to: StateAt::of(head.to),
         tables,
