@@ -14,11 +14,14 @@ mod families;
 mod foresee;
 mod generate;
 mod healthy;
+mod histories;
 mod holders;
 mod journals;
+mod judge;
 mod measured;
 mod race;
 mod see;
+mod session;
 mod shims;
 mod standing;
 mod timelines;
@@ -63,6 +66,9 @@ fn run(args: &[&str]) {
             timelines::make(Path::new(directory), number(seed));
         }
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
+        ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
+        ["history-again", directory] => histories::again(Path::new(directory)),
+        ["judge"] => judge::judge(),
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),

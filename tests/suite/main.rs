@@ -48,6 +48,7 @@ mod repair;
 mod replay;
 mod rescue;
 mod rolled_back;
+mod round_trip;
 mod rows;
 mod screens;
 mod shifted;

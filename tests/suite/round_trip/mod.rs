@@ -1,0 +1,201 @@
+//! Rows from one state to another and back, for seeded histories: what `diff` and `log` say and
+//! write, put to SQLite.
+//!
+//! A few histories here; many with `WALSMITH_ROUND_TRIPS=3000 cargo test --release --test suite
+//! round_trip -- --nocapture`, which prints what was seen. `WALSMITH_SEED` chooses others,
+//! `WALSMITH_SHRINK` makes a history small that fails, and `WALSMITH_SHELL` names a program that
+//! runs the scripts in the oracle's place.
+
+mod counts;
+mod judge;
+mod records;
+mod scripts;
+mod sets;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fastrand::Rng;
+use tempfile::TempDir;
+
+use self::judge::Judge;
+use crate::support::{oracle, text, walsmith_command};
+
+/// Something that SQLite sees otherwise.
+#[derive(Clone, Debug)]
+struct Fault {
+    /// Which claim it is.
+    kind: &'static str,
+    from: u32,
+    to: u32,
+    what: String,
+}
+
+impl Fault {
+    /// What is wrong, without the names and numbers that differ from history to history.
+    fn class(&self) -> String {
+        let mut class = format!("{}: ", self.kind);
+        let mut quote = None;
+        for letter in self.what.chars() {
+            match quote {
+                Some(end) if letter == end => quote = None,
+                Some(_) => {}
+                None if letter == '"' || letter == '\'' => quote = Some(letter),
+                None if letter.is_ascii_digit() => {}
+                None => class.push(letter),
+            }
+        }
+        class.chars().take(60).collect()
+    }
+}
+
+/// How often what was seen.
+type Tally = BTreeMap<String, u32>;
+
+/// A history, played.
+struct World {
+    _folder: TempDir,
+    directory: PathBuf,
+    /// The number of the last state.
+    last: u32,
+}
+
+impl World {
+    fn of_seed(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        oracle(&["history-of", text(folder.path()), &seed.to_string()]);
+        Self::played(folder)
+    }
+
+    fn played(folder: TempDir) -> Self {
+        let directory = folder.path().to_owned();
+        let last = (0..).take_while(|n| directory.join(format!("{n}.db")).exists()).last();
+        Self { _folder: folder, directory, last: last.unwrap() }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.directory.join("x.db")
+    }
+
+    fn state(&self, number: u32) -> PathBuf {
+        self.directory.join(format!("{number}.db"))
+    }
+
+    /// What a session recorded of a transaction, if SQLite can say.
+    fn recorded(&self, number: u32) -> Option<Vec<u8>> {
+        std::fs::read(self.directory.join(format!("{number}.changeset"))).ok()
+    }
+
+    /// Some pairs of states, the first and the last among them.
+    fn pairs(&self, random: &mut Rng) -> Vec<(u32, u32)> {
+        let mut pairs = vec![(0, self.last)];
+        for _ in 0..3 {
+            let from = random.u32(..self.last);
+            pairs.push((from, from + 1));
+            pairs.push((from, random.u32(from + 1..=self.last)));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+}
+
+/// What walsmith printed, and its exit code.
+struct Said {
+    stdout: Vec<u8>,
+    stderr: String,
+    code: Option<i32>,
+}
+
+fn diff(database: &Path, from: u32, to: u32, args: &[&str]) -> Said {
+    let mut command = walsmith_command();
+    command.arg("diff").arg(database).arg(format!("{from}..{to}")).args(args);
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Said { stdout: output.stdout, stderr, code: output.status.code() }
+}
+
+impl Said {
+    /// What is wrong with it where it is no answer.
+    fn refusal(&self) -> Option<String> {
+        let is_answer = matches!(self.code, Some(0 | 1 | 5));
+        let text = String::from_utf8_lossy(&self.stdout);
+        (!is_answer).then(|| format!("exit {:?}: {}{text:.300}", self.code, self.stderr))
+    }
+}
+
+/// What is wrong with a claim about the states FROM and TO.
+type Claim = fn(&World, &mut Judge, (u32, u32), &mut Tally) -> Vec<String>;
+
+const CLAIMS: [(&str, Claim); 8] = [
+    ("refused", |world, _, (from, to), _| {
+        diff(&world.database(), from, to, &["--stat"]).refusal().into_iter().collect()
+    }),
+    ("script", scripts::forward),
+    ("script back", scripts::back),
+    ("stat", counts::stat),
+    ("changeset", sets::changeset),
+    ("changeset back", sets::changeset_back),
+    ("patchset", sets::patchset),
+    ("records", records::of),
+];
+
+/// Every claim about one pair of states; none but the first where there is no answer.
+fn of_pair(world: &World, judge: &mut Judge, pair: (u32, u32), tally: &mut Tally) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (kind, claim) in CLAIMS {
+        let found = claim(world, judge, pair, tally);
+        let refused = kind == "refused" && !found.is_empty();
+        let (from, to) = pair;
+        faults.extend(found.into_iter().map(|what| Fault { kind, from, to, what }));
+        if refused {
+            break;
+        }
+    }
+    faults
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn states_of_seeded_histories_become_each_other() {
+    let (count, first) = (number("WALSMITH_ROUND_TRIPS", 12), number("WALSMITH_SEED", 1));
+    let (mut tally, mut judge, mut told) = (Tally::new(), Judge::start(), Vec::new());
+    for seed in first..first + count {
+        let world = World::of_seed(seed);
+        let mut faults = Vec::new();
+        if world.last > 0 {
+            for pair in world.pairs(&mut Rng::with_seed(seed)) {
+                faults.extend(of_pair(&world, &mut judge, pair, &mut tally));
+                *tally.entry("pairs".to_owned()).or_default() += 1;
+            }
+            let wrong = counts::log(&world, &mut judge, &mut tally);
+            let to = world.last;
+            faults.extend(wrong.into_iter().map(|what| Fault { kind: "log", from: 0, to, what }));
+        }
+        *tally.entry("histories".to_owned()).or_default() += 1;
+        let mut classes = Vec::new();
+        for fault in faults {
+            *tally.entry(format!("faults: {}", fault.kind)).or_default() += 1;
+            if classes.contains(&fault.class()) {
+                continue;
+            }
+            classes.push(fault.class());
+            let mut text =
+                format!("seed {seed} {}..{}, {}: {}", fault.from, fault.to, fault.kind, fault.what);
+            if std::env::var("WALSMITH_SHRINK").is_ok() {
+                text += &shrink::smallest(&world, &mut judge, &fault);
+            }
+            println!("{text}\n");
+            told.push(text);
+        }
+    }
+    for (what, times) in &tally {
+        println!("{times:7} {what}");
+    }
+    told.truncate(3);
+    assert!(told.is_empty(), "faults, the first of which are:\n{}", told.join("\n"));
+}
