@@ -126,6 +126,12 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
             report.offset_bytes = Some(*offset_bytes);
             ErrorKind::Changed
         }
+        scan::Error::Gone { path, frame, .. } => {
+            report.file = Some(FileName::from(path));
+            report.frame = Some(frame.0);
+            report.hint = Some("later transactions may be there whole".to_owned());
+            ErrorKind::Refused
+        }
         scan::Error::OutOfMemory => ErrorKind::Memory,
         scan::Error::Interrupted => ErrorKind::Interrupted,
     }

@@ -1,11 +1,13 @@
 //! Rows for programs and for people.
 
+use std::io::{self, Write};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::database::{Generated, SqlValue, TableDefinition};
-use crate::history::rows::{Op, RowEvent, Table, TablePair};
+use crate::history::rows::{Op, RowEvent, SchemaChange, Table, TablePair};
 use crate::output::text::{cut, escaped};
 use crate::output::{Paint, Tone};
 
@@ -215,4 +217,28 @@ pub fn event_line(
         None => line,
     };
     format!("  {}", paint.tone(tone, line.trim_end()))
+}
+
+/// A change of the schema on one line, cut to `width` columns.
+///
+/// # Errors
+/// When the destination fails.
+pub fn schema_change_line(
+    to: &mut dyn Write,
+    change: &SchemaChange,
+    paint: &Paint,
+    width: Option<u16>,
+) -> io::Result<()> {
+    let (sign, tone) = match change.change {
+        "created" => ("+", Tone::Good),
+        "dropped" => ("-", Tone::Bad),
+        _ => ("~", Tone::Notice),
+    };
+    let one_line = change.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = format!("{sign} {}", escaped(&one_line));
+    let line = match width {
+        Some(width) => cut(&line, usize::from(width)).into_owned(),
+        None => line,
+    };
+    writeln!(to, "{}", paint.tone(tone, &line))
 }

@@ -1,17 +1,16 @@
 //! States of a database by the transactions of its log: the file before the log, each commit, the
 //! newest one.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 
 use crate::database;
-use crate::format::{FrameNo, PageSize, Pgno};
-use crate::history::gone::{Gone, taken_from_file};
+use crate::format::{FrameNo, PageSize, Pgno, WalIndexHeader};
+use crate::history::committed::CommittedFrames;
+use crate::history::past::{Backfilled, Past};
 use crate::history::rows::ChangedPages;
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::view::View;
+use crate::history::snapshot::{self, Snapshot};
 use crate::log::{Examination, LogShape};
 use crate::storage::File;
 
@@ -79,14 +78,15 @@ pub struct States<'h> {
     files: &'h Files,
     log: Option<(&'h dyn File, LogShape, &'h Examination)>,
     page_size: PageSize,
+    frames: CommittedFrames,
 }
 
 impl<'h> States<'h> {
     /// The states that `held` has.
     ///
     /// # Errors
-    /// When neither log nor file tells the page size.
-    pub fn of(held: &'h Held, files: &'h Files) -> Result<Self> {
+    /// When neither log nor file tells the page size, or the log cannot be read.
+    pub fn of(held: &'h Held, files: &'h Files, context: &Context) -> Result<Self> {
         let log = held.log.as_ref().and_then(|log| {
             let has_commits = log.examination.prefix.mx_frame > 0;
             let shape = log.examination.shape.filter(|_| has_commits)?;
@@ -106,7 +106,14 @@ impl<'h> States<'h> {
                 return Err(Failure::NoDatabase { path: path.to_owned() }.into());
             }
         };
-        Ok(Self { held, files, log, page_size })
+        let frames = match log {
+            Some((file, _, examination)) => {
+                let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+                CommittedFrames::of(examination.facts(file, committed, context.watch))?
+            }
+            None => CommittedFrames::default(),
+        };
+        Ok(Self { held, files, log, page_size, frames })
     }
 
     /// The salts of the log that the transactions are of.
@@ -121,78 +128,61 @@ impl<'h> States<'h> {
         self.log.map(|(_, _, examination)| examination)
     }
 
-    /// The snapshot of a state, none of whose pages is gone.
+    /// Its committed frames.
+    #[must_use]
+    pub fn frames(&self) -> &CommittedFrames {
+        &self.frames
+    }
+
+    /// The snapshot of a state.
     ///
     /// # Errors
-    /// When the log has no such transaction, or a checkpoint has overwritten a page of that state.
-    pub fn snapshot(&self, name: StateName, context: &Context) -> Result<Snapshot> {
-        let snapshot = self.snapshot_anyway(name, context)?;
-        match self.gone(&snapshot, context)? {
-            Some(why) => Err(why.into()),
-            None => Ok(snapshot),
-        }
+    /// When the log has no such transaction.
+    pub fn snapshot(&self, name: StateName) -> Result<Snapshot> {
+        let transactions = self.frames.transactions();
+        let asked = match name {
+            StateName::Txn(txn) => txn,
+            StateName::Last => transactions,
+        };
+        let no_such = || snapshot::Error::NoSuchTxn { asked, transactions };
+        self.frames
+            .snapshot(asked)
+            .ok_or_else(no_such)
+            .with_context(|| About(self.files.wal.clone()))
     }
 
-    fn snapshot_anyway(&self, name: StateName, context: &Context) -> Result<Snapshot> {
-        let target = match name {
-            StateName::Txn(txn) => Target::Txn(txn),
-            StateName::Last => Target::Last,
-        };
-        let Some((log, _, examination)) = self.log else {
-            return match name {
-                StateName::Txn(0) | StateName::Last => Ok(Snapshot::default()),
-                StateName::Txn(_) => {
-                    let why = "the log holds no committed transaction";
-                    Err(Failure::unsupported(&self.files.wal, why).into())
+    /// The pages of all states from the commit in `oldest_frame` on, as far as they are there.
+    ///
+    /// # Errors
+    /// When that cannot be promised without locks, or a file cannot be read.
+    pub fn past(&self, oldest_frame: u32, context: &Context) -> Result<Past<'_>> {
+        let backfilled = match &self.held.index {
+            Some(index) => {
+                let attempted = index.backfill_attempted;
+                if attempted > oldest_frame && !self.held.is_locked() {
+                    let path = self.files.database.as_deref().unwrap_or(&self.files.wal);
+                    let why = "a checkpoint may overwrite pages of that state while it is read";
+                    return Err(Failure::refused(path, why, "leave --no-lock out").into());
                 }
-            };
-        };
-        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-        let facts = examination.facts(log, committed, context.watch);
-        snapshot_of(facts, target).with_context(|| About(self.files.wal.clone()))
-    }
-
-    /// Why a state is not there any more.
-    fn gone(&self, snapshot: &Snapshot, context: &Context) -> Result<Option<Failure>> {
-        let Some((_, shape, examination)) = self.log else { return Ok(None) };
-        let mx_frame = examination.prefix.mx_frame;
-        if snapshot.to_frame >= mx_frame || self.held.holds_commit(snapshot.to_frame) {
-            return Ok(None);
-        }
-        let view = self.view(snapshot);
-        let page_1 = match snapshot.pages.contains_key(&Pgno::FIRST) {
-            true => Some(database::header(&view)?),
-            false => None,
-        };
-        let taken = taken_from_file(&view, page_1.as_ref(), mx_frame, context.watch)?;
-        let evidence = match taken.gone {
-            Some(gone @ Gone::Copied { .. }) => Some(gone.to_string()),
-            gone => {
+                // So that it is looked at again afterwards.
+                let _ = self.held.holds_commit(oldest_frame);
+                Some(Backfilled { done: index.backfill, attempted })
+            }
+            // What is left of an index tells what was copied, and not what was not: one who had
+            // the database alone keeps his own.
+            None => {
                 let index = holders::read_index(self.files, context)?;
-                let copied = index.is_some_and(|index| {
-                    index.salts == shape.salts && index.backfill > snapshot.to_frame
-                });
-                let by_index = (copied && taken.any).then(|| "its wal-index says so".to_owned());
-                by_index.or(gone.map(|gone| gone.to_string()))
+                let own = |index: &WalIndexHeader| {
+                    self.log.is_some_and(|(_, shape, _)| shape.salts == index.salts)
+                };
+                index
+                    .filter(own)
+                    .map(|index| Backfilled { done: index.backfill, attempted: u32::MAX })
             }
         };
-        Ok(evidence.map(|evidence| {
-            let why = format!(
-                "the state after transaction {} is gone: a checkpoint has overwritten pages of it \
-                 ({evidence})",
-                snapshot.to_txn
-            );
-            let path: &Path = self.files.database.as_deref().unwrap_or(&self.files.wal);
-            let hint = "later states may be there: txn-list shows the transactions";
-            Failure::refused(path, why, hint)
-        }))
-    }
-
-    /// The pages of a state.
-    #[must_use]
-    pub fn view<'v>(&'v self, snapshot: &'v Snapshot) -> View<'v> {
-        let log = self.log.as_ref().map(|(log, shape, _)| (*log, shape));
-        View::new(self.page_size, log, snapshot, self.held.database.as_deref())
+        let log = self.log.map(|(file, shape, _)| (file, shape));
+        let base = self.held.database.as_deref();
+        Ok(Past::new(self.page_size, base, (log, &self.frames), backfilled)?)
     }
 }
 

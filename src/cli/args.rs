@@ -16,6 +16,7 @@ use crate::commands::frame_list::FrameList;
 use crate::commands::index_dump::IndexDump;
 use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
+use crate::commands::log::Log;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::rescue::Rescue;
@@ -105,6 +106,7 @@ pub enum Command {
     VerifyChecksums(VerifyChecksums),
     FrameList(FrameList),
     TxnList(TxnList),
+    Log(Log),
     Diff(Diff),
     Dump(Dump),
     Blockers(Blockers),
@@ -130,6 +132,7 @@ impl Command {
             Self::VerifyChecksums(command) => command.run(context),
             Self::FrameList(command) => command.run(context),
             Self::TxnList(command) => command.run(context),
+            Self::Log(command) => command.run(context),
             Self::Diff(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
@@ -158,6 +161,7 @@ impl Command {
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
             | Self::TxnList(_)
+            | Self::Log(_)
             | Self::Diff(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
@@ -189,6 +193,7 @@ impl Command {
             | Self::VerifyChecksums(_)
             | Self::FrameList(_)
             | Self::TxnList(_)
+            | Self::Log(_)
             | Self::Diff(_)
             | Self::Dump(_)
             | Self::Blockers(_)
@@ -207,6 +212,7 @@ impl Command {
             Self::VerifyChecksums(_) => "verify-checksums",
             Self::FrameList(_) => "frame-list",
             Self::TxnList(_) => "txn-list",
+            Self::Log(_) => "log",
             Self::Diff(_) => "diff",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",

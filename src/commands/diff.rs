@@ -16,7 +16,8 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::{self, EVENT_FIELDS, Integers};
 use crate::access::states::{StateRange, States, changed_pages};
 use crate::history::rows::{
-    Comparison, LeftOut, SetFormat, State, TableCounts, Where, put_script, put_table, visit_rows,
+    Catalog, Comparison, LeftOut, SchemaChange, SetFormat, State, TableCounts, Where, put_script,
+    put_table, schema_changes,
 };
 use crate::history::snapshot::Snapshot;
 use crate::output::{ErrorReport, FileName, ItemList, ItemStream, Output, write_report};
@@ -26,7 +27,7 @@ use crate::storage::{Existing, NewFile};
 
 mod report;
 
-use report::{DiffStat, SchemaChange, StateAt, TableDiff, schema_changes};
+use report::{DiffStat, StateAt, TableDiff};
 
 /// Show the rows in which two states of a database differ
 ///
@@ -144,19 +145,24 @@ impl Diff {
     }
 
     fn compare(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
-        let states = States::of(held, files)?;
+        let states = States::of(held, files, context)?;
         let range = self.range.unwrap_or(StateRange::WHOLE);
         let [mut from, mut to] = [range.from, range.to];
         if self.invert {
             std::mem::swap(&mut from, &mut to);
         }
-        let (from, to) = (states.snapshot(from, context)?, states.snapshot(to, context)?);
-        let views = [states.view(&from), states.view(&to)];
+        let (from, to) = (states.snapshot(from)?, states.snapshot(to)?);
+        let past = states.past(from.to_frame.min(to.to_frame), context)?;
+        let (before, after) = (past.state(&from)?, past.state(&to)?);
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
-        let before = State::read(&views[0]).with_context(about)?;
-        let after = State::read(&views[1]).with_context(about)?;
+        let catalogs = [
+            Catalog::read(&before).with_context(about)?,
+            Catalog::read(&after).with_context(about)?,
+        ];
+        let before = State { pages: &before, catalog: &catalogs[0] };
+        let after = State { pages: &after, catalog: &catalogs[1] };
         let mut comparison =
-            Comparison::new(&before, &after, &changed_pages(&from, &to)).with_context(about)?;
+            Comparison::new(before, after, &changed_pages(&from, &to)).with_context(about)?;
         self.choose(&mut comparison, &about().0)?;
         let head = Head { files, states: &states, from: &from, to: &to };
         let mut text = SpooledTempFile::new(SPOOL_BYTES);
@@ -201,7 +207,7 @@ impl Diff {
     }
 
     /// Leaves only the tables that were asked for.
-    fn choose(&self, comparison: &mut Comparison<'_, '_>, path: &Path) -> Result<()> {
+    fn choose(&self, comparison: &mut Comparison<'_>, path: &Path) -> Result<()> {
         for name in &self.table {
             let is_it = |table: &str| table.eq_ignore_ascii_case(name);
             if !comparison.tables.iter().any(|(pair, _)| is_it(pair.name())) {
@@ -219,7 +225,7 @@ impl Diff {
 
     fn write_sql(
         &self,
-        comparison: &Comparison<'_, '_>,
+        comparison: &Comparison<'_>,
         head: &Head<'_>,
         text: &mut SpooledTempFile,
     ) -> Result<(bool, Vec<LeftOut>)> {
@@ -240,7 +246,7 @@ impl Diff {
 
     fn write_rows(
         &self,
-        comparison: &Comparison<'_, '_>,
+        comparison: &Comparison<'_>,
         head: &Head<'_>,
         text: &mut SpooledTempFile,
         context: &Context,
@@ -256,7 +262,7 @@ impl Diff {
         let list =
             ItemList { command: "diff", head: &head.json(), list: "rows", columns: &EVENT_FIELDS };
         let mut stream = ItemStream::open(&mut output, &list)?;
-        let schema_changes = schema_changes(comparison);
+        let schema_changes = schema_changes(comparison.before.catalog, comparison.after.catalog);
         let listed = self.list(comparison, &schema_changes, &mut stream);
         match listed {
             Ok(tables) => {
@@ -275,18 +281,20 @@ impl Diff {
 
     fn list(
         &self,
-        comparison: &Comparison<'_, '_>,
+        comparison: &Comparison<'_>,
         schema_changes: &[SchemaChange],
         stream: &mut ItemStream<'_, '_>,
     ) -> Result<Vec<TableDiff>> {
         stream.people(|to, paint, width| {
-            schema_changes.iter().try_for_each(|change| change.write(to, paint, width))
+            schema_changes
+                .iter()
+                .try_for_each(|change| row_text::schema_change_line(to, change, paint, width))
         })?;
         let mut tables = Vec::new();
         for table in &comparison.tables {
             let pair = &table.0;
             let mut counts = TableCounts::default();
-            visit_rows(comparison, table, &mut |event| {
+            comparison.visit(table, &mut |event| {
                 let first = counts.total() == 0;
                 counts.count(event.op());
                 let human = |to: &mut dyn Write, paint: &_, width| {
@@ -327,11 +335,11 @@ impl Head<'_> {
     }
 }
 
-fn stat_of(comparison: &Comparison<'_, '_>, head: &Head<'_>) -> Result<DiffStat> {
+fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<DiffStat> {
     let mut tables = Vec::new();
     for table in &comparison.tables {
         let mut counts = TableCounts::default();
-        visit_rows(comparison, table, &mut |event| {
+        comparison.visit(table, &mut |event| {
             counts.count(event.op());
             Ok::<_, anyhow::Error>(())
         })?;
@@ -346,14 +354,14 @@ fn stat_of(comparison: &Comparison<'_, '_>, head: &Head<'_>) -> Result<DiffStat>
         from: StateAt::of(head.from),
         to: StateAt::of(head.to),
         tables,
-        schema_changes: schema_changes(comparison),
+        schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
         left_out: Vec::new(),
     })
 }
 
 /// A changeset or patchset in a file that has no name yet.
 fn write_set(
-    comparison: &Comparison<'_, '_>,
+    comparison: &Comparison<'_>,
     path: &Path,
     format: SetFormat,
     context: &Context,

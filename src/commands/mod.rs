@@ -11,6 +11,7 @@ pub mod frame_list;
 pub mod index_dump;
 pub mod index_rebuild;
 pub mod info;
+pub mod log;
 pub mod repair;
 pub mod replay;
 pub mod rescue;

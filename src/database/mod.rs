@@ -34,7 +34,7 @@ pub use sql::{
 
 pub use sql_value::{SqlValue, TextEncoding};
 pub use table_reader::{TableReader, Unreadable};
-pub use tree_pages::TreePages;
+pub use tree_pages::{TreePages, page_children};
 
 /// Why reading a database ended early. Damage is no error.
 pub type Error = scan::Error;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::format::Pgno;
 use crate::format::btree::{BtreeHeader, MAX_LEVELS};
 
-use super::{Error, PageLayout, Pages, TreeKind};
+use super::{Error, Pages, TreeKind};
 
 /// The pages of a b-tree. Leaves are not read: all of them are equally far from the root.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +24,8 @@ impl TreePages {
     /// # Errors
     /// When a page cannot be read.
     pub fn read(pages: &dyn Pages, root: Pgno, kind: TreeKind) -> Result<Self, Error> {
-        let layout = PageLayout::of(pages)?;
         let mut walk = Walk {
             pages,
-            layout,
             size_pages: pages.size_pages()?,
             is_table: kind == TreeKind::Table,
             height: 0,
@@ -42,7 +40,6 @@ impl TreePages {
 
 struct Walk<'a> {
     pages: &'a dyn Pages,
-    layout: PageLayout,
     size_pages: u32,
     is_table: bool,
     /// The level of the leaves; the root is on level 1.
@@ -51,18 +48,34 @@ struct Walk<'a> {
     found: TreePages,
 }
 
+/// The children of `page` in a b-tree of this kind, in key order; none of a leaf, and `None` where
+/// it is no page of such a b-tree.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn page_children(
+    pages: &dyn Pages,
+    page: Pgno,
+    kind: TreeKind,
+) -> Result<Option<Vec<Pgno>>, Error> {
+    children_of(pages, page, kind == TreeKind::Table)
+}
+
+fn children_of(pages: &dyn Pages, page: Pgno, is_table: bool) -> Result<Option<Vec<Pgno>>, Error> {
+    if page.0 == 0 || page.0 > pages.size_pages()? {
+        return Ok(None);
+    }
+    let page_size = pages.page_size();
+    let mut image = vec![0; page_size.in_memory()];
+    pages.read(page, &mut image)?;
+    let header = BtreeHeader::decode(page, page_size, &image);
+    let header = header.filter(|header| header.kind.is_of_table() == is_table);
+    Ok(header.map(|header| children(&header, &image)))
+}
+
 impl Walk<'_> {
-    /// The children of `page` if it is an interior page of such a tree; empty for a leaf.
     fn children(&self, page: Pgno) -> Result<Option<Vec<Pgno>>, Error> {
-        if page.0 == 0 || page.0 > self.size_pages {
-            return Ok(None);
-        }
-        let mut image = vec![0; self.layout.page_size.in_memory()];
-        self.pages.read(page, &mut image)?;
-        let header = BtreeHeader::decode(page, self.layout.page_size, &image);
-        Ok(header
-            .filter(|header| header.kind.is_of_table() == self.is_table)
-            .map(|header| children(&header, &image, self.layout.usable)))
+        children_of(self.pages, page, self.is_table)
     }
 
     fn height_of(&self, root: Pgno) -> Result<u32, Error> {
@@ -100,12 +113,15 @@ impl Walk<'_> {
     }
 }
 
-/// The children of an interior page, in key order; none of a leaf.
-pub(crate) fn children(header: &BtreeHeader, image: &[u8], usable: usize) -> Vec<Pgno> {
+/// The children that an interior page names; none of a leaf. A cell begins with its child.
+fn children(header: &BtreeHeader, image: &[u8]) -> Vec<Pgno> {
     let Some(right) = header.right_child else { return Vec::new() };
-    let offsets = header.cell_offsets(image).into_iter();
+    let child = |offset: usize| {
+        let bytes = image.get(offset..offset.checked_add(4)?)?;
+        Some(Pgno(u32::from_be_bytes(bytes.try_into().ok()?)))
+    };
     let mut children: Vec<Pgno> =
-        offsets.filter_map(|offset| header.cell(image, offset, usable)?.left_child).collect();
+        header.cell_offsets(image).into_iter().filter_map(child).collect();
     children.push(right);
     children
 }

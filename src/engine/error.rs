@@ -132,6 +132,8 @@ impl From<scan::Error> for Error {
             scan::Error::Shrunk { frame, offset_bytes, .. } => {
                 Self::ShortRead { frame, offset_bytes }
             }
+            // The engine reads the newest state, and no page of that is gone.
+            scan::Error::Gone { frame, .. } => Self::ShortRead { frame, offset_bytes: 0 },
             scan::Error::OutOfMemory => Self::OutOfMemory,
             scan::Error::Interrupted => Self::Interrupted,
         }

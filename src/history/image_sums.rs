@@ -14,6 +14,11 @@ use crate::storage::{self, File};
 /// Reserved bytes that a shim writes.
 const WRITTEN_BY_SHIMS: [u8; 2] = [8, 16];
 
+/// Bytes at the end of a page that are not compared where so many are reserved.
+pub(super) fn left_out_bytes(reserved_bytes: u8) -> usize {
+    if WRITTEN_BY_SHIMS.contains(&reserved_bytes) { reserved_bytes.into() } else { 0 }
+}
+
 /// Sums of images, without the bytes that may be others in the file.
 pub struct ImageSums<'a> {
     log: &'a dyn File,
@@ -44,14 +49,14 @@ impl<'a> ImageSums<'a> {
         let in_file = Some(DatabaseHeader::decode(&bytes))
             .filter(|header| whole && header.validate().is_ok());
         let reserved = in_file.as_ref().or(page_1).map_or(0, |header| header.reserved_bytes);
-        let left_out = if WRITTEN_BY_SHIMS.contains(&reserved) { reserved } else { 0 };
+        let left_out = left_out_bytes(reserved);
         Ok(Self {
             log,
             database,
             shape: *shape,
             joiner: shape.joiner(),
-            left_out_bytes: left_out.into(),
-            back: Advance::back_over_pairs(u32::from(left_out) / 8),
+            left_out_bytes: left_out,
+            back: Advance::back_over_pairs(u32::try_from(left_out / 8).unwrap_or_default()),
             known: Vec::new(),
         })
     }

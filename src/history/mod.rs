@@ -3,14 +3,17 @@
 //! [`snapshot`] maps pages to the frames of one commit, [`view`] reads them over the file;
 //! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
-//! checkpoint has not left in it, [`gone`] what a later one has overwritten; [`rows`] are the rows
+//! checkpoint has not left in it, [`gone`] what a later one has overwritten;
+//! [`past`] reads earlier states as far as they are there, by [`committed`]; [`rows`] are the rows
 //! in which two states differ.
 
+pub mod committed;
 pub mod copied;
 pub mod gone;
 pub mod image_sums;
 pub mod lost_pages;
 mod page_map;
+pub mod past;
 pub mod rows;
 pub mod snapshot;
 pub mod standing;

@@ -10,6 +10,7 @@ const PAGES_AN_ENTRY: usize = 2;
 /// A map by page: an array as long as pages are not many more than entries, and a hash map for the
 /// pages after it. Most logs are of databases that are not much longer than they are, and hashing
 /// would be the slowest part of a fold over them.
+#[derive(Clone)]
 pub(super) struct PageMap<T> {
     near: Vec<Option<T>>,
     far: HashMap<Pgno, T, foldhash::fast::RandomState>,
@@ -33,6 +34,14 @@ impl<T> PageMap<T> {
         match self.near.get_mut(at) {
             Some(entry) => *entry = Some(value),
             None => drop(self.far.insert(page, value)),
+        }
+    }
+
+    /// Forgets what is known of `page`.
+    pub(super) fn remove(&mut self, page: Pgno) {
+        match self.near.get_mut(page.0 as usize) {
+            Some(entry) => *entry = None,
+            None => drop(self.far.remove(&page)),
         }
     }
 

@@ -26,8 +26,16 @@ pub(super) fn line(
     writer.flush()
 }
 
+/// Writes the fields of `item` that `columns` name, as one line.
+///
+/// # Errors
+/// When the destination fails.
+pub fn item(to: &mut dyn Write, columns: &[&str], item: &Value) -> io::Result<()> {
+    line(to, columns.iter().map(|column| cell(item.get(column))))
+}
+
 /// A value as CSV text: null is empty, strings are plain, lists and objects are JSON.
-pub(super) fn cell(value: Option<&Value>) -> String {
+fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -1,6 +1,6 @@
 //! A list of items of any shape, written as they come, with facts before and after it.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde_json::Value;
 
@@ -53,6 +53,28 @@ impl<'o, 'a> ItemStream<'o, 'a> {
         Ok(Self { output, command: list.command, columns, items: 0 })
     }
 
+    /// Writes an item that was rendered before: JSON, a line of CSV, or what people read.
+    ///
+    /// # Errors
+    /// When the destination fails.
+    pub fn rendered(
+        &mut self,
+        parts: &mut dyn Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> Result<(), Error> {
+        let first = self.items == 0;
+        self.items += 1;
+        if self.output.format == Format::Json {
+            self.output.to.write_all(if first { b"\n" } else { b",\n" })?;
+        }
+        for part in parts {
+            self.output.to.write_all(&part?)?;
+        }
+        if self.output.format == Format::Jsonl {
+            self.output.to.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
     /// Writes an item: `item` for programs, what `human` writes for people.
     ///
     /// # Errors
@@ -60,7 +82,7 @@ impl<'o, 'a> ItemStream<'o, 'a> {
     pub fn item(
         &mut self,
         item: impl FnOnce() -> Value,
-        human: impl FnOnce(&mut dyn Write, &Paint, Option<u16>) -> std::io::Result<()>,
+        human: impl FnOnce(&mut dyn Write, &Paint, Option<u16>) -> io::Result<()>,
     ) -> Result<(), Error> {
         let first = self.items == 0;
         self.items += 1;
@@ -78,9 +100,7 @@ impl<'o, 'a> ItemStream<'o, 'a> {
                 self.output.to.write_all(b"\n")?;
             }
             Format::Csv => {
-                let item = item();
-                let cells = self.columns.iter().map(|column| csv::cell(item.get(column)));
-                csv::line(self.output.to, cells)?;
+                csv::item(self.output.to, &self.columns, &item())?;
             }
         }
         Ok(())
@@ -92,7 +112,7 @@ impl<'o, 'a> ItemStream<'o, 'a> {
     /// When the destination fails.
     pub fn people(
         &mut self,
-        human: impl FnOnce(&mut dyn Write, &Paint, Option<u16>) -> std::io::Result<()>,
+        human: impl FnOnce(&mut dyn Write, &Paint, Option<u16>) -> io::Result<()>,
     ) -> Result<(), Error> {
         if self.output.format == Format::Table {
             let paint = Paint::new(self.output.color).with_charset(self.output.charset);

@@ -15,6 +15,7 @@ mod table;
 pub mod text;
 
 pub use columns::{Column, Side};
+pub use csv::item as csv_line;
 pub use fields::{Cells, Fields, Row};
 pub use file_name::FileName;
 pub use items::{ItemList, ItemStream};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, WAL_HEADER_BYTES};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno, WAL_HEADER_BYTES};
 use crate::storage;
 
 /// The slots of a log by its size; nothing is judged beyond it.
@@ -65,6 +65,16 @@ pub enum Error {
         frame: FrameNo,
         /// Its offset.
         offset_bytes: u64,
+    },
+    /// A page as an earlier state had it is not in the file any more.
+    #[error("{path}: page {page} as it was before is gone: frame {frame} was copied over it")]
+    Gone {
+        /// The database file.
+        path: String,
+        /// The page.
+        page: Pgno,
+        /// A frame whose image is there now.
+        frame: FrameNo,
     },
     /// There is no memory for a chunk.
     #[error("out of memory")]

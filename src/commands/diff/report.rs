@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::database::{EntryKind, SchemaEntry};
-use crate::history::rows::{Comparison, LeftOut, TableCounts, TablePair};
+use crate::access::row_text::schema_change_line;
+use crate::history::rows::{Comparison, LeftOut, SchemaChange, TableCounts, TablePair};
 use crate::history::snapshot::Snapshot;
 use crate::output::quantity::{counted, grouped};
-use crate::output::text::{cut, escaped};
+use crate::output::text::escaped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, wrapped};
 
 /// A state of the database.
@@ -48,95 +48,17 @@ impl TableDiff {
     pub(super) fn of(
         pair: &TablePair<'_>,
         counts: TableCounts,
-        comparison: &Comparison<'_, '_>,
+        comparison: &Comparison<'_>,
     ) -> Self {
         let old = pair.before.map(|table| table.name.clone());
         let states = [comparison.after, comparison.before];
-        let shadow_of = states.iter().find_map(|state| state.shadowed_by(pair.name()));
+        let shadow_of = states.iter().find_map(|state| state.catalog.shadowed_by(pair.name()));
         Self {
             name: pair.name().to_owned(),
             renamed_from: old.filter(|old| old != pair.name()),
             shadow_of: shadow_of.map(|entry| entry.name.clone()),
             counts,
         }
-    }
-}
-
-/// A row of the schema that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct SchemaChange {
-    /// `table`, `index`, `view` or `trigger`.
-    pub(super) kind: &'static str,
-    /// Its name.
-    pub(super) name: String,
-    /// `created`, `dropped` or `altered`.
-    pub(super) change: &'static str,
-    /// Its statement afterwards; that before where it was dropped.
-    pub(super) sql: String,
-}
-
-fn kind_word(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Table | EntryKind::WithoutRowid | EntryKind::Virtual => "table",
-        EntryKind::Index => "index",
-        EntryKind::View => "view",
-        EntryKind::Trigger => "trigger",
-    }
-}
-
-/// What differs in the schema: created and altered entries in their order, then dropped ones.
-#[must_use]
-pub(super) fn schema_changes(comparison: &Comparison<'_, '_>) -> Vec<SchemaChange> {
-    let [before, after] = [comparison.before, comparison.after].map(|state| &state.schema.entries);
-    let is_same = |one: &SchemaEntry, other: &SchemaEntry| {
-        kind_word(one.kind) == kind_word(other.kind) && one.name == other.name
-    };
-    let change = |entry: &SchemaEntry, change| SchemaChange {
-        kind: kind_word(entry.kind),
-        name: entry.name.clone(),
-        change,
-        sql: entry.sql.clone(),
-    };
-    let mut found = Vec::new();
-    // What a constraint needs has no statement of its own.
-    for entry in after.iter().filter(|entry| !entry.sql.is_empty()) {
-        match before.iter().find(|other| is_same(entry, other)) {
-            None => found.push(change(entry, "created")),
-            Some(old) if old.sql != entry.sql => found.push(change(entry, "altered")),
-            Some(_) => {}
-        }
-    }
-    for entry in before.iter().filter(|entry| !entry.sql.is_empty()) {
-        if !after.iter().any(|other| is_same(entry, other)) {
-            found.push(change(entry, "dropped"));
-        }
-    }
-    found
-}
-
-impl SchemaChange {
-    /// One line for people.
-    ///
-    /// # Errors
-    /// When the destination fails.
-    pub(super) fn write(
-        &self,
-        to: &mut dyn Write,
-        paint: &Paint,
-        width: Option<u16>,
-    ) -> io::Result<()> {
-        let (sign, tone) = match self.change {
-            "created" => ("+", Tone::Good),
-            "dropped" => ("-", Tone::Bad),
-            _ => ("~", Tone::Notice),
-        };
-        let one_line = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = format!("{sign} {}", escaped(&one_line));
-        let line = match width {
-            Some(width) => cut(&line, usize::from(width)).into_owned(),
-            None => line,
-        };
-        writeln!(to, "{}", paint.tone(tone, &line))
     }
 }
 
@@ -214,7 +136,9 @@ impl Report for DiffStat {
     }
 
     fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        self.schema_changes.iter().try_for_each(|change| change.write(to, paint, width))?;
+        self.schema_changes
+            .iter()
+            .try_for_each(|change| schema_change_line(to, change, paint, width))?;
         if !self.tables.is_empty() {
             let mut drawn = Table::new([
                 Heading::text("table", Room::Cut),

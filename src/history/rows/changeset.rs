@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::database::{Generated, SqlValue, TextEncoding};
 
-use super::compare::visit_rows;
 use super::event::RowEvent;
 use super::key::{put_value, put_varint};
-use super::pages::{Comparison, TablePages};
-use super::table::{Table, TablePair};
+use super::pages::Comparison;
+use super::table::{Table, TablePages, TablePair};
 use super::{Error, LeftOut};
 
 /// Which of the two formats.
@@ -33,7 +32,7 @@ const UNDEFINED: u8 = 0;
 /// When rows cannot be read, or `put` fails.
 pub fn put_table<E: From<Error>>(
     format: SetFormat,
-    comparison: &Comparison<'_, '_>,
+    comparison: &Comparison<'_>,
     table: &(TablePair<'_>, TablePages),
     put: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Option<LeftOut>, E> {
@@ -42,7 +41,7 @@ pub fn put_table<E: From<Error>>(
         |why: &str| Ok(Some(LeftOut { name: pair.name().to_owned(), why: why.to_owned() }));
     let mut rows = 0_u64;
     let Some(writer) = Writer::of(format, pair) else {
-        visit_rows(comparison, table, &mut |_| {
+        comparison.visit(table, &mut |_| {
             rows += 1;
             Ok::<_, E>(())
         })?;
@@ -67,14 +66,14 @@ pub fn put_table<E: From<Error>>(
         put(&record)
     };
     if writer.is_keyed_as_stored {
-        visit_rows(comparison, table, &mut |event| match writer.same(&event) {
+        comparison.visit(table, &mut |event| match writer.same(&event) {
             true => Ok(()),
             false => write(&event),
         })?;
     } else {
         // By its declared key, a row may be another than by its row id.
         let mut rows: BTreeMap<Vec<u8>, RowEvent> = BTreeMap::new();
-        visit_rows(comparison, table, &mut |event| {
+        comparison.visit(table, &mut |event| {
             let RowEvent { row_id, before, after } = event;
             for (values, is_before) in [(before, true), (after, false)] {
                 let Some(values) = values else { continue };

@@ -9,23 +9,24 @@ use crate::format::Pgno;
 use super::Error;
 use super::event::RowEvent;
 use super::key::put_value;
-use super::pages::{Comparison, TablePages};
-use super::table::{Table, TablePair};
+use super::table::{Table, TablePages, TablePair};
 
-/// Tells `visit` of every row of a table that differs. Rows of tables with row ids come in their
+/// Tells `visit` of every row of a table that differs between the states with the pages `before`
+/// and `after`. Rows of tables with row ids come in their
 /// order; of others, updated ones first, then those that are gone, then new ones, each in key
 /// order.
 ///
 /// # Errors
 /// When a page cannot be read, a row is unreadable, or `visit` fails.
 pub fn visit_rows<E: From<Error>>(
-    comparison: &Comparison<'_, '_>,
+    before: &dyn Pages,
+    after: &dyn Pages,
     (pair, pages): &(TablePair<'_>, TablePages),
     visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
 ) -> Result<(), E> {
     let Some(newest) = pair.newest() else { return Ok(()) };
-    let before = Side::new(comparison.before.pages, pair.before, newest, &pages.before)?;
-    let after = Side::new(comparison.after.pages, pair.after, newest, &pages.after)?;
+    let before = Side::new(before, pair.before, newest, &pages.before)?;
+    let after = Side::new(after, pair.after, newest, &pages.after)?;
     let mut found = Found { pair, is_unaltered: pair.is_unaltered(), visit };
     match newest.kind {
         TreeKind::Table => merge(before, after, &mut found),

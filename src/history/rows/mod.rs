@@ -13,21 +13,29 @@ use serde::Serialize;
 use crate::database;
 use crate::format::Pgno;
 
+mod acts;
 mod changeset;
 mod compare;
 mod event;
 mod key;
 mod overwritten;
+mod owners;
 mod pages;
+mod schema_changes;
 mod script;
+mod step;
 mod table;
+mod transactions;
 
+pub use acts::{Loss, TableActs, TransactionRows};
 pub use changeset::{SetFormat, put_table};
 pub use compare::visit_rows;
 pub use event::{Op, RowEvent, TableCounts};
-pub use pages::{Comparison, TablePages};
+pub use pages::Comparison;
+pub use schema_changes::{SchemaChange, schema_changes};
 pub use script::{Where, put_script};
-pub use table::{State, Table, TablePair, pairs};
+pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
+pub use transactions::Backward;
 
 /// Pages whose images differ, or may differ, between two states.
 pub type ChangedPages = HashSet<Pgno>;

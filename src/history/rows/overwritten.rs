@@ -10,23 +10,23 @@ use super::table::State;
 use super::{ChangedPages, Error};
 
 /// Looks for changed pages that no page of a tree explains.
-pub(super) struct Search<'s, 'a> {
-    state: &'s State<'a>,
+pub(super) struct Search<'s> {
+    state: State<'s>,
     changed: &'s ChangedPages,
     /// Changed pages that are explained by nothing so far.
     left: HashSet<Pgno>,
 }
 
-impl<'s, 'a> Search<'s, 'a> {
-    pub(super) fn new(state: &'s State<'a>, changed: &'s ChangedPages) -> Result<Self, Error> {
+impl<'s> Search<'s> {
+    pub(super) fn new(state: State<'s>, changed: &'s ChangedPages) -> Result<Self, Error> {
         let size_pages = state.pages.size_pages()?;
         let mut left: HashSet<Pgno> =
             changed.iter().copied().filter(|page| page.0 <= size_pages).collect();
         left.remove(&Pgno::FIRST);
         left.remove(&state.pages.page_size().lock_byte_page());
-        if state.header.largest_root != 0 {
-            let usable =
-                state.pages.page_size().in_memory() - usize::from(state.header.reserved_bytes);
+        if state.catalog.header.largest_root != 0 {
+            let usable = state.pages.page_size().in_memory()
+                - usize::from(state.catalog.header.reserved_bytes);
             left.retain(|&page| !is_pointer_map(state.pages.page_size(), usable, page));
         }
         Ok(Self { state, changed, left })
@@ -48,14 +48,16 @@ impl<'s, 'a> Search<'s, 'a> {
             return Ok(HashSet::new());
         }
         let mut indexes = Vec::new();
-        for entry in self.state.schema.entries.iter().filter(|it| it.kind == EntryKind::Index) {
+        for entry in
+            self.state.catalog.schema.entries.iter().filter(|it| it.kind == EntryKind::Index)
+        {
             let root = Pgno(u32::try_from(entry.root).unwrap_or_default());
             indexes.push(TreePages::read(self.state.pages, root, TreeKind::Index)?);
         }
         for index in &indexes {
             self.claim(index.interior.iter().chain(&index.leaves));
         }
-        let free = freelist_pages(self.state, &self.left)?;
+        let free = freelist_pages(&self.state, &self.left)?;
         self.claim(free.iter());
         for (kind, tree) in tables.clone() {
             self.claim_chains(kind, tree)?;
@@ -126,7 +128,7 @@ fn freelist_pages(state: &State<'_>, wanted: &HashSet<Pgno>) -> Result<Vec<Pgno>
     let page_size = state.pages.page_size();
     let size_pages = state.pages.size_pages()?;
     let mut image = vec![0; page_size.in_memory()];
-    let mut trunk = Pgno(state.header.first_trunk);
+    let mut trunk = Pgno(state.catalog.header.first_trunk);
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     while trunk.0 != 0 && trunk.0 <= size_pages && seen.insert(trunk) {

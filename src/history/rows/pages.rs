@@ -3,24 +3,15 @@
 use crate::database::{TreeKind, TreePages};
 use crate::format::Pgno;
 
-use super::table::{State, Table, TablePair, pairs};
+use super::compare::visit_rows;
+use super::event::RowEvent;
+use super::table::{State, Table, TablePages, TablePair, pairs};
 use super::{ChangedPages, Error, overwritten};
 
-/// Pages of one table, in key order, that have all the rows in which its two states differ.
-#[derive(Clone, Debug, Default)]
-pub struct TablePages {
-    /// Of the state before.
-    pub before: Vec<Pgno>,
-    /// Of the state afterwards.
-    pub after: Vec<Pgno>,
-}
-
-impl TablePages {
-    /// All pages of a table, on the side afterwards.
-    pub(super) fn all_of(state: &State<'_>, table: &Table) -> Result<Self, Error> {
-        let after = with_rows(table.kind, tree_pages(state, table)?);
-        Ok(Self { before: Vec::new(), after })
-    }
+/// All pages of a table, on the side afterwards.
+pub(super) fn all_pages(state: &State<'_>, table: &Table) -> Result<TablePages, Error> {
+    let after = with_rows(table.kind, tree_pages(state, table)?);
+    Ok(TablePages { before: Vec::new(), after })
 }
 
 fn with_rows(kind: TreeKind, pages: TreePages) -> Vec<Pgno> {
@@ -31,11 +22,11 @@ fn with_rows(kind: TreeKind, pages: TreePages) -> Vec<Pgno> {
 }
 
 /// Two states, and what differs between them.
-pub struct Comparison<'s, 'a> {
+pub struct Comparison<'s> {
     /// The state before.
-    pub before: &'s State<'a>,
+    pub before: State<'s>,
     /// The state afterwards.
-    pub after: &'s State<'a>,
+    pub after: State<'s>,
     /// Its tables, with the pages that are to be read.
     pub tables: Vec<(TablePair<'s>, TablePages)>,
 }
@@ -47,19 +38,27 @@ struct Trees<'s> {
     after: TreePages,
 }
 
-impl<'s, 'a> Comparison<'s, 'a> {
+impl<'s> Comparison<'s> {
+    /// Tells `visit` of every row of a table of this comparison that differs.
+    ///
+    /// # Errors
+    /// As [`visit_rows`].
+    pub fn visit<E: From<Error>>(
+        &self,
+        table: &(TablePair<'_>, TablePages),
+        visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
+    ) -> Result<(), E> {
+        visit_rows(self.before.pages, self.after.pages, table, visit)
+    }
+
     /// Finds out what has to be read. `changed` are the pages whose images differ.
     ///
     /// # Errors
     /// When a page cannot be read, or is not what its tree says.
-    pub fn new(
-        before: &'s State<'a>,
-        after: &'s State<'a>,
-        changed: &ChangedPages,
-    ) -> Result<Self, Error> {
+    pub fn new(before: State<'s>, after: State<'s>, changed: &ChangedPages) -> Result<Self, Error> {
         let mut trees = Vec::new();
-        for pair in pairs(&before.tables, &after.tables) {
-            trees.push(Trees::of(pair, before, after, changed)?);
+        for pair in pairs(&before.catalog.tables, &after.catalog.tables) {
+            trees.push(Trees::of(pair, &before, &after, changed)?);
         }
         let mut reread = overwritten::Search::new(after, changed)?;
         for tree in &trees {

@@ -4,7 +4,8 @@ use crate::database::{
     self, EntryKind, Pages, Schema, SchemaEntry, TableReader, TextEncoding, TreeKind,
     table_definition,
 };
-use crate::format::Pgno;
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{DatabaseHeader, Pgno};
 
 use super::Error;
 
@@ -25,33 +26,42 @@ pub struct Table {
     pub reader: TableReader,
 }
 
-/// One state of a database, whose rows are compared with those of another.
-pub struct State<'a> {
-    /// Its pages.
-    pub pages: &'a dyn Pages,
+/// What one state of a database defines.
+#[derive(Clone, Debug)]
+pub struct Catalog {
     /// Its schema.
     pub schema: Schema,
     /// Its tables that have a b-tree, in the order of the schema.
     pub tables: Vec<Table>,
     /// Its header.
-    pub header: crate::format::DatabaseHeader,
+    pub header: DatabaseHeader,
 }
 
-impl<'a> State<'a> {
+/// One state of a database, whose rows are compared with those of another.
+#[derive(Clone, Copy)]
+pub struct State<'a> {
+    /// Its pages.
+    pub pages: &'a dyn Pages,
+    /// What it defines.
+    pub catalog: &'a Catalog,
+}
+
+impl Catalog {
     /// Reads the schema of `pages`. A database without a page has none.
     ///
     /// # Errors
     /// When a page cannot be read, or a row of the schema cannot be understood.
-    pub fn read(pages: &'a dyn Pages) -> Result<Self, Error> {
-        let header = database::header(pages)?;
-        let encoding = TextEncoding::of_header(header.text_encoding);
-        let schema = match pages.size_pages()? {
-            0 => Schema::default(),
-            _ => Schema::read(pages)?,
+    pub fn read(pages: &dyn Pages) -> Result<Self, Error> {
+        let is_empty = pages.size_pages()? == 0;
+        let header = match is_empty {
+            true => DatabaseHeader::decode(&[0; DATABASE_HEADER_BYTES]),
+            false => database::header(pages)?,
         };
+        let schema = if is_empty { Schema::default() } else { Schema::read(pages)? };
         if let Some(&row_id) = schema.unclear.first() {
             return Err(Error::Schema { row_id });
         }
+        let encoding = TextEncoding::of_header(header.text_encoding);
         let mut tables = Vec::new();
         for entry in &schema.entries {
             if let Some(kind) = entry.kind.tree().filter(|kind| kind.is_table()) {
@@ -59,7 +69,7 @@ impl<'a> State<'a> {
                 tables.push(table.ok_or(Error::Schema { row_id: entry.row_id })?);
             }
         }
-        Ok(Self { pages, schema, tables, header })
+        Ok(Self { schema, tables, header })
     }
 
     /// The encoding of its text.
@@ -72,12 +82,11 @@ impl<'a> State<'a> {
     #[must_use]
     pub fn shadowed_by(&self, name: &str) -> Option<&SchemaEntry> {
         self.schema.entries.iter().find(|entry| {
-            let begins = name
-                .get(..entry.name.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(&entry.name));
-            let rest = name.get(entry.name.len()..).and_then(|rest| rest.strip_prefix('_'));
+            let (start, rest) = name.split_at_checked(entry.name.len()).unwrap_or((name, ""));
             let is_shadow = |rest: &str| SHADOWS.iter().any(|it| rest.eq_ignore_ascii_case(it));
-            entry.kind == EntryKind::Virtual && begins && rest.is_some_and(is_shadow)
+            entry.kind == EntryKind::Virtual
+                && start.eq_ignore_ascii_case(&entry.name)
+                && rest.strip_prefix('_').is_some_and(is_shadow)
         })
     }
 }
@@ -124,6 +133,15 @@ impl Table {
         };
         self.kind == other.kind && (self.kind == TreeKind::Table || key(self) == key(other))
     }
+}
+
+/// Pages of one table, in key order, that have all the rows in which its two states differ.
+#[derive(Clone, Debug, Default)]
+pub struct TablePages {
+    /// Of the state before.
+    pub before: Vec<Pgno>,
+    /// Of the state afterwards.
+    pub after: Vec<Pgno>,
 }
 
 /// A table in two states; absent where one does not have it.

@@ -6,8 +6,8 @@ use crate::database::{EntryKind, SchemaEntry};
 
 use super::compare::visit_rows;
 use super::event::{Op, TableCounts};
-use super::pages::{Comparison, TablePages};
-use super::table::{State, Table, TablePair};
+use super::pages::{Comparison, all_pages};
+use super::table::{State, Table, TablePages, TablePair};
 use super::{Error, LeftOut};
 
 mod literal;
@@ -23,7 +23,7 @@ pub use statements::Where;
 /// # Errors
 /// When rows cannot be read, or `put` fails.
 pub fn put_script<E: From<Error>>(
-    comparison: &Comparison<'_, '_>,
+    comparison: &Comparison<'_>,
     by: Where,
     put: &mut dyn FnMut(&str) -> Result<(), E>,
 ) -> Result<Vec<LeftOut>, E> {
@@ -69,8 +69,8 @@ struct Planned<'c, 's> {
     counts: TableCounts,
 }
 
-struct Script<'c, 's, 'a> {
-    comparison: &'c Comparison<'s, 'a>,
+struct Script<'c, 's> {
+    comparison: &'c Comparison<'s>,
     by: Where,
     tables: Vec<Planned<'c, 's>>,
     left_out: Vec<LeftOut>,
@@ -87,18 +87,18 @@ fn is_statistics(name: &str) -> bool {
 }
 
 /// The entry of `state` of this kind and name.
-fn entry_of<'s>(state: &'s State<'_>, kind: EntryKind, name: &str) -> Option<&'s SchemaEntry> {
-    let mut entries = state.schema.entries.iter();
+fn entry_of<'s>(state: State<'s>, kind: EntryKind, name: &str) -> Option<&'s SchemaEntry> {
+    let mut entries = state.catalog.schema.entries.iter();
     entries.find(|entry| entry.kind == kind && is_named(&entry.name, name))
 }
 
-impl<'c, 's, 'a> Script<'c, 's, 'a> {
-    fn plan<E: From<Error>>(comparison: &'c Comparison<'s, 'a>, by: Where) -> Result<Self, E> {
+impl<'c, 's> Script<'c, 's> {
+    fn plan<E: From<Error>>(comparison: &'c Comparison<'s>, by: Where) -> Result<Self, E> {
         let mut script = Self { comparison, by, tables: Vec::new(), left_out: Vec::new() };
         for table in &comparison.tables {
             let mut counts = TableCounts::default();
             let fate = script.fate(&table.0);
-            visit_rows(comparison, table, &mut |event| {
+            comparison.visit(table, &mut |event| {
                 counts.count(event.op());
                 Ok::<_, E>(())
             })?;
@@ -112,12 +112,12 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
     fn fate(&mut self, pair: &TablePair<'_>) -> Fate {
         let Comparison { before, after, .. } = self.comparison;
         let name = pair.name();
-        let shadowed = |state: &'s State<'a>, table: Option<&Table>| {
-            table.and_then(|table| state.shadowed_by(&table.name))
+        let shadowed = |state: State<'s>, table: Option<&Table>| {
+            table.and_then(|table| state.catalog.shadowed_by(&table.name))
         };
-        let (old, new) = (shadowed(before, pair.before), shadowed(after, pair.after));
+        let (old, new) = (shadowed(*before, pair.before), shadowed(*after, pair.after));
         let is_kept = |entry: &SchemaEntry| {
-            let other = entry_of(before, EntryKind::Virtual, &entry.name);
+            let other = entry_of(*before, EntryKind::Virtual, &entry.name);
             other.is_some_and(|other| other.sql == entry.sql)
         };
         match (pair.before, pair.after) {
@@ -144,15 +144,15 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
     /// Nothing differs but what is left out.
     fn is_empty(&self) -> bool {
         let Comparison { before, after, .. } = self.comparison;
-        let texts = |state: &State<'_>| -> BTreeSet<(String, String)> {
-            let entries = state.schema.entries.iter();
+        let texts = |state: State<'_>| -> BTreeSet<(String, String)> {
+            let entries = state.catalog.schema.entries.iter();
             entries.map(|entry| (entry.name.clone(), entry.sql.clone())).collect()
         };
         self.left_out.is_empty()
-            && texts(before) == texts(after)
+            && texts(*before) == texts(*after)
             && self.tables.iter().all(|planned| planned.counts.total() == 0)
-            && before.header.user_version == after.header.user_version
-            && before.header.application_id == after.header.application_id
+            && before.catalog.header.user_version == after.catalog.header.user_version
+            && before.catalog.header.application_id == after.catalog.header.application_id
     }
 
     /// Whether the table of this name is dropped, created or filled anew.
@@ -175,7 +175,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
     /// and nothing is done to its table that takes it away or makes it act.
     fn is_untouched(&self, entry: &SchemaEntry) -> bool {
         let Comparison { before, after, .. } = self.comparison;
-        let [one, other] = [before, after].map(|state| entry_of(state, entry.kind, &entry.name));
+        let [one, other] = [*before, *after].map(|state| entry_of(state, entry.kind, &entry.name));
         let same = one.zip(other).is_some_and(|(one, other)| {
             one.sql == other.sql && one.table == other.table && one.name == other.name
         });
@@ -187,7 +187,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         &self,
         put: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        let entries = &self.comparison.before.schema.entries;
+        let entries = &self.comparison.before.catalog.schema.entries;
         let kinds = [
             (EntryKind::Trigger, "TRIGGER"),
             (EntryKind::View, "VIEW"),
@@ -222,7 +222,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         for table in created.filter_map(|planned| planned.table.0.after) {
             put(&format!("{};", table.sql))?;
         }
-        let entries = self.comparison.after.schema.entries.iter();
+        let entries = self.comparison.after.catalog.schema.entries.iter();
         for entry in entries.filter(|entry| entry.kind == EntryKind::Virtual) {
             if !self.is_untouched(entry) {
                 put(&format!("{};", entry.sql))?;
@@ -244,7 +244,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         for planned in &self.tables {
             let (pair, _) = planned.table;
             let Some(table) = pair.after else { continue };
-            let statements = Statements::new(table, self.comparison.after, self.by);
+            let statements = Statements::new(table, self.comparison.after.catalog, self.by);
             match planned.fate {
                 Fate::Kept if planned.counts.total() > 0 => {
                     self.put_changes(planned, &statements, put)?;
@@ -269,13 +269,13 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         put: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         if planned.counts.deleted + planned.counts.updated > 0 {
-            visit_rows(self.comparison, planned.table, &mut |event| match event.op() {
+            self.comparison.visit(planned.table, &mut |event| match event.op() {
                 Op::Delete => put(&statements.delete(&event)),
                 Op::Update if statements.moves_unique(&event) => put(&statements.delete(&event)),
                 Op::Update | Op::Insert => Ok(()),
             })?;
         }
-        visit_rows(self.comparison, planned.table, &mut |event| match event.op() {
+        self.comparison.visit(planned.table, &mut |event| match event.op() {
             Op::Update if !statements.moves_unique(&event) => put(&statements.update(&event)),
             Op::Insert | Op::Update => {
                 put(&statements.insert(event.row_id, event.after.as_deref()))
@@ -290,7 +290,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         put: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         let is_sequence = |table: &&Table| is_named(&table.name, SEQUENCE);
-        let Some(table) = self.comparison.after.tables.iter().find(is_sequence) else {
+        let Some(table) = self.comparison.after.catalog.tables.iter().find(is_sequence) else {
             return Ok(());
         };
         let is_counted = |planned: &Planned<'_, '_>| {
@@ -305,7 +305,8 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
         if !self.tables.iter().any(is_counted) {
             return Ok(());
         }
-        let was_there = self.comparison.before.tables.iter().any(|table| is_sequence(&table));
+        let was_there =
+            self.comparison.before.catalog.tables.iter().any(|table| is_sequence(&table));
         let is_made = self.tables.iter().any(|planned| {
             let made = planned.table.0.after.is_some_and(|it| it.reader.definition().autoincrement);
             made && planned.fate == Fate::Created
@@ -314,7 +315,7 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
             put("CREATE TABLE walsmith_sequence(id INTEGER PRIMARY KEY AUTOINCREMENT);")?;
             put("DROP TABLE walsmith_sequence;")?;
         }
-        let statements = Statements::new(table, self.comparison.after, self.by);
+        let statements = Statements::new(table, self.comparison.after.catalog, self.by);
         put(&statements.delete_all())?;
         put_all(self.comparison.after, table, &statements, put)
     }
@@ -325,18 +326,21 @@ impl<'c, 's, 'a> Script<'c, 's, 'a> {
     ) -> Result<(), E> {
         let Comparison { before, after, .. } = self.comparison;
         for kind in [EntryKind::Index, EntryKind::View, EntryKind::Trigger] {
-            let entries = after.schema.entries.iter();
+            let entries = after.catalog.schema.entries.iter();
             for entry in entries.filter(|entry| entry.kind == kind && !entry.sql.is_empty()) {
                 if !self.is_untouched(entry) {
                     put(&format!("{};", entry.sql))?;
                 }
             }
         }
-        if before.header.user_version != after.header.user_version {
-            put(&format!("PRAGMA user_version={};", after.header.user_version.cast_signed()))?;
+        if before.catalog.header.user_version != after.catalog.header.user_version {
+            put(&format!(
+                "PRAGMA user_version={};",
+                after.catalog.header.user_version.cast_signed()
+            ))?;
         }
-        if before.header.application_id != after.header.application_id {
-            let id = after.header.application_id.cast_signed();
+        if before.catalog.header.application_id != after.catalog.header.application_id {
+            let id = after.catalog.header.application_id.cast_signed();
             put(&format!("PRAGMA application_id={id};"))?;
         }
         Ok(())
@@ -350,15 +354,14 @@ fn is_unnamed(pair: &TablePair<'_>) -> bool {
 
 /// Inserts every row of `table`.
 fn put_all<E: From<Error>>(
-    state: &State<'_>,
+    state: State<'_>,
     table: &Table,
     statements: &Statements<'_>,
     put: &mut dyn FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
-    let nothing = Comparison { before: state, after: state, tables: Vec::new() };
-    let rows = TablePages::all_of(state, table)?;
+    let rows = all_pages(&state, table)?;
     let pair = TablePair { before: None, after: Some(table) };
-    visit_rows(&nothing, &(pair, rows), &mut |event| {
+    visit_rows(state.pages, state.pages, &(pair, rows), &mut |event| {
         put(&statements.insert(event.row_id, event.after.as_deref()))
     })
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::database::{EntryKind, Generated, SqlValue, TextEncoding, TreeKind};
 use crate::history::rows::event::RowEvent;
-use crate::history::rows::table::{State, Table};
+use crate::history::rows::table::{Catalog, Table};
 
 use super::literal::{literal, quoted};
 
@@ -32,17 +32,17 @@ pub(super) struct Statements<'t> {
 }
 
 impl<'t> Statements<'t> {
-    pub(super) fn new(table: &'t Table, state: &State<'_>, by: Where) -> Self {
+    pub(super) fn new(table: &'t Table, catalog: &Catalog, by: Where) -> Self {
         let definition = table.reader.definition();
         let columns = definition.columns.iter().enumerate();
         let columns = columns.filter(|(_, column)| column.generated == Generated::No);
         Self {
             table,
             by,
-            encoding: state.encoding(),
+            encoding: catalog.encoding(),
             row_id: Self::row_id_name(table),
             columns: columns.map(|(place, _)| place).collect(),
-            unique: unique_columns(table, state),
+            unique: unique_columns(table, catalog),
         }
     }
 
@@ -146,10 +146,10 @@ impl<'t> Statements<'t> {
 }
 
 /// Columns of unique indexes; `None` where one has expressions.
-fn unique_columns(table: &Table, state: &State<'_>) -> Option<HashSet<usize>> {
+fn unique_columns(table: &Table, catalog: &Catalog) -> Option<HashSet<usize>> {
     let definition = table.reader.definition();
     let mut unique: HashSet<usize> = HashSet::new();
-    let entries = state.schema.entries.iter();
+    let entries = catalog.schema.entries.iter();
     let own = entries.clone().find(|entry| {
         entry.kind.tree().is_some_and(TreeKind::is_table)
             && entry.name.eq_ignore_ascii_case(&table.name)
@@ -161,7 +161,7 @@ fn unique_columns(table: &Table, state: &State<'_>) -> Option<HashSet<usize>> {
         if index.is_partial() {
             return None;
         }
-        for name in state.schema.keys_of(index, own)? {
+        for name in catalog.schema.keys_of(index, own)? {
             unique.insert(definition.place_of(&name)?);
         }
     }

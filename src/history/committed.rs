@@ -1,0 +1,123 @@
+//! The committed frames of a log, by transaction, each with the frame before of the same page: what
+//! it takes to go through the states of a log in either direction.
+
+use std::ops::RangeInclusive;
+
+use crate::format::{FrameNo, Pgno};
+use crate::scan::{Error, FrameFacts};
+
+use super::page_map::PageMap;
+use super::snapshot::Snapshot;
+
+/// A commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Its commit frame.
+    pub last_frame: FrameNo,
+    /// Pages of the database after it.
+    pub db_size_pages: u32,
+}
+
+/// The committed frames of a log.
+#[derive(Default)]
+pub struct CommittedFrames {
+    /// The page of each frame, from frame 1 on.
+    pages: Vec<Pgno>,
+    /// The frame before of the same page, 0 for none, of each frame.
+    before: Vec<u32>,
+    newest: PageMap<FrameNo>,
+    commits: Vec<Commit>,
+}
+
+impl CommittedFrames {
+    /// Of `committed`, the facts of all committed frames in file order.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn of(committed: impl Iterator<Item = Result<FrameFacts, Error>>) -> Result<Self, Error> {
+        let mut frames = Self::default();
+        for facts in committed {
+            let facts = facts?;
+            let page = facts.header.page;
+            let before = frames.newest.get(page).map_or(0, |frame| frame.0);
+            frames.pages.push(page);
+            frames.before.push(before);
+            frames.newest.insert(page, facts.frame);
+            if let Some(db_size_pages) = facts.commit_size_pages() {
+                frames.commits.push(Commit { last_frame: facts.frame, db_size_pages });
+            }
+        }
+        Ok(frames)
+    }
+
+    /// How many transactions there are.
+    #[must_use]
+    pub fn transactions(&self) -> u32 {
+        u32::try_from(self.commits.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The commit of a transaction, counted from 1.
+    #[must_use]
+    pub fn commit(&self, txn: u32) -> Option<Commit> {
+        self.commits.get((txn as usize).checked_sub(1)?).copied()
+    }
+
+    /// The frames of a transaction; empty where there is none.
+    #[must_use]
+    pub fn frames(&self, txn: u32) -> RangeInclusive<u32> {
+        let before = txn.checked_sub(1).and_then(|txn| self.commit(txn));
+        let first = before.map_or(1, |commit| commit.last_frame.0 + 1);
+        first..=self.commit(txn).map_or(0, |commit| commit.last_frame.0)
+    }
+
+    /// The page that a frame has.
+    #[must_use]
+    pub fn page(&self, frame: FrameNo) -> Option<Pgno> {
+        self.pages.get((frame.0 as usize).checked_sub(1)?).copied()
+    }
+
+    /// The frame before of the same page.
+    #[must_use]
+    pub fn before(&self, frame: FrameNo) -> Option<FrameNo> {
+        let before = *self.before.get((frame.0 as usize).checked_sub(1)?)?;
+        (before > 0).then_some(FrameNo(before))
+    }
+
+    /// The newest frame of a page.
+    #[must_use]
+    pub fn newest(&self, page: Pgno) -> Option<FrameNo> {
+        self.newest.get(page).copied()
+    }
+
+    /// The newest frame of each page.
+    pub(super) fn newest_frames(&self) -> PageMap<FrameNo> {
+        self.newest.clone()
+    }
+
+    /// All frames of a page, newest first.
+    pub fn of_page(&self, page: Pgno) -> impl Iterator<Item = FrameNo> {
+        std::iter::successors(self.newest(page), |frame| self.before(*frame))
+    }
+
+    /// The state after a transaction; 0 is the file before the log. `None` where there is no such
+    /// transaction.
+    #[must_use]
+    pub fn snapshot(&self, txn: u32) -> Option<Snapshot> {
+        if txn == 0 {
+            return Some(Snapshot::default());
+        }
+        let Commit { last_frame, db_size_pages } = self.commit(txn)?;
+        let mut snapshot = Snapshot {
+            to_frame: last_frame.0,
+            to_txn: txn,
+            db_size_pages: Some(db_size_pages),
+            ..Snapshot::default()
+        };
+        let committed = self.pages.iter().zip(1..=last_frame.0);
+        let in_database = committed.filter(|(page, _)| page.0 <= db_size_pages);
+        let mut newest = PageMap::default();
+        in_database.for_each(|(page, frame)| newest.insert(*page, FrameNo(frame)));
+        snapshot.pages = newest.iter().map(|(page, frame)| (page, *frame)).collect();
+        Some(snapshot)
+    }
+}

@@ -1,0 +1,214 @@
+//! Earlier states of a database: frames of the log over what the file was before it.
+//!
+//! A page that a state takes from the file is right unless a checkpoint has written a later frame
+//! of it there. Then it is gone, and only whoever reads that page has to know.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::database::{self, Pages};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::log::LogShape;
+use crate::scan::Error;
+use crate::storage::File;
+
+use super::committed::CommittedFrames;
+use super::image_sums::left_out_bytes;
+use super::page_map::PageMap;
+use super::snapshot::Snapshot;
+
+/// How far checkpoints have gone, by a wal-index that is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backfilled {
+    /// Frames that are copied (`nBackfill`).
+    pub done: u32,
+    /// Frames of which a copy was begun (`nBackfillAttempted`).
+    pub attempted: u32,
+}
+
+/// A log, and the file as it was before it.
+pub struct Past<'a> {
+    page_size: PageSize,
+    /// `None` where there is no database file.
+    base: Option<&'a dyn File>,
+    log: Option<(&'a dyn File, LogShape)>,
+    frames: &'a CommittedFrames,
+    backfilled: Option<Backfilled>,
+    /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
+    left_out_bytes: usize,
+    /// Pages that were looked at: the frame that has overwritten them, if one has.
+    known: RefCell<HashMap<Pgno, Option<FrameNo>>>,
+}
+
+impl<'a> Past<'a> {
+    /// Of `log`, whose committed frames are `frames`, over `base`. `backfilled` is `None` where no
+    /// index tells it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn new(
+        page_size: PageSize,
+        base: Option<&'a dyn File>,
+        (log, frames): (Option<(&'a dyn File, LogShape)>, &'a CommittedFrames),
+        backfilled: Option<Backfilled>,
+    ) -> Result<Self, Error> {
+        let header = base.map(database::header_of_file).transpose()?.flatten();
+        let left_out_bytes = header.map_or(0, |header| left_out_bytes(header.reserved_bytes));
+        let known = RefCell::default();
+        Ok(Self { page_size, base, log, frames, backfilled, left_out_bytes, known })
+    }
+
+    /// The committed frames.
+    #[must_use]
+    pub fn frames(&self) -> &'a CommittedFrames {
+        self.frames
+    }
+
+    /// Bytes of a page.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// Pages of the file before the log: those that its page 1 counts, if that is still there.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn size_pages(&self) -> Result<u32, Error> {
+        let Some(base) = self.base else { return Ok(0) };
+        let in_file = base.size()?.div_ceil(self.page_size.bytes_u64());
+        let in_file = u32::try_from(in_file).unwrap_or(u32::MAX);
+        let header = database::header_of_file(base)?;
+        let counted = header.and_then(|header| header.page_count());
+        let is_gone = self.overwritten_by(Pgno::FIRST)?.is_some();
+        Ok(counted.filter(|&counted| !is_gone && counted <= in_file).unwrap_or(in_file))
+    }
+
+    /// Reads the image in `frame`, or the page as it was before the log.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] when a checkpoint has overwritten it, and when a file cannot be read.
+    pub fn read(&self, page: Pgno, frame: Option<FrameNo>, image: &mut [u8]) -> Result<(), Error> {
+        if let Some(frame) = frame {
+            return self.read_frame(frame, image);
+        }
+        if let Some(frame) = self.overwritten_by(page)? {
+            let path = self.base.map_or_else(String::new, |base| base.path().display().to_string());
+            return Err(Error::Gone { path, page, frame });
+        }
+        self.read_base(page, image)
+    }
+
+    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        let read = match self.base {
+            Some(base) => base.read_at(image, page.offset_bytes(self.page_size))?,
+            None => 0,
+        };
+        image.iter_mut().skip(read).for_each(|byte| *byte = 0);
+        Ok(())
+    }
+
+    fn read_frame(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
+        let Some((log, _)) = self.log else { return Ok(()) };
+        let slot = frame.offset_bytes(self.page_size);
+        if log.read_at(image, slot + FRAME_HEADER_BYTES as u64)? < image.len() {
+            let path = log.path().display().to_string();
+            return Err(Error::Shrunk { path, frame, offset_bytes: slot });
+        }
+        Ok(())
+    }
+
+    /// The frame whose image a checkpoint has written over `page` in the file, if one has.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn overwritten_by(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
+        let Some(first) = self.frames.of_page(page).last() else { return Ok(None) };
+        if let Some(&known) = self.known.borrow().get(&page) {
+            return Ok(known);
+        }
+        let found = match self.backfilled {
+            Some(Backfilled { attempted, .. }) if attempted < first.0 => None,
+            Some(Backfilled { done, .. }) if done >= first.0 => {
+                self.frames.of_page(page).find(|frame| frame.0 <= done)
+            }
+            Some(_) | None => self.equal_frame(page)?,
+        };
+        self.known.borrow_mut().insert(page, found);
+        Ok(found)
+    }
+
+    /// A frame of `page` whose image is the file's.
+    fn equal_frame(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
+        let bytes = self.page_size.in_memory();
+        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
+        self.read_base(page, &mut in_file)?;
+        let compared = ..bytes - self.left_out_bytes;
+        for frame in self.frames.of_page(page) {
+            self.read_frame(frame, &mut in_frame)?;
+            if in_file.get(compared) == in_frame.get(compared) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The pages of one state.
+pub struct StatePages<'a> {
+    past: &'a Past<'a>,
+    frames: FramesOf<'a>,
+    size_pages: u32,
+}
+
+/// Which frame has a page.
+enum FramesOf<'a> {
+    Snapshot(&'a Snapshot),
+    /// That of a state, but for pages of which another frame, or the file, is meant.
+    Changed(&'a PageMap<FrameNo>, &'a HashMap<Pgno, Option<FrameNo>>),
+}
+
+impl<'a> Past<'a> {
+    /// The pages of the state of a snapshot.
+    ///
+    /// # Errors
+    /// When the size of the file cannot be read.
+    pub fn state(&'a self, snapshot: &'a Snapshot) -> Result<StatePages<'a>, Error> {
+        let size_pages = match snapshot.db_size_pages {
+            Some(pages) => pages,
+            None => self.size_pages()?,
+        };
+        Ok(StatePages { past: self, frames: FramesOf::Snapshot(snapshot), size_pages })
+    }
+
+    /// The pages of a state that has the frames of `newest`, but for those in `changed`.
+    pub(super) fn changed_state(
+        &'a self,
+        newest: &'a PageMap<FrameNo>,
+        changed: &'a HashMap<Pgno, Option<FrameNo>>,
+        size_pages: u32,
+    ) -> StatePages<'a> {
+        StatePages { past: self, frames: FramesOf::Changed(newest, changed), size_pages }
+    }
+}
+
+impl Pages for StatePages<'_> {
+    fn page_size(&self) -> PageSize {
+        self.past.page_size
+    }
+
+    fn size_pages(&self) -> Result<u32, Error> {
+        Ok(self.size_pages)
+    }
+
+    fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        let frame = match &self.frames {
+            FramesOf::Snapshot(snapshot) => snapshot.pages.get(&page).copied(),
+            FramesOf::Changed(newest, changed) => match changed.get(&page) {
+                Some(frame) => *frame,
+                None => newest.get(page).copied(),
+            },
+        };
+        self.past.read(page, frame, image)
+    }
+}

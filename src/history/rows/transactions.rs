@@ -1,0 +1,103 @@
+//! What each transaction of a log did to rows, from the last one back to the first.
+//!
+//! The newest state is the one that is always whole: checkpoints overwrite what was before. So the
+//! owners of pages are learned there, and kept up going back.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::format::{FrameNo, Pgno};
+use crate::history::page_map::PageMap;
+use crate::history::past::Past;
+
+use super::Error;
+use super::acts::{Loss, TransactionRows};
+use super::event::RowEvent;
+use super::step::Known;
+use super::table::{Catalog, TablePair};
+
+/// Goes through the transactions of a log, newest first.
+pub struct Backward<'p> {
+    past: &'p Past<'p>,
+    /// The frame of each page in the state that is known.
+    newest: PageMap<FrameNo>,
+    size_pages: u32,
+    /// The transaction that made it.
+    txn: u32,
+    known: Known,
+    lost: Option<Loss>,
+}
+
+/// No page differs.
+static NOTHING: LazyLock<HashMap<Pgno, Option<FrameNo>>> = LazyLock::new(HashMap::new);
+
+impl<'p> Backward<'p> {
+    /// Begins at the newest state.
+    ///
+    /// # Errors
+    /// When that state cannot be read.
+    pub fn new(past: &'p Past<'p>) -> Result<Self, Error> {
+        let txn = past.frames().transactions();
+        let newest = past.frames().newest_frames();
+        let size_pages = match past.frames().commit(txn) {
+            Some(commit) => commit.db_size_pages,
+            None => past.size_pages()?,
+        };
+        let pages = past.changed_state(&newest, &NOTHING, size_pages);
+        let known = Known::of(&pages)?;
+        Ok(Self { past, newest, size_pages, txn, known, lost: None })
+    }
+
+    /// The transaction that made the state that is known; 0 is the file before the log.
+    #[must_use]
+    pub fn txn(&self) -> u32 {
+        self.txn
+    }
+
+    /// Goes one transaction back: tells `visit` of every row that it changed, and `schema` of its
+    /// two catalogs where it changed the schema; returns what it did. `None` before the first one.
+    ///
+    /// # Errors
+    /// When a page cannot be read, or whoever is told fails. What is gone or damaged is no error:
+    /// the result says so.
+    pub fn step<E: From<Error>>(
+        &mut self,
+        schema: &mut dyn FnMut(&Catalog, &Catalog) -> Result<(), E>,
+        visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
+    ) -> Result<Option<TransactionRows>, E> {
+        let txn = self.txn;
+        let Some(earlier) = txn.checked_sub(1) else { return Ok(None) };
+        let frames = self.past.frames();
+        let mut changed: HashMap<Pgno, Option<FrameNo>> = HashMap::new();
+        for frame in frames.frames(txn).map(FrameNo) {
+            if let Some(page) = frames.page(frame) {
+                changed.entry(page).or_insert(frames.before(frame));
+            }
+        }
+        let size_pages = match frames.commit(earlier) {
+            Some(commit) => commit.db_size_pages,
+            None => self.past.size_pages().map_err(Error::from)?,
+        };
+        let mut done = TransactionRows { txn, pages: changed.len(), ..TransactionRows::default() };
+        if self.lost.is_none() {
+            let after = self.past.changed_state(&self.newest, &NOTHING, self.size_pages);
+            let before = self.past.changed_state(&self.newest, &changed, size_pages);
+            let pages = changed.keys().copied().collect();
+            let found = self.known.go_back((&before, &after), &pages, schema, visit, &mut done);
+            if let Err(error) = found {
+                self.lost = Some(error.loss()?);
+            }
+        }
+        if done.loss.is_none() {
+            done.loss.clone_from(&self.lost);
+        }
+        for (page, frame) in changed {
+            match frame {
+                Some(frame) => self.newest.insert(page, frame),
+                None => self.newest.remove(page),
+            }
+        }
+        (self.size_pages, self.txn) = (size_pages, earlier);
+        Ok(Some(done))
+    }
+}
