@@ -18,8 +18,9 @@ const WAL_HEADER_BYTES: u64 = 32;
 const FRAME_HEADER_BYTES: u64 = 24;
 
 pub(super) struct Player {
-    // Before the connection: it is closed first. With the commit that it began after.
-    session: Option<(Session, u32)>,
+    // Before the connection: it is closed first. With the commit that it began after, and the
+    // version of the schema: what DROP TABLE takes away is not recorded.
+    session: Option<(Session, u32, i64)>,
     pub(super) connection: Connection,
     directory: PathBuf,
     /// Where the log's last commit ends, and which commit it is.
@@ -46,7 +47,8 @@ impl Player {
     /// Does one step; one that SQLite refuses changes nothing.
     pub(super) fn step(&mut self, step: &str) {
         if step == "-- record" {
-            self.session = Some((Session::recording(&self.connection), self.commits));
+            let session = Session::recording(&self.connection);
+            self.session = Some((session, self.commits, self.schema_version()));
         } else if let Some(place) = step.strip_prefix("-- blob ") {
             self.write_blob(place);
         } else if let Err(error) = self.connection.execute_batch(step)
@@ -78,11 +80,16 @@ impl Player {
             return;
         }
         self.look();
-        let Some((session, before)) = self.session.take() else { return };
-        if let Some(changeset) = session.changeset().filter(|_| self.commits == before + 1) {
+        let Some((session, commits, version)) = self.session.take() else { return };
+        let is_one = self.commits == commits + 1 && self.schema_version() == version;
+        if let Some(changeset) = session.changeset().filter(|_| is_one) {
             let path = self.directory.join(format!("{}.changeset", self.commits));
             fs::write(path, changeset).unwrap();
         }
+    }
+
+    fn schema_version(&self) -> i64 {
+        self.connection.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap()
     }
 
     /// Keeps the state if a commit has been written.

@@ -52,6 +52,14 @@ impl Contents {
         Self { schema, tables }
     }
 
+    /// Leaves the rows only what their columns hold.
+    pub(super) fn forget_rowids(&mut self) {
+        for table in self.tables.values_mut() {
+            table.rows.iter_mut().for_each(|row| row.rowid = None);
+            table.rows.sort();
+        }
+    }
+
     /// How this one differs from the one that was wanted, in words. The tables `aside` and what
     /// is on them are not looked at.
     pub(super) fn differences(&self, wanted: &Self, aside: &[String]) -> Vec<String> {

@@ -37,7 +37,8 @@ impl Fault {
     fn class(&self) -> String {
         let mut class = format!("{}: ", self.kind);
         let mut quote = None;
-        for letter in self.what.chars() {
+        let what = self.what.split(" (").next().unwrap_or_default();
+        for letter in what.chars() {
             match quote {
                 Some(end) if letter == end => quote = None,
                 Some(_) => {}
