@@ -70,6 +70,21 @@ impl CommittedFrames {
         first..=self.commit(txn).map_or(0, |commit| commit.last_frame.0)
     }
 
+    /// The commit frame of the transaction that `frame` is of.
+    #[must_use]
+    pub fn commit_of(&self, frame: FrameNo) -> Option<FrameNo> {
+        let place = self.commits.partition_point(|commit| commit.last_frame < frame);
+        self.commits.get(place).map(|commit| commit.last_frame)
+    }
+
+    /// All pages that have a frame, ascending.
+    #[must_use]
+    pub fn all_pages(&self) -> Vec<Pgno> {
+        let mut pages: Vec<Pgno> = self.newest.iter().map(|(page, _)| page).collect();
+        pages.sort_unstable();
+        pages
+    }
+
     /// The page that a frame has.
     #[must_use]
     pub fn page(&self, frame: FrameNo) -> Option<Pgno> {

@@ -3,7 +3,7 @@
 //! A page that a state takes from the file is right unless a checkpoint has written a later frame
 //! of it there. Then it is gone, and only whoever reads that page has to know.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use crate::database::{self, Pages};
@@ -36,8 +36,10 @@ pub struct Past<'a> {
     backfilled: Option<Backfilled>,
     /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
     left_out_bytes: usize,
-    /// Pages that were looked at: the frame that has overwritten them, if one has.
-    known: RefCell<HashMap<Pgno, Option<FrameNo>>>,
+    /// Pages that were looked at: a frame whose image the file has.
+    equal: RefCell<HashMap<Pgno, Option<FrameNo>>>,
+    /// The pages of the log, ascending.
+    pages: OnceCell<Vec<Pgno>>,
 }
 
 impl<'a> Past<'a> {
@@ -54,8 +56,8 @@ impl<'a> Past<'a> {
     ) -> Result<Self, Error> {
         let header = base.map(database::header_of_file).transpose()?.flatten();
         let left_out_bytes = header.map_or(0, |header| left_out_bytes(header.reserved_bytes));
-        let known = RefCell::default();
-        Ok(Self { page_size, base, log, frames, backfilled, left_out_bytes, known })
+        let (equal, pages) = (RefCell::default(), OnceCell::new());
+        Ok(Self { page_size, base, log, frames, backfilled, left_out_bytes, equal, pages })
     }
 
     /// The committed frames.
@@ -123,23 +125,49 @@ impl<'a> Past<'a> {
     /// # Errors
     /// When a file cannot be read.
     pub fn overwritten_by(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
-        let Some(first) = self.frames.of_page(page).last() else { return Ok(None) };
-        if let Some(&known) = self.known.borrow().get(&page) {
-            return Ok(known);
-        }
-        let found = match self.backfilled {
+        let Some(first) = self.first_frame(page) else { return Ok(None) };
+        Ok(match self.backfilled {
             Some(Backfilled { attempted, .. }) if attempted < first.0 => None,
             Some(Backfilled { done, .. }) if done >= first.0 => {
                 self.frames.of_page(page).find(|frame| frame.0 <= done)
             }
-            Some(_) | None => self.equal_frame(page)?,
-        };
-        self.known.borrow_mut().insert(page, found);
-        Ok(found)
+            Some(_) | None => match self.equal_frame(page)? {
+                Some(frame) if !self.was_written_unchanged(page, frame)? => Some(frame),
+                Some(_) | None => None,
+            },
+        })
+    }
+
+    fn first_frame(&self, page: Pgno) -> Option<FrameNo> {
+        self.frames.of_page(page).last()
+    }
+
+    /// Whether the file has the image of `frame` although no checkpoint has copied it: SQLite
+    /// writes a page again as it was, after a statement that failed, say. A checkpoint that copies
+    /// the frame has copied all pages before, up to that commit (wal.c walCheckpoint).
+    fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
+        let commit = self.frames.commit_of(frame).unwrap_or(frame);
+        let pages = self.pages.get_or_init(|| self.frames.all_pages());
+        for &other in pages.iter().take_while(|other| **other < page) {
+            let is_in_commit = self.first_frame(other).is_some_and(|first| first <= commit);
+            if is_in_commit && self.equal_frame(other)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A frame of `page` whose image is the file's.
     fn equal_frame(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
+        if let Some(&known) = self.equal.borrow().get(&page) {
+            return Ok(known);
+        }
+        let found = self.find_equal_frame(page)?;
+        self.equal.borrow_mut().insert(page, found);
+        Ok(found)
+    }
+
+    fn find_equal_frame(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
         let bytes = self.page_size.in_memory();
         let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
         self.read_base(page, &mut in_file)?;

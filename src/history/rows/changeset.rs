@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::database::{Generated, SqlValue, TextEncoding};
 
-use super::event::RowEvent;
+use super::event::{Op, RowEvent};
 use super::key::{put_value, put_varint};
 use super::pages::Comparison;
 use super::table::{Table, TablePages, TablePair};
@@ -65,11 +65,18 @@ pub fn put_table<E: From<Error>>(
         writer.put_change(event, &mut record);
         put(&record)
     };
+    // A row may take a unique value that another one gives up.
+    const ORDER: [Op; 3] = [Op::Delete, Op::Update, Op::Insert];
     if writer.is_keyed_as_stored {
-        comparison.visit(table, &mut |event| match writer.same(&event) {
-            true => Ok(()),
-            false => write(&event),
-        })?;
+        for op in ORDER {
+            comparison.visit(
+                table,
+                &mut |event| match event.op() == op && !writer.same(&event) {
+                    true => write(&event),
+                    false => Ok(()),
+                },
+            )?;
+        }
     } else {
         // By its declared key, a row may be another than by its row id.
         let mut rows: BTreeMap<Vec<u8>, RowEvent> = BTreeMap::new();
@@ -87,7 +94,10 @@ pub fn put_table<E: From<Error>>(
             }
             Ok::<_, E>(())
         })?;
-        rows.values().filter(|event| !writer.same(event)).try_for_each(write)?;
+        for op in ORDER {
+            let of_op = rows.values().filter(|event| event.op() == op && !writer.same(event));
+            of_op.into_iter().try_for_each(&mut write)?;
+        }
     }
     match without_key {
         0 => Ok(None),

@@ -59,6 +59,9 @@ enum Fate {
     Refilled,
     /// It is dropped.
     Dropped,
+    /// Its virtual table creates it, and alone may write it (defensive mode, which is the default
+    /// of SQLite's shell).
+    Shadow,
     /// Another statement drops or fills it.
     Left,
 }
@@ -104,8 +107,18 @@ impl<'c, 's> Script<'c, 's> {
             })?;
             let changes_all = fate == Fate::Kept && counts.total() > 0 && is_unnamed(&table.0);
             let fate = if changes_all { Fate::Refilled } else { fate };
+            if fate == Fate::Shadow && counts.total() > 0 {
+                let why = "SQLite lets only a virtual table write its shadow tables";
+                script.leave_out(table.0.name(), why);
+            }
             script.tables.push(Planned { table, fate, counts });
         }
+        // To drop a table or an index takes its statistics away.
+        let drops = script.drops_anything();
+        let statistics = script.tables.iter_mut().filter(|planned| {
+            drops && planned.table.0.after.is_some() && is_statistics(planned.table.0.name())
+        });
+        statistics.for_each(|planned| planned.fate = Fate::Refilled);
         Ok(script)
     }
 
@@ -116,13 +129,8 @@ impl<'c, 's> Script<'c, 's> {
             table.and_then(|table| state.catalog.shadowed_by(&table.name))
         };
         let (old, new) = (shadowed(*before, pair.before), shadowed(*after, pair.after));
-        let is_kept = |entry: &SchemaEntry| {
-            let other = entry_of(*before, EntryKind::Virtual, &entry.name);
-            other.is_some_and(|other| other.sql == entry.sql)
-        };
         match (pair.before, pair.after) {
-            // Its virtual table creates it.
-            (_, Some(_)) if new.is_some_and(|entry| !is_kept(entry)) => Fate::Refilled,
+            (_, Some(_)) if new.is_some() => Fate::Shadow,
             (Some(_), None) if old.is_some() => Fate::Left,
             _ if is_named(name, SEQUENCE) => {
                 if pair.after.is_none() {
@@ -181,6 +189,17 @@ impl<'c, 's> Script<'c, 's> {
         });
         let acts = entry.kind == EntryKind::Trigger && self.has_changes(&entry.table);
         same && !acts && !self.is_replaced(&entry.table)
+    }
+
+    /// Whether a table or an index of the state before is dropped.
+    fn drops_anything(&self) -> bool {
+        let replaces = self.tables.iter().any(|planned| {
+            planned.table.0.before.is_some()
+                && matches!(planned.fate, Fate::Created | Fate::Dropped)
+        });
+        let entries = self.comparison.before.catalog.schema.entries.iter();
+        let mut indexes = entries.filter(|entry| entry.kind == EntryKind::Index);
+        replaces || indexes.any(|entry| !self.is_untouched(entry))
     }
 
     fn put_drops<E: From<Error>>(
@@ -255,7 +274,7 @@ impl<'c, 's> Script<'c, 's> {
                     }
                     put_all(self.comparison.after, table, &statements, put)?;
                 }
-                Fate::Kept | Fate::Dropped | Fate::Left => {}
+                Fate::Kept | Fate::Dropped | Fate::Shadow | Fate::Left => {}
             }
         }
         Ok(())
