@@ -36,6 +36,7 @@ impl Writer {
         }
         let alone = [
             "VACUUM",
+            "VACUUM",
             "REINDEX",
             "ANALYZE",
             "PRAGMA incremental_vacuum(3)",
@@ -102,7 +103,7 @@ impl Writer {
         if rows < 4 {
             return self.insert(table);
         }
-        match self.random.u32(..40) {
+        match self.random.u32(..42) {
             0..=11 => self.insert(table),
             12..=19 => self.update(table, rows),
             20..=22 => self.update_keys(table, rows),

@@ -27,6 +27,9 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) sql: String,
     pub(super) has_key: bool,
+    pub(super) without_rowid: bool,
+    /// The name of the rowid, if it has one.
+    pub(super) alias: Option<&'static str>,
     pub(super) rows: Vec<Row>,
 }
 
@@ -75,7 +78,11 @@ impl Contents {
         found.extend(less.map(|it| told("missing", it)));
         for (name, table) in &wanted.tables {
             let Some(made) = self.tables.get(name) else { continue };
-            if !aside.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+            // A virtual table shows what is in tables like `name_data`.
+            let its = format!("{name}_");
+            let is_virtual = table.sql.starts_with("CREATE VIRTUAL");
+            let shows_it = |it: &String| is_virtual && it.starts_with(&its);
+            if !aside.iter().any(|it| it.eq_ignore_ascii_case(name) || shows_it(it)) {
                 found.extend(made.differences(table, name, |_| true));
             }
         }
@@ -109,7 +116,13 @@ impl Table {
             vec![Row { rowid: None, cells: vec![error.to_string()], null_key: false }]
         });
         rows.sort();
-        Self { sql: sql.to_owned(), has_key: columns.iter().any(|it| it.1 > 0), rows }
+        Self {
+            sql: sql.to_owned(),
+            has_key: columns.iter().any(|it| it.1 > 0),
+            without_rowid,
+            alias,
+            rows,
+        }
     }
 
     /// Rows that only one of the two has, of those that `counts`.

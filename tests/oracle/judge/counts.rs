@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::contents::{Contents, Row, apart};
 
 /// For each table that has the same definition in both: what was `inserted`, `updated` and
-/// `deleted` by rowid, or, where the rowid has no name or is none, what has `gone` and `come`.
+/// `deleted` by rowid, or, where the rowid has no name or is none, what has `gone` and `come`;
+/// and
+/// whether there is a rowid without a name, and a column with a collation.
 pub(super) fn of(from: &Path, to: &Path) -> Value {
     let (from, to) = (Contents::read(from), Contents::read(to));
     let mut counts = Vec::new();
@@ -21,7 +23,7 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
         let by_rowid = |rows: &[&Row]| -> Option<BTreeMap<i64, ()>> {
             rows.iter().map(|row| row.rowid.map(|rowid| (rowid, ()))).collect()
         };
-        counts.push(match (by_rowid(&gone), by_rowid(&come)) {
+        let mut count = match (by_rowid(&gone), by_rowid(&come)) {
             (Some(gone), Some(come)) => {
                 let updated = gone.keys().filter(|rowid| come.contains_key(rowid)).count();
                 json!({
@@ -32,7 +34,10 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
                 })
             }
             _ => json!({"name": name, "gone": gone.len(), "come": come.len()}),
-        });
+        };
+        count["hidden"] = (table.alias.is_none() && !table.without_rowid).into();
+        count["collated"] = table.sql.contains(" COLLATE ").into();
+        counts.push(count);
     }
     counts.into()
 }
