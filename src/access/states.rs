@@ -190,5 +190,6 @@ impl<'h> States<'h> {
 #[must_use]
 pub fn changed_pages(from: &Snapshot, to: &Snapshot) -> ChangedPages {
     let differs = |page: &&Pgno| from.pages.get(page) != to.pages.get(page);
-    from.pages.keys().chain(to.pages.keys()).filter(differs).copied().collect()
+    let pages = from.pages.keys().chain(to.pages.keys());
+    ChangedPages::These(pages.filter(differs).copied().collect())
 }

@@ -106,6 +106,8 @@ pub(super) struct DiffStat {
     pub(super) database: Option<FileName>,
     /// Its log.
     pub(super) wal: FileName,
+    /// The other database, where two are compared.
+    pub(super) with: Option<FileName>,
     /// The salts of the log that the transactions are of.
     pub(super) salts: Option<[u32; 2]>,
     /// The first state.

@@ -26,6 +26,7 @@ mod script;
 mod step;
 mod table;
 mod transactions;
+mod unlike;
 
 pub use acts::{Loss, TableActs, TransactionRows};
 pub use changeset::{SetFormat, put_table};
@@ -36,9 +37,27 @@ pub use schema_changes::{SchemaChange, schema_changes};
 pub use script::{Where, put_script};
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
 pub use transactions::Backward;
+pub use unlike::unlike_pages;
 
 /// Pages whose images differ, or may differ, between two states.
-pub type ChangedPages = HashSet<Pgno>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangedPages {
+    /// These, and no others.
+    These(HashSet<Pgno>),
+    /// Any: the states have nothing in common but their tables.
+    All,
+}
+
+impl ChangedPages {
+    /// Whether `page` is one of them.
+    #[must_use]
+    pub fn contains(&self, page: Pgno) -> bool {
+        match self {
+            Self::These(pages) => pages.contains(&page),
+            Self::All => true,
+        }
+    }
+}
 
 /// Something that an output does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -20,8 +20,12 @@ pub(super) struct Search<'s> {
 impl<'s> Search<'s> {
     pub(super) fn new(state: State<'s>, changed: &'s ChangedPages) -> Result<Self, Error> {
         let size_pages = state.pages.size_pages()?;
-        let mut left: HashSet<Pgno> =
-            changed.iter().copied().filter(|page| page.0 <= size_pages).collect();
+        let mut left: HashSet<Pgno> = match changed {
+            ChangedPages::These(pages) => pages.clone(),
+            // No page is the same in both.
+            ChangedPages::All => HashSet::new(),
+        };
+        left.retain(|page| page.0 <= size_pages);
         left.remove(&Pgno::FIRST);
         left.remove(&state.pages.page_size().lock_byte_page());
         if state.catalog.header.largest_root != 0 {
@@ -77,7 +81,8 @@ impl<'s> Search<'s> {
         if self.left.is_empty() {
             return Ok(());
         }
-        let pages: Vec<Pgno> = with_rows(tree).filter(|page| self.changed.contains(page)).collect();
+        let pages: Vec<Pgno> =
+            with_rows(tree).filter(|page| self.changed.contains(*page)).collect();
         let mut rows = PageRows::new(self.state.pages, kind, &pages)?;
         let left = &mut self.left;
         while rows
@@ -99,7 +104,7 @@ impl<'s> Search<'s> {
             return Ok(());
         }
         let pages: Vec<Pgno> =
-            with_rows(tree).filter(|page| !self.changed.contains(page)).collect();
+            with_rows(tree).filter(|page| !self.changed.contains(*page)).collect();
         let mut rows = PageRows::new(self.state.pages, kind, &pages)?;
         loop {
             let mut is_overwritten = false;

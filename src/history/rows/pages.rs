@@ -68,7 +68,7 @@ impl<'s> Comparison<'s> {
             let table = tree.pair.after?;
             Some((table.kind, &tree.after))
         }))?;
-        let is_read = |page: &Pgno| changed.contains(page) || overwritten.contains(page);
+        let is_read = |page: &Pgno| changed.contains(*page) || overwritten.contains(page);
         let tables = trees.into_iter().map(|trees| (trees.pair, trees.differing(is_read)));
         Ok(Self { before, after, tables: tables.collect() })
     }
@@ -87,9 +87,9 @@ impl<'s> Trees<'s> {
         };
         let ours = read(before, pair.before)?;
         let same_root = pair.before.map(|table| table.root) == pair.after.map(|table| table.root);
-        let is_kept = same_root && !ours.interior.iter().any(|page| changed.contains(page));
+        let is_kept = same_root && !ours.interior.iter().any(|page| changed.contains(*page));
         // A root that is a leaf may have become an interior page.
-        let root_is_kept = pair.before.is_some_and(|table| !changed.contains(&table.root));
+        let root_is_kept = pair.before.is_some_and(|table| !changed.contains(table.root));
         let theirs = match is_kept && root_is_kept {
             true => ours.clone(),
             false => read(after, pair.after)?,

@@ -39,7 +39,7 @@ impl Known {
     pub(super) fn go_back<E: From<Error>>(
         &mut self,
         (before, after): (&dyn Pages, &dyn Pages),
-        pages: &ChangedPages,
+        pages: &HashSet<Pgno>,
         schema: &mut dyn FnMut(&Catalog, &Catalog) -> Result<(), E>,
         visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
         done: &mut TransactionRows,
@@ -52,7 +52,7 @@ impl Known {
             }
             let state = State { pages: before, catalog: &earlier };
             let later = State { pages: after, catalog: &self.catalog };
-            let comparison = Comparison::new(state, later, pages)?;
+            let comparison = Comparison::new(state, later, &ChangedPages::These(pages.clone()))?;
             for table in &comparison.tables {
                 compare(before, after, table, &self.catalog, visit, done)?;
             }
@@ -91,7 +91,7 @@ impl Known {
         &self,
         before: &dyn Pages,
         after: &dyn Pages,
-        changed: &ChangedPages,
+        changed: &HashSet<Pgno>,
     ) -> Result<bool, Error> {
         let of_schema = |page: &&Pgno| {
             self.owners.trees.is_empty() || self.owners.tree_of(**page) == Some(TreeNo::SCHEMA)

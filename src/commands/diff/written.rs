@@ -1,0 +1,200 @@
+//! What `diff` writes: rows, counts, a script, SQLite's session formats.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+use tempfile::SpooledTempFile;
+
+use crate::access::Context;
+use crate::access::classify::describe;
+use crate::access::files::Files;
+use crate::access::row_text::{self, EVENT_FIELDS};
+use crate::access::states::States;
+use crate::history::rows::{
+    Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, put_script, put_table,
+    schema_changes,
+};
+use crate::history::snapshot::Snapshot;
+use crate::output::{ErrorReport, FileName, ItemList, ItemStream, Output};
+use crate::storage::NewFile;
+
+use super::report::{self, DiffStat, StateAt, TableDiff};
+use super::{Diff, SPOOL_BYTES};
+
+/// What is said of the two states.
+pub(super) struct Head<'h> {
+    pub files: &'h Files,
+    /// The files of the other database.
+    pub with: Option<&'h Files>,
+    pub states: &'h States<'h>,
+    pub from: &'h Snapshot,
+    pub to: &'h Snapshot,
+}
+
+impl Head<'_> {
+    pub(super) fn path(&self) -> &Path {
+        self.files.database.as_deref().unwrap_or(&self.files.wal)
+    }
+
+    fn other(&self) -> Option<FileName> {
+        self.with.map(|with| FileName::from(with.database.as_deref().unwrap_or(&with.wal)))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "database": self.files.database.as_deref().map(FileName::from),
+            "wal": FileName::from(&self.files.wal),
+            "with": self.other(),
+            "salts": self.states.salts(),
+            "from": StateAt::of(self.from),
+            "to": StateAt::of(self.to),
+        })
+    }
+}
+
+pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<DiffStat> {
+    let mut tables = Vec::new();
+    for table in &comparison.tables {
+        let mut counts = TableCounts::default();
+        comparison.visit(table, &mut |event| {
+            counts.count(event.op());
+            Ok::<_, anyhow::Error>(())
+        })?;
+        if counts.total() > 0 {
+            tables.push(TableDiff::of(&table.0, counts, comparison));
+        }
+    }
+    Ok(DiffStat {
+        database: head.files.database.as_deref().map(FileName::from),
+        wal: FileName::from(&head.files.wal),
+        with: head.other(),
+        salts: head.states.salts(),
+        from: StateAt::of(head.from),
+        to: StateAt::of(head.to),
+        tables,
+        schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
+        left_out: Vec::new(),
+    })
+}
+
+impl Diff {
+    pub(super) fn write_sql(
+        &self,
+        comparison: &Comparison<'_>,
+        head: &Head<'_>,
+        text: &mut SpooledTempFile,
+    ) -> Result<(bool, Vec<LeftOut>)> {
+        let mut has_lines = false;
+        let (from, to) = (head.from.to_txn, head.to.to_txn);
+        let left_out = put_script(comparison, self.by, &mut |line| {
+            if !has_lines {
+                writeln!(
+                    text,
+                    "-- walsmith diff: from the state after transaction {from} to {to}"
+                )?;
+                has_lines = true;
+            }
+            Ok::<_, anyhow::Error>(writeln!(text, "{line}")?)
+        })?;
+        Ok((has_lines, left_out))
+    }
+
+    pub(super) fn write_rows(
+        &self,
+        comparison: &Comparison<'_>,
+        head: &Head<'_>,
+        text: &mut SpooledTempFile,
+        context: &Context,
+    ) -> Result<bool> {
+        let shape = &context.output;
+        let mut output = Output {
+            color: shape.color,
+            width_columns: shape.width_columns,
+            charset: shape.charset,
+            quiet: shape.quiet,
+            ..Output::new(text, shape.format)
+        };
+        let list =
+            ItemList { command: "diff", head: &head.json(), list: "rows", columns: &EVENT_FIELDS };
+        let mut stream = ItemStream::open(&mut output, &list)?;
+        let schema_changes = schema_changes(comparison.before.catalog, comparison.after.catalog);
+        let listed = self.list(comparison, &schema_changes, &mut stream);
+        match listed {
+            Ok(tables) => {
+                let differs = !schema_changes.is_empty() || !tables.is_empty();
+                let tail = json!({ "tables": tables, "schema_changes": schema_changes });
+                stream.close(&tail)?;
+                Ok(differs)
+            }
+            Err(error) => {
+                let report: ErrorReport = describe(&error).1;
+                stream.fail(&report)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn list(
+        &self,
+        comparison: &Comparison<'_>,
+        schema_changes: &[SchemaChange],
+        stream: &mut ItemStream<'_, '_>,
+    ) -> Result<Vec<TableDiff>> {
+        stream.people(|to, paint, width| {
+            schema_changes
+                .iter()
+                .try_for_each(|change| row_text::schema_change_line(to, change, paint, width))
+        })?;
+        let mut tables = Vec::new();
+        for table in &comparison.tables {
+            let pair = &table.0;
+            let mut counts = TableCounts::default();
+            comparison.visit(table, &mut |event| {
+                let first = counts.total() == 0;
+                counts.count(event.op());
+                let human = |to: &mut dyn Write, paint: &_, width| {
+                    if first {
+                        report::table_heading(to, pair.name(), paint)?;
+                    }
+                    writeln!(to, "{}", row_text::event_line(pair, &event, paint, width))
+                };
+                let item = || row_text::event_json(None, pair, &event, self.integers);
+                Ok::<_, anyhow::Error>(stream.item(item, human)?)
+            })?;
+            if counts.total() > 0 {
+                tables.push(TableDiff::of(pair, counts, comparison));
+            }
+        }
+        stream.people(|to, _, width| report::summary(to, &tables, schema_changes, width))?;
+        Ok(tables)
+    }
+}
+
+/// A changeset or patchset in a file that has no name yet.
+pub(super) fn write_set(
+    comparison: &Comparison<'_>,
+    path: &Path,
+    format: SetFormat,
+    context: &Context,
+) -> Result<(Box<dyn NewFile>, Vec<LeftOut>)> {
+    let file = context.vfs.new_file(path)?;
+    let mut buffer: Vec<u8> = Vec::new();
+    let mut offset = 0_u64;
+    let mut left_out = Vec::new();
+    for table in &comparison.tables {
+        let missing = put_table(format, comparison, table, &mut |bytes| {
+            buffer.extend_from_slice(bytes);
+            if buffer.len() >= SPOOL_BYTES {
+                file.write_at(&buffer, offset)?;
+                offset += buffer.len() as u64;
+                buffer.clear();
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        left_out.extend(missing);
+    }
+    file.write_at(&buffer, offset)?;
+    Ok((file, left_out))
+}
