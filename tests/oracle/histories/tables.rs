@@ -46,6 +46,7 @@ pub(super) const ORDINARY: &[&str] = &[
     "(id INTEGER PRIMARY KEY, u TEXT UNIQUE COLLATE NOCASE ON CONFLICT IGNORE, v)",
     "(k TEXT, u INT UNIQUE, v, PRIMARY KEY(k)) WITHOUT ROWID",
     "(a -- the first; \"one\"\n, b /* ) */ TEXT DEFAULT ')', c)",
+    "(id INTEGER PRIMARY KEY,\r\n a TEXT, b)",
     "(c1,c2 INT,c3 TEXT,c4,c5,c6 REAL,c7,c8,c9,c10,c11,c12 BLOB,c13,c14,c15,c16,c17,c18,c19,c20)",
     " AS SELECT 1 AS a, 'x' AS b, NULL AS c",
     "(a VARCHAR(10) COLLATE RTRIM, b DECIMAL(10,2), c BOOLEAN, d DATE, e JSON)",

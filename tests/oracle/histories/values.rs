@@ -56,6 +56,7 @@ const TEXTS: &[&str] = &[
     "'say \"x\"'",
     "'two\nlines'",
     "'cr\r\nlf'",
+    "'\r'",
     "'-- no comment'",
     "'; DROP'",
     "'12'",

@@ -20,11 +20,12 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
             continue;
         }
         let (gone, come) = apart(&before.rows, &table.rows);
+        let hidden = table.alias.is_none() && !table.without_rowid;
         let by_rowid = |rows: &[&Row]| -> Option<BTreeMap<i64, ()>> {
             rows.iter().map(|row| row.rowid.map(|rowid| (rowid, ()))).collect()
         };
         let mut count = match (by_rowid(&gone), by_rowid(&come)) {
-            (Some(gone), Some(come)) => {
+            (Some(gone), Some(come)) if table.alias.is_some() => {
                 let updated = gone.keys().filter(|rowid| come.contains_key(rowid)).count();
                 json!({
                     "name": name,
@@ -35,7 +36,7 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
             }
             _ => json!({"name": name, "gone": gone.len(), "come": come.len()}),
         };
-        count["hidden"] = (table.alias.is_none() && !table.without_rowid).into();
+        count["hidden"] = hidden.into();
         count["collated"] = table.sql.contains(" COLLATE ").into();
         counts.push(count);
     }

@@ -27,12 +27,14 @@ pub(super) fn run(database: &Path, script: &Path, defensive: bool) -> Vec<String
     let text = fs::read_to_string(script).unwrap();
     let mut statement = String::new();
     // Line by line, until SQLite says that a statement is complete; on after an error.
-    for line in text.split_inclusive('\n') {
+    // The shell ends lines with LF alone, whatever the file has, in literals as well.
+    for line in text.lines() {
         if statement.trim().is_empty() && line.starts_with('.') {
             bail |= line.trim() == ".bail on";
             continue;
         }
         statement += line;
+        statement.push('\n');
         if !line.trim_end().ends_with(';') || !complete(&statement) {
             continue;
         }
