@@ -1,6 +1,6 @@
 //! `diff`: the rows in which two states of a database differ.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -32,8 +32,8 @@ use written::{Head, stat_of, write_set};
 ///
 /// Every commit of the log is a state of the database; FROM and TO are numbers of transactions (see
 /// txn-list), 0 for the database file before the log, or last. Without them, everything that the
-/// log has done is shown. Rows are compared by their key, with typed values. With --with, the newest
-/// states of two databases are compared instead.
+/// log has done is shown. Rows are compared by their key, with typed values. With --with, the
+/// newest states of two databases are compared instead.
 ///
 /// With --sql, a script is written that makes TO of FROM when the sqlite3 shell runs it; with
 /// --invert, it makes FROM of TO: what transaction 41 deleted comes back by

@@ -67,6 +67,16 @@ impl TextEncoding {
         }
     }
 
+    /// Its name for `PRAGMA encoding`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Utf16Le => "UTF-16le",
+            Self::Utf16Be => "UTF-16be",
+        }
+    }
+
     /// The text that `bytes` are.
     #[must_use]
     pub fn text(self, bytes: &[u8]) -> SqlValue {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::{EntryKind, SchemaEntry};
+use crate::database::{EntryKind, SchemaEntry, TextEncoding};
 
 use super::compare::visit_rows;
 use super::event::{Op, TableCounts};
@@ -30,6 +30,9 @@ pub fn put_script<E: From<Error>>(
     let mut script = Script::plan(comparison, by)?;
     if script.is_empty() {
         return Ok(script.left_out);
+    }
+    if let Some(encoding) = script.new_encoding() {
+        put(&format!("PRAGMA encoding='{encoding}';"))?;
     }
     put("PRAGMA foreign_keys=OFF;")?;
     put("PRAGMA ignore_check_constraints=ON;")?;
@@ -142,6 +145,23 @@ impl<'c, 's> Script<'c, 's> {
             (Some(_), Some(_)) if pair.is_unaltered() => Fate::Kept,
             (_, Some(_)) => Fate::Created,
             (_, None) => Fate::Dropped,
+        }
+    }
+
+    /// The encoding that a database without a table gets.
+    fn new_encoding(&self) -> Option<&'static str> {
+        let Comparison { before, after, .. } = self.comparison;
+        let is_empty = before.catalog.schema.entries.is_empty();
+        let differs = before.catalog.encoding() != after.catalog.encoding();
+        (is_empty && differs).then(|| after.catalog.encoding().name())
+    }
+
+    /// The encoding that text has where the script runs.
+    fn encoding(&self) -> TextEncoding {
+        let Comparison { before, after, .. } = self.comparison;
+        match before.catalog.schema.entries.is_empty() {
+            true => after.catalog.encoding(),
+            false => before.catalog.encoding(),
         }
     }
 
@@ -263,7 +283,8 @@ impl<'c, 's> Script<'c, 's> {
         for planned in &self.tables {
             let (pair, _) = planned.table;
             let Some(table) = pair.after else { continue };
-            let statements = Statements::new(table, self.comparison.after.catalog, self.by);
+            let statements =
+                Statements::new(table, self.comparison.after.catalog, (self.encoding(), self.by));
             match planned.fate {
                 Fate::Kept if planned.counts.total() > 0 => {
                     self.put_changes(planned, &statements, put)?;
@@ -321,11 +342,11 @@ impl<'c, 's> Script<'c, 's> {
                 || (pair.before.is_some_and(|it| it.reader.definition().autoincrement)
                     && planned.fate == Fate::Dropped)
         };
-        if !self.tables.iter().any(is_counted) {
+        let mut there = self.comparison.before.catalog.tables.iter();
+        let was_there = there.any(|table| is_sequence(&table));
+        if was_there && !self.tables.iter().any(is_counted) {
             return Ok(());
         }
-        let was_there =
-            self.comparison.before.catalog.tables.iter().any(|table| is_sequence(&table));
         let is_made = self.tables.iter().any(|planned| {
             let made = planned.table.0.after.is_some_and(|it| it.reader.definition().autoincrement);
             made && planned.fate == Fate::Created
@@ -334,7 +355,8 @@ impl<'c, 's> Script<'c, 's> {
             put("CREATE TABLE walsmith_sequence(id INTEGER PRIMARY KEY AUTOINCREMENT);")?;
             put("DROP TABLE walsmith_sequence;")?;
         }
-        let statements = Statements::new(table, self.comparison.after.catalog, self.by);
+        let statements =
+            Statements::new(table, self.comparison.after.catalog, (self.encoding(), self.by));
         put(&statements.delete_all())?;
         put_all(self.comparison.after, table, &statements, put)
     }

@@ -32,14 +32,18 @@ pub(super) struct Statements<'t> {
 }
 
 impl<'t> Statements<'t> {
-    pub(super) fn new(table: &'t Table, catalog: &Catalog, by: Where) -> Self {
+    pub(super) fn new(
+        table: &'t Table,
+        catalog: &Catalog,
+        (encoding, by): (TextEncoding, Where),
+    ) -> Self {
         let definition = table.reader.definition();
         let columns = definition.columns.iter().enumerate();
         let columns = columns.filter(|(_, column)| column.generated == Generated::No);
         Self {
             table,
             by,
-            encoding: catalog.encoding(),
+            encoding,
             row_id: Self::row_id_name(table),
             columns: columns.map(|(place, _)| place).collect(),
             unique: unique_columns(table, catalog),
