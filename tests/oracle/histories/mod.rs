@@ -1,8 +1,10 @@
 //! Seeded histories: a database with a log, and what SQLite says each state of it holds.
 //!
-//! A history is a list of transactions, each a list of SQL statements. Two comments are more than
-//! that: `-- record` has SQLite's session extension record what follows, and
-//! `-- blob ["table", "column", rowid, offset, "hex"]` writes into a value in place.
+//! A history is a list of transactions, each a list of SQL statements. Some comments are more than
+//! that: `-- record` has SQLite's session extension record what follows,
+//! `-- blob ["table", "column", rowid, offset, "hex"]` writes into a value in place, `-- reader` is
+//! a second connection that reads until the end, and `-- checkpoint` copies into the file what that
+//! one does not need.
 
 mod player;
 pub(crate) mod schema;
@@ -32,7 +34,7 @@ struct History {
 
 /// Makes the history of `seed` in `directory`: `x.db` and its log, `N.db` with the state after the
 /// N-th transaction of the log (0: before it), `N.changeset` with what a session recorded of it,
-/// and `history.json`.
+/// `copied` with the number of the last state that a checkpoint has copied, and `history.json`.
 pub(crate) fn make(directory: &Path, seed: u64) {
     let mut random = Rng::with_seed(seed);
     let page_bytes = [512, 512, 512, 1024, 1024, 2048, 4096, 4096, 8192, 65_536];
@@ -69,6 +71,10 @@ pub(crate) fn make(directory: &Path, seed: u64) {
         history.transactions.push(steps);
     }
     drop(player);
+    if history.transactions.len() % 2 == 0 {
+        // As where only the database and its log were copied.
+        fs::remove_file(directory.join("x.db-shm")).unwrap();
+    }
     let text = serde_json::to_string_pretty(&history).unwrap();
     fs::write(directory.join("history.json"), text).unwrap();
 }

@@ -22,6 +22,8 @@ pub(super) struct Player {
     // version of the schema: what DROP TABLE takes away is not recorded.
     session: Option<(Session, u32, i64)>,
     pub(super) connection: Connection,
+    /// Keeps the log from being reset, and with the commit that it reads.
+    reader: Option<(Connection, u32)>,
     directory: PathBuf,
     /// Where the log's last commit ends, and which commit it is.
     end: u64,
@@ -36,8 +38,14 @@ impl Player {
         }
         connection.execute_batch(&history.settings).unwrap();
         let directory = directory.to_owned();
-        let player =
-            Self { session: None, connection, directory, end: WAL_HEADER_BYTES, commits: 0 };
+        let player = Self {
+            session: None,
+            connection,
+            reader: None,
+            directory,
+            end: WAL_HEADER_BYTES,
+            commits: 0,
+        };
         if !history.first_in_file {
             player.keep();
         }
@@ -49,6 +57,10 @@ impl Player {
         if step == "-- record" {
             let session = Session::recording(&self.connection);
             self.session = Some((session, self.commits, self.schema_version()));
+        } else if step == "-- reader" {
+            self.read();
+        } else if step == "-- checkpoint" {
+            self.checkpoint();
         } else if let Some(place) = step.strip_prefix("-- blob ") {
             self.write_blob(place);
         } else if let Err(error) = self.connection.execute_batch(step)
@@ -57,6 +69,26 @@ impl Player {
             println!("{error}: {step}");
         }
         self.look();
+    }
+
+    /// Begins to read, and goes on with it to the end.
+    fn read(&mut self) {
+        if self.reader.is_none() {
+            let reader = open(&self.directory.join("x.db"));
+            reader.execute_batch("BEGIN").unwrap();
+            let sql = "SELECT count(*) FROM sqlite_schema";
+            reader.query_row(sql, [], |_| Ok(())).unwrap();
+            self.reader = Some((reader, self.commits));
+        }
+    }
+
+    /// Copies what the reader does not need any more into the file.
+    fn checkpoint(&mut self) {
+        self.read();
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        self.connection.query_row(sql, [], |_| Ok(())).unwrap();
+        let copied = self.reader.as_ref().map_or(0, |it| it.1);
+        fs::write(self.directory.join("copied"), copied.to_string()).unwrap();
     }
 
     /// Ends a transaction. The first one may have to go into the file.

@@ -16,6 +16,8 @@ pub(super) struct Writer {
     left: u32,
     /// For the names of things.
     made: u32,
+    /// There are checkpoints.
+    copies: bool,
     /// How likely a definition changes, in percent; how many tables there are.
     defining: u32,
     most_tables: usize,
@@ -25,7 +27,8 @@ impl Writer {
     pub(super) fn new(mut random: Rng, page_bytes: u32) -> Self {
         let defining = [0, 5, 15, 40][random.usize(..4)];
         let most_tables = random.usize(1..=12);
-        Self { random, page_bytes, left: 0, made: 0, defining, most_tables }
+        let copies = random.u32(..4) == 0;
+        Self { random, page_bytes, left: 0, made: 0, copies, defining, most_tables }
     }
 
     /// The first steps of a transaction; the first transaction makes the tables.
@@ -44,6 +47,10 @@ impl Writer {
             "PRAGMA user_version=7",
         ];
         self.left = 0;
+        if self.copies && self.random.u32(..12) == 0 {
+            let step = if self.random.bool() { "-- reader" } else { "-- checkpoint" };
+            return vec![step.to_owned()];
+        }
         match self.random.u32(..20) {
             0 => return vec![alone[self.random.usize(..alone.len())].to_owned()],
             1 => return self.one(connection),

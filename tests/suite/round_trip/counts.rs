@@ -38,7 +38,10 @@ pub(super) fn log(world: &World, judge: &mut Judge, tally: &mut Tally) -> Vec<St
         }
         if entry["partial"] == true {
             *tally.entry("entries of a log that are partial".to_owned()).or_default() += 1;
-            found.push(format!("transaction {number} is partial"));
+            let why = entry["partial_because"].as_str().unwrap_or_default();
+            if !world.is_gone(number - 1, why) {
+                found.push(format!("transaction {number} is partial"));
+            }
             continue;
         }
         let counts = judge.counts(&world.state(number - 1), &world.state(number));
