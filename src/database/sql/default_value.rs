@@ -72,6 +72,8 @@ fn stored_as(value: SqlValue, affinity: Affinity) -> Option<SqlValue> {
         (SqlValue::Text(text), Affinity::Numeric | Affinity::Integer | Affinity::Real) => {
             number_of(&text, affinity).unwrap_or(SqlValue::Text(text))
         }
+        // The sign is taken after the affinity is given, when it is an integer already.
+        (SqlValue::Real(0.0), Affinity::Real) => SqlValue::Real(0.0),
         (SqlValue::Real(number), Affinity::Numeric | Affinity::Integer) => {
             integer_of(number).map_or(SqlValue::Real(number), SqlValue::Integer)
         }
@@ -123,6 +125,9 @@ mod tests {
             ("random()", Affinity::Blob, None),
             ("1 + 1", Affinity::Blob, None),
             ("2.5", Affinity::Text, None),
+            ("-0.0", Affinity::Real, Some(Real(0.0))),
+            ("-0.0", Affinity::Integer, Some(Integer(0))),
+            ("-0.0", Affinity::Blob, Some(Real(-0.0))),
         ] {
             assert_eq!(default_value(text, affinity), expected, "{text}");
         }

@@ -15,8 +15,8 @@ pub(in crate::history::rows) fn literal(value: &SqlValue, encoding: TextEncoding
         SqlValue::Real(number) if number.is_finite() => format!("{number:?}"),
         SqlValue::Real(number) if *number > 0.0 => "9e999".to_owned(),
         SqlValue::Real(_) => "-9e999".to_owned(),
-        // A text literal ends at NUL.
-        SqlValue::Text(text) if text.contains('\0') => text_of(&encoding.bytes(text)),
+        // A literal ends at NUL, and SQLite's shell drops a CR before LF.
+        SqlValue::Text(text) if text.contains(['\0', '\r']) => text_of(&encoding.bytes(text)),
         SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
         SqlValue::BrokenText(bytes) => text_of(bytes),
         SqlValue::Blob(bytes) => blob(bytes),

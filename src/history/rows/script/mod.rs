@@ -1,19 +1,19 @@
 //! A script of SQL that makes one state of the other.
 
-use std::collections::BTreeSet;
-
-use crate::database::{EntryKind, SchemaEntry, TextEncoding};
+use crate::database::{EntryKind, SchemaEntry};
 
 use super::compare::visit_rows;
-use super::event::{Op, TableCounts};
+use super::event::Op;
 use super::pages::{Comparison, all_pages};
-use super::table::{State, Table, TablePages, TablePair};
+use super::table::{State, Table, TablePair};
 use super::{Error, LeftOut};
 
 mod literal;
+mod plan;
 mod statements;
 
 pub(super) use literal::quoted;
+use plan::{Fate, Planned, SEQUENCE, Script, is_named, is_statistics};
 use statements::Statements;
 pub use statements::Where;
 
@@ -51,177 +51,7 @@ pub fn put_script<E: From<Error>>(
     Ok(std::mem::take(&mut script.left_out))
 }
 
-/// What happens to a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Rows that differ are changed.
-    Kept,
-    /// It is dropped, if it was there, and created with all its rows.
-    Created,
-    /// All its rows are replaced: its own statement does not create it, or rows cannot be named.
-    Refilled,
-    /// It is dropped.
-    Dropped,
-    /// Its virtual table creates it, and alone may write it (defensive mode, which is the default
-    /// of SQLite's shell).
-    Shadow,
-    /// Another statement drops or fills it.
-    Left,
-}
-
-struct Planned<'c, 's> {
-    table: &'c (TablePair<'s>, TablePages),
-    fate: Fate,
-    counts: TableCounts,
-}
-
-struct Script<'c, 's> {
-    comparison: &'c Comparison<'s>,
-    by: Where,
-    tables: Vec<Planned<'c, 's>>,
-    left_out: Vec<LeftOut>,
-}
-
-const SEQUENCE: &str = "sqlite_sequence";
-
-fn is_named(name: &str, other: &str) -> bool {
-    name.eq_ignore_ascii_case(other)
-}
-
-fn is_statistics(name: &str) -> bool {
-    name.get(..11).is_some_and(|start| is_named(start, "sqlite_stat"))
-}
-
-/// The entry of `state` of this kind and name.
-fn entry_of<'s>(state: State<'s>, kind: EntryKind, name: &str) -> Option<&'s SchemaEntry> {
-    let mut entries = state.catalog.schema.entries.iter();
-    entries.find(|entry| entry.kind == kind && is_named(&entry.name, name))
-}
-
-impl<'c, 's> Script<'c, 's> {
-    fn plan<E: From<Error>>(comparison: &'c Comparison<'s>, by: Where) -> Result<Self, E> {
-        let mut script = Self { comparison, by, tables: Vec::new(), left_out: Vec::new() };
-        for table in &comparison.tables {
-            let mut counts = TableCounts::default();
-            let fate = script.fate(&table.0);
-            comparison.visit(table, &mut |event| {
-                counts.count(event.op());
-                Ok::<_, E>(())
-            })?;
-            let changes_all = fate == Fate::Kept && counts.total() > 0 && is_unnamed(&table.0);
-            let fate = if changes_all { Fate::Refilled } else { fate };
-            if fate == Fate::Shadow && counts.total() > 0 {
-                let why = "SQLite lets only a virtual table write its shadow tables";
-                script.leave_out(table.0.name(), why);
-            }
-            script.tables.push(Planned { table, fate, counts });
-        }
-        // To drop a table or an index takes its statistics away.
-        let drops = script.drops_anything();
-        let statistics = script.tables.iter_mut().filter(|planned| {
-            drops && planned.table.0.after.is_some() && is_statistics(planned.table.0.name())
-        });
-        statistics.for_each(|planned| planned.fate = Fate::Refilled);
-        Ok(script)
-    }
-
-    fn fate(&mut self, pair: &TablePair<'_>) -> Fate {
-        let Comparison { before, after, .. } = self.comparison;
-        let name = pair.name();
-        let shadowed = |state: State<'s>, table: Option<&Table>| {
-            table.and_then(|table| state.catalog.shadowed_by(&table.name))
-        };
-        let (old, new) = (shadowed(*before, pair.before), shadowed(*after, pair.after));
-        match (pair.before, pair.after) {
-            (_, Some(_)) if new.is_some() => Fate::Shadow,
-            (Some(_), None) if old.is_some() => Fate::Left,
-            _ if is_named(name, SEQUENCE) => {
-                if pair.after.is_none() {
-                    self.leave_out(name, "SQLite does not let it be dropped");
-                }
-                Fate::Left
-            }
-            (None, Some(_)) if is_statistics(name) => Fate::Refilled,
-            (Some(_), Some(_)) if pair.is_unaltered() => Fate::Kept,
-            (_, Some(_)) => Fate::Created,
-            (_, None) => Fate::Dropped,
-        }
-    }
-
-    /// The encoding that a database without a table gets.
-    fn new_encoding(&self) -> Option<&'static str> {
-        let Comparison { before, after, .. } = self.comparison;
-        let is_empty = before.catalog.schema.entries.is_empty();
-        let differs = before.catalog.encoding() != after.catalog.encoding();
-        (is_empty && differs).then(|| after.catalog.encoding().name())
-    }
-
-    /// The encoding that text has where the script runs.
-    fn encoding(&self) -> TextEncoding {
-        let Comparison { before, after, .. } = self.comparison;
-        match before.catalog.schema.entries.is_empty() {
-            true => after.catalog.encoding(),
-            false => before.catalog.encoding(),
-        }
-    }
-
-    fn leave_out(&mut self, name: &str, why: &str) {
-        self.left_out.push(LeftOut { name: name.to_owned(), why: why.to_owned() });
-    }
-
-    /// Nothing differs but what is left out.
-    fn is_empty(&self) -> bool {
-        let Comparison { before, after, .. } = self.comparison;
-        let texts = |state: State<'_>| -> BTreeSet<(String, String)> {
-            let entries = state.catalog.schema.entries.iter();
-            entries.map(|entry| (entry.name.clone(), entry.sql.clone())).collect()
-        };
-        self.left_out.is_empty()
-            && texts(*before) == texts(*after)
-            && self.tables.iter().all(|planned| planned.counts.total() == 0)
-            && before.catalog.header.user_version == after.catalog.header.user_version
-            && before.catalog.header.application_id == after.catalog.header.application_id
-    }
-
-    /// Whether the table of this name is dropped, created or filled anew.
-    fn is_replaced(&self, name: &str) -> bool {
-        self.tables.iter().any(|planned| {
-            let (pair, _) = planned.table;
-            let names = [pair.before, pair.after].into_iter().flatten().map(|it| &it.name);
-            matches!(planned.fate, Fate::Created | Fate::Dropped)
-                && names.into_iter().any(|it| is_named(it, name))
-        })
-    }
-
-    fn has_changes(&self, name: &str) -> bool {
-        self.tables
-            .iter()
-            .any(|planned| is_named(planned.table.0.name(), name) && planned.counts.total() > 0)
-    }
-
-    /// Whether an index, trigger, view or virtual table of the state before is the same afterwards,
-    /// and nothing is done to its table that takes it away or makes it act.
-    fn is_untouched(&self, entry: &SchemaEntry) -> bool {
-        let Comparison { before, after, .. } = self.comparison;
-        let [one, other] = [*before, *after].map(|state| entry_of(state, entry.kind, &entry.name));
-        let same = one.zip(other).is_some_and(|(one, other)| {
-            one.sql == other.sql && one.table == other.table && one.name == other.name
-        });
-        let acts = entry.kind == EntryKind::Trigger && self.has_changes(&entry.table);
-        same && !acts && !self.is_replaced(&entry.table)
-    }
-
-    /// Whether a table or an index of the state before is dropped.
-    fn drops_anything(&self) -> bool {
-        let replaces = self.tables.iter().any(|planned| {
-            planned.table.0.before.is_some()
-                && matches!(planned.fate, Fate::Created | Fate::Dropped)
-        });
-        let entries = self.comparison.before.catalog.schema.entries.iter();
-        let mut indexes = entries.filter(|entry| entry.kind == EntryKind::Index);
-        replaces || indexes.any(|entry| !self.is_untouched(entry))
-    }
-
+impl Script<'_, '_> {
     fn put_drops<E: From<Error>>(
         &self,
         put: &mut dyn FnMut(&str) -> Result<(), E>,
@@ -308,7 +138,8 @@ impl<'c, 's> Script<'c, 's> {
         statements: &Statements<'_>,
         put: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        if planned.counts.deleted + planned.counts.updated > 0 {
+        let updated = planned.counts.updated;
+        if planned.counts.deleted > 0 || updated > 0 && statements.may_move_unique() {
             self.comparison.visit(planned.table, &mut |event| match event.op() {
                 Op::Delete => put(&statements.delete(&event)),
                 Op::Update if statements.moves_unique(&event) => put(&statements.delete(&event)),
@@ -386,11 +217,6 @@ impl<'c, 's> Script<'c, 's> {
         }
         Ok(())
     }
-}
-
-/// Whether nothing but its values names a row: all names of the row id are columns.
-fn is_unnamed(pair: &TablePair<'_>) -> bool {
-    pair.after.is_some_and(|table| Statements::row_id_name(table).is_none() && table.has_row_ids())
 }
 
 /// Inserts every row of `table`.

@@ -77,6 +77,11 @@ impl<'t> Statements<'t> {
         literal(values.get(place).unwrap_or(&SqlValue::Null), self.encoding)
     }
 
+    /// Whether an update of any row may do that: see [`Self::moves_unique`].
+    pub(super) fn may_move_unique(&self) -> bool {
+        self.unique.as_ref().is_none_or(|unique| !unique.is_empty())
+    }
+
     /// Whether an update gives a row a value that another row may still have.
     pub(super) fn moves_unique(&self, event: &RowEvent) -> bool {
         let (Some(before), Some(after)) = (&event.before, &event.after) else { return false };
