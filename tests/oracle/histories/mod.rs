@@ -29,6 +29,8 @@ struct History {
     settings: String,
     /// The first transaction is in the file, and not in the log.
     first_in_file: bool,
+    /// The wal-index stays, or only the database and its log, as where they were copied.
+    wal_index: bool,
     transactions: Vec<Vec<String>>,
 }
 
@@ -54,6 +56,7 @@ pub(crate) fn make(directory: &Path, seed: u64) {
         reserved: [0, 0, 0, 0, 8, 32][random.usize(..6)],
         settings,
         first_in_file: random.u32(..6) > 0,
+        wal_index: random.bool(),
         transactions: Vec::new(),
     };
     let most = [5, 12, 25, 60][random.usize(..4)];
@@ -70,11 +73,7 @@ pub(crate) fn make(directory: &Path, seed: u64) {
         player.end(number == 0 && history.first_in_file);
         history.transactions.push(steps);
     }
-    drop(player);
-    if history.transactions.len() % 2 == 0 {
-        // As where only the database and its log were copied.
-        fs::remove_file(directory.join("x.db-shm")).unwrap();
-    }
+    leave(player, directory, &history);
     let text = serde_json::to_string_pretty(&history).unwrap();
     fs::write(directory.join("history.json"), text).unwrap();
 }
@@ -87,5 +86,14 @@ pub(crate) fn again(directory: &Path) {
     for (number, steps) in history.transactions.iter().enumerate() {
         steps.iter().for_each(|step| player.step(step));
         player.end(number == 0 && history.first_in_file);
+    }
+    leave(player, directory, &history);
+}
+
+fn leave(player: Player, directory: &Path, history: &History) {
+    drop(player);
+    if !history.wal_index {
+        // Where nothing was read or written, there is none.
+        let _ = fs::remove_file(directory.join("x.db-shm"));
     }
 }

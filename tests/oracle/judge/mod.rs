@@ -54,6 +54,7 @@ fn answer(question: Question) -> Value {
             let same = Contents::read(&from).differences(&wanted, &[]).is_empty()
                 && NUMBERS.iter().all(|it| pragma(&from, it) == pragma(&to, it));
             let mut differences = made.differences(&wanted, &aside);
+            let unsound = |it| unsound(it).filter(|_| aside.is_empty());
             if let Some(unsound) = unsound(&copy).filter(|_| unsound(&to).is_none()) {
                 differences.push(format!("integrity_check: {unsound}"));
             }
