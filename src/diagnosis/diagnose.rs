@@ -16,6 +16,7 @@ use crate::database::{self, FilePages};
 use crate::format::lock_bytes::SHARED_BYTES;
 use crate::format::{FrameNo, PageSize};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::standing::Pairing;
 use crate::history::view::View;
 use crate::log::{Examination, Recoverable};
 use crate::output::FileName;
@@ -73,7 +74,7 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
         Ok(Some(_)) => holders::find(files, context)?.1,
         Ok(None) | Err(_) => Vec::new(),
     };
-    let Content { mut findings, forecast, unseen_processes } =
+    let Content { mut findings, forecast, is_open_in_time, unseen_processes } =
         content(files, &rows, options, context)?;
     findings.extend(probe::readers::findings(files, &rows));
     findings.extend(probe::sqlite::findings(files, &rows));
@@ -82,7 +83,7 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
     Ok(Diagnosis {
         database: files.database.as_deref().map(FileName::from),
         wal: FileName::from(&files.wal),
-        diagnosis: sentence(&findings, forecast),
+        diagnosis: sentence(&findings, forecast, is_open_in_time),
         findings,
         forecast,
         unseen_processes,
@@ -93,6 +94,8 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
 struct Content {
     findings: Vec<Finding>,
     forecast: Forecast,
+    /// Nothing tells whether the file is later than the log.
+    is_open_in_time: bool,
     unseen_processes: u32,
 }
 
@@ -109,6 +112,7 @@ fn content(
         return Ok(Content {
             findings: unread.iter().map(|file| not_openable(files, file)).collect(),
             forecast: Forecast::of_unread(&rights, files),
+            is_open_in_time: false,
             unseen_processes: users::find(files, context).unseen_processes,
         });
     }
@@ -170,7 +174,9 @@ fn of_held(
         let forecast = full.limited(&rights, is_attached);
         findings.extend(probe::permissions::finding(files, &owner, &rights, forecast));
     }
-    Ok(Content { findings, forecast, unseen_processes: judged.unseen_processes })
+    let is_open_in_time = judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time);
+    let unseen_processes = judged.unseen_processes;
+    Ok(Content { findings, forecast, is_open_in_time, unseen_processes })
 }
 
 /// A damaged log: where, what is lost by it, and how much of that can be recovered.
@@ -214,7 +220,8 @@ fn without_state(files: &Files, forecast: Forecast, context: &Context) -> Result
     let mut findings: Vec<Finding> =
         rails::misused(&users, files, Effect::Looks).into_iter().map(Finding::from).collect();
     findings.extend(rails::missing_log(files, context)?.map(Finding::from));
-    Ok(Content { findings, forecast, unseen_processes: users.unseen_processes })
+    let unseen_processes = users.unseen_processes;
+    Ok(Content { findings, forecast, is_open_in_time: false, unseen_processes })
 }
 
 fn is_exclusive(files: &Files, context: &Context) -> Result<bool> {
@@ -304,7 +311,7 @@ fn structure(files: &Files, held: &Held, context: &Context) -> Result<Option<Fin
 }
 
 /// The worst that was found; or what can be said where nothing wrong was found.
-fn sentence(findings: &[Finding], forecast: Forecast) -> String {
+fn sentence(findings: &[Finding], forecast: Forecast, is_open_in_time: bool) -> String {
     let count =
         |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -319,6 +326,10 @@ fn sentence(findings: &[Finding], forecast: Forecast) -> String {
             (forecast::Open::Ok, _) if forecast.taken_back.is_none() => {
                 "; but whether the file has later pages than the log, which would take them back, \
                  is not known"
+            }
+            (forecast::Open::Ok, _) if is_open_in_time => {
+                "; but nothing tells whether the file is later than the log, which would take it \
+                 back"
             }
             (forecast::Open::Ok, _) => "",
             (_, _) => "; but SQLite does not open them, or whether it does is not known",

@@ -8,6 +8,7 @@
     reason = "a test program: it panics where SQLite does not do what the fixture needs"
 )]
 
+mod applications;
 mod columns;
 mod counted;
 mod families;
@@ -65,6 +66,7 @@ fn run(args: &[&str]) {
         ["timelines", directory, seed] => {
             timelines::make(Path::new(directory), number(seed));
         }
+        ["applications", args @ ..] => applications::of_args(args),
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
         ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
         ["history-again", directory] => histories::again(Path::new(directory)),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test is a panic")]
 #![allow(clippy::print_stdout, reason = "counts of a long run, shown with --nocapture")]
 
+mod applications_in_time;
 mod beside;
 mod blockers;
 mod checkpoint_now;
@@ -49,7 +50,9 @@ mod replay;
 mod rescue;
 mod rolled_back;
 mod round_trip;
+mod row_traps;
 mod rows;
+mod rows_past;
 mod screens;
 mod shifted;
 mod shim;

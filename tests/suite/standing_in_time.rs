@@ -20,10 +20,10 @@ struct Kind {
 }
 
 const KINDS: [Kind; 4] = [
-    Kind { name: "file-newer", rule: "file-newer", found_percent: 60 },
-    Kind { name: "file-older", rule: "file-older", found_percent: 50 },
-    Kind { name: "fork", rule: "pair-fork", found_percent: 40 },
-    Kind { name: "lost-checkpoint", rule: "lost-checkpoint", found_percent: 65 },
+    Kind { name: "file-newer", rule: "file-newer", found_percent: 78 },
+    Kind { name: "file-older", rule: "file-older", found_percent: 55 },
+    Kind { name: "fork", rule: "pair-fork", found_percent: 45 },
+    Kind { name: "lost-checkpoint", rule: "lost-checkpoint", found_percent: 70 },
 ];
 
 /// The pairs of which a share is claimed: applications that insert, and at least 40 pages.

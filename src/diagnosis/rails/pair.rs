@@ -43,7 +43,9 @@ pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, FileAge)> {
     if let Some(foreign) = pair.judged.and_then(|judged| foreign(pair.files, judged)) {
         return Ok((Some(foreign), FileAge::NotNewer));
     }
-    if let Some(judged) = pair.judged.filter(|it| pair.only_looks && it.takes_all_back()) {
+    // A wrong size makes another state of the log.
+    let only_looks = pair.only_looks && !pair.sizes_contradict;
+    if let Some(judged) = pair.judged.filter(|it| only_looks && it.takes_all_back()) {
         return Ok((Some(of_contradiction(pair.files, judged)), FileAge::NotNewer));
     }
     let (Some((log, examination)), Some(database)) = (pair.log, pair.database) else {

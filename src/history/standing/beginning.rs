@@ -6,7 +6,9 @@
 //! that the database had. What contradicts that tells that the log was begun on another state of
 //! the file: an earlier one, or one that a copy of it went on to.
 
-use crate::database::{Error, Pages, check};
+use std::collections::BTreeSet;
+
+use crate::database::{self, Error, Pages, check};
 use crate::format::{DatabaseHeader, FrameNo, Pgno};
 use crate::history::snapshot::{self, Target, snapshot_of};
 use crate::history::view::View;
@@ -15,7 +17,7 @@ use crate::scan::{FrameFacts, Watch};
 use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
 
 /// Most states of the log whose structure is checked.
-const MAX_STATES: usize = 8;
+const MAX_STATES: usize = 32;
 
 /// What the frames of the log's own generation say of it. Nothing, where not all were read.
 #[derive(Default)]
@@ -26,10 +28,18 @@ pub(super) struct Beginning {
     pub has_page_1: bool,
     /// The newest frame of which the file has the image.
     copied_to: Option<FrameNo>,
+    /// The newest of the first frames of the pages of which the file has an image: of earlier
+    /// states it does not have every page.
+    known_from: Option<FrameNo>,
     /// The frames that commit.
     commits: Vec<FrameNo>,
     /// What the first commit leaves as it was: the pages of the database.
     size_before: Option<u32>,
+    /// Size of the database at the last commit, and each size that it had.
+    last_size: u32,
+    sizes: BTreeSet<u32>,
+    /// A commit makes the database smaller: a checkpoint cuts pages off that earlier states have.
+    shrinks: bool,
     /// The size that the first commit gives.
     first_size: Option<u32>,
     /// The first transaction writes every page, as VACUUM does.
@@ -58,6 +68,9 @@ impl Beginning {
             self.size_before = Some(size_pages);
         }
         self.commits.push(facts.frame);
+        self.shrinks |= size_pages < self.last_size;
+        self.last_size = size_pages;
+        self.sizes.insert(size_pages);
         if self.first_size.is_none() {
             self.first_size = Some(size_pages);
             // The page of the lock bytes is not written.
@@ -68,20 +81,26 @@ impl Beginning {
     /// Takes the next frame of page 1, and whether the file has its image.
     pub(super) fn take_first(&mut self, facts: &FrameFacts, is_in_file: bool) {
         self.firsts.push(facts.frame);
-        if is_in_file {
+        if let Some(&first) = self.firsts.first().filter(|_| is_in_file) {
             self.has_page_1 = true;
-            self.has_image_of(facts.frame);
+            self.has_image_of(facts.frame, first);
         }
     }
 
-    /// The file has the image in `frame`.
-    pub(super) fn has_image_of(&mut self, frame: FrameNo) {
+    /// The file has the image in `frame`, of a page whose first one is in `first`.
+    pub(super) fn has_image_of(&mut self, frame: FrameNo, first: FrameNo) {
         self.copied_to = self.copied_to.max(Some(frame));
+        self.known_from = self.known_from.max(Some(first));
     }
 
     /// A page is not compared with the file.
     pub(super) fn leave_out_a_page(&mut self) {
         self.is_partial = true;
+    }
+
+    /// The transaction of a frame, counted from 0.
+    pub(super) fn transaction_of(&self, frame: FrameNo) -> usize {
+        self.commits.partition_point(|&commit| commit < frame)
     }
 
     /// Whether the file has no image of the log, of which all is known.
@@ -109,7 +128,19 @@ impl Beginning {
         pair: &Pair,
         file: &DatabaseHeader,
     ) -> Result<Option<Reason>, Error> {
-        let count = file.page_count().filter(|_| self.is_uncopied(pair));
+        let count = file.page_count().filter(|_| self.is_known(pair));
+        // Without page 1 the size stays.
+        if let Some(count) = count.filter(|count| !self.sizes.contains(count))
+            && self.firsts.is_empty()
+            && self.commits.len() >= 2
+            && pair.file.size_pages()? == count
+        {
+            let size = self.last_size;
+            return Ok(Some(against(format!(
+                "the log never writes page 1 and commits {size} pages, and the file has {count}"
+            ))));
+        }
+        let count = count.filter(|_| self.is_uncopied(pair));
         let Some(count) = count.filter(|_| !self.has_page_1) else { return Ok(None) };
         // A wrong number in one frame is something else.
         if self.commits.len() < 2 || pair.file.size_pages()? != count {
@@ -127,13 +158,30 @@ impl Beginning {
         })
     }
 
+    /// What says that the file is no later than the log: it is smaller, and only VACUUM makes a
+    /// database without a pointer map smaller.
+    pub(super) fn growth(&self, pair: &Pair) -> Result<Option<Reason>, Error> {
+        let file = database::header(&pair.file)?;
+        let pages = file.page_count().filter(|_| self.is_known(pair) && file.largest_root == 0);
+        let grows = pages.filter(|&pages| pages < self.last_size && !self.shrinks);
+        Ok(grows.map(|pages| {
+            let size_pages = self.last_size;
+            let example =
+                format!("the file ends with page {pages}, and the log grows it to {size_pages}");
+            Reason { speaks_for: SpeaksFor::Same, ..against(example) }
+        }))
+    }
+
     /// Commits that were states of the database, if the file is the log's own, and are not the
     /// last: the earliest, and others up to `most` that are as far apart as can be.
-    fn states(&self, pair: &Pair, most: usize) -> Vec<FrameNo> {
+    /// A page of an interrupted copy may be neither the old one nor the new one, unless the file is
+    /// sound by itself.
+    fn states(&self, pair: &Pair, is_sound: bool, most: usize) -> Vec<FrameNo> {
         if !self.is_known(pair) {
             return Vec::new();
         }
-        let from = self.commits.partition_point(|&commit| Some(commit) < self.copied_to);
+        let known_from = if is_sound && !self.shrinks { self.known_from } else { self.copied_to };
+        let from = self.commits.partition_point(|&commit| Some(commit) < known_from);
         let commits = self.commits.split_last().map_or(&[][..], |(_, all)| all);
         let states = commits.get(from..).unwrap_or_default();
         states.iter().copied().step_by(states.len().div_ceil(most.max(1)).max(1)).collect()
@@ -145,7 +193,8 @@ impl Beginning {
         let bytes = u64::from(pair.size_pages) * pair.shape.page_size().bytes_u64();
         let affordable = MAX_CHECKED_BYTES / bytes.max(pair.base.size()?).max(1);
         let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
-        for commit in self.states(pair, most) {
+        let file = check(&pair.file, watch)?;
+        for commit in self.states(pair, file.is_sound(), most) {
             let frames = FrameNo::FIRST..commit.next();
             let facts = pair.shape.facts(pair.log, frames, watch);
             let snapshot = match snapshot_of(facts, Target::Frame(commit)) {
@@ -158,7 +207,7 @@ impl Beginning {
             if early.is_sound() {
                 continue;
             }
-            let found = structure::problems(&early, &check(&pair.file, watch)?);
+            let found = structure::problems(&early, &file);
             let count = found.iter().map(|reason| reason.count).sum();
             let Some(first) = found.into_iter().next() else { return Ok(None) };
             let example = first.example.replace(

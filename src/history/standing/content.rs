@@ -1,6 +1,6 @@
 //! Images and rows of the log that are in the file, too.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::{Error, Pages};
 use crate::format::btree::BtreeHeader;
@@ -21,6 +21,9 @@ const MIN_PAGE_VALUES: usize = 24;
 
 /// Fewest bytes of common rows that say something.
 const MIN_COMMON_BYTES: usize = 48;
+
+/// Fewest rows that say something where they are on other pages.
+const MIN_MOVED_ROWS: u64 = 4;
 
 /// Bytes of the row id before a payload; zeros in indexes.
 const ROW_ID_BYTES: usize = 8;
@@ -152,7 +155,7 @@ fn pages(
                     found.equal.get_or_insert(facts.frame);
                 }
                 if is_current && is_equal {
-                    beginning.has_image_of(facts.frame);
+                    beginning.has_image_of(facts.frame, found.first);
                 }
                 if is_current {
                     (found.is_newest, found.newest) = (is_equal, facts.frame);
@@ -175,7 +178,7 @@ fn says_something(page: Pgno, page_size: PageSize, image: &[u8]) -> bool {
 }
 
 /// How many different values `bytes` have.
-fn distinct_values(bytes: &[u8]) -> usize {
+pub(super) fn distinct_values(bytes: &[u8]) -> usize {
     let mut seen = [false; 256];
     for byte in bytes {
         if let Some(value) = seen.get_mut(usize::from(*byte)) {
@@ -211,6 +214,39 @@ fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Err
         }
     }
     let enough = common_bytes >= MIN_COMMON_BYTES;
+    Ok(example.filter(|_| enough).map(|example| Reason {
+        speaks_for: SpeaksFor::Same,
+        evidence: Evidence::Rows,
+        table: None,
+        page: None,
+        count,
+        example,
+    }))
+}
+
+/// Rows of the log that the file has, too, on whatever page: VACUUM moves them. Asked where no page
+/// has any.
+pub(super) fn moved_rows(pair: &Pair) -> Result<Option<Reason>, Error> {
+    let page_size = pair.shape.page_size();
+    let mut image = vec![0; page_size.in_memory()];
+    let mut of_log = HashMap::new();
+    for &page in pair.snapshot.pages.keys().take(MAX_PAGES) {
+        pair.both.read(page, &mut image)?;
+        of_log.extend(records(page, page_size, &image).into_iter().map(|row| (row, page)));
+    }
+    let (mut count, mut common_bytes, mut example) = (0, 0, None);
+    for page in (1..=pair.file.size_pages()?).map(Pgno) {
+        pair.file.read(page, &mut image)?;
+        for row in records(page, page_size, &image) {
+            if let Some(in_log) = of_log.get(&row) {
+                count += 1;
+                common_bytes += row.len() - ROW_ID_BYTES;
+                let text = || format!("a row on page {page} is on page {in_log} of the log");
+                example = example.or_else(|| Some(text()));
+            }
+        }
+    }
+    let enough = count >= MIN_MOVED_ROWS && common_bytes >= MIN_COMMON_BYTES;
     Ok(example.filter(|_| enough).map(|example| Reason {
         speaks_for: SpeaksFor::Same,
         evidence: Evidence::Rows,

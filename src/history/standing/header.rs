@@ -180,13 +180,14 @@ fn continuity(
     })
 }
 
-/// Whether page 1 of the file has a later change counter than the newest one of the log.
-pub(super) fn is_ahead(pair: &Pair) -> Result<bool, Error> {
+/// How far the change counter of the file is ahead of the log's newest; `None` where page 1 is not
+/// in the log, or the file has it from there. A later file has no smaller one.
+pub(super) fn ahead_of_newest(pair: &Pair, beginning: &Beginning) -> Result<Option<i32>, Error> {
     let (file, both) = (database::header(&pair.file)?, database::header(pair.both)?);
-    let in_log = pair.snapshot.pages.contains_key(&Pgno::FIRST) && both.validate().is_ok();
-    let is_valid = file.validate().is_ok() && file.version_valid_for == file.change_counter;
+    let is_told = pair.snapshot.pages.contains_key(&Pgno::FIRST) && !beginning.has_page_1;
+    let are_valid = file.validate().is_ok() && both.validate().is_ok();
     let ahead = file.change_counter.wrapping_sub(both.change_counter).cast_signed();
-    Ok(in_log && is_valid && ahead > 0)
+    Ok((is_told && are_valid).then_some(ahead))
 }
 
 /// The database header in a frame of page 1.

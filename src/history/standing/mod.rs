@@ -7,12 +7,15 @@
 //! contradictions of different kinds, tables or pages, and nothing that speaks for a pair. What the
 //! file is by itself is no contradiction: only problems that it does not have alone are counted.
 //!
+//! Of a log that holds every page nothing of the file is left. Then it matters whether the file is
+//! a later one, which its earlier states and the rows tell (`effects`, `tails`).
+//!
 //! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`]
 //! frames. The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most
 //! [`MAX_PAGES`] references from pages of the log to pages of the file are followed.
 
 use crate::database::{self, FilePages, Schema, check, opaque};
-use crate::format::Pgno;
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
 use crate::history::snapshot::Snapshot;
 use crate::history::view::View;
 use crate::log::LogShape;
@@ -21,18 +24,21 @@ use crate::storage::File;
 
 use beginning::Beginning;
 use content::Compared;
+use effects::Effects;
 pub use order::Order;
 pub use pairing::{Belonging, Evidence, Pairing, Reason, SpeaksFor};
 
 mod beginning;
 mod columns;
 mod content;
+mod effects;
 mod header;
 mod links;
 pub mod newer;
 mod order;
 mod pairing;
 mod structure;
+mod tails;
 
 /// Most pages whose content is compared, and most references that are followed.
 pub const MAX_PAGES: usize = 4096;
@@ -81,6 +87,15 @@ pub fn judge(view: &View, depth: Depth, watch: &dyn Watch) -> Result<Option<Pair
             Pair::of(view)?.map(|pair| pair.judge(depth, watch)).transpose()
         }
     }
+}
+
+/// The image in a frame; `None` where the log ends in it.
+fn frame_image(pair: &Pair, frame: FrameNo) -> Result<Option<Vec<u8>>, scan::Error> {
+    let page_size = pair.shape.page_size();
+    let mut image = vec![0; page_size.in_memory()];
+    let at = frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64;
+    let is_whole = pair.log.read_at(&mut image, at)? == image.len();
+    Ok(is_whole.then_some(image))
 }
 
 fn judge_quickly(view: &View, watch: &dyn Watch) -> Result<Option<Pairing>, scan::Error> {
@@ -140,14 +155,26 @@ impl<'a> Pair<'a> {
         if !self_contained {
             self_contained = self.together(&mut reasons, watch)?;
         }
-        if !self_contained && depth == Depth::States {
+        if depth == Depth::States {
             reasons.extend(self.early(&reasons, &compared.beginning, watch)?);
         }
-        let is_contradicted = reasons.iter().any(|it| it.speaks_for == SpeaksFor::Foreign);
-        // Where nothing of the file is left it matters only if that is later.
-        let is_weighed = is_contradicted && (!self_contained || header::is_ahead(self)?);
-        let order = match is_weighed {
-            true => order::weigh(self, &compared, &reasons)?,
+        let effects = match depth {
+            Depth::States => Effects::of(self, &compared)?,
+            Depth::Foreign | Depth::Newest => Effects::default(),
+        };
+        if !reasons.iter().any(Reason::contradicts) {
+            reasons.extend(effects.reason(self, &compared, watch)?);
+            if !reasons.iter().any(Reason::contradicts) && depth == Depth::States {
+                reasons.extend(effects.to_come());
+                reasons.extend(compared.beginning.growth(self)?);
+            }
+        }
+        let is_contradicted = reasons.iter().any(Reason::contradicts);
+        if is_contradicted && !reasons.iter().any(Reason::is_in_common) && self.is_small()? {
+            reasons.extend(content::moved_rows(self)?);
+        }
+        let order = match is_contradicted {
+            true => order::weigh(self, &compared, &effects, &reasons, watch)?,
             false => Order::Unknown,
         };
         Ok(Pairing::of(reasons, self_contained, order))
@@ -160,8 +187,7 @@ impl<'a> Pair<'a> {
         beginning: &Beginning,
         watch: &dyn Watch,
     ) -> Result<Option<Reason>, scan::Error> {
-        let is_contradicted = reasons.iter().any(|it| it.speaks_for == SpeaksFor::Foreign);
-        match is_contradicted || !self.is_small()? {
+        match reasons.iter().any(Reason::contradicts) || !self.is_small()? {
             true => Ok(None),
             false => beginning.problems(self, watch),
         }

@@ -66,8 +66,8 @@ pub enum FileAge {
 /// page whose newest frame is older was copied as well, and if it is different now, it has a later
 /// image. Three other explanations are excluded by the content: a page that went back to what it
 /// was, a loss of power during a checkpoint, and a log that only deletes. The file alone must be
-/// sound, and SQLite's view of both either unsound, or poorer in rows without any row that the file
-/// does not have.
+/// sound, and SQLite's view of both must not be. A later file also has no smaller change counter
+/// than the log.
 ///
 /// Where the log lost only what was after the newest page that was copied, the order of pages tells
 /// nothing. If `thoroughly`, the content is asked there, too: both structures are checked whenever
@@ -87,11 +87,14 @@ pub fn file_age(
     let file = FilePages::new(database, shape.page_size())?;
     let frames = SeenFrames::of(log, database, examination, watch)?;
     let has_grown = has_grown(&file, &frames.sizes, frames.frames_of_first)?;
-    let in_order = !frames.has_later_page(false);
+    let in_order = !frames.has_later_page();
     let pages = &frames.pages;
     let is_mixed =
         pages.values().any(|page| page.is_equal) && pages.values().any(|page| !page.is_equal);
     if !has_grown && in_order && !(thoroughly && is_mixed) {
+        return Ok(FileAge::NotNewer);
+    }
+    if is_before(log, &file, examination)? {
         return Ok(FileAge::NotNewer);
     }
     let health = database::check(&file, watch)?;
@@ -112,13 +115,12 @@ pub fn file_age(
     let of_view = database::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (&file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
-        true if frames.has_later_page(true) => FileAge::Newer,
-        false if in_order && !frames.has_passed_over() => {
-            // A later file in which only values were changed looks like one that was copied in
-            // part.
-            let may_be_later = frames.is_partly_copied() && !is_before(log, &file, examination)?;
-            if may_be_later { FileAge::MayBeNewer } else { FileAge::NotNewer }
+        false if in_order && !frames.has_passed_over() && !frames.is_partly_copied() => {
+            FileAge::NotNewer
         }
+        // A later file in which only values were changed looks like one that was copied in part,
+        // and a log that only deletes, and of which a loss of power has left some pages, like an
+        // old one.
         true | false => FileAge::MayBeNewer,
     })
 }
@@ -223,15 +225,14 @@ impl SeenFrames {
         self.commits.get(next).copied().unwrap_or(frame)
     }
 
-    /// Whether a page is not its newest frame, though a higher one is that is newer; if `strictly`,
-    /// one that was changed by the log.
-    fn has_later_page(&self, strictly: bool) -> bool {
+    /// Whether a page is not its newest frame, though a higher one is that is newer.
+    fn has_later_page(&self) -> bool {
         let known = self.pages.iter().filter(|(_, page)| !page.is_unknown);
         let mut known = Vec::from_iter(known);
         known.sort_unstable_by_key(|(page, _)| Reverse(*page));
         let mut copied_to = FrameNo(0);
         known.into_iter().any(|(_, page)| {
-            if page.is_equal && (page.was_other || !strictly) {
+            if page.is_equal {
                 copied_to = copied_to.max(self.copied_to(page.newest));
             }
             !page.is_equal && page.newest <= copied_to

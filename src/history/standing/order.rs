@@ -9,11 +9,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use crate::database::{self, Error, Pages};
+use crate::database::{self, Error, Pages, check};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
 
+use crate::scan::Watch;
+
 use super::content::{self, Compared, Page};
-use super::{Evidence, Pair, Reason, SpeaksFor, header};
+use super::effects::Effects;
+use super::tails::Tails;
+use super::{Evidence, Pair, Reason, header};
 
 /// Most pages whose rows are compared.
 const MAX_PAGES: usize = 256;
@@ -50,36 +54,48 @@ impl Order {
 }
 
 /// Weighs what a contradicted file is. Without anything in common the two have no order.
-pub(super) fn weigh(pair: &Pair, compared: &Compared, reasons: &[Reason]) -> Result<Order, Error> {
-    let in_common = |reason: &Reason| {
-        let content = [Evidence::Images, Evidence::EqualImages, Evidence::Rows];
-        reason.speaks_for == SpeaksFor::Same && content.contains(&reason.evidence)
-    };
+pub(super) fn weigh(
+    pair: &Pair,
+    compared: &Compared,
+    effects: &Effects,
+    reasons: &[Reason],
+    watch: &dyn Watch,
+) -> Result<Order, Error> {
     // Settings say nothing of time.
-    let tells = |reason: &Reason| {
-        reason.speaks_for == SpeaksFor::Foreign && reason.evidence != Evidence::Header
-    };
-    if !reasons.iter().any(in_common) || !reasons.iter().any(tells) {
+    let tells = |reason: &Reason| reason.contradicts() && reason.evidence != Evidence::Header;
+    if !reasons.iter().any(Reason::is_in_common) || !reasons.iter().any(tells) {
         return Ok(Order::Unknown);
     }
     let rows = Lineage::of(pair, &compared.pages)?;
+    let tails = match pair.is_small()? {
+        true => Tails::of(pair, &compared.pages, &check(&pair.file, watch)?)?,
+        false => Tails::default(),
+    };
     let beginning = &compared.beginning;
-    let file = database::header(&pair.file)?;
-    let mut ahead = 0;
+    let ahead = header::ahead_of_newest(pair, beginning)?;
+    // A later file has no smaller counter, and an earlier one no greater.
+    match ahead.map(i32::signum) {
+        Some(-1) => {}
+        _ if rows.are_later() || effects.are_in_file() => return Ok(Order::FileNewer),
+        _ if effects.has_unchanged() => {}
+        Some(1) if tails.conflicts == 0 => return Ok(Order::FileNewer),
+        _ if tails.go_on() => return Ok(Order::FileNewer),
+        _ => {}
+    }
+    if ahead.is_some_and(|ahead| ahead > 0) {
+        return Ok(Order::Fork);
+    }
     // Below zero for an older file, above for one that went on by itself.
-    let mut balance = rows.balance();
+    let mut balance = rows.balance() + tails.balance();
+    let file = database::header(&pair.file)?;
     if let Some(&first) = beginning.firsts.first().filter(|_| !beginning.has_page_1)
         && let Some(in_log) = header::header_in(pair, first)?
     {
-        ahead = file.change_counter.wrapping_sub(in_log.change_counter).cast_signed();
-        balance += match ahead {
+        balance += match file.change_counter.wrapping_sub(in_log.change_counter).cast_signed() {
             1.. => 8,
             ..-1 => -2,
             -1..=0 => 0,
         };
-    }
-    if rows.has_later(ahead > 0) {
-        return Ok(Order::FileNewer);
     }
     if let (Some(count), Some(first)) = (file.page_count(), beginning.size_at_first()) {
         balance += match count.cmp(&first) {
@@ -111,9 +127,6 @@ struct Lineage {
     equal_pages: usize,
     /// Pages of which the file has the image of a frame, and not that of an earlier one.
     later_images: usize,
-    /// Rows that the log has added to a table after the first frame of their page, and that the
-    /// file has on that page, which is no image of the log there.
-    of_log_in_file: usize,
     /// Rows of the file that the log does not have.
     only_in_file: usize,
     /// Rows of the first frames that the file does not have.
@@ -143,8 +156,6 @@ impl Lineage {
             if page.equal.is_none() {
                 let newest = records_in(pair, pgno, page.newest, &mut image)?;
                 let (last, theirs) = (last_row_id(&ours), last_row_id(&first));
-                let added = newest.iter().filter(|row| row_id(row) > theirs && theirs.is_some());
-                found.of_log_in_file += added.filter(|row| ours.contains(*row)).count();
                 found.longer_in_file += usize::from(last > theirs);
                 found.longer_in_log += usize::from(theirs > last);
                 at_first.extend(newest);
@@ -166,10 +177,9 @@ impl Lineage {
         Ok(found)
     }
 
-    /// Whether the file has what the log wrote after the first frames of its pages; `is_ahead` says
-    /// that its counter is a later one.
-    fn has_later(&self, is_ahead: bool) -> bool {
-        self.later_images > 0 || self.of_log_in_file > 0 || (self.equal_pages > 2 && is_ahead)
+    /// The file has images that the log wrote.
+    fn are_later(&self) -> bool {
+        self.later_images > 0 || self.equal_pages > 2
     }
 
     fn balance(&self) -> i32 {

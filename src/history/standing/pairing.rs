@@ -101,8 +101,8 @@ pub enum Evidence {
     Btree,
     /// Row ids and keys, in order and within what the pages above say.
     Order,
-    /// What the log was begun on: the size before its first commit, and the structure of its first
-    /// states.
+    /// What the log was begun on: the size before its first commit, the structure of its first
+    /// states, and rows that its later transactions have changed or written.
     Beginning,
     /// Pages used twice or never, or that are not there.
     PageUse,
@@ -112,6 +112,24 @@ pub enum Evidence {
     PointerMap,
     /// Index entries, against the rows of their table.
     IndexEntries,
+}
+
+impl Reason {
+    /// Speaks against the pair.
+    pub(super) fn contradicts(&self) -> bool {
+        self.speaks_for == SpeaksFor::Foreign
+    }
+
+    /// Both have images or rows of one database.
+    pub(super) fn is_in_common(&self) -> bool {
+        let content = [Evidence::Images, Evidence::EqualImages, Evidence::Rows];
+        !self.contradicts() && content.contains(&self.evidence)
+    }
+
+    /// The log was begun on another state.
+    fn is_another_beginning(&self) -> bool {
+        self.evidence == Evidence::Beginning && self.speaks_for == SpeaksFor::Foreign
+    }
 }
 
 impl fmt::Display for Reason {
@@ -142,7 +160,7 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Belonging {
     // older generations wrote, and any database can have the right counter.
     let is_told = has(Evidence::Images);
     let speaks_for_it = count(SpeaksFor::Same) > usize::from(has(Evidence::Counters));
-    let is_other_state = reasons.iter().any(|reason| reason.evidence == Evidence::Beginning);
+    let is_other_state = reasons.iter().any(Reason::is_another_beginning);
     match count(SpeaksFor::Foreign) {
         2.. if !speaks_for_it && !self_contained => Belonging::Foreign,
         0 if is_told && !is_other_state => Belonging::Same,
@@ -212,7 +230,16 @@ impl Pairing {
     #[must_use]
     pub fn is_another_state(&self) -> bool {
         let is_told = matches!(self.order, Order::FileNewer | Order::FileOlder | Order::Fork);
-        is_told && self.reasons.iter().any(|reason| reason.evidence == Evidence::Beginning)
+        let is_told = is_told && !self.self_contained;
+        is_told && self.reasons.iter().any(Reason::is_another_beginning)
+    }
+
+    /// Nothing tells whether the file is later than the log, or another state of its database.
+    #[must_use]
+    pub fn is_open_in_time(&self) -> bool {
+        let tells = |it: &Reason| matches!(it.evidence, Evidence::Beginning | Evidence::Counters);
+        let is_told = self.reasons.iter().any(tells);
+        self.order == Order::Unknown && (!is_told || self.reasons.iter().any(Reason::contradicts))
     }
 
     /// The judgement in words.
