@@ -10,7 +10,8 @@ use super::contents::{Contents, Row, apart};
 /// For each table that has the same definition in both: what was `inserted`, `updated` and
 /// `deleted` by rowid, or, where the rowid has no name or is none, what has `gone` and `come`;
 /// and
-/// whether there is a rowid without a name, and a column with a collation.
+/// whether there is a rowid without a name, and whether
+/// sessions see it as it is.
 pub(super) fn of(from: &Path, to: &Path) -> Value {
     let (from, to) = (Contents::read(from), Contents::read(to));
     let mut counts = Vec::new();
@@ -37,7 +38,8 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
             _ => json!({"name": name, "gone": gone.len(), "come": come.len()}),
         };
         count["hidden"] = hidden.into();
-        count["collated"] = table.sql.contains(" COLLATE ").into();
+        let quirks = [" COLLATE ", "DEFAULT -0.0"];
+        count["plain"] = (!quirks.iter().any(|quirk| table.sql.contains(quirk))).into();
         counts.push(count);
     }
     counts.into()
