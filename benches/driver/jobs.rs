@@ -3,10 +3,10 @@
 use std::fs;
 
 use crate::stopwatch::{Run, medians};
-use crate::{Bench, remove};
+use crate::{Bench, history, remove};
 
 /// Prints a row; a ratio is SQLite's time over ours.
-fn row(job: &str, goal: &str, sqlite: f64, ours: f64) {
+pub(crate) fn row(job: &str, goal: &str, sqlite: f64, ours: f64) {
     println!("| {job} | {goal} | {:.2} | {sqlite:.1} ms | {ours:.1} ms |", sqlite / ours);
 }
 
@@ -19,6 +19,7 @@ pub(crate) fn all(bench: &Bench) {
     against_reading(bench, &large);
     frame_list(bench, &large);
     peak(bench, &large);
+    history::in_time(bench, &large);
     checkpoint(bench, &large);
     replay(bench, &large);
     bench.sqlite(&["swap", &large]).once();
@@ -36,6 +37,7 @@ pub(crate) fn all(bench: &Bench) {
         remove_all(&other);
         remove_all(&copied);
     }
+    history::of_two(bench);
     append(bench, 1, "2");
     append(bench, 64, "6");
     let small = bench.grow("small.db", 4, 4096);

@@ -9,6 +9,7 @@
     reason = "a benchmark: it panics where a program does not do its job"
 )]
 
+mod history;
 mod jobs;
 mod stopwatch;
 

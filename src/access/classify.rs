@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::engine::page_checksum::Doubt;
-use crate::history::snapshot;
+use crate::history::{rows, snapshot};
 use crate::output::text::command;
 use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
@@ -75,6 +75,13 @@ fn classify(
     }
     if let Some(error) = cause.downcast_ref::<Attached>() {
         return Some(classify_attached(error, report));
+    }
+    if let Some(error) = cause.downcast_ref::<rows::Error>() {
+        return Some(match error {
+            rows::Error::Pages(error) => classify_scan(error, report),
+            rows::Error::Schema { .. } | rows::Error::Unreadable { .. } => ErrorKind::Corrupt,
+            rows::Error::UnknownDefault { .. } => ErrorKind::Unsupported,
+        });
     }
     if let Some(error) = cause.downcast_ref::<snapshot::Error>() {
         return Some(classify_snapshot(error, report));

@@ -21,6 +21,7 @@ pub mod rescue;
 pub mod row_text;
 pub mod states;
 pub mod stream;
+pub mod touched;
 
 pub use context::Context;
 pub use error_kind::ErrorKind;

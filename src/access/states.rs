@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 
 use crate::database;
-use crate::format::{FrameNo, PageSize, Pgno, WalIndexHeader};
+use crate::format::{FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
 use crate::history::committed::CommittedFrames;
 use crate::history::past::{Backfilled, Past};
 use crate::history::rows::ChangedPages;
@@ -118,8 +118,14 @@ impl<'h> States<'h> {
 
     /// The salts of the log that the transactions are of.
     #[must_use]
-    pub fn salts(&self) -> Option<[u32; 2]> {
-        self.log.map(|(_, shape, _)| [shape.salts.salt1, shape.salts.salt2])
+    pub fn salts(&self) -> Option<Salts> {
+        self.log.map(|(_, shape, _)| shape.salts)
+    }
+
+    /// The same, as reports have it.
+    #[must_use]
+    pub fn salts_pair(&self) -> Option<[u32; 2]> {
+        self.salts().map(|salts| [salts.salt1, salts.salt2])
     }
 
     /// What is known of the log, where it has commits.
@@ -166,18 +172,18 @@ impl<'h> States<'h> {
                 }
                 // So that it is looked at again afterwards.
                 let _ = self.held.holds_commit(oldest_frame);
-                Some(Backfilled { done: index.backfill, attempted })
+                Some(Backfilled { done: index.backfill, attempted, is_kept: true })
             }
-            // What is left of an index tells what was copied, and not what was not: one who had
-            // the database alone keeps his own.
             None => {
                 let index = holders::read_index(self.files, context)?;
                 let own = |index: &WalIndexHeader| {
                     self.log.is_some_and(|(_, shape, _)| shape.salts == index.salts)
                 };
-                index
-                    .filter(own)
-                    .map(|index| Backfilled { done: index.backfill, attempted: u32::MAX })
+                index.filter(own).map(|index| Backfilled {
+                    done: index.backfill,
+                    attempted: index.backfill_attempted,
+                    is_kept: false,
+                })
             }
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));

@@ -8,9 +8,11 @@ use clap::Args;
 use crate::access::Context;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_readable};
-use crate::access::held::{self, HoldArgs};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{LogOptions, Reading};
+use crate::access::states::{StateName, States};
 use crate::format::{FrameNo, Pgno};
+use crate::history::rows::{TreeName, tree_of};
 use crate::output::{Error as OutputError, FileName, write_report};
 use crate::scan::KnownFrames;
 use crate::storage::Existing;
@@ -117,7 +119,9 @@ impl Dump {
                 held: Some(held),
             };
             let exit = opened.exit(&self.path)?;
-            Ok((exit, (opened.page(page, self.txn, context)?, opened.wal())))
+            let mut dump = opened.page(page, self.txn, context)?;
+            dump.tree = tree(held, files, page, self.txn, context);
+            Ok((exit, (dump, opened.wal())))
         })
     }
 
@@ -134,4 +138,18 @@ impl Dump {
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         Ok(file.publish(existing, None)?)
     }
+}
+
+/// The table or index that a page is of in the state that is shown; `None` where that is not known.
+fn tree(
+    held: &Held,
+    files: &Files,
+    page: Pgno,
+    txn: Option<u32>,
+    context: &Context,
+) -> Option<TreeName> {
+    let states = States::of(held, files, context).ok()?;
+    let snapshot = states.snapshot(txn.map_or(StateName::Last, StateName::Txn)).ok()?;
+    let past = states.past(snapshot.to_frame, context).ok()?;
+    tree_of(&past.state(&snapshot).ok()?, page).ok().flatten()
 }

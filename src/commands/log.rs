@@ -127,7 +127,7 @@ impl Log {
             head: json!({
                 "database": files.database.as_deref().map(FileName::from),
                 "wal": FileName::from(&files.wal),
-                "salts": states.salts(),
+                "salts": states.salts_pair(),
             }),
             is_damaged: states.examination().is_some_and(|it| Exit::of(it.verdict) == Exit::Found),
             is_partial: false,

@@ -17,13 +17,16 @@ use super::image_sums::left_out_bytes;
 use super::page_map::PageMap;
 use super::snapshot::Snapshot;
 
-/// How far checkpoints have gone, by a wal-index that is right.
+/// How far checkpoints have gone, by the wal-index of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backfilled {
     /// Frames that are copied (`nBackfill`).
     pub done: u32,
     /// Frames of which a copy was begun (`nBackfillAttempted`).
     pub attempted: u32,
+    /// Attached processes keep it. One that is left may lack the last checkpoint: of a process that
+    /// had the database alone, recovered the log for itself, and died.
+    pub is_kept: bool,
 }
 
 /// A log, and the file as it was before it.
@@ -127,9 +130,15 @@ impl<'a> Past<'a> {
     pub fn overwritten_by(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
         let Some(first) = self.first_frame(page) else { return Ok(None) };
         Ok(match self.backfilled {
-            Some(Backfilled { attempted, .. }) if attempted < first.0 => None,
+            Some(Backfilled { attempted, is_kept: true, .. }) if attempted < first.0 => None,
             Some(Backfilled { done, .. }) if done >= first.0 => {
                 self.frames.of_page(page).find(|frame| frame.0 <= done)
+            }
+            // What the index lacks is a checkpoint of the whole log: of the newest frames.
+            Some(Backfilled { attempted, .. })
+                if attempted < first.0 && self.equal_frame(page)? != self.frames.newest(page) =>
+            {
+                None
             }
             Some(_) | None => match self.equal_frame(page)? {
                 Some(frame) if !self.was_written_unchanged(page, frame)? => Some(frame),

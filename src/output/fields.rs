@@ -1,6 +1,9 @@
 //! The fields and cells of one row, written without a detour through strings.
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::columns::ShownColumns;
+use super::text::cut;
 use super::{Column, Side};
 
 /// A row of a stream.
@@ -55,6 +58,21 @@ impl<'l> Fields<'l> {
             line.extend_from_slice(quote);
             line.extend_from_slice(word.as_bytes());
             line.extend_from_slice(quote);
+        });
+    }
+
+    /// A value that is JSON already: its text in CSV, too, in quotes where that needs them.
+    pub fn json(&mut self, name: &'static str, value: Option<&str>) {
+        let quotes = self.style == Style::CsvRow;
+        self.field(name, value, |line, json| {
+            let needs_them = quotes && json.contains(['"', ',', '\n', '\r']);
+            if needs_them {
+                line.push(b'"');
+                line.extend_from_slice(json.replace('"', "\"\"").as_bytes());
+                line.push(b'"');
+            } else {
+                line.extend_from_slice(json.as_bytes());
+            }
         });
     }
 
@@ -114,6 +132,13 @@ impl<'l> Cells<'l> {
     /// A cell of ASCII text.
     pub fn text(&mut self, text: &str) {
         self.cell(text.len(), |line| line.extend_from_slice(text.as_bytes()));
+    }
+
+    /// A cell of any text, on one line and no wider than its column.
+    pub fn outside(&mut self, text: &str) {
+        let width = self.columns.as_slice().first().map_or(0, |(column, _)| column.width());
+        let shown = cut(text, width);
+        self.cell(shown.width(), |line| line.extend_from_slice(shown.as_bytes()));
     }
 
     /// A number; `missing` where there is none.

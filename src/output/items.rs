@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::report::{Error, ErrorReport, error_line, json as json_of, schema};
+use super::report::{Error, json as json_of, schema};
 use super::{Format, Output, Paint, csv};
 
 /// What a list is.
@@ -22,7 +22,6 @@ pub struct ItemList<'l> {
 /// An open list.
 pub struct ItemStream<'o, 'a> {
     output: &'o mut Output<'a>,
-    command: &'static str,
     columns: Vec<&'static str>,
     items: u64,
 }
@@ -50,7 +49,7 @@ impl<'o, 'a> ItemStream<'o, 'a> {
             Format::Table => {}
         }
         let columns = list.columns.to_vec();
-        Ok(Self { output, command: list.command, columns, items: 0 })
+        Ok(Self { output, columns, items: 0 })
     }
 
     /// Writes an item that was rendered before: JSON, a line of CSV, or what people read.
@@ -144,21 +143,6 @@ impl<'o, 'a> ItemStream<'o, 'a> {
                 self.output.to.write_all(b"}\n")?;
             }
             Format::Jsonl => writeln!(self.output.to, "{tail}")?,
-            Format::Table | Format::Csv => {}
-        }
-        Ok(self.output.to.flush()?)
-    }
-
-    /// Closes the list where `error` ended it early.
-    ///
-    /// # Errors
-    /// When the destination fails.
-    pub fn fail(self, error: &ErrorReport) -> Result<(), Error> {
-        match self.output.format {
-            Format::Json => {
-                write!(self.output.to, "\n],\"error\":{}}}\n", json_of(error)?)?;
-            }
-            Format::Jsonl => error_line(self.output.to, self.command, error)?,
             Format::Table | Format::Csv => {}
         }
         Ok(self.output.to.flush()?)

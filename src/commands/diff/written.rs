@@ -8,7 +8,6 @@ use serde_json::json;
 use tempfile::SpooledTempFile;
 
 use crate::access::Context;
-use crate::access::classify::describe;
 use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
 use crate::access::states::States;
@@ -17,7 +16,7 @@ use crate::history::rows::{
     schema_changes,
 };
 use crate::history::snapshot::Snapshot;
-use crate::output::{ErrorReport, FileName, ItemList, ItemStream, Output};
+use crate::output::{FileName, ItemList, ItemStream, Output};
 use crate::storage::NewFile;
 
 use super::report::{self, DiffStat, StateAt, TableDiff};
@@ -47,7 +46,7 @@ impl Head<'_> {
             "database": self.files.database.as_deref().map(FileName::from),
             "wal": FileName::from(&self.files.wal),
             "with": self.other(),
-            "salts": self.states.salts(),
+            "salts": self.states.salts_pair(),
             "from": StateAt::of(self.from),
             "to": StateAt::of(self.to),
         })
@@ -70,7 +69,7 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         database: head.files.database.as_deref().map(FileName::from),
         wal: FileName::from(&head.files.wal),
         with: head.other(),
-        salts: head.states.salts(),
+        salts: head.states.salts_pair(),
         from: StateAt::of(head.from),
         to: StateAt::of(head.to),
         tables,
@@ -120,20 +119,10 @@ impl Diff {
             ItemList { command: "diff", head: &head.json(), list: "rows", columns: &EVENT_FIELDS };
         let mut stream = ItemStream::open(&mut output, &list)?;
         let schema_changes = schema_changes(comparison.before.catalog, comparison.after.catalog);
-        let listed = self.list(comparison, &schema_changes, &mut stream);
-        match listed {
-            Ok(tables) => {
-                let differs = !schema_changes.is_empty() || !tables.is_empty();
-                let tail = json!({ "tables": tables, "schema_changes": schema_changes });
-                stream.close(&tail)?;
-                Ok(differs)
-            }
-            Err(error) => {
-                let report: ErrorReport = describe(&error).1;
-                stream.fail(&report)?;
-                Err(error)
-            }
-        }
+        let tables = self.list(comparison, &schema_changes, &mut stream)?;
+        let differs = !schema_changes.is_empty() || !tables.is_empty();
+        stream.close(&json!({ "tables": tables, "schema_changes": schema_changes }))?;
+        Ok(differs)
     }
 
     fn list(

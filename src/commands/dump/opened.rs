@@ -278,6 +278,7 @@ fn read_page(file: &dyn File, place: &Place, layout: &PageFormat) -> Result<Page
         page_size_bytes: layout.page_size.bytes(),
         missing_bytes: layout.page_size.in_memory() - image.len(),
         behind_end_of_pages: place.behind_end_of_pages,
+        tree: None,
         description: describe(place.page, layout, &image),
         image,
     })

@@ -7,9 +7,11 @@ use serde::Serialize;
 use crate::access::FrameRow;
 use crate::database::describe::PageDescription;
 use crate::format::{FrameNo, Pgno, WalHeader};
+use crate::history::rows::TreeName;
 use crate::log::state::SlotState;
 use crate::output::hexdump::hexdump;
 use crate::output::quantity::grouped;
+use crate::output::text::escaped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, key_values, wrapped};
 
 /// The inside of a log.
@@ -71,6 +73,8 @@ pub struct PageDump {
     pub missing_bytes: usize,
     /// The size of the database in pages, when the page lies after its end.
     pub behind_end_of_pages: Option<u32>,
+    /// The table or index that it is of; `None` where that is not known, and for others.
+    pub tree: Option<TreeName>,
     /// Its parts.
     #[serde(flatten)]
     pub description: PageDescription,
@@ -196,6 +200,10 @@ impl PageDump {
             self.offset_bytes
         );
         writeln!(to, "{}", paint.tone(Tone::Good, &title))?;
+        if let Some(TreeName { name, kind }) = &self.tree {
+            let what = if kind.is_table() { "table" } else { "index" };
+            writeln!(to, "of {what} {}", escaped(name))?;
+        }
         if self.missing_bytes > 0 {
             let missing = grouped(self.missing_bytes as u64);
             let text = format!("the file ends inside the page: {missing} bytes are missing");

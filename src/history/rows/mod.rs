@@ -26,6 +26,7 @@ mod script;
 mod step;
 mod table;
 mod transactions;
+mod tree_of;
 mod unlike;
 
 pub use acts::{Loss, TableActs, TransactionRows};
@@ -37,6 +38,7 @@ pub use schema_changes::{SchemaChange, schema_changes};
 pub use script::{Where, put_script};
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
 pub use transactions::Backward;
+pub use tree_of::{TreeName, tree_of};
 pub use unlike::unlike_pages;
 
 /// Pages whose images differ, or may differ, between two states.

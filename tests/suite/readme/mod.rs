@@ -23,6 +23,7 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("cargo +nightly fuzz ", "takes minutes, and a nightly compiler"),
     ("WALSMITH_", "is a long run of these tests"),
     ("benches/against-sqlite.sh", "takes minutes"),
+    ("walsmith diff app.db 41 --invert --sql | sqlite3", "is SQLite's shell"),
     ("tests/sqlite-suite/run ", "takes minutes, and SQLite's source"),
 ];
 

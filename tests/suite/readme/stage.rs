@@ -22,6 +22,21 @@ const SHOWN_PID: &str = "16915";
 /// A command whose reader goes while it waits ends with this.
 const READER_ENDS: &str = "# the reader ends meanwhile";
 
+/// Orders, a transaction each; number 41 deletes those that it should not.
+fn bad_delete(database: &Path) {
+    let mut sql = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+        CREATE TABLE orders(id INTEGER PRIMARY KEY, customer TEXT, total REAL);"
+        .to_owned();
+    for id in 1..=39 {
+        let customer = ["Ada", "Grace", "Edsger", "Barbara"][id % 4];
+        sql += &format!("INSERT INTO orders VALUES({id}, '{customer}', {}.5);", id * 7 % 90);
+    }
+    sql += "DELETE FROM orders WHERE customer = 'Grace' AND id > 20;
+        UPDATE orders SET total = total + 1 WHERE id = 3;";
+    let mut writer = Command::new(oracle_program());
+    let _ = writer.args(["write-and-die", text(database), &sql]).output().unwrap();
+}
+
 /// The files of a transcript, and who has them open.
 pub(super) struct Stage {
     folder: TempDir,
@@ -43,6 +58,10 @@ impl Stage {
             }
             "walsmith repair app.db" => {
                 four_damages(&database);
+                None
+            }
+            "walsmith log app.db --oneline --txn 38.." => {
+                bad_delete(&database);
                 None
             }
             "walsmith checkpoint-now app.db --mode truncate" => Some(pinned(&database)),

@@ -1,0 +1,42 @@
+//! What a page is of.
+
+use serde::Serialize;
+
+use crate::database::{EntryKind, Pages, TreeKind};
+use crate::format::Pgno;
+
+use super::Error;
+use super::owners::Owners;
+use super::table::Catalog;
+
+/// The b-tree that a page is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TreeName {
+    /// The name of the table or index; `sqlite_schema` for the schema.
+    pub name: String,
+    /// What it is.
+    pub kind: TreeKind,
+}
+
+/// The b-tree that `page` is of in a state; `None` for pages of none, overflow pages among them.
+///
+/// # Errors
+/// When a page cannot be read, or is not what its tree says.
+pub fn tree_of(pages: &dyn Pages, page: Pgno) -> Result<Option<TreeName>, Error> {
+    let catalog = Catalog::read(pages)?;
+    let owners = Owners::learn(pages, &catalog)?;
+    let Some(tree) = owners.tree_of(page).and_then(|number| owners.tree(number)) else {
+        return Ok(None);
+    };
+    let name = match (tree.table, tree.kind) {
+        (Some(place), _) => catalog.tables.get(place).map(|table| table.name.clone()),
+        (None, TreeKind::Index) => {
+            let root = i64::from(tree.root.0);
+            let mut entries = catalog.schema.entries.iter();
+            let index = entries.find(|it| it.kind == EntryKind::Index && it.root == root);
+            index.map(|entry| entry.name.clone())
+        }
+        (None, TreeKind::Table | TreeKind::WithoutRowid) => Some("sqlite_schema".to_owned()),
+    };
+    Ok(name.map(|name| TreeName { name, kind: tree.kind }))
+}
