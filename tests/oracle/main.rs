@@ -68,9 +68,6 @@ fn run(args: &[&str]) {
         }
         ["applications", args @ ..] => applications::of_args(args),
         ["standing", directory, seed, kind] => standing::of_seed(directory, number(seed), kind),
-        ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
-        ["history-again", directory] => histories::again(Path::new(directory)),
-        ["judge"] => judge::judge(),
         ["look"] => families::look(),
         ["zoo", directory] => zoo::all(Path::new(directory)),
         ["rows", database, sql] => see::rows(Path::new(database), sql),
@@ -143,6 +140,16 @@ fn run(args: &[&str]) {
         }
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
+        _ => run_history(args),
+    }
+}
+
+/// Histories of rows, and what is made of their states.
+fn run_history(args: &[&str]) {
+    match args {
+        ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
+        ["history-again", directory] => histories::again(Path::new(directory)),
+        ["judge"] => judge::judge(),
         _ => panic!("unknown action: {args:?}"),
     }
 }

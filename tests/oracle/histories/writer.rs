@@ -313,7 +313,7 @@ impl Writer {
         let set = |key: &str, to: &str| {
             format!("UPDATE OR REPLACE {name} SET {column} = {to} WHERE {handle} IS {key}")
         };
-        if format!("{column}") == handle || table.columns.iter().any(|it| it.key > 0) {
+        if column == handle || table.columns.iter().any(|it| it.key > 0) {
             return vec![set(one, "-77"), set(other, &first), set("-77", &second)];
         }
         vec![set(one, "-77"), set(other, &first), set(one, &second)]

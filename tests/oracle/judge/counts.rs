@@ -9,9 +9,7 @@ use super::contents::{Contents, Row, apart};
 
 /// For each table that has the same definition in both: what was `inserted`, `updated` and
 /// `deleted` by rowid, or, where the rowid has no name or is none, what has `gone` and `come`;
-/// and
-/// whether there is a rowid without a name, and whether
-/// sessions see it as it is.
+/// whether its rowid is `hidden`, and whether it is `plain`: sessions see its rows as they are.
 pub(super) fn of(from: &Path, to: &Path) -> Value {
     let (from, to) = (Contents::read(from), Contents::read(to));
     let mut counts = Vec::new();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::judge::Judge;
-use super::{Tally, World, diff};
+use super::{Tally, World, diff, is_gone};
 use crate::support::{text, walsmith};
 
 /// `diff --stat` counts what SQLite counts.
@@ -38,8 +38,7 @@ pub(super) fn log(world: &World, judge: &mut Judge, tally: &mut Tally) -> Vec<St
         }
         if entry["partial"] == true {
             *tally.entry("entries of a log that are partial".to_owned()).or_default() += 1;
-            let why = entry["partial_because"].as_str().unwrap_or_default();
-            if !world.is_gone(number - 1, why) {
+            if !is_gone(entry["partial_because"].as_str().unwrap_or_default()) {
                 found.push(format!("transaction {number} is partial"));
             }
             continue;
