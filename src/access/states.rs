@@ -172,18 +172,16 @@ impl<'h> States<'h> {
                 }
                 // So that it is looked at again afterwards.
                 let _ = self.held.holds_commit(oldest_frame);
-                Some(Backfilled { done: index.backfill, attempted, is_kept: true })
+                Some(Backfilled { attempted, is_kept: true })
             }
             None => {
                 let index = holders::read_index(self.files, context)?;
                 let own = |index: &WalIndexHeader| {
                     self.log.is_some_and(|(_, shape, _)| shape.salts == index.salts)
                 };
-                index.filter(own).map(|index| Backfilled {
-                    done: index.backfill,
-                    attempted: index.backfill_attempted,
-                    is_kept: false,
-                })
+                index
+                    .filter(own)
+                    .map(|index| Backfilled { attempted: index.backfill_attempted, is_kept: false })
             }
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));

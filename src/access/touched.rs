@@ -11,7 +11,7 @@ use crate::scan::{self, KnownFrames};
 
 use super::Context;
 use super::files::Files;
-use super::held::{self, HoldArgs};
+use super::held::{self, Held, HoldArgs};
 use super::states::States;
 
 /// How long locks are waited for: a list of transactions is worth something without tables, too.
@@ -41,13 +41,20 @@ impl Touched {
     }
 }
 
-/// The tables that transactions from `first_txn` on changed, as far as that can be told.
+/// The tables that transactions from `first_txn` on changed, as far as that can be told: where
+/// `can_be_told` fails, of none.
 ///
 /// # Errors
 /// When the watcher stops it.
-pub fn touched_tables(files: &Files, first_txn: u32, context: &Context) -> Result<Touched> {
+pub fn touched_tables(
+    files: &Files,
+    first_txn: u32,
+    can_be_told: &dyn Fn(&Held) -> Result<()>,
+    context: &Context,
+) -> Result<Touched> {
     let hold = HoldArgs { timeout: PATIENCE, ..HoldArgs::default() };
     let found = held::hold(files, &hold, KnownFrames::LIMIT, context, |held| {
+        can_be_told(held)?;
         let states = States::of(held, files, context)?;
         let mut touched = Touched { salts: states.salts(), ..Touched::default() };
         if states.frames().transactions() == 0 {

@@ -13,6 +13,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::Integers;
 use crate::access::states::{StateName, StateRange, States, changed_pages};
+use crate::diagnosis::states_can_be_told;
 use crate::history::past::StatePages;
 use crate::history::rows::{
     Catalog, ChangedPages, Comparison, SetFormat, State, Where, unlike_pages,
@@ -75,6 +76,9 @@ pub struct Diff {
     /// Replace existing files
     #[arg(long)]
     pub force: bool,
+    /// Show states although log and file do not seem to belong together
+    #[arg(long)]
+    pub accept_foreign: bool,
     /// How integers are written in JSON
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     pub integers: Integers,
@@ -150,6 +154,7 @@ impl Diff {
     }
 
     fn compare(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
+        states_can_be_told(files, held, self.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let range = self.range.unwrap_or(StateRange::WHOLE);
         let [from, to] = match self.invert {
@@ -175,8 +180,10 @@ impl Diff {
         context: &Context,
     ) -> Result<Found> {
         let other = Files::find(context.vfs, other, &FileArgs::default())?;
+        states_can_be_told(files, held, self.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         held::hold(&other, &self.hold, KnownFrames::LIMIT, context, |other_held| {
+            states_can_be_told(&other, other_held, self.accept_foreign, context)?;
             let other_states = States::of(other_held, &other, context)?;
             let mut sides = [(&states, files), (&other_states, &other)];
             if self.invert {

@@ -12,6 +12,7 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::{self, EVENT_FIELDS, Integers};
 use crate::access::states::States;
 use crate::access::{Context, NumberRange};
+use crate::diagnosis::states_can_be_told;
 use crate::format::FrameNo;
 use crate::history::committed::CommittedFrames;
 use crate::history::rows::{Backward, SchemaChange, TransactionRows, schema_changes};
@@ -67,6 +68,9 @@ pub struct Log {
     /// Only rows with a value that contains this text
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
+    /// Show states although log and file do not seem to belong together
+    #[arg(long)]
+    pub accept_foreign: bool,
     /// How integers are written in JSON
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     pub integers: Integers,
@@ -119,6 +123,7 @@ impl Log {
     }
 
     fn read(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
+        states_can_be_told(files, held, self.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
         let past = states.past(0, context)?;

@@ -8,9 +8,11 @@ use serde_json::json;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
+use crate::access::held::Held;
 use crate::access::live::{LogOptions, Reading};
 use crate::access::touched::{Touched, touched_tables};
 use crate::access::{Context, NumberRange, stream};
+use crate::diagnosis::states_can_be_told;
 use crate::format::FrameNo;
 use crate::log::Examination;
 use crate::log::transactions::{Transaction, TransactionFold};
@@ -61,8 +63,9 @@ impl TxnList {
         let touched = match self.no_tables || nothing || own.is_none() {
             true => Touched::default(),
             false => {
+                let can_be_told = |held: &Held| states_can_be_told(&files, held, false, context);
                 let first = self.txn.map_or(1, |range| range.first);
-                Some(touched_tables(&files, first, context)?)
+                Some(touched_tables(&files, first, &can_be_told, context)?)
                     .filter(|touched| touched.salts == own)
                     .unwrap_or_default()
             }

@@ -13,7 +13,9 @@ pub mod probe;
 pub mod rails;
 pub mod rights;
 pub mod rule;
+mod together;
 pub mod users;
 
 pub use diagnose::{Diagnosis, Options, diagnose};
 pub use judge::{Judged, judge};
+pub use together::states_can_be_told;

@@ -20,8 +20,6 @@ use super::snapshot::Snapshot;
 /// How far checkpoints have gone, by the wal-index of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backfilled {
-    /// Frames that are copied (`nBackfill`).
-    pub done: u32,
     /// Frames of which a copy was begun (`nBackfillAttempted`).
     pub attempted: u32,
     /// Attached processes keep it. One that is left may lack the last checkpoint: of a process that
@@ -129,22 +127,15 @@ impl<'a> Past<'a> {
     /// When a file cannot be read.
     pub fn overwritten_by(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
         let Some(first) = self.first_frame(page) else { return Ok(None) };
-        Ok(match self.backfilled {
-            Some(Backfilled { attempted, is_kept: true, .. }) if attempted < first.0 => None,
-            Some(Backfilled { done, .. }) if done >= first.0 => {
-                self.frames.of_page(page).find(|frame| frame.0 <= done)
-            }
-            // What the index lacks is a checkpoint of the whole log: of the newest frames.
-            Some(Backfilled { attempted, .. })
-                if attempted < first.0 && self.equal_frame(page)? != self.frames.newest(page) =>
-            {
-                None
-            }
-            Some(_) | None => match self.equal_frame(page)? {
-                Some(frame) if !self.was_written_unchanged(page, frame)? => Some(frame),
-                Some(_) | None => None,
-            },
-        })
+        let is_begun = self.backfilled.is_none_or(|it| it.attempted >= first.0);
+        if !is_begun && self.backfilled.is_some_and(|it| it.is_kept) {
+            return Ok(None);
+        }
+        let Some(frame) = self.equal_frame(page)? else { return Ok(None) };
+        // What an index that nobody keeps lacks is a checkpoint of the whole log: newest frames.
+        let is_not_copied = !is_begun && self.frames.newest(page) != Some(frame);
+        let is_old = is_not_copied || self.was_written_unchanged(page, frame)?;
+        Ok((!is_old).then_some(frame))
     }
 
     fn first_frame(&self, page: Pgno) -> Option<FrameNo> {
@@ -153,12 +144,13 @@ impl<'a> Past<'a> {
 
     /// Whether the file has the image of `frame` although no checkpoint has copied it: SQLite
     /// writes a page again as it was, after a statement that failed, say. A checkpoint that copies
-    /// the frame has copied all pages before, up to that commit (wal.c walCheckpoint).
+    /// the frame has copied all pages before it that have no frame after that commit: others it may
+    /// have passed over (wal.c walCheckpoint).
     fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
         let commit = self.frames.commit_of(frame).unwrap_or(frame);
         let pages = self.pages.get_or_init(|| self.frames.all_pages());
         for &other in pages.iter().take_while(|other| **other < page) {
-            let is_in_commit = self.first_frame(other).is_some_and(|first| first <= commit);
+            let is_in_commit = self.frames.newest(other).is_some_and(|newest| newest <= commit);
             if is_in_commit && self.equal_frame(other)?.is_none() {
                 return Ok(true);
             }

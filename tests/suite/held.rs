@@ -20,15 +20,15 @@ fn seconds() -> u64 {
 }
 
 /// A database with three writers at work for `seconds`.
-struct Busy {
+pub(crate) struct Busy {
     folder: TempDir,
-    database: PathBuf,
+    pub(crate) database: PathBuf,
     writers: Vec<Child>,
     end: Instant,
 }
 
 impl Busy {
-    fn start(seconds: u64) -> Self {
+    pub(crate) fn start(seconds: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("busy.db");
         oracle(&["prepare-counted", text(&database)]);
@@ -45,7 +45,7 @@ impl Busy {
         Self { folder, database, writers, end }
     }
 
-    fn is_going_on(&self) -> bool {
+    pub(crate) fn is_going_on(&self) -> bool {
         Instant::now() < self.end
     }
 
@@ -57,7 +57,7 @@ impl Busy {
         copy
     }
 
-    fn finish(self) -> u64 {
+    pub(crate) fn finish(self) -> u64 {
         let commits = |writer: Child| -> u64 {
             let output = writer.wait_with_output().unwrap();
             assert!(output.status.success());

@@ -1,9 +1,14 @@
 //! Rows of states that a checkpoint or a VACUUM has gone over.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
+use crate::held::Busy;
 use crate::row_traps::{filled, named};
-use crate::support::{text, walsmith};
+use crate::support::{
+    beside, hold, oracle, oracle_program, release, text, walsmith, walsmith_command,
+};
 
 #[test]
 fn vacuum_rewrites_every_page_and_changes_no_row() {
@@ -14,7 +19,7 @@ fn vacuum_rewrites_every_page_and_changes_no_row() {
          VACUUM;",
         filled()
     );
-    let mut writer = std::process::Command::new(crate::support::oracle_program());
+    let mut writer = Command::new(oracle_program());
     writer.args(["write-and-die", text(&database), &sql]).output().unwrap();
     let (document, _) = walsmith(&["log", text(&database)]);
     let last = document["transactions"].as_array().unwrap().last().unwrap().clone();
@@ -35,7 +40,7 @@ fn what_a_checkpoint_has_overwritten_is_said_to_be_unknown() {
          UPDATE t SET a = 3 WHERE id = 201; PRAGMA wal_checkpoint(PASSIVE);",
         filled()
     );
-    let mut writer = std::process::Command::new(crate::support::oracle_program());
+    let mut writer = Command::new(oracle_program());
     writer.args(["write-and-die", text(&database), &sql]).output().unwrap();
     let (document, exit) = walsmith(&["log", text(&database)]);
     assert_eq!(exit, 5, "{document}");
@@ -51,5 +56,85 @@ fn what_a_checkpoint_has_overwritten_is_said_to_be_unknown() {
         let (refused, exit) = walsmith(&["diff", text(&database), gone]);
         assert_eq!(exit, 6, "{refused}");
         assert_eq!(refused["error"]["kind"], "refused");
+    }
+}
+
+/// One transaction of a writer who counts its rows: as many as it says, with the numbers that come
+/// next.
+fn is_what_a_writer_does(entry: &Value) -> bool {
+    let rows = entry["rows"].as_array().unwrap();
+    let of = |table: &'static str| rows.iter().filter(move |row| row["table"] == table);
+    let Some(count) = of("s").next() else {
+        // The other kind: all of one table is replaced.
+        return rows.iter().all(|row| row["table"] == "junk");
+    };
+    let number = |value: &Value| value.as_i64().unwrap();
+    let (writer, before) = (&count["key"]["w"], number(&count["before"]["n"]));
+    let after = number(&count["after"]["n"]);
+    let inserted: Vec<&Value> = of("t").filter(|row| row["op"] == "insert").collect();
+    let mut numbers: Vec<i64> = inserted.iter().map(|row| number(&row["after"]["n"])).collect();
+    numbers.sort_unstable();
+    of("s").count() == 1
+        && inserted.iter().all(|row| row["after"]["w"] == *writer)
+        && numbers == (before + 1..=after).collect::<Vec<_>>()
+        && of("t").all(|row| row["op"] != "delete")
+}
+
+#[test]
+fn beside_busy_writers_every_row_is_one_that_was_written() {
+    let busy = Busy::start(10);
+    let (mut whole, mut runs) = (0, 0);
+    while busy.is_going_on() {
+        let output = walsmith_command()
+            .args(["log", text(&busy.database), "--patch", "--json"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Another one may have been in the way all the time.
+        assert!(matches!(output.status.code(), Some(0 | 4 | 5)), "{:?} {said}", output.status);
+        runs += 1;
+        if output.status.code() == Some(4) {
+            continue;
+        }
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for entry in document["transactions"].as_array().unwrap() {
+            if entry["partial"] == false {
+                whole += 1;
+                assert!(is_what_a_writer_does(entry), "{entry}");
+            }
+        }
+    }
+    busy.finish();
+    assert!(runs > 3 && whole > 10, "{runs} runs, {whole} transactions that are known");
+}
+
+/// A checkpoint passes over pages that have later frames than it may copy: one that it did not copy
+/// says nothing of others.
+#[test]
+fn a_checkpoint_that_a_reader_held_back_has_overwritten_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let run = |sql: &str| oracle(&["run", text(&database), sql]);
+    run("CREATE TABLE k(a TEXT PRIMARY KEY, b); CREATE TABLE t(id INTEGER PRIMARY KEY, b);
+         PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;");
+    run(
+        "PRAGMA wal_autocheckpoint=0; INSERT INTO k VALUES('one', 1); INSERT INTO t VALUES(12, 0);",
+    );
+    let reader = hold("hold-read", &database);
+    run("PRAGMA wal_autocheckpoint=0; INSERT INTO k VALUES('two', 2);
+         PRAGMA wal_checkpoint(PASSIVE);");
+    let copies = ["with.db", "without.db"].map(|name| folder.path().join(name));
+    for (copy, suffixes) in copies.iter().zip([&["", "-wal", "-shm"][..], &["", "-wal"]]) {
+        for suffix in suffixes {
+            std::fs::copy(beside(&database, suffix), beside(copy, suffix)).unwrap();
+        }
+    }
+    release(reader);
+    for copy in copies {
+        let (document, exit) = walsmith(&["log", text(&copy)]);
+        let entries = document["transactions"].as_array().unwrap();
+        let partial: Vec<bool> = entries.iter().map(|it| it["partial"] == true).collect();
+        assert_eq!((exit, &partial[..]), (5, &[true, true, false][..]), "{document}");
+        assert_eq!(named(&entries[2]["tables"][0]), ("k".to_owned(), 1, 0, 0));
     }
 }
