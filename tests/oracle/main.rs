@@ -15,11 +15,14 @@ mod families;
 mod foresee;
 mod generate;
 mod healthy;
+mod histories;
 mod holders;
 mod journals;
+mod judge;
 mod measured;
 mod race;
 mod see;
+mod session;
 mod shims;
 mod standing;
 mod timelines;
@@ -137,6 +140,16 @@ fn run(args: &[&str]) {
         }
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
+        _ => run_history(args),
+    }
+}
+
+/// Histories of rows, and what is made of their states.
+fn run_history(args: &[&str]) {
+    match args {
+        ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
+        ["history-again", directory] => histories::again(Path::new(directory)),
+        ["judge"] => judge::judge(),
         _ => panic!("unknown action: {args:?}"),
     }
 }

@@ -49,6 +49,7 @@ mod repair;
 mod replay;
 mod rescue;
 mod rolled_back;
+mod round_trip;
 mod row_traps;
 mod rows;
 mod rows_past;

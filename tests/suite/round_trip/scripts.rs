@@ -1,0 +1,85 @@
+//! Scripts of SQL, run on one state to make the other.
+
+use std::fs;
+
+use super::judge::{Judge, strings};
+use super::{Tally, World, diff};
+
+/// The script makes `to` of `from`.
+pub(super) fn forward(
+    world: &World,
+    judge: &mut Judge,
+    pair: (u32, u32),
+    tally: &mut Tally,
+) -> Vec<String> {
+    run(world, judge, pair, false, tally)
+}
+
+/// The inverted script makes `from` of `to`.
+pub(super) fn back(
+    world: &World,
+    judge: &mut Judge,
+    pair: (u32, u32),
+    tally: &mut Tally,
+) -> Vec<String> {
+    run(world, judge, pair, true, tally)
+}
+
+fn run(
+    world: &World,
+    judge: &mut Judge,
+    (from, to): (u32, u32),
+    invert: bool,
+    tally: &mut Tally,
+) -> Vec<String> {
+    let (mut args, mut states) = (vec!["--sql"], [world.state(from), world.state(to)]);
+    if invert {
+        args.push("--invert");
+        states.reverse();
+    }
+    if (from + to) % 5 == 0 {
+        args.extend(["--where", "full"]);
+    }
+    let said = diff(&world.database(), from, to, &args);
+    if let Some(refusal) = said.refusal() {
+        return vec![refusal];
+    }
+    let script = world.directory.join("script.sql");
+    fs::write(&script, &said.stdout).unwrap();
+    let aside = left_out(&String::from_utf8_lossy(&said.stdout), tally);
+    // Shells since 3.42 and those before; a kept seed tries the same again.
+    let defensive = from % 2 == 0;
+    let answer = judge.script([&states[0], &states[1], &script], defensive, &aside);
+    let mut found = strings(&answer["errors"]);
+    found.extend(strings(&answer["differences"]));
+    let shell = if defensive { "defensive shell" } else { "shell" };
+    found.iter_mut().for_each(|it| *it = format!("{shell}: {it}"));
+    let wanted = match (aside.is_empty(), answer["same"] == true) {
+        (false, _) => 5,
+        (true, true) => 0,
+        (true, false) => 1,
+    };
+    if said.code != Some(wanted) {
+        found.push(format!("exit {:?}, and {wanted} is right", said.code));
+    }
+    found
+}
+
+/// The tables that a script says it leaves out.
+fn left_out(script: &str, tally: &mut Tally) -> Vec<String> {
+    let named = script.lines().filter_map(|line| line.strip_prefix("-- left out: "));
+    let mut names = Vec::new();
+    for line in named {
+        let (name, why) = line.split_once(": ").unwrap();
+        let kind = if name.starts_with("sqlite_") { name } else { "a table" };
+        *tally.entry(format!("exit 5: {kind}: {why}")).or_default() += 1;
+        names.push(unescaped(name));
+    }
+    names
+}
+
+/// A name that `escape_debug` wrote.
+fn unescaped(text: &str) -> String {
+    let text = text.replace("\\n", "\n").replace("\\\"", "\"").replace("\\'", "'");
+    text.replace("\\\\", "\\")
+}
