@@ -104,7 +104,10 @@ impl Table {
         let cells: Vec<String> = columns
             .iter()
             .map(|(name, _)| quoted(name))
-            .map(|it| format!("CASE typeof({it}) WHEN 'text' THEN CAST({it} AS BLOB) ELSE {it} END, typeof({it})"))
+            .map(|it| {
+                let bytes = format!("CASE typeof({it}) WHEN 'text' THEN CAST({it} AS BLOB)");
+                format!("{bytes} ELSE {it} END, typeof({it})")
+            })
             .collect();
         let select = format!(
             "SELECT {}, {} FROM {}",
