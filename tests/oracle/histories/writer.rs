@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use rusqlite::Connection;
 
-use super::schema::{Table, names, number, quoted, strings, tables};
+use super::schema::{Table, number, quoted, strings, tables};
 use super::tables::{NAMES, ORDINARY, VIRTUAL};
 use super::values;
 
@@ -356,13 +356,6 @@ impl Writer {
     fn new_name(&mut self) -> String {
         self.made += 1;
         format!("{}{}", NAMES[self.random.usize(..NAMES.len())], self.made)
-    }
-
-    /// Some table's name, there or not.
-    fn any_name(&mut self, connection: &Connection) -> String {
-        let all = names(connection, "table");
-        let name = all.get(self.random.usize(..all.len().max(1)));
-        name.cloned().unwrap_or_else(|| "none".to_owned())
     }
 
     fn create_table(&mut self, name: Option<String>) -> Vec<String> {

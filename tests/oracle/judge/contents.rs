@@ -105,8 +105,8 @@ impl Table {
             .iter()
             .map(|(name, _)| quoted(name))
             .map(|it| {
-                let text = format!("WHEN 'text' THEN CAST({it} AS BLOB)");
-                format!("CASE typeof({it}) {text} ELSE {it} END, typeof({it})")
+                let bytes = format!("CASE typeof({it}) WHEN 'text' THEN CAST({it} AS BLOB)");
+                format!("{bytes} ELSE {it} END, typeof({it})")
             })
             .collect();
         let select = format!(

@@ -36,7 +36,7 @@ pub(super) fn of(from: &Path, to: &Path) -> Value {
             _ => json!({"name": name, "gone": gone.len(), "come": come.len()}),
         };
         count["hidden"] = hidden.into();
-        let quirks = [" COLLATE ", "DEFAULT -0.0"];
+        let quirks = [" COLLATE ", "\" REAL DEFAULT "];
         count["plain"] = (!quirks.iter().any(|quirk| table.sql.contains(quirk))).into();
         counts.push(count);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::judge::{Judge, strings};
-use super::{Tally, World, diff};
+use super::{Tally, UNKNOWN, World, diff, is_gone};
 
 /// The script makes `to` of `from`.
 pub(super) fn forward(
@@ -41,6 +41,11 @@ fn run(
         args.extend(["--where", "full"]);
     }
     let said = diff(&world.database(), from, to, &args);
+    if is_gone(&said.stderr) {
+        // The way back needs more pages.
+        *tally.entry(UNKNOWN.to_owned()).or_default() += 1;
+        return Vec::new();
+    }
     if let Some(refusal) = said.refusal() {
         return vec![refusal];
     }

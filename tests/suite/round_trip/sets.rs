@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::judge::{Judge, strings};
-use super::{Tally, World, diff};
+use super::{Tally, World, diff, is_gone};
 
 /// The changeset makes `to` of `from`.
 pub(super) fn changeset(
@@ -45,6 +45,9 @@ fn apply(
     let file = world.directory.join("set");
     let args = [args, &[file.to_str().unwrap(), "--force"]].concat();
     let said = diff(&world.database(), from, to, &args);
+    if is_gone(&said.stderr) {
+        return Vec::new();
+    }
     if let Some(refusal) = said.refusal() {
         return vec![refusal];
     }

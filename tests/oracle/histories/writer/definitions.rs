@@ -35,7 +35,7 @@ impl Writer {
             26 => self.drop(connection, "index"),
             27 | 28 => self.create_view(table),
             29 => self.drop(connection, "view"),
-            30 | 31 => self.create_trigger(connection, &name),
+            30 | 31 => self.create_trigger(connection, &all),
             32 => self.drop(connection, "trigger"),
             33 => self.create_virtual(),
             34 => self.copy(table),
@@ -139,9 +139,10 @@ impl Writer {
         vec![format!("CREATE VIEW {view} AS {select}")]
     }
 
-    fn create_trigger(&mut self, connection: &Connection, name: &str) -> Vec<String> {
+    fn create_trigger(&mut self, connection: &Connection, all: &[Table]) -> Vec<String> {
         let trigger = quoted(&format!("trigger {}", self.new_name()));
-        let into = quoted(&self.any_name(connection));
+        let name = quoted(&all[self.random.usize(..all.len())].name);
+        let into = quoted(&all[self.random.usize(..all.len())].name);
         let views = names(connection, "view");
         if let Some(view) = views.first().filter(|_| self.random.u32(..4) == 0) {
             let view = quoted(view);
@@ -150,7 +151,7 @@ impl Writer {
             )];
         }
         let text = TRIGGERS[self.random.usize(..TRIGGERS.len())];
-        vec![text.replace("{t}", &trigger).replace("{n}", name).replace("{p}", &into)]
+        vec![text.replace("{t}", &trigger).replace("{n}", &name).replace("{p}", &into)]
     }
 
     fn drop(&mut self, connection: &Connection, kind: &str) -> Vec<String> {
