@@ -74,7 +74,7 @@ impl TxnList {
             command: "txn-list",
             wal: &FileName::from(&files.wal),
             list: "transactions",
-            columns: columns(examination, &touched),
+            columns: columns(examination, Some(&touched).filter(|_| !self.no_tables)),
             example: &EXAMPLE,
         };
         let mut stream = RowStream::open(&mut context.output, stream)?;
@@ -145,27 +145,28 @@ impl Listed {
     }
 }
 
-fn columns(examination: Option<&Examination>, touched: &Touched) -> Vec<Column> {
+fn columns(examination: Option<&Examination>, touched: Option<&Touched>) -> Vec<Column> {
     let prefix = examination.map(|examination| &examination.prefix);
     let digits = |number: Option<u32>| number.unwrap_or_default().to_string().len();
     let txn = digits(prefix.map(|prefix| prefix.transactions));
     let frame = digits(prefix.map(|prefix| prefix.mx_frame));
     let column =
         |head, width_chars| Column { head, width_chars, side: Side::Right, room: Room::Always };
-    vec![
+    let mut columns = vec![
         column("txn", txn),
         column("first frame", frame),
         column("last frame", frame),
         column("frames", frame),
         column("pages", frame),
         column("db pages", digits(prefix.and_then(|prefix| prefix.db_size_pages))),
-        Column {
-            head: "tables",
-            width_chars: touched.longest_names().min(TABLES_COLUMNS),
-            side: Side::Left,
-            room: Room::IfWide(0),
-        },
-    ]
+    ];
+    columns.extend(touched.map(|touched| Column {
+        head: "tables",
+        width_chars: touched.longest_names().min(TABLES_COLUMNS),
+        side: Side::Left,
+        room: Room::IfWide(0),
+    }));
+    columns
 }
 
 fn cells(Listed { transaction: row, text, .. }: &Listed, to: &mut Cells) {
