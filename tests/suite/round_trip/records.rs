@@ -27,8 +27,8 @@ pub(super) fn of(
     }
     let same = judge.counts(&world.state(number - 1), &world.state(number));
     // Where a key was changed to one that its collation takes for the same, a session finds the new
-    // row by the old key, and makes an UPDATE of a DELETE. The default of an added REAL column is an
-    // integer there.
+    // row by the old key, and makes an UPDATE of a DELETE. It has an integer for the default of an
+    // added REAL column.
     let plain = same.as_array().unwrap().iter().filter(|it| it["plain"] == true);
     let names: BTreeSet<&str> = plain.map(|it| it["name"].as_str().unwrap()).collect();
     let is_same = |head: &Vec<u8>| names.contains(name_of(head).as_str());
