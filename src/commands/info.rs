@@ -284,9 +284,11 @@ impl Summary {
         let own = i32::try_from(std::process::id()).ok();
         let holders = holders::find(files, context)?.1;
         let in_the_way = |row: &holders::Blocker| !row.blocks.is_empty() && row.pid != own;
+        // Of a log with an error nobody knows that it is not needed.
+        let has_no_error = |findings: &Vec<Finding>| !findings.iter().any(Finding::is_error);
         Ok(if holders.iter().any(in_the_way) {
             Some(command("blockers", database))
-        } else if wal.file_bytes > 0 && self.findings.is_some() {
+        } else if wal.file_bytes > 0 && self.findings.as_ref().is_some_and(has_no_error) {
             Some(command("checkpoint-now --mode truncate", database))
         } else {
             None

@@ -38,7 +38,8 @@ impl Report for Diagnosis {
             show(finding, to, paint, width)?;
         }
         let title = "When SQLite opens the database";
-        let facts = key_values(&self.forecast.facts(), width);
+        let is_miscounted = self.findings.iter().any(|it| it.rule == Rule::FalseBackfill);
+        let facts = key_values(&self.forecast.facts(is_miscounted), width);
         writeln!(to, "\n{}\n{}", paint.tone(Tone::Strong, title), facts.trim_end())?;
         if self.unseen_processes > 0 {
             let unseen = counted(self.unseen_processes.into(), "process");
@@ -95,7 +96,9 @@ fn show(
 }
 
 impl Forecast {
-    fn facts(&self) -> Vec<(&'static str, String)> {
+    /// `is_miscounted` if the wal-index calls frames copied that are not in the file: SQLite reads
+    /// none of them any more, copies none, and calls its checkpoint complete.
+    fn facts(&self, is_miscounted: bool) -> Vec<(&'static str, String)> {
         let mut facts = vec![("open", self.open_words())];
         let journal = match self.journal {
             Journal::None | Journal::Unknown => None,
@@ -104,7 +107,9 @@ impl Forecast {
             Journal::Ignored => Some("is left alone"),
         };
         facts.extend(journal.map(|words| ("journal", words.to_owned())));
-        facts.push(("log", self.log_words()));
+        let unread = "; a new reader does not look into those that are marked as copied";
+        let unread = if is_miscounted { unread } else { "" };
+        facts.push(("log", self.log_words() + unread));
         let is_read = !matches!(self.log, Log::Unknown | Log::Ignored);
         if self.taken_back != Some(false) && is_read {
             let words = match self.taken_back {
@@ -114,6 +119,9 @@ impl Forecast {
             facts.push(("file", words.to_owned()));
         }
         let checkpoint = match self.checkpoint {
+            Checkpoint::Ok | Checkpoint::Partial if is_miscounted => {
+                "copies nothing of what is marked as copied: the next reset of the log loses it"
+            }
             Checkpoint::Ok if self.mx_frame.unwrap_or_default() == 0 => "has nothing to copy",
             Checkpoint::Ok => "copies everything into the file",
             Checkpoint::Partial => "copies a part: a reader needs the rest in the log",

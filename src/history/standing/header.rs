@@ -84,6 +84,18 @@ fn size(pair: &Pair, both: &DatabaseHeader) -> Vec<Reason> {
     reasons
 }
 
+/// Whether the last commit has another size than page 1 of the log counts: that says nothing about
+/// the file.
+///
+/// # Errors
+/// When the page cannot be read.
+pub(super) fn log_contradicts_itself(pair: &Pair) -> Result<bool, Error> {
+    let both = database::header(pair.both)?;
+    let is_counted = pair.snapshot.pages.contains_key(&Pgno::FIRST) && both.validate().is_ok();
+    let counted = both.page_count().filter(|_| is_counted);
+    Ok(counted.is_some_and(|counted| pair.snapshot.db_size_pages != Some(counted)))
+}
+
 /// Settings that only VACUUM or an application that brands its files changes. They are one
 /// contradiction however many they are.
 fn settings(file: &DatabaseHeader, log: &DatabaseHeader) -> Option<Reason> {

@@ -91,3 +91,14 @@ fn one_fault_is_found_by_its_rule() {
     }
     assert!(failed.is_empty(), "{failed:?}");
 }
+
+#[test]
+fn a_log_that_contradicts_itself_is_not_called_another_ones() {
+    // Its last commit leaves out a page that it has.
+    let kind = at_rest::KINDS.iter().find(|kind| kind.name == "another commit size").unwrap();
+    let set = (kind.make)(89, &mut Rng::with_seed(89)).unwrap();
+    assert_eq!(errors(&set.database), ["sizes-contradict", "structure"]);
+    let (info, exit) = walsmith(&["info", text(&set.database)]);
+    assert_ne!(info["pairing"]["verdict"], "foreign", "{info:#}");
+    assert!(exit == 1 && !info["next"].as_str().unwrap().contains("truncate"), "{info:#}");
+}

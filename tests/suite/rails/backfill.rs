@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{Holder, refused, state};
-use crate::support::{beside, rows, text, walsmith};
+use crate::support::{beside, rows, text, walsmith, walsmith_command};
 
 fn set_backfill(database: &Path, frames: u32) {
     use std::os::unix::fs::FileExt;
@@ -92,6 +92,25 @@ fn where_a_commit_may_have_followed_only_consent_copies_again() {
             "{done:#}"
         );
         assert_eq!(updated(&database), "[300,9]");
+        holder.finish();
+    }
+}
+
+#[test]
+fn doctor_and_info_do_not_say_that_all_is_copied() {
+    for frames in [9, 500] {
+        let (_folder, database, holder) = false_backfill(frames);
+        let mut command = walsmith_command();
+        let output = command.env("COLUMNS", "500").args(["doctor", text(&database)]).output();
+        let screen = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert!(screen.contains("copies nothing of what is marked as copied"), "{screen}");
+        // It is so: SQLite copies nothing, and whoever opens the database sees no update.
+        crate::support::oracle(&["checkpoint", text(&database), "PASSIVE"]);
+        assert_eq!(updated(&database), "[300,0]");
+        // Nobody is told to empty the log as it is.
+        let (info, exit) = walsmith(&["info", text(&database)]);
+        let next = info["next"].as_str().unwrap_or_default();
+        assert!(exit == 1 && !next.contains("truncate"), "{info:#}");
         holder.finish();
     }
 }
