@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use crate::database::{self, Pages};
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::format::{FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
 use crate::storage::File;
@@ -16,6 +16,7 @@ use super::committed::CommittedFrames;
 use super::image_sums::left_out_bytes;
 use super::page_map::PageMap;
 use super::snapshot::Snapshot;
+use super::view::{read_base, read_image};
 
 /// How far checkpoints have gone, by the wal-index of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +104,14 @@ impl<'a> Past<'a> {
     }
 
     fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        let read = match self.base {
-            Some(base) => base.read_at(image, page.offset_bytes(self.page_size))?,
-            None => 0,
-        };
-        image.iter_mut().skip(read).for_each(|byte| *byte = 0);
-        Ok(())
+        read_base(self.base, self.page_size, page, image)
     }
 
     fn read_frame(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
-        let Some((log, _)) = self.log else { return Ok(()) };
-        let slot = frame.offset_bytes(self.page_size);
-        if log.read_at(image, slot + FRAME_HEADER_BYTES as u64)? < image.len() {
-            let path = log.path().display().to_string();
-            return Err(Error::Shrunk { path, frame, offset_bytes: slot });
+        match &self.log {
+            Some((log, shape)) => read_image(*log, shape, frame, image),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The frame whose image a checkpoint has written over `page` in the file, if one has.

@@ -110,12 +110,7 @@ impl<'a> View<'a> {
     }
 
     fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        let read = match self.base {
-            Some(base) => base.read_at(image, page.offset_bytes(self.page_size))?,
-            None => 0,
-        };
-        image.iter_mut().skip(read).for_each(|byte| *byte = 0);
-        Ok(())
+        read_base(self.base, self.page_size, page, image)
     }
 
     fn read_frame(
@@ -156,7 +151,23 @@ impl<'a> View<'a> {
     }
 }
 
-fn read_image(
+/// Reads `page` of a database file into `image`; what the file does not have is zero.
+pub(super) fn read_base(
+    base: Option<&dyn File>,
+    page_size: PageSize,
+    page: Pgno,
+    image: &mut [u8],
+) -> Result<(), Error> {
+    let read = match base {
+        Some(base) => base.read_at(image, page.offset_bytes(page_size))?,
+        None => 0,
+    };
+    image.iter_mut().skip(read).for_each(|byte| *byte = 0);
+    Ok(())
+}
+
+/// Reads the image in a frame.
+pub(super) fn read_image(
     log: &dyn File,
     shape: &LogShape,
     frame: FrameNo,
