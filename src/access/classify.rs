@@ -81,6 +81,10 @@ fn classify(
             rows::Error::Pages(error) => classify_scan(error, report),
             rows::Error::Schema { .. } | rows::Error::Unreadable { .. } => ErrorKind::Corrupt,
             rows::Error::UnknownDefault { .. } => ErrorKind::Unsupported,
+            rows::Error::WrittenAnew { .. } => {
+                report.hint = Some("--where key writes it; --table chooses others".to_owned());
+                ErrorKind::Refused
+            }
         });
     }
     if let Some(error) = cause.downcast_ref::<snapshot::Error>() {
@@ -136,7 +140,8 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
         scan::Error::Gone { path, frame, .. } => {
             report.file = Some(FileName::from(path));
             report.frame = Some(frame.0);
-            report.hint = Some("later transactions may be there whole".to_owned());
+            report.hint =
+                Some("later transactions may be there whole: `walsmith log` says which".to_owned());
             ErrorKind::Refused
         }
         scan::Error::OutOfMemory => ErrorKind::Memory,

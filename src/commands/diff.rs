@@ -109,6 +109,9 @@ impl Diff {
     /// When a state is not there, or its rows cannot be read.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
+        if self.changeset.is_some() && self.changeset == self.patchset {
+            return Err(Failure::Usage("--changeset and --patchset name one file".into()).into());
+        }
         for set in self.sets().iter().map(|(path, _)| path) {
             self.is_free(set, &files, context)?;
         }
@@ -161,14 +164,23 @@ impl Diff {
             false => [range.from, range.to],
             true => [range.to, range.from],
         };
-        let (from, to) = (states.snapshot(from)?, states.snapshot(to)?);
+        // The number that was typed is the one to be named.
+        let (to, from) = match self.invert {
+            false => (states.snapshot(to)?, states.snapshot(from)?),
+            true => {
+                let from = states.snapshot(from)?;
+                (states.snapshot(to)?, from)
+            }
+        };
         let past = states.past(from.to_frame.min(to.to_frame), context)?;
         let (before, after) = (past.state(&from)?, past.state(&to)?);
         let catalogs = [catalog(&before, files)?, catalog(&after, files)?];
         let before = State { pages: &before, catalog: &catalogs[0] };
         let after = State { pages: &after, catalog: &catalogs[1] };
         let head = Head { files, with: None, states: &states, from: &from, to: &to };
-        self.compare_states(before, after, &changed_pages(&from, &to), &head, context)
+        let changed = changed_pages(&from, &to);
+        self.compare_states(before, after, &changed, &head, context)
+            .with_context(|| About(head.path().to_owned()))
     }
 
     /// Compares with the newest state of another database.
@@ -201,6 +213,7 @@ impl Diff {
             let unlike = unlike_pages(before, after, context.watch)?;
             let head = Head { files, with: Some(&other), states: &states, from: &from, to: &to };
             self.compare_states(before, after, &unlike, &head, context)
+                .with_context(|| About(head.path().to_owned()))
         })
     }
 
@@ -212,8 +225,7 @@ impl Diff {
         head: &Head<'_>,
         context: &Context,
     ) -> Result<Found> {
-        let about = || About(head.path().to_owned());
-        let mut comparison = Comparison::new(before, after, changed).with_context(about)?;
+        let mut comparison = Comparison::new(before, after, changed)?;
         self.choose(&mut comparison, head.path())?;
         let mut text = SpooledTempFile::new(SPOOL_BYTES);
         let examination = head.states.examination();

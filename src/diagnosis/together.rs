@@ -6,6 +6,7 @@ use anyhow::Result;
 use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::{Context, Failure};
+use crate::history::standing::Pairing;
 use crate::history::standing::newer::FileAge;
 use crate::output::text::command;
 
@@ -43,6 +44,10 @@ pub fn states_can_be_told(
         TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
     };
     let found = judged.findings.iter().find(tells);
+    // Attached processes have written the log on this file.
+    let is_open = held.index.is_none()
+        && (judged.file_age == FileAge::MayBeNewer
+            || judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time));
     match found {
         Some(finding) if accept => context.warn(finding.message.clone()),
         Some(finding) => {
@@ -51,7 +56,7 @@ pub fn states_can_be_told(
             let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
             return Err(Failure::refused(path, why, hint).into());
         }
-        None if judged.file_age == FileAge::MayBeNewer => context.note(
+        None if is_open => context.note(
             "whether the file has later pages than the log is not known; if it has, what was \
              before a transaction is wrong",
         ),

@@ -67,7 +67,9 @@ pub enum Error {
         offset_bytes: u64,
     },
     /// A page as an earlier state had it is not in the file any more.
-    #[error("{path}: page {page} as it was before is gone: frame {frame} was copied over it")]
+    #[error(
+        "page {page} as it was before is gone, or may be: {path} has the image of frame {frame}"
+    )]
     Gone {
         /// The database file.
         path: String,

@@ -50,6 +50,7 @@ mod replay;
 mod rescue;
 mod rolled_back;
 mod round_trip;
+mod row_scripts;
 mod row_traps;
 mod rows;
 mod rows_past;

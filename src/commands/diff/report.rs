@@ -78,11 +78,15 @@ pub(super) fn summary(
     to: &mut dyn Write,
     tables: &[TableDiff],
     schema_changes: &[SchemaChange],
+    settings: &[SettingChange],
     width: Option<u16>,
 ) -> io::Result<()> {
     let sum = |of: fn(&TableCounts) -> u64| tables.iter().map(|table| of(&table.counts)).sum();
     let sentence = if tables.is_empty() && schema_changes.is_empty() {
-        "Nothing differs.".to_owned()
+        match settings.is_empty() {
+            true => "Nothing differs.".to_owned(),
+            false => "No row differs.".to_owned(),
+        }
     } else {
         let schema = match schema_changes.len() {
             0 => String::new(),
@@ -97,6 +101,46 @@ pub(super) fn summary(
         )
     };
     writeln!(to, "{}", wrapped(&sentence, 0, 2, width))
+}
+
+/// A number of the database header that applications set.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct SettingChange {
+    /// The PRAGMA that it is.
+    pub(super) name: &'static str,
+    /// Its value before.
+    pub(super) before: i32,
+    /// Its value afterwards.
+    pub(super) after: i32,
+}
+
+/// The settings that differ.
+pub(super) fn setting_changes(comparison: &Comparison<'_>) -> Vec<SettingChange> {
+    let [before, after] = [comparison.before, comparison.after].map(|state| &state.catalog.header);
+    let all = [
+        ("user_version", before.user_version, after.user_version),
+        ("application_id", before.application_id, after.application_id),
+    ];
+    let change = |(name, before, after): (&'static str, u32, u32)| {
+        let (before, after) = (before.cast_signed(), after.cast_signed());
+        (before != after).then_some(SettingChange { name, before, after })
+    };
+    all.into_iter().filter_map(change).collect()
+}
+
+/// The lines of settings that differ.
+///
+/// # Errors
+/// When the destination fails.
+pub(super) fn setting_lines(
+    to: &mut dyn Write,
+    changes: &[SettingChange],
+    paint: &Paint,
+) -> io::Result<()> {
+    changes.iter().try_for_each(|SettingChange { name, before, after }| {
+        let line = format!("~ {name}: {before} -> {after}");
+        writeln!(to, "{}", paint.tone(Tone::Notice, &line))
+    })
 }
 
 /// How many rows of each table differ.
@@ -118,6 +162,8 @@ pub(super) struct DiffStat {
     pub(super) tables: Vec<TableDiff>,
     /// What differs in the schema.
     pub(super) schema_changes: Vec<SchemaChange>,
+    /// What differs in the settings that the header has.
+    pub(super) settings: Vec<SettingChange>,
     /// What a changeset or patchset does not have.
     pub(super) left_out: Vec<LeftOut>,
 }
@@ -126,7 +172,7 @@ impl DiffStat {
     /// Whether the states differ.
     #[must_use]
     pub(super) fn differs(&self) -> bool {
-        !self.tables.is_empty() || !self.schema_changes.is_empty()
+        !self.tables.is_empty() || !self.schema_changes.is_empty() || !self.settings.is_empty()
     }
 }
 
@@ -158,7 +204,8 @@ impl Report for DiffStat {
             }
             writeln!(to, "{}", drawn.draw(paint, width))?;
         }
-        summary(to, &self.tables, &self.schema_changes, width)?;
+        setting_lines(to, &self.settings, paint)?;
+        summary(to, &self.tables, &self.schema_changes, &self.settings, width)?;
         for left in &self.left_out {
             let sentence = format!("Left out: {}: {}.", escaped(&left.name), left.why);
             writeln!(to, "{}", wrapped(&paint.tone(Tone::Notice, &sentence), 0, 2, width))?;

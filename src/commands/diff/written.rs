@@ -19,7 +19,7 @@ use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, ItemList, ItemStream, Output};
 use crate::storage::NewFile;
 
-use super::report::{self, DiffStat, StateAt, TableDiff};
+use super::report::{self, DiffStat, StateAt, TableDiff, setting_changes};
 use super::{Diff, SPOOL_BYTES};
 
 /// What is said of the two states.
@@ -74,6 +74,7 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         to: StateAt::of(head.to),
         tables,
         schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
+        settings: setting_changes(comparison),
         left_out: Vec::new(),
     })
 }
@@ -120,8 +121,12 @@ impl Diff {
         let mut stream = ItemStream::open(&mut output, &list)?;
         let schema_changes = schema_changes(comparison.before.catalog, comparison.after.catalog);
         let tables = self.list(comparison, &schema_changes, &mut stream)?;
-        let differs = !schema_changes.is_empty() || !tables.is_empty();
-        stream.close(&json!({ "tables": tables, "schema_changes": schema_changes }))?;
+        let settings = setting_changes(comparison);
+        let differs = !schema_changes.is_empty() || !tables.is_empty() || !settings.is_empty();
+        let tail = json!({
+            "tables": tables, "schema_changes": schema_changes, "settings": settings,
+        });
+        stream.close(&tail)?;
         Ok(differs)
     }
 
@@ -156,7 +161,11 @@ impl Diff {
                 tables.push(TableDiff::of(pair, counts, comparison));
             }
         }
-        stream.people(|to, _, width| report::summary(to, &tables, schema_changes, width))?;
+        let settings = setting_changes(comparison);
+        stream.people(|to, paint, width| {
+            report::setting_lines(to, &settings, paint)?;
+            report::summary(to, &tables, schema_changes, &settings, width)
+        })?;
         Ok(tables)
     }
 }

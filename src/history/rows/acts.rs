@@ -60,8 +60,8 @@ impl<E: From<Error>> Stopped<E> {
             Self::Taker(error) => Err(error),
             Self::Rows(Error::Pages(error)) => match error {
                 ReadError::Gone { page, frame, .. } => Ok(Loss(format!(
-                    "page {page} as it was before is gone: a checkpoint has copied frame {frame} \
-                     over it"
+                    "page {page} as it was before is gone, or may be: the file has the image of \
+                     frame {frame}"
                 ))),
                 ReadError::Storage(_)
                 | ReadError::Shrunk { .. }

@@ -90,6 +90,15 @@ pub enum Error {
         /// The page.
         page: Pgno,
     },
+    /// A script asks for all values of the rows that it changes, and a table is written anew.
+    #[error(
+        "table {table} would be written anew, since its definition differs or its rows have no \
+         name: rows that were changed since would be lost"
+    )]
+    WrittenAnew {
+        /// The table.
+        table: String,
+    },
     /// Rows end before a column whose default is not a literal.
     #[error("table {table}: the default of a column that was added later is no literal")]
     UnknownDefault {

@@ -110,6 +110,13 @@ impl Table {
         })
     }
 
+    /// Whether its statement is as ALTER TABLE RENAME leaves it, which quotes the name (alter.c
+    /// renameTableFunc).
+    fn is_renamed(&self) -> bool {
+        let name = self.name.replace('"', "\"\"");
+        self.sql.starts_with(&format!("CREATE TABLE \"{name}\""))
+    }
+
     /// Whether its rows have row ids.
     #[must_use]
     pub fn has_row_ids(&self) -> bool {
@@ -199,6 +206,7 @@ pub fn pairs<'t>(before: &'t [Table], after: &'t [Table]) -> Vec<TablePair<'t>> 
                 gone && it.schema_row_id == table.schema_row_id
                     && it.has_key_of(table)
                     && it.reader.definition() == table.reader.definition()
+                    && table.is_renamed()
             })
         };
         found.push(TablePair { before: same.or_else(renamed), after: Some(table) });

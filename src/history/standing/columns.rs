@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::check::{Health, Owner};
-use crate::database::{EntryKind, Error, Schema, TableColumn};
+use crate::database::{EntryKind, Error, Schema, SchemaEntry, TableColumn};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{PageKind, Pgno};
@@ -19,7 +19,10 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
         tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
     }
     let (ours, theirs) = (tables(file), tables(both));
-    let differ = !ours.is_empty() && !theirs.is_empty() && ours.is_disjoint(&theirs);
+    let differ = !ours.is_empty()
+        && !theirs.is_empty()
+        && ours.is_disjoint(&theirs)
+        && !file.entries.iter().any(|entry| was_renamed(entry, both));
     differ.then(|| {
         let mut names: Vec<&str> = ours.iter().copied().collect();
         names.sort_unstable();
@@ -35,6 +38,18 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
             ),
         }
     })
+}
+
+/// Whether a table of the file has another name in `both`: ALTER TABLE RENAME keeps its row of the
+/// schema, and quotes the name (alter.c renameTableFunc).
+fn was_renamed(entry: &SchemaEntry, both: &Schema) -> bool {
+    !entry.columns.is_empty()
+        && both.entries.iter().any(|other| {
+            let quoted = format!("CREATE TABLE \"{}\"", other.name.replace('"', "\"\""));
+            other.row_id == entry.row_id
+                && other.columns == entry.columns
+                && other.sql.starts_with(&quoted)
+        })
 }
 
 /// Rows in pages of the log that cannot be rows of their table.

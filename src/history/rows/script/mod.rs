@@ -31,6 +31,9 @@ pub fn put_script<E: From<Error>>(
     if script.is_empty() {
         return Ok(script.left_out);
     }
+    if let (Where::Full, Some(table)) = (by, script.written_anew()) {
+        return Err(Error::WrittenAnew { table }.into());
+    }
     if let Some(encoding) = script.new_encoding() {
         put(&format!("PRAGMA encoding='{encoding}';"))?;
     }
@@ -77,6 +80,10 @@ impl Script<'_, '_> {
         }
         for Planned { table: (pair, _), fate, .. } in &self.tables {
             if let (Some(table), Fate::Created | Fate::Dropped) = (pair.before, fate) {
+                if *fate == Fate::Created {
+                    let name = table.name.escape_debug();
+                    put(&format!("-- another definition, written anew with all rows: {name}"))?;
+                }
                 put(&format!("DROP TABLE {};", quoted(&table.name)))?;
             }
         }

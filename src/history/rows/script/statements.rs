@@ -117,7 +117,21 @@ impl<'t> Statements<'t> {
     }
 
     fn term(&self, values: &[SqlValue], place: usize) -> String {
-        format!("{} IS {}", self.column(place), self.literal(values, place))
+        let (column, literal) = (self.column(place), self.literal(values, place));
+        let kind = match values.get(place) {
+            None | Some(SqlValue::Null) => return format!("{column} IS NULL"),
+            Some(SqlValue::Integer(_)) => "integer",
+            Some(SqlValue::Real(_)) => "real",
+            Some(SqlValue::Text(_) | SqlValue::BrokenText(_)) => "text",
+            Some(SqlValue::Blob(_)) => "blob",
+        };
+        match self.by {
+            Where::Key => format!("{column} IS {literal}"),
+            // 1 and 1.0 are equal, and so are other texts under the collation of the column.
+            Where::Full => {
+                format!("{column} IS {literal} COLLATE BINARY AND typeof({column})='{kind}'")
+            }
+        }
     }
 
     pub(super) fn delete(&self, event: &RowEvent) -> String {

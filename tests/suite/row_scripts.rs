@@ -1,0 +1,96 @@
+//! Scripts on a state that was changed since, and what is neither a row nor a table.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::row_traps::named;
+use crate::support::{oracle, oracle_program, rows, text, walsmith, walsmith_command};
+
+/// A database whose file has what `file` says, and whose log what `log` does.
+fn made(file: &str, log: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = format!(
+        "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {file}
+         PRAGMA wal_checkpoint(TRUNCATE); {log}"
+    );
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), &sql]).output().unwrap();
+    (folder, database)
+}
+
+fn script(database: &Path, args: &[&str]) -> (String, i32) {
+    let mut command = walsmith_command();
+    let output = command.args(["diff", text(database), "--sql"]).args(args).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+}
+
+#[test]
+fn a_row_that_was_changed_since_is_left_as_it_is() {
+    let (folder, database) = made(
+        "CREATE TABLE t(k INTEGER PRIMARY KEY, x TEXT COLLATE NOCASE, y);
+         CREATE TABLE n(a TEXT PRIMARY KEY COLLATE NOCASE, b) WITHOUT ROWID;
+         INSERT INTO t VALUES(1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (4, 'd', NULL);
+         INSERT INTO n VALUES('k', 1), ('l', 1), ('m', 1);",
+        "UPDATE t SET y = 55; DELETE FROM n WHERE a IN ('k', 'l'); UPDATE n SET b = 2;",
+    );
+    let (script, exit) = script(&database, &["--where", "full"]);
+    assert_eq!(exit, 1);
+    let later = folder.path().join("later.db");
+    walsmith(&["replay", text(&database), "--to-txn", "0", "--output", text(&later)]);
+    let since = "UPDATE t SET x = 'A' WHERE k = 1; UPDATE t SET y = 1.0 WHERE k = 2;
+                 UPDATE n SET a = 'K' WHERE a = 'k'; UPDATE n SET a = 'M' WHERE a = 'm';";
+    oracle(&["run", text(&later), since]);
+    oracle(&["run", text(&later), &script]);
+    let found = rows(&later, "SELECT k, x, y FROM t UNION ALL SELECT a, b, 'n' FROM n ORDER BY 1");
+    let wanted = [
+        json!([1, "A", 1]),
+        json!([2, "b", 1.0]),
+        json!([3, "c", 55]),
+        json!([4, "d", 55]),
+        json!(["K", 1, "n"]),
+        json!(["M", 1, "n"]),
+    ];
+    let found: Vec<Value> = found.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(found, wanted, "{script}");
+}
+
+#[test]
+fn a_table_that_is_written_anew_asks_for_no_values() {
+    let file = "CREATE TABLE t(k INTEGER PRIMARY KEY, x); INSERT INTO t VALUES(1, 2);";
+    let (_folder, database) = made(file, "ALTER TABLE t ADD COLUMN y;");
+    let (refused, exit) = script(&database, &["--where", "full"]);
+    assert_eq!((refused.as_str(), exit), ("", 6));
+    let (written, exit) = script(&database, &[]);
+    assert!(written.contains("-- another definition, written anew"), "{written}");
+    assert_eq!(exit, 1);
+}
+
+#[test]
+fn settings_differ_where_no_row_does() {
+    let (_folder, database) = made("CREATE TABLE t(a);", "PRAGMA user_version=9;");
+    let (document, exit) = walsmith(&["diff", text(&database)]);
+    assert_eq!(exit, 1);
+    let changed = json!([{ "name": "user_version", "before": 0, "after": 9 }]);
+    assert_eq!(document["settings"], changed);
+    let (document, exit) = walsmith(&["diff", text(&database), "--stat"]);
+    assert_eq!((&document["settings"], exit), (&changed, 1));
+}
+
+#[test]
+fn a_table_with_another_name_is_the_same_and_one_that_was_made_anew_is_not() {
+    let file = "CREATE TABLE a(x); INSERT INTO a VALUES(1);";
+    let (_folder, database) = made(file, "ALTER TABLE a RENAME TO b;");
+    let (document, exit) = walsmith(&["log", text(&database)]);
+    assert_eq!(exit, 0, "{document}");
+    assert_eq!(document["transactions"][0]["tables"], json!([]));
+    let again = "BEGIN; DROP TABLE a; CREATE TABLE c(x); INSERT INTO c VALUES(1); COMMIT;";
+    let (_folder, database) = made(&format!("CREATE TABLE w(y); {file}"), again);
+    let (document, _) = walsmith(&["log", text(&database)]);
+    let tables = document["transactions"][0]["tables"].as_array().unwrap();
+    let found: Vec<_> = tables.iter().map(named).collect();
+    assert_eq!(found, [("c".to_owned(), 1, 0, 0), ("a".to_owned(), 0, 0, 1)]);
+}
