@@ -178,6 +178,17 @@ fn an_update_of_equal_size_overwrites_overflow_pages_alone() {
 }
 
 #[test]
+fn pages_that_a_later_transaction_freed_were_a_rows_before() {
+    let before = format!(
+        "{} BEGIN; CREATE TABLE w(x);
+         UPDATE t SET b = CAST(zeroblob(2999) || 'x' AS BLOB) WHERE id = 50; COMMIT;",
+        filled()
+    );
+    let change = "DELETE FROM t WHERE id = 50;";
+    holds(&Trap { before: &before, change, tables: &[("t", 0, 0, 1)], ..TRAP });
+}
+
+#[test]
 fn a_renamed_table_keeps_its_rows() {
     holds(&Trap {
         before: &filled(),

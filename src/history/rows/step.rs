@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::{
-    Error as ReadError, PageRows, Pages, ReadRow, TreeKind, TreePages, is_pointer_map,
+    self, Error as ReadError, PageRows, Pages, ReadRow, TreeKind, TreePages, is_pointer_map,
 };
 use crate::format::Pgno;
 
@@ -47,6 +47,8 @@ impl Known {
         let is_ddl = self.changes_schema(before, after, pages)?;
         if is_ddl || pages.len() > MANY_PAGES {
             let earlier = Catalog::read(before)?;
+            // The freelist is another one than where the schema was read.
+            self.catalog.header = database::header(after)?;
             if is_ddl {
                 schema(&earlier, &self.catalog).map_err(Stopped::Taker)?;
             }
