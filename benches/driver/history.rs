@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use crate::row::row;
 use crate::stopwatch::{Run, medians};
 use crate::{Bench, remove};
 
@@ -58,12 +59,7 @@ pub(crate) fn of_two(bench: &Bench) {
                 (&|| (), &|| theirs.timed().milliseconds),
                 (&|| (), &|| ours.timed().milliseconds),
             ]);
-            super::jobs::row(
-                &format!("diff --with --sql against sqldiff, {what}"),
-                goal,
-                theirs,
-                ours,
-            );
+            row(&format!("diff --with --sql against sqldiff, {what}"), goal, theirs, ours);
         }
         let except = format!(
             "ATTACH '{other}' AS o; SELECT count(*) FROM (SELECT * FROM t EXCEPT SELECT * FROM o.t);
@@ -74,7 +70,7 @@ pub(crate) fn of_two(bench: &Bench) {
             (&|| (), &|| except.timed().milliseconds),
             (&|| (), &|| ours.timed().milliseconds),
         ]);
-        super::jobs::row(&format!("diff --with --sql against EXCEPT, {what}"), "", except, ours);
+        row(&format!("diff --with --sql against EXCEPT, {what}"), "", except, ours);
     }
     [one, shared, moved].iter().for_each(|path| remove(path));
 }

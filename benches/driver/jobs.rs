@@ -2,13 +2,9 @@
 
 use std::fs;
 
+use crate::row::row;
 use crate::stopwatch::{Run, medians};
 use crate::{Bench, history, remove};
-
-/// Prints a row; a ratio is SQLite's time over ours.
-pub(crate) fn row(job: &str, goal: &str, sqlite: f64, ours: f64) {
-    println!("| {job} | {goal} | {:.2} | {sqlite:.1} ms | {ours:.1} ms |", sqlite / ours);
-}
 
 /// Runs every job.
 pub(crate) fn all(bench: &Bench) {

@@ -11,6 +11,7 @@
 
 mod history;
 mod jobs;
+mod row;
 mod stopwatch;
 
 use std::path::{Path, PathBuf};

@@ -140,8 +140,8 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
         scan::Error::Gone { path, frame, .. } => {
             report.file = Some(FileName::from(path));
             report.frame = Some(frame.0);
-            report.hint =
-                Some("later transactions may be there whole: `walsmith log` says which".to_owned());
+            let see = command("log --oneline", path);
+            report.hint = Some(format!("later transactions may be there whole: {see}"));
             ErrorKind::Refused
         }
         scan::Error::OutOfMemory => ErrorKind::Memory,

@@ -239,7 +239,8 @@ impl Diff {
         let (differs, mut left_out, mut stat) =
             match (self.sql, self.stat || !self.sets().is_empty()) {
                 (true, _) => {
-                    let (differs, left_out) = self.write_sql(&comparison, head, &mut text)?;
+                    let (differs, left_out) =
+                        self.write_sql(&comparison, head, &mut text, context)?;
                     (differs, left_out, None)
                 }
                 (false, true) => {

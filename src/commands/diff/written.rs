@@ -12,7 +12,7 @@ use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
 use crate::access::states::States;
 use crate::history::rows::{
-    Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, put_script, put_table,
+    Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, Written, put_script, put_table,
     schema_changes,
 };
 use crate::history::snapshot::Snapshot;
@@ -85,10 +85,11 @@ impl Diff {
         comparison: &Comparison<'_>,
         head: &Head<'_>,
         text: &mut SpooledTempFile,
+        context: &Context,
     ) -> Result<(bool, Vec<LeftOut>)> {
         let mut has_lines = false;
         let (from, to) = (head.from.to_txn, head.to.to_txn);
-        let left_out = put_script(comparison, self.by, &mut |line| {
+        let Written { left_out, anew } = put_script(comparison, self.by, &mut |line| {
             if !has_lines {
                 writeln!(
                     text,
@@ -98,6 +99,13 @@ impl Diff {
             }
             Ok::<_, anyhow::Error>(writeln!(text, "{line}")?)
         })?;
+        if !anew.is_empty() {
+            context.warn(format!(
+                "the script drops or writes anew every row of {}: run it only on the state that it \
+                 starts from, or rows that were written since are lost",
+                anew.join(", ")
+            ));
+        }
         Ok((has_lines, left_out))
     }
 

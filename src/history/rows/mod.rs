@@ -35,7 +35,7 @@ pub use compare::visit_rows;
 pub use event::{Op, RowEvent, TableCounts};
 pub use pages::Comparison;
 pub use schema_changes::{SchemaChange, schema_changes};
-pub use script::{Where, put_script};
+pub use script::{Where, Written, put_script};
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
 pub use transactions::Backward;
 pub use tree_of::{TreeName, tree_of};

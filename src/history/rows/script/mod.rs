@@ -17,8 +17,18 @@ use plan::{Fate, Planned, SEQUENCE, Script, is_named, is_statistics};
 use statements::Statements;
 pub use statements::Where;
 
-/// Writes a script that makes the state afterwards of the state before, line by line to `put`, and
-/// returns what it leaves out. A script of nothing has no line.
+/// What a script has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What it leaves out.
+    pub left_out: Vec<LeftOut>,
+    /// Tables all of whose rows it replaces or drops: on another state than the one before, rows
+    /// that are only there would be lost.
+    pub anew: Vec<String>,
+}
+
+/// Writes a script that makes the state afterwards of the state before, line by line to `put`. A
+/// script of nothing has no line.
 ///
 /// # Errors
 /// When rows cannot be read, or `put` fails.
@@ -26,13 +36,14 @@ pub fn put_script<E: From<Error>>(
     comparison: &Comparison<'_>,
     by: Where,
     put: &mut dyn FnMut(&str) -> Result<(), E>,
-) -> Result<Vec<LeftOut>, E> {
+) -> Result<Written, E> {
     let mut script = Script::plan(comparison, by)?;
     if script.is_empty() {
-        return Ok(script.left_out);
+        return Ok(Written { left_out: script.left_out, anew: Vec::new() });
     }
-    if let (Where::Full, Some(table)) = (by, script.written_anew()) {
-        return Err(Error::WrittenAnew { table }.into());
+    let anew = script.written_anew();
+    if let (Where::Full, Some(table)) = (by, anew.first()) {
+        return Err(Error::WrittenAnew { table: table.clone() }.into());
     }
     if let Some(encoding) = script.new_encoding() {
         put(&format!("PRAGMA encoding='{encoding}';"))?;
@@ -51,7 +62,7 @@ pub fn put_script<E: From<Error>>(
         put(&format!("-- left out: {name}: {}", left.why))?;
     }
     put("COMMIT;")?;
-    Ok(std::mem::take(&mut script.left_out))
+    Ok(Written { left_out: script.left_out, anew })
 }
 
 impl Script<'_, '_> {

@@ -200,14 +200,13 @@ impl<'c, 's> Script<'c, 's> {
         same && !acts && !self.is_replaced(&entry.table)
     }
 
-    /// The first table of the state before whose rows are all written or dropped, whatever they
-    /// are.
-    pub(super) fn written_anew(&self) -> Option<String> {
-        let mut anew = self.tables.iter().filter(|planned| {
+    /// Tables of the state before whose rows are all replaced or dropped, whatever they are.
+    pub(super) fn written_anew(&self) -> Vec<String> {
+        let anew = self.tables.iter().filter(|planned| {
             let is_anew = matches!(planned.fate, Fate::Created | Fate::Dropped | Fate::Refilled);
             is_anew && planned.table.0.before.is_some_and(|table| !is_statistics(&table.name))
         });
-        anew.find_map(|planned| Some(planned.table.0.before?.name.clone()))
+        anew.filter_map(|planned| Some(planned.table.0.before?.name.clone())).collect()
     }
 
     /// Whether a table or an index of the state before is dropped.
