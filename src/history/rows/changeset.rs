@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::database::{Generated, SqlValue, TextEncoding};
+use crate::database::{ColumnDefinition, Generated, SqlValue, TextEncoding};
 
 use super::event::{Op, RowEvent};
 use super::key::{put_value, put_varint};
@@ -83,7 +83,8 @@ pub fn put_table<E: From<Error>>(
         comparison.visit(table, &mut |event| {
             let RowEvent { row_id, before, after } = event;
             for (values, is_before) in [(before, true), (after, false)] {
-                let Some(values) = values else { continue };
+                let Some(mut values) = values else { continue };
+                writer.mark_whole_table(&mut values);
                 let Some(key) = writer.key(&values) else {
                     without_key += 1;
                     continue;
@@ -113,6 +114,8 @@ struct Writer<'t> {
     columns: Vec<(usize, u8)>,
     /// The declared key is the one that rows are stored by.
     is_keyed_as_stored: bool,
+    /// It is `sqlite_stat1`, whose key the session extension says itself: `tbl` and `idx`.
+    is_statistics: bool,
 }
 
 impl<'t> Writer<'t> {
@@ -121,14 +124,29 @@ impl<'t> Writer<'t> {
     fn of(format: SetFormat, pair: &TablePair<'t>) -> Option<Self> {
         let table = pair.after.filter(|_| pair.is_unaltered())?;
         let definition = table.reader.definition();
+        let is_statistics = table.name.eq_ignore_ascii_case("sqlite_stat1");
+        let key_of = |column: &ColumnDefinition| match column.name.as_str() {
+            "tbl" if is_statistics => 1,
+            "idx" if is_statistics => 2,
+            _ => u8::try_from(column.key).unwrap_or(u8::MAX),
+        };
         let columns = definition.columns.iter().enumerate();
         let columns: Vec<(usize, u8)> = columns
             .filter(|(_, column)| column.generated == Generated::No)
-            .map(|(place, column)| (place, u8::try_from(column.key).unwrap_or(u8::MAX)))
+            .map(|(place, column)| (place, key_of(column)))
             .collect();
         columns.iter().any(|(_, key)| *key > 0).then_some(())?;
         let is_keyed_as_stored = definition.without_rowid || definition.row_id.is_some();
-        Some(Self { format, table, columns, is_keyed_as_stored })
+        Some(Self { format, table, columns, is_keyed_as_stored, is_statistics })
+    }
+
+    /// Of a table without an index, `idx` is NULL, which no key can be: it is an empty blob
+    /// (sqlite3session.c sessionStat1Old).
+    fn mark_whole_table(&self, values: &mut [SqlValue]) {
+        const IDX: usize = 1;
+        if let (true, Some(idx @ SqlValue::Null)) = (self.is_statistics, values.get_mut(IDX)) {
+            *idx = SqlValue::Blob(Vec::new());
+        }
     }
 
     fn encoding(&self) -> TextEncoding {

@@ -121,7 +121,8 @@ impl Table {
         rows.sort();
         Self {
             sql: sql.to_owned(),
-            has_key: columns.iter().any(|it| it.1 > 0),
+            // Sessions say the key of this one themselves.
+            has_key: name == "sqlite_stat1" || columns.iter().any(|it| it.1 > 0),
             without_rowid,
             alias,
             rows,

@@ -1,9 +1,12 @@
 //! Changesets and patchsets, applied by SQLite.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use super::judge::{Judge, strings};
 use super::{Tally, World, diff, is_gone};
+use crate::support::{oracle, oracle_program, text};
 
 /// The changeset makes `to` of `from`.
 pub(super) fn changeset(
@@ -76,4 +79,29 @@ fn wrong(answer: &Value) -> Vec<String> {
     }
     found.extend(strings(&answer["differences"]));
     found
+}
+
+/// `sqlite_stat1` has no key, but for sessions: table and index, where no index is an empty blob.
+#[test]
+fn statistics_are_in_a_changeset() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().to_owned();
+    let world = World { _folder: folder, directory, last: 1, copied: 0 };
+    let first = "CREATE TABLE t(a, b); CREATE INDEX i ON t(a); CREATE TABLE u(a);
+                 INSERT INTO t VALUES(1, 2), (1, 3); INSERT INTO u VALUES(1); ANALYZE;";
+    let second = "BEGIN; INSERT INTO u VALUES(2), (3); DROP INDEX i; ANALYZE; COMMIT;";
+    oracle(&["run", text(&world.state(0)), first]);
+    oracle(&["run", text(&world.state(1)), &format!("{first} {second}")]);
+    let logged =
+        format!("PRAGMA journal_mode=WAL; {first} PRAGMA wal_checkpoint(TRUNCATE); {second}");
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&world.database()), &logged]).output().unwrap();
+    let said = diff(&world.database(), 0, 1, &["--stat", "--table", "sqlite_stat1", "--json"]);
+    let stat: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(stat["tables"][0]["name"], "sqlite_stat1", "{stat}");
+    let (mut judge, mut tally) = (Judge::start(), Tally::new());
+    for claim in [changeset, changeset_back, patchset] {
+        assert_eq!(claim(&world, &mut judge, (0, 1), &mut tally), Vec::<String>::new());
+    }
+    assert!(tally.is_empty(), "{tally:?}");
 }
