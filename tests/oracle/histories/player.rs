@@ -68,6 +68,9 @@ impl Player {
         {
             println!("{error}: {step}");
         }
+        // A session keeps what it first knew of a table, though a savepoint takes that back.
+        let version = self.schema_version();
+        self.session.take_if(|session| session.2 != version);
         self.look();
     }
 
