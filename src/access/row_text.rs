@@ -187,6 +187,7 @@ pub fn event_line(
         Op::Insert => ("+", Tone::Good),
         Op::Update => ("~", Tone::Notice),
         Op::Delete => ("-", Tone::Bad),
+        Op::Present => ("?", Tone::Notice),
     };
     let pairs = |fields: Vec<(&str, SqlValue)>| {
         let shown =

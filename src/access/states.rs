@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
 
 use crate::database;
 use crate::format::{FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
@@ -69,6 +70,23 @@ impl FromStr for StateRange {
         };
         let or = |part: &str, open| if part.is_empty() { Ok(open) } else { part.parse() };
         Ok(Self { from: or(from, Self::WHOLE.from)?, to: or(to, Self::WHOLE.to)? })
+    }
+}
+
+/// A state of the database, as reports have it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct StateAt {
+    /// The transaction that made it; 0 for the file before the log.
+    pub txn: u32,
+    /// Its commit frame; 0 for the file before the log.
+    pub frame: u32,
+}
+
+impl StateAt {
+    /// That of a snapshot.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::access::states::{StateName, StateRange, States, changed_pages};
 use crate::diagnosis::states_can_be_told;
 use crate::history::past::StatePages;
 use crate::history::rows::{
-    Catalog, ChangedPages, Comparison, SetFormat, State, Where, unlike_pages,
+    Catalog, ChangedPages, Comparison, Missing, SetFormat, State, Where, unlike_pages,
 };
 use crate::output::write_report;
 use crate::scan::KnownFrames;
@@ -61,6 +61,10 @@ pub struct Diff {
     /// The way back: TO..FROM
     #[arg(long)]
     pub invert: bool,
+    /// Where a checkpoint has overwritten pages of a state, tell what is known: a row that the other
+    /// state may have had on them is `present`
+    #[arg(long, conflicts_with_all = ["sql", "changeset", "patchset", "with"])]
+    pub partial: bool,
     /// Write a script of SQL that makes TO of FROM
     #[arg(long)]
     pub sql: bool,
@@ -225,7 +229,8 @@ impl Diff {
         head: &Head<'_>,
         context: &Context,
     ) -> Result<Found> {
-        let mut comparison = Comparison::new(before, after, changed)?;
+        let missing = if self.partial { Missing::Present } else { Missing::Fails };
+        let mut comparison = Comparison::with_missing(before, after, changed, missing)?;
         self.choose(&mut comparison, head.path())?;
         let mut text = SpooledTempFile::new(SPOOL_BYTES);
         let examination = head.states.examination();
@@ -236,6 +241,13 @@ impl Diff {
                  the damage is not among them",
             );
         }
+        if !comparison.all_looked_at {
+            context.warn(
+                "pages of both states are gone: rows that were overwritten in place are not among \
+                 these",
+            );
+        }
+        let mut is_partial = !comparison.all_looked_at;
         let (differs, mut left_out, mut stat) =
             match (self.sql, self.stat || !self.sets().is_empty()) {
                 (true, _) => {
@@ -245,10 +257,13 @@ impl Diff {
                 }
                 (false, true) => {
                     let stat = stat_of(&comparison, head)?;
+                    is_partial |= stat.is_partial();
                     (stat.differs(), Vec::new(), Some(stat))
                 }
                 (false, false) => {
-                    let differs = self.write_rows(&comparison, head, &mut text, context)?;
+                    let (differs, partial) =
+                        self.write_rows(&comparison, head, &mut text, context)?;
+                    is_partial |= partial;
                     (differs, Vec::new(), None)
                 }
             };
@@ -258,7 +273,7 @@ impl Diff {
             sets.push(file);
             left_out = missing;
         }
-        let incomplete = !left_out.is_empty();
+        let incomplete = is_partial || !left_out.is_empty();
         if let Some(stat) = &mut stat {
             stat.left_out = left_out;
         }

@@ -16,6 +16,8 @@ pub struct TreePages {
     pub leaves: Vec<Pgno>,
     /// Pages that are named and are none of such a tree, or twice in it.
     pub unreadable: Vec<Pgno>,
+    /// Pages that are gone, and may name others; [`TreePages::read`] fails then.
+    pub gone: Vec<Pgno>,
 }
 
 impl TreePages {
@@ -24,15 +26,23 @@ impl TreePages {
     /// # Errors
     /// When a page cannot be read.
     pub fn read(pages: &dyn Pages, root: Pgno, kind: TreeKind) -> Result<Self, Error> {
-        let mut walk = Walk {
-            pages,
-            size_pages: pages.size_pages()?,
-            is_table: kind == TreeKind::Table,
-            height: 0,
-            seen: HashSet::new(),
-            found: Self::default(),
-        };
+        let mut walk = Walk::new(pages, kind)?;
         walk.height = walk.height_of(root)?;
+        walk.page(root, 1)?;
+        Ok(walk.found)
+    }
+
+    /// The pages that are known where others are gone.
+    ///
+    /// # Errors
+    /// When a page that is not gone cannot be read.
+    pub fn read_known(pages: &dyn Pages, root: Pgno, kind: TreeKind) -> Result<Self, Error> {
+        let mut walk = Walk { goes_on: true, ..Walk::new(pages, kind)? };
+        walk.height = match walk.height_of(root) {
+            // So that each page is looked at.
+            Err(Error::Gone { .. }) => MAX_LEVELS,
+            height => height?,
+        };
         walk.page(root, 1)?;
         Ok(walk.found)
     }
@@ -42,6 +52,8 @@ struct Walk<'a> {
     pages: &'a dyn Pages,
     size_pages: u32,
     is_table: bool,
+    /// A page that is gone does not end it.
+    goes_on: bool,
     /// The level of the leaves; the root is on level 1.
     height: u32,
     seen: HashSet<Pgno>,
@@ -73,7 +85,19 @@ fn children_of(pages: &dyn Pages, page: Pgno, is_table: bool) -> Result<Option<V
     Ok(header.map(|header| children(&header, &image)))
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(pages: &'a dyn Pages, kind: TreeKind) -> Result<Self, Error> {
+        Ok(Self {
+            pages,
+            size_pages: pages.size_pages()?,
+            is_table: kind == TreeKind::Table,
+            goes_on: false,
+            height: 0,
+            seen: HashSet::new(),
+            found: TreePages::default(),
+        })
+    }
+
     fn children(&self, page: Pgno) -> Result<Option<Vec<Pgno>>, Error> {
         children_of(self.pages, page, self.is_table)
     }
@@ -99,7 +123,14 @@ impl Walk<'_> {
             self.found.leaves.push(page);
             return Ok(());
         }
-        match self.children(page)? {
+        let children = match self.children(page) {
+            Err(Error::Gone { .. }) if self.goes_on => {
+                self.found.gone.push(page);
+                return Ok(());
+            }
+            children => children?,
+        };
+        match children {
             None => self.found.unreadable.push(page),
             Some(children) if children.is_empty() => self.found.leaves.push(page),
             Some(children) => {

@@ -80,6 +80,20 @@ fn is_what_a_writer_does(entry: &Value) -> bool {
     numbers.sort_unstable();
     of("s").count() == 1
         && inserted.iter().all(|row| row["after"]["w"] == *writer)
+    // Row 10 was another one before, and its neighbours stayed: the page that tells is gone.
+    let (known, exit) = walsmith(&["diff", text(&database), "1", "--partial"]);
+    assert_eq!(exit, 5, "{known}");
+    let rows = known["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["op"] == "present" && row["before"].is_null()), "{known}");
+    let updated = rows.iter().find(|row| row["key"]["id"] == 10).unwrap();
+    assert_eq!(updated["after"]["a"], 1);
+    assert_eq!(
+        (&known["tables"][0]["partial"], &known["tables"][0]["inserted"]),
+        (&json!(true), &json!(0))
+    );
+    // Nothing is gone of what made transaction 2.
+    let (same, exit) = walsmith(&["diff", text(&database), "2", "--partial"]);
+    assert_eq!((exit, &same["rows"]), (1, &whole["rows"]));
         && numbers == (before + 1..=after).collect::<Vec<_>>()
         && of("t").all(|row| row["op"] != "delete")
 }

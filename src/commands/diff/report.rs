@@ -5,28 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::access::row_text::schema_change_line;
+use crate::access::states::StateAt;
 use crate::history::rows::{Comparison, LeftOut, SchemaChange, TableCounts, TablePair};
-use crate::history::snapshot::Snapshot;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, wrapped};
-
-/// A state of the database.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct StateAt {
-    /// The transaction that made it; 0 for the file before the log.
-    pub(super) txn: u32,
-    /// Its commit frame; 0 for the file before the log.
-    pub(super) frame: u32,
-}
-
-impl StateAt {
-    /// That of a snapshot.
-    #[must_use]
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
-        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
-    }
-}
 
 /// A table whose rows differ.
 #[derive(Clone, Debug, Serialize)]
@@ -40,6 +23,9 @@ pub(super) struct TableDiff {
     /// How many rows.
     #[serde(flatten)]
     pub(super) counts: TableCounts,
+    /// Pages of one state are gone, and rows with them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) partial: bool,
 }
 
 impl TableDiff {
@@ -47,7 +33,7 @@ impl TableDiff {
     #[must_use]
     pub(super) fn of(
         pair: &TablePair<'_>,
-        counts: TableCounts,
+        (counts, partial): (TableCounts, bool),
         comparison: &Comparison<'_>,
     ) -> Self {
         let old = pair.before.map(|table| table.name.clone());
@@ -58,6 +44,7 @@ impl TableDiff {
             renamed_from: old.filter(|old| old != pair.name()),
             shadow_of: shadow_of.map(|entry| entry.name.clone()),
             counts,
+            partial,
         }
     }
 }
@@ -92,15 +79,29 @@ pub(super) fn summary(
             0 => String::new(),
             count => format!("; {} of the schema", counted(count as u64, "change")),
         };
+        let present = match sum(|counts| counts.present) {
+            0 => String::new(),
+            count => format!(", {} present in one state, the other gone", grouped(count)),
+        };
         format!(
-            "{}: {} inserted, {} updated, {} deleted{schema}.",
+            "{}: {} inserted, {} updated, {} deleted{present}{schema}.",
             counted(tables.len() as u64, "table"),
             grouped(sum(|counts| counts.inserted)),
             grouped(sum(|counts| counts.updated)),
             grouped(sum(|counts| counts.deleted)),
         )
     };
-    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))
+    writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+    let partial = tables.iter().filter(|table| table.partial);
+    let names: Vec<_> = partial.map(|table| escaped(&table.name).into_owned()).collect();
+    if !names.is_empty() {
+        let sentence = format!(
+            "Pages of one state are gone, and rows that were on them: of {}.",
+            names.join(", ")
+        );
+        writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
+    }
+    Ok(())
 }
 
 /// A number of the database header that applications set.
@@ -169,6 +170,11 @@ pub(super) struct DiffStat {
 }
 
 impl DiffStat {
+    /// Whether rows are not known because pages are gone.
+    pub(super) fn is_partial(&self) -> bool {
+        self.tables.iter().any(|table| table.partial)
+    }
+
     /// Whether the states differ.
     #[must_use]
     pub(super) fn differs(&self) -> bool {
@@ -188,19 +194,21 @@ impl Report for DiffStat {
             .iter()
             .try_for_each(|change| schema_change_line(to, change, paint, width))?;
         if !self.tables.is_empty() {
-            let mut drawn = Table::new([
-                Heading::text("table", Room::Cut),
-                Heading::number("inserted", Room::Always),
-                Heading::number("updated", Room::Always),
-                Heading::number("deleted", Room::Always),
-            ]);
+            let has_present = self.tables.iter().any(|table| table.counts.present > 0);
+            let numbers = ["inserted", "updated", "deleted", "present"];
+            let shown = if has_present { 4 } else { 3 };
+            let numbers = numbers.into_iter().take(shown);
+            let columns = numbers.map(|head| Heading::number(head, Room::Always));
+            let table = Heading::text("table", Room::Cut);
+            let mut drawn = Table::new(std::iter::once(table).chain(columns).collect::<Vec<_>>());
             for table in &self.tables {
-                let TableCounts { inserted, updated, deleted } = table.counts;
+                let TableCounts { inserted, updated, deleted, present } = table.counts;
                 let mut name = escaped(&table.name).into_owned();
                 if let Some(shadowed) = &table.shadow_of {
                     name += &format!(" (of {})", escaped(shadowed));
                 }
-                drawn.row([name, grouped(inserted), grouped(updated), grouped(deleted)]);
+                let counts = [inserted, updated, deleted, present].into_iter().take(shown);
+                drawn.row(std::iter::once(name).chain(counts.map(grouped)).collect::<Vec<_>>());
             }
             writeln!(to, "{}", drawn.draw(paint, width))?;
         }

@@ -10,7 +10,7 @@ use tempfile::SpooledTempFile;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
-use crate::access::states::States;
+use crate::access::states::{StateAt, States};
 use crate::history::rows::{
     Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, Written, put_script, put_table,
     schema_changes,
@@ -19,7 +19,7 @@ use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, ItemList, ItemStream, Output};
 use crate::storage::NewFile;
 
-use super::report::{self, DiffStat, StateAt, TableDiff, setting_changes};
+use super::report::{self, DiffStat, TableDiff, setting_changes};
 use super::{Diff, SPOOL_BYTES};
 
 /// What is said of the two states.
@@ -57,12 +57,12 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
     let mut tables = Vec::new();
     for table in &comparison.tables {
         let mut counts = TableCounts::default();
-        comparison.visit(table, &mut |event| {
+        let partial = comparison.visit(table, &mut |event| {
             counts.count(event.op());
             Ok::<_, anyhow::Error>(())
         })?;
-        if counts.total() > 0 {
-            tables.push(TableDiff::of(&table.0, counts, comparison));
+        if counts.total() > 0 || partial {
+            tables.push(TableDiff::of(&table.0, (counts, partial), comparison));
         }
     }
     Ok(DiffStat {
@@ -115,7 +115,7 @@ impl Diff {
         head: &Head<'_>,
         text: &mut SpooledTempFile,
         context: &Context,
-    ) -> Result<bool> {
+    ) -> Result<(bool, bool)> {
         let shape = &context.output;
         let mut output = Output {
             color: shape.color,
@@ -135,7 +135,7 @@ impl Diff {
             "tables": tables, "schema_changes": schema_changes, "settings": settings,
         });
         stream.close(&tail)?;
-        Ok(differs)
+        Ok((differs, tables.iter().any(|table| table.partial)))
     }
 
     fn list(
@@ -153,7 +153,7 @@ impl Diff {
         for table in &comparison.tables {
             let pair = &table.0;
             let mut counts = TableCounts::default();
-            comparison.visit(table, &mut |event| {
+            let partial = comparison.visit(table, &mut |event| {
                 let first = counts.total() == 0;
                 counts.count(event.op());
                 let human = |to: &mut dyn Write, paint: &_, width| {
@@ -165,8 +165,8 @@ impl Diff {
                 let item = || row_text::event_json(None, pair, &event, self.integers);
                 Ok::<_, anyhow::Error>(stream.item(item, human)?)
             })?;
-            if counts.total() > 0 {
-                tables.push(TableDiff::of(pair, counts, comparison));
+            if counts.total() > 0 || partial {
+                tables.push(TableDiff::of(pair, (counts, partial), comparison));
             }
         }
         let settings = setting_changes(comparison);

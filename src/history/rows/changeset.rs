@@ -81,7 +81,7 @@ pub fn put_table<E: From<Error>>(
         // By its declared key, a row may be another than by its row id.
         let mut rows: BTreeMap<Vec<u8>, RowEvent> = BTreeMap::new();
         comparison.visit(table, &mut |event| {
-            let RowEvent { row_id, before, after } = event;
+            let RowEvent { row_id, before, after, other_is_gone } = event;
             for (values, is_before) in [(before, true), (after, false)] {
                 let Some(mut values) = values else { continue };
                 writer.mark_whole_table(&mut values);
@@ -89,7 +89,7 @@ pub fn put_table<E: From<Error>>(
                     without_key += 1;
                     continue;
                 };
-                let none = RowEvent { row_id, before: None, after: None };
+                let none = RowEvent { row_id, before: None, after: None, other_is_gone };
                 let event = rows.entry(key).or_insert(none);
                 *(if is_before { &mut event.before } else { &mut event.after }) = Some(values);
             }

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::database::{PageRows, Pages, ReadRow, SqlValue, StoredRow, TreeKind, Unreadable};
+use crate::database::{
+    Error as ReadError, PageRows, Pages, ReadRow, SqlValue, StoredRow, TreeKind, Unreadable,
+};
 use crate::format::Pgno;
 
 use super::Error;
@@ -27,11 +29,47 @@ pub fn visit_rows<E: From<Error>>(
     let Some(newest) = pair.newest() else { return Ok(()) };
     let before = Side::new(before, pair.before, newest, &pages.before)?;
     let after = Side::new(after, pair.after, newest, &pages.after)?;
+    visit_sides(before, after, pair, newest, visit)
+}
+
+fn visit_sides<E: From<Error>>(
+    before: Side<'_>,
+    after: Side<'_>,
+    pair: &TablePair<'_>,
+    newest: &Table,
+    visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
+) -> Result<(), E> {
     let mut found = Found { pair, is_unaltered: pair.is_unaltered(), visit };
     match newest.kind {
         TreeKind::Table => merge(before, after, &mut found),
         TreeKind::WithoutRowid | TreeKind::Index => match_keys(before, after, &mut found),
     }
+}
+
+/// The same where pages of a state may be gone: a row that the other state may have had on them is
+/// told as present. Returns whether any are gone.
+///
+/// # Errors
+/// As [`visit_rows`], but for pages that are gone.
+pub(super) fn visit_known_rows<E: From<Error>>(
+    before: &dyn Pages,
+    after: &dyn Pages,
+    (pair, pages): &(TablePair<'_>, TablePages),
+    visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
+) -> Result<bool, E> {
+    let Some(newest) = pair.newest() else { return Ok(false) };
+    let side = |all, table, list, is_part| {
+        let mut side = Side { goes_on: true, ..Side::new(all, table, newest, list)? };
+        while side.next()?.is_some() {}
+        let has_gaps = side.has_gaps || is_part;
+        Ok::<_, Error>(Side { goes_on: true, has_gaps, ..Side::new(all, table, newest, list)? })
+    };
+    let [before_is_part, after_is_part] = pages.are_part;
+    let before = side(before, pair.before, &pages.before, before_is_part)?;
+    let after = side(after, pair.after, &pages.after, after_is_part)?;
+    let has_gaps = before.has_gaps || after.has_gaps;
+    visit_sides(before, after, pair, newest, visit)?;
+    Ok(has_gaps)
 }
 
 /// The rows of one state.
@@ -40,6 +78,10 @@ struct Side<'a> {
     name: &'a str,
     rows: PageRows<'a>,
     last_row_id: Option<i64>,
+    /// Pages that are gone are passed over.
+    goes_on: bool,
+    /// Some are.
+    has_gaps: bool,
 }
 
 impl<'a> Side<'a> {
@@ -50,11 +92,18 @@ impl<'a> Side<'a> {
         list: &'a [Pgno],
     ) -> Result<Self, Error> {
         let rows = PageRows::new(pages, newest.kind, list)?;
-        Ok(Self { table, name: &newest.name, rows, last_row_id: None })
+        let name = &newest.name;
+        Ok(Self { table, name, rows, last_row_id: None, goes_on: false, has_gaps: false })
     }
 
     fn next(&mut self) -> Result<Option<StoredRow>, Error> {
-        match self.rows.next_row(|_| {})? {
+        let row = loop {
+            match self.rows.next_row(|_| {}) {
+                Err(ReadError::Gone { .. }) if self.goes_on => self.has_gaps = true,
+                row => break row?,
+            }
+        };
+        match row {
             Some(ReadRow::Row(row)) => {
                 // Rows out of order could not be paired.
                 if row.row_id.is_some() && row.row_id <= self.last_row_id {
@@ -108,17 +157,20 @@ impl<E: From<Error>> Found<'_, '_, E> {
             return Ok(());
         }
         let row_id = after.row_id;
-        (self.visit)(RowEvent { row_id, before: Some(ours), after: Some(theirs) })
+        let (before, after) = (Some(ours), Some(theirs));
+        (self.visit)(RowEvent { row_id, before, after, other_is_gone: false })
     }
 
-    fn only_before(&mut self, side: &Side<'_>, row: &StoredRow) -> Result<(), E> {
-        let before = Some(side.values(row)?);
-        (self.visit)(RowEvent { row_id: row.row_id, before, after: None })
+    fn only_before(&mut self, sides: [&Side<'_>; 2], row: &StoredRow) -> Result<(), E> {
+        let [side, other] = sides;
+        let (row_id, before) = (row.row_id, Some(side.values(row)?));
+        (self.visit)(RowEvent { row_id, before, after: None, other_is_gone: other.has_gaps })
     }
 
-    fn only_after(&mut self, side: &Side<'_>, row: &StoredRow) -> Result<(), E> {
-        let after = Some(side.values(row)?);
-        (self.visit)(RowEvent { row_id: row.row_id, before: None, after })
+    fn only_after(&mut self, sides: [&Side<'_>; 2], row: &StoredRow) -> Result<(), E> {
+        let [side, other] = sides;
+        let (row_id, after) = (row.row_id, Some(side.values(row)?));
+        (self.visit)(RowEvent { row_id, before: None, after, other_is_gone: other.has_gaps })
     }
 }
 
@@ -151,9 +203,9 @@ fn merge<E: From<Error>>(
         {
             found.both(one, other)?;
         } else if let (Some(one), true) = (&ours, order.is_lt()) {
-            found.only_before(&before, one)?;
+            found.only_before([&before, &after], one)?;
         } else if let Some(other) = &theirs {
-            found.only_after(&after, other)?;
+            found.only_after([&after, &before], other)?;
         }
         if order.is_le() {
             ours = before.next()?;
@@ -199,8 +251,8 @@ fn match_keys<E: From<Error>>(
             }
         }
     }
-    ours.rows.values().try_for_each(|row| found.only_before(&before, row))?;
-    theirs.rows.values().try_for_each(|row| found.only_after(&after, row))
+    ours.rows.values().try_for_each(|row| found.only_before([&before, &after], row))?;
+    theirs.rows.values().try_for_each(|row| found.only_after([&after, &before], row))
 }
 
 /// Rows whose key the other side has not come to, in the order in which they were read.

@@ -14,6 +14,8 @@ pub enum Op {
     Update,
     /// It is gone.
     Delete,
+    /// It is there in one state, and a page of the other state that may have had it is gone.
+    Present,
 }
 
 impl Op {
@@ -24,6 +26,7 @@ impl Op {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Present => "present",
         }
     }
 }
@@ -37,6 +40,8 @@ pub struct RowEvent {
     pub before: Option<Vec<SqlValue>>,
     /// Its values afterwards; `None` where it is gone.
     pub after: Option<Vec<SqlValue>>,
+    /// Whether and how the other state has it is not known: one of the two has no values.
+    pub other_is_gone: bool,
 }
 
 impl RowEvent {
@@ -44,6 +49,7 @@ impl RowEvent {
     #[must_use]
     pub fn op(&self) -> Op {
         match (&self.before, &self.after) {
+            _ if self.other_is_gone => Op::Present,
             (None, _) => Op::Insert,
             (Some(_), None) => Op::Delete,
             (Some(_), Some(_)) => Op::Update,
@@ -60,6 +66,14 @@ pub struct TableCounts {
     pub updated: u64,
     /// Rows that are gone.
     pub deleted: u64,
+    /// Rows whose other state is gone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub present: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl TableCounts {
@@ -69,12 +83,13 @@ impl TableCounts {
             Op::Insert => &mut self.inserted,
             Op::Update => &mut self.updated,
             Op::Delete => &mut self.deleted,
+            Op::Present => &mut self.present,
         } += 1;
     }
 
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.inserted + self.updated + self.deleted
+        self.inserted + self.updated + self.deleted + self.present
     }
 }

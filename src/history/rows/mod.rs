@@ -33,7 +33,7 @@ pub use acts::{Loss, TableActs, TransactionRows};
 pub use changeset::{SetFormat, put_table};
 pub use compare::visit_rows;
 pub use event::{Op, RowEvent, TableCounts};
-pub use pages::Comparison;
+pub use pages::{Comparison, Missing};
 pub use schema_changes::{SchemaChange, schema_changes};
 pub use script::{Where, Written, put_script};
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};

@@ -73,8 +73,9 @@ impl Known {
             };
             let pair = TablePair { before: Some(table), after: Some(table) };
             let sorted = |pages, list| in_order(pages, tree.kind, list);
-            let lists = sorted(before, to.clone())
-                .and_then(|before| Ok(TablePages { before, after: sorted(after, from)? }));
+            let lists = sorted(before, to.clone()).and_then(|before| {
+                Ok(TablePages { before, after: sorted(after, from)?, ..TablePages::default() })
+            });
             match lists {
                 Ok(lists) => {
                     compare(before, after, &(pair, lists), &self.catalog, visit, done)?;

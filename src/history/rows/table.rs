@@ -149,6 +149,8 @@ pub struct TablePages {
     pub before: Vec<Pgno>,
     /// Of the state afterwards.
     pub after: Vec<Pgno>,
+    /// Pages that are gone would name more of the state before, and of the one afterwards.
+    pub are_part: [bool; 2],
 }
 
 /// A table in two states; absent where one does not have it.

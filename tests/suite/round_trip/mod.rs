@@ -8,6 +8,7 @@
 
 mod counts;
 mod judge;
+mod partial;
 mod records;
 mod scripts;
 mod sets;
@@ -171,6 +172,9 @@ fn of_pair(world: &World, judge: &mut Judge, pair: (u32, u32), tally: &mut Tally
     if is_gone(&diff(&world.database(), pair.0, pair.1, &["--stat"]).stderr) {
         let is_copied = pair.0 < world.copied;
         *tally.entry((if is_copied { GONE } else { UNKNOWN }).to_owned()).or_default() += 1;
+        let ((from, to), kind) = (pair, "partial");
+        let found = partial::known(world, judge, pair, tally);
+        faults.extend(found.into_iter().map(|what| Fault { kind, from, to, what }));
         return faults;
     }
     for (kind, claim) in CLAIMS {

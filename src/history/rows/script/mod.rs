@@ -3,7 +3,7 @@
 use crate::database::{EntryKind, SchemaEntry};
 
 use super::compare::visit_rows;
-use super::event::Op;
+use super::event::{Op, RowEvent};
 use super::pages::{Comparison, all_pages};
 use super::table::{State, Table, TablePair};
 use super::{Error, LeftOut};
@@ -161,16 +161,17 @@ impl Script<'_, '_> {
             self.comparison.visit(planned.table, &mut |event| match event.op() {
                 Op::Delete => put(&statements.delete(&event)),
                 Op::Update if statements.moves_unique(&event) => put(&statements.delete(&event)),
-                Op::Update | Op::Insert => Ok(()),
+                Op::Update | Op::Insert | Op::Present => Ok(()),
             })?;
         }
-        self.comparison.visit(planned.table, &mut |event| match event.op() {
+        let put_rest = &mut |event: RowEvent| match event.op() {
             Op::Update if !statements.moves_unique(&event) => put(&statements.update(&event)),
             Op::Insert | Op::Update => {
                 put(&statements.insert(event.row_id, event.after.as_deref()))
             }
-            Op::Delete => Ok(()),
-        })
+            Op::Delete | Op::Present => Ok(()),
+        };
+        self.comparison.visit(planned.table, put_rest).map(|_| ())
     }
 
     /// Rows of `sqlite_sequence` come last: inserts into its tables change it.
