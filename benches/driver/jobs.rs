@@ -95,7 +95,15 @@ fn frame_list(bench: &Bench, database: &str) {
     };
     let showwal = Run::new(showwal, &[&wal]);
     for (threads, goal) in [("1", "10"), ("2", "15")] {
-        let ours = bench.ours(&["--threads", threads, "frame-list", "--format", "csv", database]);
+        let ours = bench.ours(&[
+            "--threads",
+            threads,
+            "frame-list",
+            "--no-trees",
+            "--format",
+            "csv",
+            database,
+        ]);
         let [sqlite, ours] = medians([
             (&|| (), &|| showwal.timed().milliseconds),
             (&|| (), &|| ours.timed().milliseconds),

@@ -1,4 +1,4 @@
-//! The tables that transactions changed, for lists of transactions.
+//! The tables that transactions changed, and the b-trees that frames are of, for lists of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::format::Salts;
-use crate::history::rows::Backward;
+use crate::history::past::Past;
+use crate::history::rows::{Backward, FrameTrees};
 use crate::scan::{self, KnownFrames};
 
 use super::Context;
@@ -14,7 +15,7 @@ use super::files::Files;
 use super::held::{self, Held, HoldArgs};
 use super::states::States;
 
-/// How long locks are waited for: a list of transactions is worth something without tables, too.
+/// How long locks are waited for: a list is worth something without tables, too.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Tables by transaction.
@@ -52,16 +53,9 @@ pub fn touched_tables(
     can_be_told: &dyn Fn(&Held) -> Result<()>,
     context: &Context,
 ) -> Result<Touched> {
-    let hold = HoldArgs { timeout: PATIENCE, ..HoldArgs::default() };
-    let found = held::hold(files, &hold, KnownFrames::LIMIT, context, |held| {
-        can_be_told(held)?;
-        let states = States::of(held, files, context)?;
-        let mut touched = Touched { salts: states.salts(), ..Touched::default() };
-        if states.frames().transactions() == 0 {
-            return Ok(touched);
-        }
-        let past = states.past(0, context)?;
-        let mut backward = Backward::new(&past)?;
+    let found = of_past(files, can_be_told, context, |salts, past| {
+        let mut touched = Touched { salts, ..Touched::default() };
+        let mut backward = Backward::new(past)?;
         while backward.txn() >= first_txn.max(1) {
             if context.watch.is_interrupted() {
                 return Err(scan::Error::Interrupted.into());
@@ -77,10 +71,47 @@ pub fn touched_tables(
         }
         Ok(touched)
     });
+    found.map(Option::unwrap_or_default)
+}
+
+/// The b-trees of the frames of transactions from `first_txn` on, for the log with these salts; as
+/// far as they can be told, like [`touched_tables`].
+///
+/// # Errors
+/// When the watcher stops it.
+pub fn frame_trees(
+    files: &Files,
+    first_txn: u32,
+    own: Salts,
+    can_be_told: &dyn Fn(&Held) -> Result<()>,
+    context: &Context,
+) -> Result<FrameTrees> {
+    let found = of_past(files, can_be_told, context, |salts, past| match salts == Some(own) {
+        true => Ok(FrameTrees::learn(past, first_txn, context.watch)?),
+        false => Ok(FrameTrees::default()),
+    });
+    found.map(Option::unwrap_or_default)
+}
+
+/// What `look` finds in the states of a log with commits, and its salts; `None` where nothing can
+/// be told: without a database, or while somebody has it alone.
+fn of_past<T>(
+    files: &Files,
+    can_be_told: &dyn Fn(&Held) -> Result<()>,
+    context: &Context,
+    mut look: impl FnMut(Option<Salts>, &Past<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let hold = HoldArgs { timeout: PATIENCE, ..HoldArgs::default() };
+    let found = held::hold(files, &hold, KnownFrames::LIMIT, context, |held| {
+        can_be_told(held)?;
+        let states = States::of(held, files, context)?;
+        if states.frames().transactions() == 0 {
+            return Ok(None);
+        }
+        look(states.salts(), &states.past(0, context)?).map(Some)
+    });
     match found {
-        Ok(touched) => Ok(touched),
         Err(error) if context.watch.is_interrupted() => Err(error),
-        // Without a database, or while somebody has it alone.
-        Err(_) => Ok(Touched::default()),
+        found => Ok(found.ok().flatten()),
     }
 }

@@ -6,22 +6,30 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::{FileArgs, Files};
+use crate::access::held::Held;
 use crate::access::live::{LogOptions, Reading};
+use crate::access::touched::frame_trees;
 use crate::access::{Context, FrameRow, NumberRange, stream};
+use crate::diagnosis::states_can_be_told;
 use crate::format::{FrameNo, PageKind};
+use crate::history::rows::{FrameTrees, TreeName};
 use crate::log::state::{Slot, SlotState, Slots};
 use crate::log::{Examination, LogShape};
-use crate::output::{Cells, Column, FileName, Format, Room, RowStream, Side, Stream};
+use crate::output::text::escaped;
+use crate::output::{Cells, Column, Fields, FileName, Format, Room, Row, RowStream, Side, Stream};
 use crate::scan::{self, FrameFacts, Frames, Watch};
 use crate::storage::File;
 
-/// List the frames of a log: page, transaction, commit size, state
+/// List the frames of a log: page, transaction, commit size, state, table or index
 ///
-/// One row a frame, streamed: memory does not grow with the log. Frames of older generations are
-/// left out unless --all or --state asks for them.
+/// One row a frame, with the table or index that its page is of as of its transaction, where that
+/// can be told; overflow pages are not looked up. Frames of older generations are left out unless
+/// --all or --state asks for them. With --no-trees, rows are streamed: memory does not grow with
+/// the log.
 #[derive(Args, Clone, Debug)]
 pub struct FrameList {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -48,6 +56,9 @@ pub struct FrameList {
     /// Older generations too
     #[arg(short, long)]
     pub all: bool,
+    /// Do not look for the tables and indexes: faster, and only the log is read
+    #[arg(long)]
+    pub no_trees: bool,
     /// Add the CRC-32 of each page
     #[arg(long)]
     pub digest: bool,
@@ -80,8 +91,17 @@ impl FrameList {
         };
         let watch = context.watch;
         let bad_only = context.output.quiet && context.output.format == Format::Table;
-        let mut stream = self.open(&files, Some(&shape), context)?;
-        let list = Listing { asked: self, shape: &shape, examination: &examination, bad_only };
+        let trees = match self.no_trees || bad_only || examination.prefix.mx_frame == 0 {
+            true => FrameTrees::default(),
+            false => {
+                let can_be_told = |held: &Held| states_can_be_told(&files, held, false, context);
+                let first = self.txn.map_or(1, |range| range.first);
+                frame_trees(&files, first, shape.salts, &can_be_told, context)?
+            }
+        };
+        let mut stream = self.open(&files, Some((&shape, &trees)), context)?;
+        let examination = &examination;
+        let list = Listing { asked: self, shape: &shape, examination, trees: &trees, bad_only };
         let listed = list.run(file.as_ref(), watch, &mut stream);
         stream::close(stream, listed)?;
         Ok(Exit::of(examination.verdict))
@@ -90,15 +110,16 @@ impl FrameList {
     fn open<'o, 'a>(
         &self,
         files: &Files,
-        shape: Option<&LogShape>,
+        log: Option<(&LogShape, &FrameTrees)>,
         context: &'o mut Context<'a>,
     ) -> Result<RowStream<'o, 'a>> {
-        let example = FrameRow { crc32: self.digest.then_some(0), ..FrameRow::EXAMPLE };
+        let crc32 = self.digest.then_some(0);
+        let example = Listed { row: FrameRow { crc32, ..FrameRow::EXAMPLE }, tree: None };
         let stream = Stream {
             command: "frame-list",
             wal: &FileName::from(&files.wal),
             list: "frames",
-            columns: self.columns(shape),
+            columns: self.columns(log),
             example: &example,
         };
         Ok(RowStream::open(&mut context.output, stream)?)
@@ -114,9 +135,9 @@ impl FrameList {
         Ok(Exit::Done)
     }
 
-    fn columns(&self, shape: Option<&LogShape>) -> Vec<Column> {
+    fn columns(&self, log: Option<(&LogShape, &FrameTrees)>) -> Vec<Column> {
         let digits = |number: u64| number.to_string().len();
-        let extent = shape.map(|shape| shape.extent);
+        let extent = log.map(|(shape, _)| shape.extent);
         let frame = digits(extent.map_or(0, |extent| extent.slot_frames.into()));
         let offset = digits(extent.map_or(0, |extent| extent.file_bytes));
         let column = |head, width_chars, side, room| Column { head, width_chars, side, room };
@@ -124,13 +145,18 @@ impl FrameList {
         let mut columns = vec![
             column("frame", frame, Side::Right, Room::Always),
             column("offset", offset, Side::Right, Room::IfWide(1)),
-            column("page", 8, Side::Right, Room::IfWide(7)),
-            column("txn", frame, Side::Right, Room::IfWide(4)),
+            column("page", 8, Side::Right, Room::IfWide(8)),
+            column("txn", frame, Side::Right, Room::IfWide(5)),
             column("commit size", 11, Side::Right, Room::IfWide(3)),
-            column("state", 11, Side::Left, Room::IfWide(6)),
-            column("gen", 3, Side::Right, Room::IfWide(if self.all { 5 } else { 0 })),
+            column("state", 11, Side::Left, Room::IfWide(7)),
+            column("gen", 3, Side::Right, Room::IfWide(if self.all { 6 } else { 0 })),
             column("page kind", 14, Side::Left, Room::IfWide(2)),
         ];
+        if !self.no_trees {
+            let longest = log.map_or(0, |(_, trees)| trees.longest_name());
+            let name_chars = longest.min(NAME_COLUMNS);
+            columns.push(column("table or index", name_chars, Side::Left, Room::IfWide(4)));
+        }
         if self.wide {
             let word = |head| column(head, 17, Side::Left, Room::Always);
             columns.extend([word("salts"), word("checksum")]);
@@ -141,7 +167,7 @@ impl FrameList {
         columns
     }
 
-    fn cells(&self, row: &FrameRow, to: &mut Cells) {
+    fn cells(&self, Listed { row, tree }: &Listed<'_>, to: &mut Cells) {
         let number = |field: Option<u32>| field.map(u64::from);
         to.number(u64::from(row.frame.0), "-");
         to.number(row.offset_bytes, "-");
@@ -151,6 +177,9 @@ impl FrameList {
         to.text(row.state.word());
         to.number(number(row.generation), "-");
         to.text(row.page_kind.map_or("-", PageKind::word));
+        if !self.no_trees {
+            to.outside(&tree.map_or("-".into(), |tree| escaped(&tree.name)));
+        }
         if self.wide {
             to.words([row.salt1, row.salt2]);
             to.words([row.checksum1, row.checksum2]);
@@ -161,11 +190,29 @@ impl FrameList {
     }
 }
 
+/// Most columns that the name of a table or index takes.
+const NAME_COLUMNS: usize = 24;
+
+/// A frame, and the b-tree of its page.
+struct Listed<'t> {
+    row: FrameRow,
+    tree: Option<&'t TreeName>,
+}
+
+impl Row for Listed<'_> {
+    fn fields(&self, to: &mut Fields<'_>) {
+        self.row.fields(to);
+        let tree = self.tree.map(|tree| json!({"name": tree.name, "kind": tree.kind}).to_string());
+        to.json("tree", tree.as_deref());
+    }
+}
+
 /// The rows that are wanted of one log.
 struct Listing<'l> {
     asked: &'l FrameList,
     shape: &'l LogShape,
     examination: &'l Examination,
+    trees: &'l FrameTrees,
     /// Only frames that SQLite drops because something is damaged.
     bad_only: bool,
 }
@@ -192,7 +239,7 @@ impl Listing<'_> {
             self.slots(examination.facts(file, slots, watch), || None, stream)?
         };
         if whole && shape.extent.trailing_bytes > 0 && self.wants_partial() {
-            let row = FrameRow::partial(shape);
+            let row = Listed { row: FrameRow::partial(shape), tree: None };
             stream.row(&row, |row, to| asked.cells(row, to))?;
         }
         Ok(())
@@ -222,6 +269,8 @@ impl Listing<'_> {
         }
         if self.wants(slot) {
             let row = FrameRow { crc32, ..FrameRow::of(slot, self.shape) };
+            let tree = row.txn.and_then(|_| self.trees.of(row.frame));
+            let row = Listed { row, tree };
             stream.row(&row, |row, to| asked.cells(row, to))?;
         }
         let frame = slot.judged.facts.frame.0;

@@ -22,6 +22,11 @@ impl TreeNo {
     const NONE: Self = Self(u32::MAX);
     /// The schema itself.
     pub(super) const SCHEMA: Self = Self(0);
+
+    /// Its place in [`Owners::trees`].
+    pub(super) fn place(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// A b-tree.
@@ -102,7 +107,36 @@ impl Owners {
     }
 
     pub(super) fn tree(&self, number: TreeNo) -> Option<&Tree> {
-        self.trees.get(number.0 as usize)
+        self.trees.get(number.place())
+    }
+
+    /// Whether a row of the schema differs. `catalog` is that of the state that is known.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub(super) fn changes_schema(
+        &self,
+        between: &Between<'_>,
+        catalog: &Catalog,
+    ) -> Result<bool, Error> {
+        let Between { from, to, changed } = *between;
+        let of_schema =
+            |page: &&Pgno| self.trees.is_empty() || self.tree_of(**page) == Some(TreeNo::SCHEMA);
+        for &page in changed.iter().filter(of_schema) {
+            if page != Pgno::FIRST || to.size_pages()? == 0 {
+                return Ok(true);
+            }
+            let bytes = to.page_size().in_memory();
+            let (mut ours, mut theirs) = (vec![0; bytes], vec![0; bytes]);
+            to.read(page, &mut ours)?;
+            from.read(page, &mut theirs)?;
+            // What comes after the database header is the root page of the schema.
+            let root = 100..bytes - usize::from(catalog.header.reserved_bytes);
+            if ours.get(root.clone()) != theirs.get(root) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Goes from the state that is known to another with the same schema.

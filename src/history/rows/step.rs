@@ -34,6 +34,10 @@ impl Known {
         Ok(Self { catalog, owners, leaf_of: None })
     }
 
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
     /// Goes from the state `after` to the one `before`, between which `pages` differ: tells the
     /// rows that differ.
     pub(super) fn go_back<E: From<Error>>(
@@ -44,7 +48,8 @@ impl Known {
         visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
         done: &mut TransactionRows,
     ) -> Result<(), Stopped<E>> {
-        let is_ddl = self.changes_schema(before, after, pages)?;
+        let between = Between { from: after, to: before, changed: pages };
+        let is_ddl = self.owners.changes_schema(&between, &self.catalog)?;
         if is_ddl || pages.len() > MANY_PAGES {
             let earlier = Catalog::read(before)?;
             // The freelist is another one than where the schema was read.
@@ -62,7 +67,6 @@ impl Known {
             *self = Self { catalog: earlier, owners, leaf_of: None };
             return Ok(());
         }
-        let between = Between { from: after, to: before, changed: pages };
         let step = self.owners.step(&between)?;
         let mut trees = step.trees;
         self.add_overwritten(after, &step.unowned, &mut trees)?;
@@ -87,33 +91,6 @@ impl Known {
             }
         }
         Ok(())
-    }
-
-    /// Whether the transaction changed a row of the schema.
-    fn changes_schema(
-        &self,
-        before: &dyn Pages,
-        after: &dyn Pages,
-        changed: &HashSet<Pgno>,
-    ) -> Result<bool, Error> {
-        let of_schema = |page: &&Pgno| {
-            self.owners.trees.is_empty() || self.owners.tree_of(**page) == Some(TreeNo::SCHEMA)
-        };
-        for &page in changed.iter().filter(of_schema) {
-            if page != Pgno::FIRST || before.size_pages()? == 0 {
-                return Ok(true);
-            }
-            let bytes = before.page_size().in_memory();
-            let (mut ours, mut theirs) = (vec![0; bytes], vec![0; bytes]);
-            before.read(page, &mut ours)?;
-            after.read(page, &mut theirs)?;
-            // What comes after the database header is the root page of the schema.
-            let root = 100..bytes - usize::from(self.catalog.header.reserved_bytes);
-            if ours.get(root.clone()) != theirs.get(root) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Adds leaves that stayed as they are while an overflow page of one of their rows changed.

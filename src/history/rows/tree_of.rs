@@ -6,11 +6,11 @@ use crate::database::{EntryKind, Pages, TreeKind};
 use crate::format::Pgno;
 
 use super::Error;
-use super::owners::Owners;
+use super::owners::{Owners, Tree};
 use super::table::Catalog;
 
 /// The b-tree that a page is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct TreeName {
     /// The name of the table or index; `sqlite_schema` for the schema.
     pub name: String,
@@ -25,18 +25,20 @@ pub struct TreeName {
 pub fn tree_of(pages: &dyn Pages, page: Pgno) -> Result<Option<TreeName>, Error> {
     let catalog = Catalog::read(pages)?;
     let owners = Owners::learn(pages, &catalog)?;
-    let Some(tree) = owners.tree_of(page).and_then(|number| owners.tree(number)) else {
-        return Ok(None);
-    };
+    let tree = owners.tree_of(page).and_then(|number| owners.tree(number));
+    Ok(tree.and_then(|tree| name_of(tree, &catalog)))
+}
+
+/// The name of a b-tree in the state of `catalog`.
+pub(super) fn name_of(tree: &Tree, catalog: &Catalog) -> Option<TreeName> {
     let name = match (tree.table, tree.kind) {
-        (Some(place), _) => catalog.tables.get(place).map(|table| table.name.clone()),
+        (Some(place), _) => catalog.tables.get(place)?.name.clone(),
         (None, TreeKind::Index) => {
             let root = i64::from(tree.root.0);
             let mut entries = catalog.schema.entries.iter();
-            let index = entries.find(|it| it.kind == EntryKind::Index && it.root == root);
-            index.map(|entry| entry.name.clone())
+            entries.find(|it| it.kind == EntryKind::Index && it.root == root)?.name.clone()
         }
-        (None, TreeKind::Table | TreeKind::WithoutRowid) => Some("sqlite_schema".to_owned()),
+        (None, TreeKind::Table | TreeKind::WithoutRowid) => "sqlite_schema".to_owned(),
     };
-    Ok(name.map(|name| TreeName { name, kind: tree.kind }))
+    Some(TreeName { name, kind: tree.kind })
 }

@@ -13,6 +13,7 @@ mod records;
 mod scripts;
 mod sets;
 mod shrink;
+mod trees;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -208,6 +209,8 @@ fn states_of_seeded_histories_become_each_other() {
             let wrong = counts::log(&world, &mut judge, &mut tally);
             let to = world.last;
             faults.extend(wrong.into_iter().map(|what| Fault { kind: "log", from: 0, to, what }));
+            let wrong = trees::named(&world, &mut tally);
+            faults.extend(wrong.into_iter().map(|what| Fault { kind: "trees", from: 0, to, what }));
         }
         *tally.entry("histories".to_owned()).or_default() += 1;
         let mut classes = Vec::new();
