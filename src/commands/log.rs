@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
 
-use crate::access::failure::{About, Exit};
+use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::{self, EVENT_FIELDS, Integers};
@@ -15,7 +15,8 @@ use crate::access::{Context, NumberRange};
 use crate::diagnosis::states_can_be_told;
 use crate::format::FrameNo;
 use crate::history::committed::CommittedFrames;
-use crate::history::rows::{Backward, SchemaChange, TransactionRows, schema_changes};
+use crate::history::rows::{Backward, Catalog, SchemaChange, TransactionRows, schema_changes};
+use crate::output::text::escaped;
 use crate::output::{FileName, Format, ItemList, ItemStream, Paint};
 use crate::scan::KnownFrames;
 
@@ -88,6 +89,10 @@ struct Found {
     head: serde_json::Value,
     is_damaged: bool,
     is_partial: bool,
+    /// Tables that were asked for, and that no state has that was read.
+    missing: Vec<String>,
+    /// Earlier states were not read, or not all of them could be.
+    has_more: bool,
 }
 
 impl Log {
@@ -100,7 +105,15 @@ impl Log {
         let found = held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
             self.read(&files, held, context)
         })?;
-        let Found { mut spool, head, is_damaged, is_partial } = found;
+        let Found { mut spool, head, is_damaged, is_partial, missing, has_more } = found;
+        if let Some(name) = missing.first() {
+            let path = files.database.as_deref().unwrap_or(&files.wal);
+            let why = format!("no state has a table {}", escaped(name));
+            match has_more {
+                true => context.warn(format!("{why}, of those that were read")),
+                false => return Err(Failure::unsupported(path, why).into()),
+            }
+        }
         if is_damaged {
             context.warn(
                 "the log is damaged: these are the transactions that SQLite sees, and what comes \
@@ -136,12 +149,24 @@ impl Log {
             }),
             is_damaged: states.examination().is_some_and(|it| Exit::of(it.verdict) == Exit::Found),
             is_partial: false,
+            missing: self.table.clone(),
+            has_more: false,
         };
         if states.frames().transactions() == 0 {
+            found.missing.clear();
             return Ok(found);
         }
         let mut backward = Backward::new(&past).with_context(about)?;
-        while self.step(&mut backward, &mut found, states.frames(), context)? {}
+        let is_missing = |catalog: &Catalog, name: &String| {
+            let mut entries = catalog.schema.entries.iter();
+            !entries.any(|entry| entry.name.eq_ignore_ascii_case(name))
+        };
+        found.missing.retain(|name| is_missing(backward.catalog(), name));
+        while self.step(&mut backward, &mut found, states.frames(), context)? {
+            found.missing.retain(|name| is_missing(backward.catalog(), name));
+        }
+        found.missing.retain(|name| is_missing(backward.catalog(), name));
+        found.has_more |= backward.txn() > 0;
         Ok(found)
     }
 
@@ -179,7 +204,7 @@ impl Log {
                     Format::Table => {
                         if last_table != pair.name() {
                             last_table = pair.name().to_owned();
-                            writeln!(to, "  {}", crate::output::text::escaped(&last_table))?;
+                            writeln!(to, "  {}", escaped(&last_table))?;
                         }
                         let width = shape.width_columns.map(|width| width.saturating_sub(2));
                         let line = row_text::event_line(pair, &event, &paint, width);
@@ -204,9 +229,8 @@ impl Log {
         let goes_on = self.txn.is_none_or(|range| txn > range.first) && txn > 1;
         let entry = self.entry(&done, frames, changes, &filter);
         let is_shown = is_wanted && filter.shows(&entry);
-        if is_shown {
-            found.is_partial |= entry.partial;
-        }
+        found.is_partial |= is_shown && entry.partial;
+        found.has_more |= entry.partial;
         let head = is_shown.then(|| {
             let shown = Shown { oneline: self.oneline, patch: self.patch };
             entry.render(shown, shape.format, &paint, shape.width_columns)
