@@ -276,7 +276,15 @@ fn inspecting_opens_nothing_for_writing_and_sets_no_lock_but_a_readers() {
                 let writes = ["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "SETLK", "LOCK_"];
                 let changes = ["unlink", "rename", "truncate(", "pwrite", "mkdir", "fallocate"];
                 // Pages of file and log are read together under a reader's locks.
-                let holds = ["replay", "checkpoint-now", "info", "dump", "repair", "txn-list"];
+                let holds = [
+                    "replay",
+                    "checkpoint-now",
+                    "info",
+                    "dump",
+                    "repair",
+                    "txn-list",
+                    "frame-list",
+                ];
                 let reads = ["F_RDLCK", "F_UNLCK"];
                 if holds.contains(&args[0])
                     && line.contains("F_OFD_SETLK")

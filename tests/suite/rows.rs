@@ -92,7 +92,7 @@ fn frames_are_printed_as_the_other_renderers_print_them() {
         let (_folder, database) = copy(&name);
         let wal_bytes = std::fs::metadata(database.with_file_name("x.db-wal")).unwrap().len();
         for options in cases {
-            let args = [&["frame-list"], options].concat();
+            let args = [&["frame-list", "--no-trees"], options].concat();
             let rows = rows(&args, "frames", &database);
             if rows.is_empty() {
                 continue;
