@@ -159,6 +159,7 @@ impl IndexReport {
             comparison: Comparison::Invalid,
             log: None,
             differences: Vec::new(),
+            has_false_backfill: false,
             wrong_entries: Vec::new(),
             wal: files.wal.clone(),
         };
@@ -228,6 +229,7 @@ impl IndexReport {
             salt2: salts.map(|salts| salts.salt2),
         });
         if self.backfill_frames > header.mx_frame {
+            self.has_false_backfill = true;
             self.differences.push(format!(
                 "{} frames are marked as copied of a log with {}",
                 self.backfill_frames, header.mx_frame
@@ -266,6 +268,7 @@ impl IndexReport {
         match found {
             Ok(Some(found)) if found.missing_pages > 0 => {
                 self.differences.push(found.to_string());
+                self.has_false_backfill = true;
                 self.comparison = Comparison::Wrong;
                 Ok(())
             }

@@ -53,6 +53,9 @@ pub struct IndexReport {
     pub differences: Vec<String>,
     /// Wrong entries, at most 20.
     pub wrong_entries: Vec<WrongEntry>,
+    /// Frames are called copied that are not: building it again would not copy them.
+    #[serde(skip)]
+    pub(super) has_false_backfill: bool,
     /// The log beside it, for commands to type.
     #[serde(skip)]
     pub(super) wal: PathBuf,
@@ -203,7 +206,9 @@ impl Report for IndexReport {
             };
             writeln!(to, "  frame {}: page {} by the log, {what}", wrong.frame, wrong.page)?;
         }
-        if self.comparison == Comparison::Wrong {
+        if self.has_false_backfill {
+            writeln!(to, "Next: {}", command("doctor", &self.wal))?;
+        } else if self.comparison == Comparison::Wrong {
             writeln!(to, "Next: {}", command("verify-checksums", &self.wal))?;
             writeln!(to, "If the log is clean: {}", command("index-rebuild", &self.wal))?;
         }

@@ -1,5 +1,7 @@
 //! The forecast where somebody has the files open.
 
+use std::cmp::Ordering;
+
 use anyhow::Result;
 
 use crate::access::Context;
@@ -83,8 +85,11 @@ fn checkpoint(files: &Files, index: &WalIndexHeader, context: &Context) -> Resul
     let others: Vec<&Blocker> =
         rows.iter().filter(|row| row.held != HeldAs::None && row.pid != own).collect();
     let has = |lock: &str| others.iter().any(|row| row.lock == lock);
-    if index.backfill >= index.mx_frame {
-        return Ok(Checkpoint::Ok);
+    match index.backfill.cmp(&index.mx_frame) {
+        Ordering::Less => {}
+        Ordering::Equal => return Ok(Checkpoint::Ok),
+        // It copies nothing, and says so: more frames copied than there are.
+        Ordering::Greater => return Ok(Checkpoint::Partial),
     }
     if has("checkpoint") {
         return Ok(Checkpoint::Busy);

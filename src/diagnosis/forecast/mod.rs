@@ -91,7 +91,8 @@ pub enum Log {
 pub enum Checkpoint {
     /// Everything is copied.
     Ok,
-    /// Some frames are not: a reader needs them in the log.
+    /// Some frames are not: a reader needs them in the log, or the wal-index counts more as copied
+    /// than there are.
     Partial,
     /// Another one is at work.
     Busy,
