@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{Context, Exit};
 use crate::commands::blockers::Blockers;
+use crate::commands::check::Check;
 use crate::commands::checkpoint_now::CheckpointNow;
 use crate::commands::completions::Completions;
 use crate::commands::diff::Diff;
@@ -108,6 +109,7 @@ pub enum Command {
     TxnList(TxnList),
     Log(Log),
     Diff(Diff),
+    Check(Check),
     Dump(Dump),
     Blockers(Blockers),
     CheckpointNow(CheckpointNow),
@@ -134,6 +136,7 @@ impl Command {
             Self::TxnList(command) => command.run(context),
             Self::Log(command) => command.run(context),
             Self::Diff(command) => command.run(context),
+            Self::Check(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
             Self::CheckpointNow(command) => command.run(context),
@@ -163,6 +166,7 @@ impl Command {
             | Self::TxnList(_)
             | Self::Log(_)
             | Self::Diff(_)
+            | Self::Check(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
@@ -195,6 +199,7 @@ impl Command {
             | Self::TxnList(_)
             | Self::Log(_)
             | Self::Diff(_)
+            | Self::Check(_)
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
@@ -214,6 +219,7 @@ impl Command {
             Self::TxnList(_) => "txn-list",
             Self::Log(_) => "log",
             Self::Diff(_) => "diff",
+            Self::Check(_) => "check",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
             Self::CheckpointNow(_) => "checkpoint-now",

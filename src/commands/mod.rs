@@ -2,6 +2,7 @@
 //! reports go to an `Output`, and errors to whoever called.
 
 pub mod blockers;
+pub mod check;
 pub mod checkpoint_now;
 pub mod completions;
 pub mod diff;

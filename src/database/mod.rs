@@ -22,7 +22,7 @@ mod sql_value;
 mod table_reader;
 mod tree_pages;
 
-pub use check::{check, check_schema, is_pointer_map};
+pub use check::{check, check_schema, is_pointer_map, quick_check};
 pub use page_rows::{PageRows, ReadRow, StoredRow};
 use pages::PageLayout;
 pub use pages::{FilePages, Pages};

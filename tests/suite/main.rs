@@ -6,6 +6,7 @@
 mod applications_in_time;
 mod beside;
 mod blockers;
+mod check;
 mod checkpoint_now;
 mod commands;
 mod crash;
