@@ -7,7 +7,7 @@
 //! runs the scripts in the oracle's place.
 
 mod counts;
-mod judge;
+pub(crate) mod judge;
 mod records;
 mod scripts;
 mod sets;
