@@ -20,6 +20,7 @@ mod fixtures;
 mod forecast;
 mod foresee;
 mod found;
+mod harmed_rows;
 mod healthy;
 mod healthy_copies;
 mod held;

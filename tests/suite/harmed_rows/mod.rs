@@ -1,0 +1,3 @@
+//! Rows through time where files were harmed.
+
+mod by_hand;
