@@ -14,7 +14,7 @@ use crate::history::snapshot::{self, Snapshot};
 use crate::log::{Examination, LogShape};
 use crate::storage::File;
 
-use super::failure::{About, Failure};
+use super::failure::{About, Exit, Failure};
 use super::files::Files;
 use super::held::Held;
 use super::{Context, holders};
@@ -132,6 +132,13 @@ impl<'h> States<'h> {
     #[must_use]
     pub fn examination(&self) -> Option<&'h Examination> {
         self.log.map(|(_, _, examination)| examination)
+    }
+
+    /// Whether the log is damaged, so that it may have had more states. It may have none left.
+    #[must_use]
+    pub fn is_log_damaged(&self) -> bool {
+        let examination = self.held.log.as_ref().map(|log| &log.examination);
+        examination.is_some_and(|it| Exit::of(it.verdict) == Exit::Found)
     }
 
     /// Its committed frames.

@@ -57,3 +57,18 @@ fn a_schema_that_cannot_be_read_is_not_an_empty_one() {
         assert!(stderr.contains(why), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_damaged_log_of_which_no_commit_is_left_is_said_to_be_damaged() {
+    let (_folder, database) = played("");
+    let frame = 32 + 24 + 100;
+    // The first frame, and then the header.
+    for at in [frame, 18] {
+        flip(&beside(&database, "-wal"), at);
+        for command in ["log", "diff"] {
+            let (stderr, code) = said(&[command, text(&database)]);
+            assert_eq!(code, Some(1), "{command}, byte {at}: {stderr}");
+            assert!(stderr.contains("the log is damaged"), "{command}, byte {at}: {stderr}");
+        }
+    }
+}
