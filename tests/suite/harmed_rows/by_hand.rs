@@ -72,3 +72,31 @@ fn a_damaged_log_of_which_no_commit_is_left_is_said_to_be_damaged() {
         }
     }
 }
+
+#[test]
+fn a_file_that_has_lost_commits_is_not_what_the_rest_was_written_on() {
+    let (_folder, database) = played("PRAGMA wal_checkpoint(PASSIVE);");
+    // In the page of the second commit: the third one is intact.
+    flip(&beside(&database, "-wal"), 32 + 536 + 24 + 100);
+    for command in ["log", "diff"] {
+        let (stderr, code) = said(&[command, text(&database)]);
+        assert_eq!(code, Some(6), "{command}: {stderr}");
+        let why = "page 2 of the database is there as of frame 3, and SQLite sees the log up to \
+                   frame 1";
+        assert!(stderr.contains(why), "{command}: {stderr}");
+    }
+    let (_, code) = said(&["log", text(&database), "--accept-foreign"]);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn lost_commits_that_were_not_copied_leave_the_others_as_they_were() {
+    let (_folder, database) = played("");
+    flip(&beside(&database, "-wal"), 32 + 536 + 24 + 100);
+    let (document, code) = walsmith(&["log", "--patch", text(&database)]);
+    assert_eq!(code, 1);
+    let entries = document["transactions"].as_array().unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["rows"][0]["before"]["a"], "one");
+    assert_eq!(entries[0]["rows"][0]["after"]["a"], "two");
+}
