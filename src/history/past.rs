@@ -102,7 +102,8 @@ impl<'a> Past<'a> {
     /// Reads the image in `frame`, or the page as it was before the log.
     ///
     /// # Errors
-    /// [`Error::Gone`] when a checkpoint has overwritten it, and when a file cannot be read.
+    /// [`Error::Gone`] when a checkpoint has overwritten it, [`Error::CutOff`] where the file ends
+    /// before it, and when a file cannot be read.
     pub fn read(&self, page: Pgno, frame: Option<FrameNo>, image: &mut [u8]) -> Result<(), Error> {
         if let Some(frame) = frame {
             return self.read_frame(frame, image);
@@ -111,14 +112,19 @@ impl<'a> Past<'a> {
             let path = self.base_path();
             return Err(Error::Gone { path, page, frame });
         }
-        self.read_base(page, image)
+        if !self.read_base(page, image)? {
+            let path = self.base_path();
+            return Err(Error::CutOff { path, page });
+        }
+        Ok(())
     }
 
     fn base_path(&self) -> String {
         self.base.map_or_else(String::new, |base| base.path().display().to_string())
     }
 
-    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+    /// Whether the file has the whole page.
+    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<bool, Error> {
         read_base(self.base, self.page_size, page, image)
     }
 
