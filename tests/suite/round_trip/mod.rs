@@ -189,6 +189,14 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// A page that was a leaf of one table became a leaf of another, whose row went on elsewhere.
+#[test]
+fn a_leaf_that_goes_to_another_table_takes_its_chains_along() {
+    let world = World::of_seed(37);
+    let found = counts::log(&world, &mut Judge::start(), &mut Tally::new());
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn states_of_seeded_histories_become_each_other() {
     let (count, first) = (number("WALSMITH_ROUND_TRIPS", 12), number("WALSMITH_SEED", 1));
