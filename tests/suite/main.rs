@@ -26,6 +26,7 @@ mod healthy_copies;
 mod held;
 mod in_place;
 mod index;
+mod index_definitions;
 mod interrupt;
 mod journal;
 mod journal_by_hand;
