@@ -193,7 +193,8 @@ impl<'h> States<'h> {
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));
         let base = self.held.database.as_deref();
-        Ok(Past::new(self.page_size, base, (log, &self.frames), backfilled)?)
+        let past = Past::new(self.page_size, base, (log, &self.frames), backfilled)?;
+        Ok(if self.is_log_damaged() { past.of_damaged_log() } else { past })
     }
 }
 

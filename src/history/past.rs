@@ -36,6 +36,8 @@ pub struct Past<'a> {
     log: Option<(&'a dyn File, LogShape)>,
     frames: &'a CommittedFrames,
     backfilled: Option<Backfilled>,
+    /// The log may have had more commits.
+    is_cut: bool,
     /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
     left_out_bytes: usize,
     /// Pages that were looked at: the frames whose image the file has, newest first.
@@ -66,11 +68,20 @@ impl<'a> Past<'a> {
             log,
             frames,
             backfilled,
+            is_cut: false,
             left_out_bytes,
             equal: RefCell::default(),
             pages: OnceCell::new(),
             copied_to: OnceCell::new(),
         })
+    }
+
+    /// The same of a damaged log, which may have had more commits: a checkpoint passes over pages
+    /// that have frames of these, so that a page that was not copied says nothing of others.
+    #[must_use]
+    pub fn of_damaged_log(mut self) -> Self {
+        self.is_cut = true;
+        self
     }
 
     /// The committed frames.
@@ -168,6 +179,9 @@ impl<'a> Past<'a> {
     /// the frame has copied all pages before it that have no frame after that commit: others it may
     /// have passed over (wal.c walCheckpoint).
     fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
+        if self.is_cut {
+            return Ok(false);
+        }
         let commit = self.frames.commit_of(frame).unwrap_or(frame);
         let pages = self.pages.get_or_init(|| self.frames.all_pages());
         for &other in pages.iter().take_while(|other| **other < page) {

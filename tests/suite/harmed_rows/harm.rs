@@ -18,6 +18,8 @@ pub(super) struct Harm {
     pub(super) copied: u32,
     /// The log shows that commits are lost.
     pub(super) is_loss: bool,
+    /// Commits are lost, and the log does not show it: it may be one that a crash has left.
+    pub(super) is_hidden_loss: bool,
     /// Pages of the file that were damaged.
     pub(super) damaged: Vec<u32>,
 }
@@ -71,12 +73,15 @@ fn crash(set: &Set, harm: &mut Harm, random: &mut Rng) {
     harm.enter("crash", format!("{pages} of {count} pages to {safe} of {now}{index}"));
 }
 
+/// What is done to the bytes of a log.
+type Change = Box<dyn FnOnce(&mut Vec<u8>)>;
+
 fn damage_log(set: &Set, harm: &mut Harm, random: &mut Rng) {
     let frames = set.frames.len();
     let first_of_last = set.ends[set.ends.len() - 2] + 1;
     let any = random.usize(1..=frames);
     let slot = FRAME_HEADER_BYTES + set.page_bytes;
-    let (frame, kind, change): (usize, _, Box<dyn FnOnce(&mut Vec<u8>)>) = match random.u32(..8) {
+    let (frame, kind, change): (usize, _, Change) = match random.u32(..8) {
         0 => {
             let at = set.offset(any) + random.usize(FRAME_HEADER_BYTES..slot);
             let bit = 1 << random.u32(..8);
@@ -132,6 +137,7 @@ fn damage_log(set: &Set, harm: &mut Harm, random: &mut Rng) {
     // Zeros are as long as three frames, and an intact commit must come after them.
     let reaches = if kind == "log zeroed" { frame + 3 } else { frame };
     harm.is_loss |= is_seen && reaches < first_of_last;
+    harm.is_hidden_loss |= !harm.is_loss && known < set.last();
     harm.enter(kind, format!("frame {frame} of {frames}, {known} commits are left"));
 }
 
