@@ -144,6 +144,10 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
             report.hint = Some(format!("later transactions may be there whole: {see}"));
             ErrorKind::Refused
         }
+        scan::Error::CutOff { path, .. } => {
+            report.file = Some(FileName::from(path));
+            ErrorKind::Corrupt
+        }
         scan::Error::OutOfMemory => ErrorKind::Memory,
         scan::Error::Interrupted => ErrorKind::Interrupted,
     }

@@ -15,7 +15,7 @@ use crate::history::snapshot::{self, Snapshot};
 use crate::log::{Examination, LogShape};
 use crate::storage::File;
 
-use super::failure::{About, Failure};
+use super::failure::{About, Exit, Failure};
 use super::files::Files;
 use super::held::Held;
 use super::{Context, holders};
@@ -152,6 +152,13 @@ impl<'h> States<'h> {
         self.log.map(|(_, _, examination)| examination)
     }
 
+    /// Whether the log is damaged, so that it may have had more states. It may have none left.
+    #[must_use]
+    pub fn is_log_damaged(&self) -> bool {
+        let examination = self.held.log.as_ref().map(|log| &log.examination);
+        examination.is_some_and(|it| Exit::of(it.verdict) == Exit::Found)
+    }
+
     /// Its committed frames.
     #[must_use]
     pub fn frames(&self) -> &CommittedFrames {
@@ -204,7 +211,8 @@ impl<'h> States<'h> {
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));
         let base = self.held.database.as_deref();
-        Ok(Past::new(self.page_size, base, (log, &self.frames), backfilled)?)
+        let past = Past::new(self.page_size, base, (log, &self.frames), backfilled)?;
+        Ok(if self.is_log_damaged() { past.of_damaged_log() } else { past })
     }
 }
 

@@ -84,13 +84,12 @@ impl Check {
         let check = if self.quick { database::quick_check } else { database::check };
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
         let health = check(&pages, context.watch).with_context(about)?;
-        let examination = states.examination();
         let checked = Checked {
             database: files.database.as_deref().map(FileName::from),
             wal: FileName::from(&files.wal),
             salts: states.salts_pair(),
             at: StateAt::of(&snapshot),
-            log_is_damaged: examination.is_some_and(|it| Exit::of(it.verdict) == Exit::Found),
+            log_is_damaged: states.is_log_damaged(),
         };
         let page_bytes = self.space.then(|| past.page_size().bytes_u64());
         Ok(CheckReport::of(checked, &health, page_bytes))

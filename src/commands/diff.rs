@@ -233,8 +233,7 @@ impl Diff {
         let mut comparison = Comparison::with_missing(before, after, changed, missing)?;
         self.choose(&mut comparison, head.path())?;
         let mut text = SpooledTempFile::new(SPOOL_BYTES);
-        let examination = head.states.examination();
-        let damaged = examination.is_some_and(|it| Exit::of(it.verdict) == Exit::Found);
+        let damaged = head.states.is_log_damaged();
         if damaged {
             context.warn(
                 "the log is damaged: these are the states that SQLite sees, and what comes after \

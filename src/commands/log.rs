@@ -147,7 +147,7 @@ impl Log {
                 "wal": FileName::from(&files.wal),
                 "salts": states.salts_pair(),
             }),
-            is_damaged: states.examination().is_some_and(|it| Exit::of(it.verdict) == Exit::Found),
+            is_damaged: states.is_log_damaged(),
             is_partial: false,
             missing: self.table.clone(),
             has_more: false,

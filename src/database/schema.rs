@@ -94,8 +94,16 @@ pub(super) enum Statement {
 
 impl SchemaEntry {
     /// Whether it is an index with a WHERE clause.
-    pub(crate) fn is_partial(&self) -> bool {
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
         self.statement == Statement::Partial
+    }
+
+    /// Whether statements tell that the entries of this index of `table` are in ascending order
+    /// under BINARY.
+    #[must_use]
+    pub fn is_in_plain_order(&self, table: &Self) -> bool {
+        self.plain_order && table.plain_order
     }
 
     /// The column of a table that has this name.
@@ -161,8 +169,10 @@ impl Schema {
     }
 
     /// The columns of an index: those of its statement, or of the constraint that needs it
-    /// (build.c sqlite3CreateIndex).
-    pub(crate) fn keys_of(&self, index: &SchemaEntry, table: &SchemaEntry) -> Option<Vec<String>> {
+    /// (build.c sqlite3CreateIndex). `None` where a key is an expression, or statements do not
+    /// tell.
+    #[must_use]
+    pub fn keys_of(&self, index: &SchemaEntry, table: &SchemaEntry) -> Option<Vec<String>> {
         if !index.sql.is_empty() {
             return index.keys.clone();
         }

@@ -5,7 +5,9 @@ use anyhow::Result;
 
 use crate::access::files::Files;
 use crate::access::held::Held;
+use crate::access::holders;
 use crate::access::{Context, Failure};
+use crate::history::lost_commits;
 use crate::history::standing::Pairing;
 use crate::history::standing::newer::FileAge;
 use crate::output::text::command;
@@ -40,6 +42,12 @@ pub fn states_can_be_told(
     context: &Context,
 ) -> Result<()> {
     let judged = judge(files, held, context)?;
+    let path = files.database.as_deref().unwrap_or(&files.wal);
+    let refused = |why: String| {
+        let why = format!("{why}: states of it would be none that ever was");
+        let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
+        Failure::refused(path, why, hint)
+    };
     let tells = |finding: &&Finding| {
         TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
     };
@@ -48,14 +56,13 @@ pub fn states_can_be_told(
     let is_open = held.index.is_none()
         && (judged.file_age == FileAge::MayBeNewer
             || judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time));
+    let found = match found {
+        Some(finding) => Some(finding.message.clone()),
+        None => lost_commits_in_file(files, held, context)?,
+    };
     match found {
-        Some(finding) if accept => context.warn(finding.message.clone()),
-        Some(finding) => {
-            let path = files.database.as_deref().unwrap_or(&files.wal);
-            let why = format!("{}: states of it would be none that ever was", finding.message);
-            let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
-            return Err(Failure::refused(path, why, hint).into());
-        }
+        Some(why) if accept => context.warn(why),
+        Some(why) => return Err(refused(why).into()),
         None if is_open => context.note(
             "whether the file has later pages than the log is not known; if it has, what was \
              before a transaction is wrong",
@@ -63,4 +70,31 @@ pub fn states_can_be_told(
         None => {}
     }
     Ok(())
+}
+
+/// What shows that the file has pages of commits that a damaged log has lost, or may have some.
+fn lost_commits_in_file(files: &Files, held: &Held, context: &Context) -> Result<Option<String>> {
+    let (Some(log), Some(database)) = (&held.log, &held.database) else { return Ok(None) };
+    let examination = &log.examination;
+    let mx_frame = examination.prefix.mx_frame;
+    let file = database.as_ref();
+    let copied = lost_commits::copied_into(log.file.as_ref(), file, examination, context.watch)?;
+    if let Some((page, frame)) = copied {
+        return Ok(Some(format!(
+            "page {page} of the database is there as of frame {frame}, and SQLite sees the log up \
+             to frame {mx_frame}"
+        )));
+    }
+    let index = match held.index {
+        Some(_) => None,
+        None => holders::read_index(files, context)?,
+    };
+    let own = index.filter(|it| examination.shape.is_some_and(|shape| shape.salts == it.salts));
+    let attempted = own.map_or(0, |index| index.backfill_attempted);
+    Ok((attempted > mx_frame).then(|| {
+        format!(
+            "the wal-index says that frames up to {attempted} may have been copied, and SQLite \
+             sees the log up to frame {mx_frame}"
+        )
+    }))
 }

@@ -3,7 +3,8 @@
 //! [`snapshot`] maps pages to the frames of one commit, [`view`] reads them over the file;
 //! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
-//! checkpoint has not left in it, [`gone`] what a later one has overwritten;
+//! checkpoint has not left in it, [`gone`] what a later one has overwritten, [`lost_commits`] what
+//! it has of commits that the log has lost;
 //! [`past`] reads earlier states as far as they are there, by [`committed`]; [`rows`] are the rows
 //! in which two states differ.
 
@@ -11,6 +12,7 @@ pub mod committed;
 pub mod copied;
 pub mod gone;
 pub mod image_sums;
+pub mod lost_commits;
 pub mod lost_pages;
 mod page_map;
 pub mod past;

@@ -36,12 +36,16 @@ pub struct Past<'a> {
     log: Option<(&'a dyn File, LogShape)>,
     frames: &'a CommittedFrames,
     backfilled: Option<Backfilled>,
+    /// The log may have had more commits.
+    is_cut: bool,
     /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
     left_out_bytes: usize,
-    /// Pages that were looked at: a frame whose image the file has.
-    equal: RefCell<HashMap<Pgno, Option<FrameNo>>>,
+    /// Pages that were looked at: the frames whose image the file has, newest first.
+    equal: RefCell<HashMap<Pgno, Vec<FrameNo>>>,
     /// The pages of the log, ascending.
     pages: OnceCell<Vec<Pgno>>,
+    /// The last commit that is known to have been copied.
+    copied_to: OnceCell<FrameNo>,
 }
 
 impl<'a> Past<'a> {
@@ -58,8 +62,26 @@ impl<'a> Past<'a> {
     ) -> Result<Self, Error> {
         let header = base.map(database::header_of_file).transpose()?.flatten();
         let left_out_bytes = header.map_or(0, |header| left_out_bytes(header.reserved_bytes));
-        let (equal, pages) = (RefCell::default(), OnceCell::new());
-        Ok(Self { page_size, base, log, frames, backfilled, left_out_bytes, equal, pages })
+        Ok(Self {
+            page_size,
+            base,
+            log,
+            frames,
+            backfilled,
+            is_cut: false,
+            left_out_bytes,
+            equal: RefCell::default(),
+            pages: OnceCell::new(),
+            copied_to: OnceCell::new(),
+        })
+    }
+
+    /// The same of a damaged log, which may have had more commits: a checkpoint passes over pages
+    /// that have frames of these, so that a page that was not copied says nothing of others.
+    #[must_use]
+    pub fn of_damaged_log(mut self) -> Self {
+        self.is_cut = true;
+        self
     }
 
     /// The committed frames.
@@ -91,19 +113,29 @@ impl<'a> Past<'a> {
     /// Reads the image in `frame`, or the page as it was before the log.
     ///
     /// # Errors
-    /// [`Error::Gone`] when a checkpoint has overwritten it, and when a file cannot be read.
+    /// [`Error::Gone`] when a checkpoint has overwritten it, [`Error::CutOff`] where the file ends
+    /// before it, and when a file cannot be read.
     pub fn read(&self, page: Pgno, frame: Option<FrameNo>, image: &mut [u8]) -> Result<(), Error> {
         if let Some(frame) = frame {
             return self.read_frame(frame, image);
         }
         if let Some(frame) = self.overwritten_by(page)? {
-            let path = self.base.map_or_else(String::new, |base| base.path().display().to_string());
+            let path = self.base_path();
             return Err(Error::Gone { path, page, frame });
         }
-        self.read_base(page, image)
+        if !self.read_base(page, image)? {
+            let path = self.base_path();
+            return Err(Error::CutOff { path, page });
+        }
+        Ok(())
     }
 
-    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+    fn base_path(&self) -> String {
+        self.base.map_or_else(String::new, |base| base.path().display().to_string())
+    }
+
+    /// Whether the file has the whole page.
+    fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<bool, Error> {
         read_base(self.base, self.page_size, page, image)
     }
 
@@ -124,11 +156,18 @@ impl<'a> Past<'a> {
         if !is_begun && self.backfilled.is_some_and(|it| it.is_kept) {
             return Ok(None);
         }
-        let Some(frame) = self.equal_frame(page)? else { return Ok(None) };
-        // What an index that nobody keeps lacks is a checkpoint of the whole log: newest frames.
-        let is_not_copied = !is_begun && self.frames.newest(page) != Some(frame);
-        let is_old = is_not_copied || self.was_written_unchanged(page, frame)?;
-        Ok((!is_old).then_some(frame))
+        // Any of them may be the one that was copied.
+        for frame in self.equal_frames(page)? {
+            // What an index that nobody keeps lacks is a checkpoint of the whole log: newest
+            // frames.
+            let is_not_copied = !is_begun && self.frames.newest(page) != Some(frame);
+            let is_old = is_not_copied
+                || frame > self.copied_to()? && self.was_written_unchanged(page, frame)?;
+            if !is_old {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
     }
 
     fn first_frame(&self, page: Pgno) -> Option<FrameNo> {
@@ -140,39 +179,63 @@ impl<'a> Past<'a> {
     /// the frame has copied all pages before it that have no frame after that commit: others it may
     /// have passed over (wal.c walCheckpoint).
     fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
+        if self.is_cut {
+            return Ok(false);
+        }
         let commit = self.frames.commit_of(frame).unwrap_or(frame);
         let pages = self.pages.get_or_init(|| self.frames.all_pages());
         for &other in pages.iter().take_while(|other| **other < page) {
             let is_in_commit = self.frames.newest(other).is_some_and(|newest| newest <= commit);
-            if is_in_commit && self.equal_frame(other)?.is_none() {
+            if is_in_commit && self.equal_frames(other)?.is_empty() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// A frame of `page` whose image is the file's.
-    fn equal_frame(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
-        if let Some(&known) = self.equal.borrow().get(&page) {
+    /// The last commit that was copied into the file, as far as pages show it that had another
+    /// image in the log before. A damaged page of such a file is not to be taken for one that no
+    /// checkpoint has written.
+    fn copied_to(&self) -> Result<FrameNo, Error> {
+        if let Some(&known) = self.copied_to.get() {
             return Ok(known);
         }
-        let found = self.find_equal_frame(page)?;
-        self.equal.borrow_mut().insert(page, found);
+        let mut copied_to = FrameNo(0);
+        for &page in self.pages.get_or_init(|| self.frames.all_pages()) {
+            let equal = self.equal_frames(page)?;
+            // Of a page that went from one image to another and back, the oldest counts.
+            let Some(&frame) = equal.last() else { continue };
+            let commit = self.frames.commit_of(frame).unwrap_or(frame);
+            if self.first_frame(page) != Some(frame) {
+                copied_to = copied_to.max(commit);
+            }
+        }
+        Ok(*self.copied_to.get_or_init(|| copied_to))
+    }
+
+    /// The frames of `page` whose image is the file's, newest first.
+    fn equal_frames(&self, page: Pgno) -> Result<Vec<FrameNo>, Error> {
+        if let Some(known) = self.equal.borrow().get(&page) {
+            return Ok(known.clone());
+        }
+        let mut found = Vec::new();
+        for frame in self.frames.of_page(page) {
+            if self.has_image_of(page, frame)? {
+                found.push(frame);
+            }
+        }
+        self.equal.borrow_mut().insert(page, found.clone());
         Ok(found)
     }
 
-    fn find_equal_frame(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
+    /// Whether the file has the image of `frame` as `page`.
+    fn has_image_of(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
         let bytes = self.page_size.in_memory();
         let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
         self.read_base(page, &mut in_file)?;
+        self.read_frame(frame, &mut in_frame)?;
         let compared = ..bytes - self.left_out_bytes;
-        for frame in self.frames.of_page(page) {
-            self.read_frame(frame, &mut in_frame)?;
-            if in_file.get(compared) == in_frame.get(compared) {
-                return Ok(Some(frame));
-            }
-        }
-        Ok(None)
+        Ok(in_file.get(compared) == in_frame.get(compared))
     }
 }
 

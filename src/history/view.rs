@@ -110,7 +110,7 @@ impl<'a> View<'a> {
     }
 
     fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        read_base(self.base, self.page_size, page, image)
+        read_base(self.base, self.page_size, page, image).map(drop)
     }
 
     fn read_frame(
@@ -151,19 +151,20 @@ impl<'a> View<'a> {
     }
 }
 
-/// Reads `page` of a database file into `image`; what the file does not have is zero.
+/// Reads `page` of a database file into `image`; what the file does not have is zero. Whether it
+/// has the whole page.
 pub(super) fn read_base(
     base: Option<&dyn File>,
     page_size: PageSize,
     page: Pgno,
     image: &mut [u8],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let read = match base {
         Some(base) => base.read_at(image, page.offset_bytes(page_size))?,
         None => 0,
     };
     image.iter_mut().skip(read).for_each(|byte| *byte = 0);
-    Ok(())
+    Ok(read == image.len())
 }
 
 /// Reads the image in a frame.

@@ -78,6 +78,14 @@ pub enum Error {
         /// A frame whose image is there now.
         frame: FrameNo,
     },
+    /// The database file ends before a page that it should have.
+    #[error("page {page} is past the end of {path}")]
+    CutOff {
+        /// The database file.
+        path: String,
+        /// The page.
+        page: Pgno,
+    },
     /// There is no memory for a chunk.
     #[error("out of memory")]
     OutOfMemory,

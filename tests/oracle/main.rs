@@ -17,6 +17,7 @@ mod generate;
 mod healthy;
 mod histories;
 mod holders;
+mod indexes;
 mod journals;
 mod judge;
 mod measured;
@@ -55,7 +56,6 @@ fn run(args: &[&str]) {
             shims::history(Path::new(database), number(reserved), number(seed));
         }
         ["see"] => see::see(),
-        ["columns"] => columns::columns(),
         ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
@@ -140,13 +140,15 @@ fn run(args: &[&str]) {
         }
         ["spill-and-die", database] => work::spill_and_die(Path::new(database)),
         ["write-and-die", database, sql] => work::write_and_die(Path::new(database), sql),
-        _ => run_history(args),
+        _ => run_rows(args),
     }
 }
 
-/// Histories of rows, and what is made of their states.
-fn run_history(args: &[&str]) {
+/// Definitions; histories of rows, and what is made of their states.
+fn run_rows(args: &[&str]) {
     match args {
+        ["columns"] => columns::columns(),
+        ["indexes"] => indexes::indexes(),
         ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
         ["history-again", directory] => histories::again(Path::new(directory)),
         ["judge"] => judge::judge(),

@@ -13,7 +13,7 @@ use walsmith::database::{Generated, table_definition};
 use crate::support::oracle_program;
 
 /// One of them.
-fn of<'a>(all: &[&'a str], rng: &mut Rng) -> &'a str {
+pub(crate) fn of<'a>(all: &[&'a str], rng: &mut Rng) -> &'a str {
     all[rng.usize(0..all.len())]
 }
 
@@ -137,6 +137,11 @@ fn constraint(rng: &mut Rng, key: bool) -> String {
 }
 
 fn statements(rng: &mut Rng) -> Vec<String> {
+    table_and_names(rng).0
+}
+
+/// Statements that make the table `t`, and the names of its columns as they are written there.
+pub(crate) fn table_and_names(rng: &mut Rng) -> (Vec<String>, Vec<String>) {
     let count = rng.usize(1..8);
     let names: Vec<String> = (0..count).map(|number| name(number, rng)).collect();
     let mut parts: Vec<String> = Vec::new();
@@ -203,7 +208,7 @@ fn statements(rng: &mut Rng) -> Vec<String> {
         }
         _ => {}
     }
-    all
+    (all, names)
 }
 
 fn ours(sql: &str) -> Value {

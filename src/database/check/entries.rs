@@ -41,7 +41,7 @@ pub(super) fn key_columns(schema: &Schema, index: &SchemaEntry) -> Option<Vec<Ke
     // WITHOUT ROWID: rows begin with the primary key, and entries end with what of it is no key.
     // Where collations differ, they have some of it twice.
     let primary = table.constraints.iter().find(|constraint| constraint.primary)?;
-    if !(index.plain_order && table.plain_order) {
+    if !index.is_in_plain_order(table) {
         return None;
     }
     let mut stored: Vec<String> = Vec::new();

@@ -63,6 +63,7 @@ impl<E: From<Error>> Stopped<E> {
                     "page {page} as it was before is gone, or may be: the file has the image of \
                      frame {frame}"
                 ))),
+                ReadError::CutOff { .. } => Ok(Loss(error.to_string())),
                 ReadError::Storage(_)
                 | ReadError::Shrunk { .. }
                 | ReadError::OutOfMemory

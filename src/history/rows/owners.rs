@@ -106,6 +106,11 @@ impl Owners {
         self.of.get(page).copied().filter(|tree| *tree != TreeNo::NONE)
     }
 
+    /// All trees, with their numbers.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (&Tree, TreeNo)> {
+        self.trees.iter().zip((0..).map(TreeNo))
+    }
+
     pub(super) fn tree(&self, number: TreeNo) -> Option<&Tree> {
         self.trees.get(number.place())
     }
@@ -231,7 +236,9 @@ impl Moving<'_, '_> {
                 } else if was != tree {
                     let kind = self.kind_of(tree);
                     let below = TreePages::read(self.between.to, child, kind)?;
-                    for page in below.interior.into_iter().chain(below.leaves) {
+                    // A page that cannot be read is said where it counts, as above.
+                    let pages = below.interior.into_iter().chain(below.leaves);
+                    for page in pages.chain(below.unreadable) {
                         self.set(page, tree);
                     }
                 }

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::database::{
-    self, Error as ReadError, PageRows, Pages, ReadRow, TreeKind, TreePages, is_pointer_map,
-};
+use crate::database::{self, PageRows, Pages, ReadRow, TreeKind, TreePages, is_pointer_map};
 use crate::format::Pgno;
 
-use super::acts::{Stopped, TableActs, TransactionRows};
+use super::acts::{Loss, Stopped, TableActs, TransactionRows};
 use super::compare::visit_rows;
 use super::event::{RowEvent, TableCounts};
 use super::owners::{Between, Owners, Sides, TreeNo};
@@ -22,8 +20,19 @@ const MANY_PAGES: usize = 8192;
 pub(super) struct Known {
     catalog: Catalog,
     owners: Owners,
-    /// The leaf of each overflow page; `None` as long as nobody has asked.
-    leaf_of: Option<HashMap<Pgno, Pgno>>,
+    /// `None` as long as nobody has asked.
+    chains: Option<Chains>,
+}
+
+/// The overflow pages of all tables.
+#[derive(Default)]
+struct Chains {
+    /// The leaf of each.
+    leaf_of: HashMap<Pgno, Pgno>,
+    /// Those of each leaf that has some.
+    of_leaf: HashMap<Pgno, Vec<Pgno>>,
+    /// Trees of which rows cannot be read, and why: these may be on any other page.
+    unknown: BTreeMap<TreeNo, Loss>,
 }
 
 impl Known {
@@ -31,7 +40,7 @@ impl Known {
     pub(super) fn of(pages: &dyn Pages) -> Result<Self, Error> {
         let catalog = Catalog::read(pages)?;
         let owners = Owners::learn(pages, &catalog)?;
-        Ok(Self { catalog, owners, leaf_of: None })
+        Ok(Self { catalog, owners, chains: None })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -64,12 +73,16 @@ impl Known {
                 compare(before, after, table, &self.catalog, visit, done)?;
             }
             let owners = Owners::learn(before, &earlier)?;
-            *self = Self { catalog: earlier, owners, leaf_of: None };
+            *self = Self { catalog: earlier, owners, chains: None };
             return Ok(());
         }
         let step = self.owners.step(&between)?;
         let mut trees = step.trees;
-        self.add_overwritten(after, &step.unowned, &mut trees)?;
+        let mut unknown = self.add_overwritten(after, &step.unowned, &mut trees)?;
+        if let Some(chains) = &mut self.chains {
+            // All of them first: a page that leaves one tree may come to another.
+            trees.values().for_each(|sides| chains.forget(&sides.from));
+        }
         for (number, Sides { from, to }) in trees {
             let Some(tree) = self.owners.tree(number) else { continue };
             let Some(table) = tree.table.and_then(|place| self.catalog.tables.get(place)) else {
@@ -81,25 +94,31 @@ impl Known {
                 Ok(TablePages { before, after: sorted(after, from)?, ..TablePages::default() })
             });
             match lists {
+                _ if let Some(loss) = unknown.remove(&number) => {
+                    done.loss = Some(loss);
+                    done.tables.push(acts(pair.name(), &self.catalog, None));
+                }
                 Ok(lists) => {
                     compare(before, after, &(pair, lists), &self.catalog, visit, done)?;
                 }
                 Err(error) => not_known(pair.name(), &self.catalog, Stopped::Rows(error), done)?,
             }
-            if let Some(leaf_of) = &mut self.leaf_of {
-                enter_chains(before, tree.kind, &to, leaf_of)?;
+            if let Some(chains) = &mut self.chains {
+                chains.enter(before, (number, tree.kind, pair.name()), &to)?;
             }
         }
         Ok(())
     }
 
     /// Adds leaves that stayed as they are while an overflow page of one of their rows changed.
+    /// Returns trees that may have such a leaf among those that cannot be read, and why; they are
+    /// in `trees`, too.
     fn add_overwritten(
         &mut self,
         after: &dyn Pages,
         unowned: &[Pgno],
         trees: &mut BTreeMap<TreeNo, Sides>,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<TreeNo, Loss>, Error> {
         let page_size = after.page_size();
         let header = &self.catalog.header;
         let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
@@ -114,20 +133,22 @@ impl Known {
             .filter(|page| page.0 <= size_pages && !is_other(page))
             .collect();
         if open.is_empty() {
-            return Ok(());
+            return Ok(BTreeMap::new());
         }
-        if self.leaf_of.is_none() {
-            let mut leaf_of = HashMap::new();
-            for tree in self.owners.trees.iter().filter(|tree| tree.table.is_some()) {
-                let found = TreePages::read(after, tree.root, tree.kind)?;
-                let with_rows = [found.interior, found.leaves].concat();
-                enter_chains(after, tree.kind, &with_rows, &mut leaf_of)?;
+        let chains = match &mut self.chains {
+            Some(chains) => chains,
+            none => none.insert(Chains::of(after, &self.catalog, &self.owners)?),
+        };
+        let mut is_explained = true;
+        let mut leaves = HashSet::new();
+        for page in &open {
+            match chains.leaf_of.get(page) {
+                Some(leaf) => {
+                    leaves.insert(*leaf);
+                }
+                None => is_explained = false,
             }
-            self.leaf_of = Some(leaf_of);
         }
-        let Some(leaf_of) = &self.leaf_of else { return Ok(()) };
-        let leaves: HashSet<Pgno> =
-            open.iter().filter_map(|page| leaf_of.get(page).copied()).collect();
         for leaf in leaves {
             let Some(tree) = self.owners.tree_of(leaf) else { continue };
             let sides = trees.entry(tree).or_default();
@@ -136,6 +157,87 @@ impl Known {
                 sides.to.push(leaf);
             }
         }
+        if is_explained {
+            return Ok(BTreeMap::new());
+        }
+        for tree in chains.unknown.keys() {
+            trees.entry(*tree).or_default();
+        }
+        Ok(chains.unknown.clone())
+    }
+}
+
+impl Chains {
+    /// Those of all rows of a state.
+    fn of(pages: &dyn Pages, catalog: &Catalog, owners: &Owners) -> Result<Self, Error> {
+        let mut chains = Self::default();
+        for (tree, number) in owners.numbered() {
+            let Some(table) = tree.table.and_then(|place| catalog.tables.get(place)) else {
+                continue;
+            };
+            match TreePages::read(pages, tree.root, tree.kind) {
+                Ok(found) => {
+                    let with_rows = [found.interior, found.leaves].concat();
+                    chains.enter(pages, (number, tree.kind, &table.name), &with_rows)?;
+                    let table = table.name.clone();
+                    let lost = found.unreadable.first();
+                    if let Some(&page) = lost {
+                        chains.lose(number, Error::Unreadable { table, page })?;
+                    }
+                }
+                Err(error) => chains.lose(number, error.into())?,
+            }
+        }
+        Ok(chains)
+    }
+
+    /// Enters the overflow pages of all rows on `list`, pages of a tree, as far as they can be
+    /// read.
+    fn enter(
+        &mut self,
+        pages: &dyn Pages,
+        (number, kind, name): (TreeNo, TreeKind, &str),
+        list: &[Pgno],
+    ) -> Result<(), Error> {
+        let mut rows = PageRows::new(pages, kind, list)?;
+        let mut chain = Vec::new();
+        loop {
+            match rows.next_row(|page| chain.push(page)) {
+                Ok(Some(ReadRow::Row(row))) => {
+                    if !chain.is_empty() {
+                        self.of_leaf.entry(row.page).or_default().extend(&chain);
+                    }
+                    self.leaf_of.extend(chain.drain(..).map(|page| (page, row.page)));
+                }
+                Ok(Some(ReadRow::Unreadable(page))) => {
+                    chain.clear();
+                    let table = name.to_owned();
+                    self.lose(number, Error::Unreadable { table, page })?;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    chain.clear();
+                    self.lose(number, error.into())?;
+                }
+            }
+        }
+    }
+
+    /// Forgets the rows of leaves: a page that they have left may be of a row that is not known.
+    fn forget(&mut self, leaves: &[Pgno]) {
+        for leaf in leaves {
+            for page in self.of_leaf.remove(leaf).unwrap_or_default() {
+                if self.leaf_of.get(&page) == Some(leaf) {
+                    self.leaf_of.remove(&page);
+                }
+            }
+        }
+    }
+
+    /// A row of a tree cannot be read.
+    fn lose(&mut self, tree: TreeNo, why: Error) -> Result<(), Error> {
+        let loss = Stopped::<Error>::Rows(why).loss()?;
+        self.unknown.entry(tree).or_insert(loss);
         Ok(())
     }
 }
@@ -192,25 +294,4 @@ fn in_order(pages: &dyn Pages, kind: TreeKind, list: Vec<Pgno>) -> Result<Vec<Pg
     }
     keyed.sort_unstable();
     Ok(keyed.into_iter().map(|(_, page)| page).collect())
-}
-
-/// Enters the overflow pages of all rows on `list`, as far as they can be read.
-fn enter_chains(
-    pages: &dyn Pages,
-    kind: TreeKind,
-    list: &[Pgno],
-    leaf_of: &mut HashMap<Pgno, Pgno>,
-) -> Result<(), Error> {
-    let mut rows = PageRows::new(pages, kind, list)?;
-    let mut chain = Vec::new();
-    loop {
-        match rows.next_row(|page| chain.push(page)) {
-            Ok(Some(ReadRow::Row(row))) => {
-                leaf_of.extend(chain.drain(..).map(|page| (page, row.page)));
-            }
-            Ok(Some(ReadRow::Unreadable(_))) => chain.clear(),
-            Ok(None) | Err(ReadError::Gone { .. }) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

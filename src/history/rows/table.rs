@@ -1,8 +1,8 @@
 //! The tables of two states, and which of them are the same.
 
 use crate::database::{
-    self, EntryKind, Pages, Schema, SchemaEntry, TableReader, TextEncoding, TreeKind,
-    table_definition,
+    self, EntryKind, PageRows, Pages, ReadRow, Schema, SchemaEntry, TableReader, TextEncoding,
+    TreeKind, TreePages, table_definition,
 };
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
@@ -57,7 +57,13 @@ impl Catalog {
             true => DatabaseHeader::decode(&[0; DATABASE_HEADER_BYTES]),
             false => database::header(pages)?,
         };
-        let schema = if is_empty { Schema::default() } else { Schema::read(pages)? };
+        let schema = match is_empty {
+            true => Schema::default(),
+            false => {
+                all_rows_are_there(pages)?;
+                Schema::read(pages)?
+            }
+        };
         if let Some(&row_id) = schema.unclear.first() {
             return Err(Error::Schema { row_id });
         }
@@ -89,6 +95,22 @@ impl Catalog {
                 && rest.strip_prefix('_').is_some_and(is_shadow)
         })
     }
+}
+
+/// Refuses a schema of which rows cannot be read: their tables would seem not to be there.
+fn all_rows_are_there(pages: &dyn Pages) -> Result<(), Error> {
+    let lost = |page: Pgno| Error::Unreadable { table: "sqlite_schema".to_owned(), page };
+    let tree = TreePages::read(pages, Pgno::FIRST, TreeKind::Table)?;
+    if let Some(&page) = tree.unreadable.first() {
+        return Err(lost(page));
+    }
+    let mut rows = PageRows::new(pages, TreeKind::Table, &tree.leaves)?;
+    while let Some(row) = rows.next_row(|_| {})? {
+        if let ReadRow::Unreadable(page) = row {
+            return Err(lost(page));
+        }
+    }
+    Ok(())
 }
 
 /// What follows the name of a virtual table of fts3, fts4, fts5, rtree and geopoly.

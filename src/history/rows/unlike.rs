@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::database::Error as ReadError;
 use crate::format::Pgno;
 use crate::scan::Watch;
 
@@ -41,9 +42,17 @@ pub fn unlike_pages(
             return Err(crate::scan::Error::Interrupted.into());
         }
         let page = Pgno(number);
-        before.pages.read(page, &mut ours)?;
-        after.pages.read(page, &mut theirs)?;
-        if ours.get(compared) != theirs.get(compared) {
+        // A free page may never have been written; whoever needs another one reads it again.
+        let is_there =
+            [(before, &mut ours), (after, &mut theirs)].map(|(state, image)| {
+                match state.pages.read(page, image) {
+                    Err(ReadError::CutOff { .. }) => Ok(false),
+                    read => read.map(|()| true),
+                }
+            });
+        let [is_in_before, is_in_after] = is_there;
+        let is_in_both = is_in_before? && is_in_after?;
+        if !is_in_both || ours.get(compared) != theirs.get(compared) {
             unlike.insert(page);
         }
     }

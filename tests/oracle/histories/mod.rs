@@ -3,8 +3,8 @@
 //! A history is a list of transactions, each a list of SQL statements. Some comments are more than
 //! that: `-- record` has SQLite's session extension record what follows,
 //! `-- blob ["table", "column", rowid, offset, "hex"]` writes into a value in place, `-- reader` is
-//! a second connection that reads until the end, and `-- checkpoint` copies into the file what that
-//! one does not need.
+//! a second connection that reads until the end, or until `-- later reader`, and `-- checkpoint`
+//! copies into the file what that one does not need.
 
 mod player;
 pub(crate) mod schema;

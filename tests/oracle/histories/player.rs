@@ -59,6 +59,12 @@ impl Player {
             self.session = Some((session, self.commits, self.schema_version()));
         } else if step == "-- reader" {
             self.read();
+        } else if step == "-- later reader" {
+            // One that reads where everything is copied already would not keep the log.
+            if self.reader.as_ref().is_some_and(|it| it.1 < self.commits) {
+                self.reader = None;
+            }
+            self.read();
         } else if step == "-- checkpoint" {
             self.checkpoint();
         } else if let Some(place) = step.strip_prefix("-- blob ") {

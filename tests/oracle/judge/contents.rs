@@ -30,11 +30,24 @@ pub(super) struct Table {
     pub(super) without_rowid: bool,
     /// The name of the rowid, if it has one.
     pub(super) alias: Option<&'static str>,
+    /// In the order of the cells of a row.
+    pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
+    /// What SQLite says where it cannot read the rows.
+    pub(super) unread: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Its place in the primary key, from 1 on.
+    pub(super) key: u32,
+    /// It is made of others when it is read.
+    pub(super) is_virtual: bool,
 }
 
 pub(super) struct Contents {
-    schema: BTreeSet<[String; 4]>,
+    pub(super) schema: BTreeSet<[String; 4]>,
     pub(super) tables: BTreeMap<String, Table>,
 }
 
@@ -92,18 +105,21 @@ impl Contents {
 
 impl Table {
     fn read(connection: &Connection, name: &str, sql: &str) -> Self {
-        let list = "SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1";
+        let list = "SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1";
         let mut statement = connection.prepare(list).unwrap();
-        let column = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let columns: Vec<(String, u32)> =
+        let column = |row: &rusqlite::Row<'_>| {
+            let is_virtual = row.get::<_, u32>(2)? == 2;
+            Ok(Column { name: row.get(0)?, key: row.get(1)?, is_virtual })
+        };
+        let columns: Vec<Column> =
             statement.query_map([name], column).unwrap().map(Result::unwrap).collect();
         let wr = "SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'";
         let without_rowid: bool = connection.query_row(wr, [name], |row| row.get(0)).unwrap();
-        let free = |alias: &&str| columns.iter().all(|it| !it.0.eq_ignore_ascii_case(alias));
+        let free = |alias: &&str| columns.iter().all(|it| !it.name.eq_ignore_ascii_case(alias));
         let alias = ALIASES.into_iter().find(|alias| !without_rowid && free(alias));
         let cells: Vec<String> = columns
             .iter()
-            .map(|(name, _)| quoted(name))
+            .map(|column| quoted(&column.name))
             .map(|it| {
                 let bytes = format!("CASE typeof({it}) WHEN 'text' THEN CAST({it} AS BLOB)");
                 format!("{bytes} ELSE {it} END, typeof({it})")
@@ -115,18 +131,15 @@ impl Table {
             cells.join(", "),
             quoted(name)
         );
+        let mut unread = None;
         let mut rows = read(connection, &select, &columns).unwrap_or_else(|error| {
+            unread = Some(error.to_string());
             vec![Row { rowid: None, cells: vec![error.to_string()], null_key: false }]
         });
         rows.sort();
-        Self {
-            sql: sql.to_owned(),
-            // Sessions say the key of this one themselves.
-            has_key: name == "sqlite_stat1" || columns.iter().any(|it| it.1 > 0),
-            without_rowid,
-            alias,
-            rows,
-        }
+        // Sessions say the key of this one themselves.
+        let has_key = name == "sqlite_stat1" || columns.iter().any(|it| it.key > 0);
+        Self { sql: sql.to_owned(), has_key, without_rowid, alias, columns, rows, unread }
     }
 
     /// Rows that only one of the two has, of those that `counts`.
@@ -173,20 +186,16 @@ impl Row {
     }
 }
 
-fn read(
-    connection: &Connection,
-    select: &str,
-    columns: &[(String, u32)],
-) -> rusqlite::Result<Vec<Row>> {
+fn read(connection: &Connection, select: &str, columns: &[Column]) -> rusqlite::Result<Vec<Row>> {
     let mut statement = connection.prepare(select)?;
     let mut found = statement.query([])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
         let mut cells = Vec::new();
         let mut null_key = false;
-        for (place, (_, key)) in columns.iter().enumerate() {
+        for (place, column) in columns.iter().enumerate() {
             let value = row.get_ref(1 + 2 * place)?;
-            null_key |= *key > 0 && value == ValueRef::Null;
+            null_key |= column.key > 0 && value == ValueRef::Null;
             let kind = row.get_ref(2 + 2 * place)?;
             cells.push(cell(value, kind == ValueRef::Text(b"text")));
         }
@@ -196,7 +205,7 @@ fn read(
 }
 
 /// A value with its type; text comes as its bytes.
-fn cell(value: ValueRef<'_>, is_text: bool) -> String {
+pub(super) fn cell(value: ValueRef<'_>, is_text: bool) -> String {
     match value {
         ValueRef::Null => "NULL".to_owned(),
         ValueRef::Integer(number) => number.to_string(),

@@ -4,6 +4,7 @@
 mod changesets;
 mod contents;
 mod counts;
+mod events;
 mod script;
 
 use std::fs;
@@ -33,19 +34,22 @@ enum Question {
     OwnChangeset { from: PathBuf, to: PathBuf },
     /// Rows that were inserted, updated and deleted, by table.
     Counts { from: PathBuf, to: PathBuf },
+    /// Rows that are said to differ.
+    Events { from: PathBuf, to: PathBuf, claim: events::Claim },
 }
 
 /// Reads questions from stdin, one a line; answers each with a line of JSON.
 pub(crate) fn judge() {
     let mut answers = io::stdout().lock();
+    let mut states = events::States::default();
     for line in io::stdin().lock().lines() {
         let question = serde_json::from_str(&line.unwrap()).unwrap();
-        writeln!(answers, "{}", answer(question)).unwrap();
+        writeln!(answers, "{}", answer(question, &mut states)).unwrap();
         answers.flush().unwrap();
     }
 }
 
-fn answer(question: Question) -> Value {
+fn answer(question: Question, states: &mut events::States) -> Value {
     match question {
         Question::Script { from, to, script, defensive, aside } => {
             let (_folder, copy) = copy(&from);
@@ -71,6 +75,7 @@ fn answer(question: Question) -> Value {
         }
         Question::OwnChangeset { from, to } => changesets::own(&from, &to),
         Question::Counts { from, to } => counts::of(&from, &to),
+        Question::Events { from, to, claim } => states.judged(&from, &to, &claim),
     }
 }
 

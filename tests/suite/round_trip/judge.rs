@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::support::oracle_program;
 
-pub(super) struct Judge {
+pub(crate) struct Judge {
     child: Child,
     ask: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Judge {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut child = Command::new(oracle_program())
             .arg("judge")
             .stdin(Stdio::piped())
@@ -37,7 +37,7 @@ impl Judge {
     }
 
     /// What a script makes of `from`; `aside` are tables that are not compared.
-    pub(super) fn script(
+    pub(crate) fn script(
         &mut self,
         [from, to, script]: [&Path; 3],
         defensive: bool,
@@ -54,18 +54,23 @@ impl Judge {
     }
 
     /// What a changeset makes of `from`.
-    pub(super) fn changeset(&mut self, from: &Path, to: &Path, changeset: &Path) -> Value {
+    pub(crate) fn changeset(&mut self, from: &Path, to: &Path, changeset: &Path) -> Value {
         let question = json!({"ask": "changeset", "from": from, "to": to, "changeset": changeset});
         self.ask(&question)
     }
 
     /// What the changeset makes of `from` that SQLite finds.
-    pub(super) fn own_changeset(&mut self, from: &Path, to: &Path) -> Value {
+    pub(crate) fn own_changeset(&mut self, from: &Path, to: &Path) -> Value {
         self.ask(&json!({"ask": "own_changeset", "from": from, "to": to}))
     }
 
+    /// What is false in a claim of rows that differ.
+    pub(crate) fn events(&mut self, from: &Path, to: &Path, claim: &Value) -> Value {
+        self.ask(&json!({"ask": "events", "from": from, "to": to, "claim": claim}))
+    }
+
     /// Rows that differ, by table.
-    pub(super) fn counts(&mut self, from: &Path, to: &Path) -> Value {
+    pub(crate) fn counts(&mut self, from: &Path, to: &Path) -> Value {
         self.ask(&json!({"ask": "counts", "from": from, "to": to}))
     }
 }
@@ -78,6 +83,6 @@ impl Drop for Judge {
 }
 
 /// The strings of a list.
-pub(super) fn strings(list: &Value) -> Vec<String> {
+pub(crate) fn strings(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
 }
