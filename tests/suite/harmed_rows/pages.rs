@@ -61,6 +61,8 @@ pub(super) fn damage(set: &Set, states: &Path, harm: &mut Harm, random: &mut Rng
     }
     // Page 1 begins with the header of the database.
     let head = if place.page == 1 { start + 100 } else { start };
+    // A checkpoint may have made another kind of page of it.
+    let at_first = std::fs::read(states.join("0.db")).unwrap();
     let other = places.iter().find(|other| {
         let first = |page: u32| file.get((page as usize - 1) * set.page_bytes).copied();
         // Of a table and of an index: neither can be taken for the other.
@@ -69,6 +71,7 @@ pub(super) fn damage(set: &Set, states: &Path, harm: &mut Harm, random: &mut Rng
             && other.page > 1
             && is_there(other)
             && is_table(first(other.page)) != is_table(file.get(head).copied())
+            && is_table(first(other.page)) != is_table(at_first.get(head).copied())
     });
     match (random.u32(..4), other) {
         (0, _) => {
