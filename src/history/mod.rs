@@ -4,8 +4,8 @@
 //! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
 //! checkpoint has not left in it, [`gone`] what a later one has overwritten;
-//! [`past`] reads earlier states as far as they are there, by [`committed`]; [`rows`] are the rows
-//! in which two states differ.
+//! [`past`] reads earlier states as far as they are there, by [`committed`], and [`proven`] looks
+//! at their checksums again; [`rows`] are the rows in which two states differ.
 
 pub mod committed;
 pub mod copied;
@@ -14,6 +14,7 @@ pub mod image_sums;
 pub mod lost_pages;
 mod page_map;
 pub mod past;
+pub mod proven;
 pub mod rows;
 pub mod snapshot;
 pub mod standing;

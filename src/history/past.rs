@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use crate::database::{self, Pages};
-use crate::format::{FrameNo, PageSize, Pgno};
+use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
 use crate::storage::File;
@@ -103,6 +103,49 @@ impl<'a> Past<'a> {
         self.read_base(page, image)
     }
 
+    /// Reads the image in `frame` as [`Past::read`] does, and proves it: its salts, its page, and
+    /// its sum, which goes on from `before` where that is known, or else from what the frame before
+    /// has stored.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when it is not what was committed, and when the log cannot be read.
+    pub(super) fn read_proven(
+        &self,
+        (page, frame): (Pgno, FrameNo),
+        before: Option<Checksum>,
+        slot: &mut [u8],
+        image: &mut [u8],
+    ) -> Result<Checksum, Error> {
+        let Some((log, shape)) = &self.log else {
+            return self.read_frame(frame, image).map(|()| Checksum::default());
+        };
+        let offset_bytes = frame.offset_bytes(self.page_size);
+        let path = || log.path().display().to_string();
+        if log.read_at(slot, offset_bytes)? < slot.len() {
+            return Err(Error::Shrunk { path: path(), frame, offset_bytes });
+        }
+        let broken = |why| Error::Broken { path: path(), frame, offset_bytes, why };
+        let Some((header, found)) = slot.split_first_chunk() else {
+            return Err(broken("it is too short"));
+        };
+        let header = FrameHeader::decode(header);
+        let before = match before {
+            Some(before) => before,
+            None => sum_before(*log, shape, frame)?,
+        };
+        if header.salts != shape.salts {
+            return Err(broken("its salts are not those of the log"));
+        }
+        if header.page != page {
+            return Err(broken("it has another page"));
+        }
+        if header.sum_from(before, shape.order, found) != header.checksum {
+            return Err(broken("its checksum is not that of its bytes"));
+        }
+        image.copy_from_slice(found);
+        Ok(header.checksum)
+    }
+
     fn read_base(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
         read_base(self.base, self.page_size, page, image)
     }
@@ -174,6 +217,21 @@ impl<'a> Past<'a> {
         }
         Ok(None)
     }
+}
+
+/// The sum that `frame` goes on from, as the frame before has stored it.
+fn sum_before(log: &dyn File, shape: &LogShape, frame: FrameNo) -> Result<Checksum, Error> {
+    if frame == FrameNo::FIRST {
+        return Ok(shape.start);
+    }
+    let before = FrameNo(frame.0 - 1);
+    let offset_bytes = before.offset_bytes(shape.page_size());
+    let mut header = [0; FRAME_HEADER_BYTES];
+    if log.read_at(&mut header, offset_bytes)? < header.len() {
+        let path = log.path().display().to_string();
+        return Err(Error::Shrunk { path, frame: before, offset_bytes });
+    }
+    Ok(FrameHeader::decode(&header).checksum)
 }
 
 /// The pages of one state.

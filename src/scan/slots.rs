@@ -78,6 +78,20 @@ pub enum Error {
         /// A frame whose image is there now.
         frame: FrameNo,
     },
+    /// A frame is not what its checksum says.
+    #[error(
+        "{path}: frame {frame} at offset {offset_bytes}: {why}; it has changed since it was read"
+    )]
+    Broken {
+        /// The log.
+        path: String,
+        /// The frame.
+        frame: FrameNo,
+        /// Its offset.
+        offset_bytes: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// There is no memory for a chunk.
     #[error("out of memory")]
     OutOfMemory,

@@ -65,6 +65,7 @@ impl<E: From<Error>> Stopped<E> {
                 ))),
                 ReadError::Storage(_)
                 | ReadError::Shrunk { .. }
+                | ReadError::Broken { .. }
                 | ReadError::OutOfMemory
                 | ReadError::Interrupted => Err(Error::Pages(error).into()),
             },
