@@ -5,28 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::access::row_text::schema_change_line;
+use crate::access::states::StateAt;
 use crate::history::rows::{Comparison, LeftOut, SchemaChange, TableCounts, TablePair};
-use crate::history::snapshot::Snapshot;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{FileName, Heading, Paint, Report, Room, Table, Tone, wrapped};
-
-/// A state of the database.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(super) struct StateAt {
-    /// The transaction that made it; 0 for the file before the log.
-    pub(super) txn: u32,
-    /// Its commit frame; 0 for the file before the log.
-    pub(super) frame: u32,
-}
-
-impl StateAt {
-    /// That of a snapshot.
-    #[must_use]
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
-        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
-    }
-}
 
 /// A table whose rows differ.
 #[derive(Clone, Debug, Serialize)]

@@ -10,7 +10,7 @@ use tempfile::SpooledTempFile;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
-use crate::access::states::States;
+use crate::access::states::{StateAt, States};
 use crate::history::rows::{
     Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, Written, put_script, put_table,
     schema_changes,
@@ -19,7 +19,7 @@ use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, ItemList, ItemStream, Output};
 use crate::storage::NewFile;
 
-use super::report::{self, DiffStat, StateAt, TableDiff, setting_changes};
+use super::report::{self, DiffStat, TableDiff, setting_changes};
 use super::{Diff, SPOOL_BYTES};
 
 /// What is said of the two states.
@@ -47,8 +47,8 @@ impl Head<'_> {
             "wal": FileName::from(&self.files.wal),
             "with": self.other(),
             "salts": self.states.salts_pair(),
-            "from": StateAt::of(self.from),
-            "to": StateAt::of(self.to),
+            "from": StateAt::from(self.from),
+            "to": StateAt::from(self.to),
         })
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         wal: FileName::from(&head.files.wal),
         with: head.other(),
         salts: head.states.salts_pair(),
-        from: StateAt::of(head.from),
-        to: StateAt::of(head.to),
+        from: StateAt::from(head.from),
+        to: StateAt::from(head.to),
         tables,
         schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
         settings: setting_changes(comparison),
