@@ -17,6 +17,7 @@ use crate::commands::index_dump::IndexDump;
 use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
 use crate::commands::log::Log;
+use crate::commands::query::Query;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::rescue::Rescue;
@@ -108,6 +109,7 @@ pub enum Command {
     TxnList(TxnList),
     Log(Log),
     Diff(Diff),
+    Query(Query),
     Dump(Dump),
     Blockers(Blockers),
     CheckpointNow(CheckpointNow),
@@ -134,6 +136,7 @@ impl Command {
             Self::TxnList(command) => command.run(context),
             Self::Log(command) => command.run(context),
             Self::Diff(command) => command.run(context),
+            Self::Query(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
             Self::CheckpointNow(command) => command.run(context),
@@ -163,6 +166,7 @@ impl Command {
             | Self::TxnList(_)
             | Self::Log(_)
             | Self::Diff(_)
+            | Self::Query(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
@@ -195,6 +199,7 @@ impl Command {
             | Self::TxnList(_)
             | Self::Log(_)
             | Self::Diff(_)
+            | Self::Query(_)
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
@@ -214,6 +219,7 @@ impl Command {
             Self::TxnList(_) => "txn-list",
             Self::Log(_) => "log",
             Self::Diff(_) => "diff",
+            Self::Query(_) => "query",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
             Self::CheckpointNow(_) => "checkpoint-now",
