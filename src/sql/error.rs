@@ -10,6 +10,14 @@ pub enum Error {
     /// A page could not be read.
     #[error(transparent)]
     Pages(#[from] scan::Error),
+    /// SQLite does not open a state beside the others.
+    #[error("the state {name}: {message}")]
+    NotOpened {
+        /// The name of the state.
+        name: String,
+        /// SQLite's sentence.
+        message: String,
+    },
     /// SQLite refused the statement.
     #[error("{message}{}", place(*.statement, *.at))]
     Sql {
@@ -41,12 +49,12 @@ pub enum Error {
         statement: usize,
     },
     /// SQLite finds that the database contradicts itself.
-    #[error("statement {statement}: SQLite finds damage in the database: {message}")]
+    #[error("SQLite finds damage in the database: {message}{}", of(*.statement))]
     Damaged {
         /// SQLite's sentence.
         message: String,
-        /// Which statement of the text, counted from 1.
-        statement: usize,
+        /// Which statement of the text, counted from 1; `None` where a state could not be opened.
+        statement: Option<usize>,
     },
     /// It took longer than it may.
     #[error("the statements took longer than {}", humantime::format_duration(*.0))]
@@ -60,6 +68,10 @@ pub enum Error {
     /// No memory.
     #[error("out of memory")]
     OutOfMemory,
+}
+
+fn of(statement: Option<usize>) -> String {
+    statement.map_or_else(String::new, |statement| format!(" (statement {statement})"))
 }
 
 fn place(statement: usize, at: Option<(usize, usize)>) -> String {

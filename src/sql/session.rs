@@ -1,10 +1,11 @@
 //! A connection to states, and the statements that are run on it.
 
 use std::ffi::c_int;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::database::SqlValue;
 
@@ -59,10 +60,9 @@ impl<'p> Session<'p> {
         let (file, flags) = (Host::file_name(0), OpenFlags::SQLITE_OPEN_READ_ONLY);
         let file = file.to_string_lossy();
         let opened = Connection::open_with_flags_and_vfs(file.as_ref(), flags, vfs.name());
-        let failure = |error| vfs.host().take_failure().unwrap_or_else(|| setting(&error));
-        let connection = opened.map_err(failure)?;
+        let connection = opened.map_err(|error| not_opened(vfs.host(), "main", &error))?;
         let this = Self { connection, vfs };
-        this.settle(states).map_err(|error| this.reason(&error))?;
+        this.settle(states)?;
         // SAFETY: the fields of `Session` are dropped in their order: the connection before the
         // VFS.
         unsafe { hooks::listen(&this.connection, &this.vfs) };
@@ -70,25 +70,36 @@ impl<'p> Session<'p> {
         Ok(this)
     }
 
-    fn settle(&self, states: &[NamedState<'p>]) -> rusqlite::Result<()> {
+    fn settle(&self, states: &[NamedState<'p>]) -> Result<(), Error> {
+        let main = |error| not_opened(self.vfs.host(), "main", &error);
+        self.settle_main().map_err(main)?;
+        for (place, state) in states.iter().enumerate() {
+            self.attach(place, state.name)
+                .map_err(|error| not_opened(self.vfs.host(), state.name, &error))?;
+        }
+        let attached = c_int::try_from(states.len().saturating_sub(1)).unwrap_or(c_int::MAX);
+        self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, attached).map_err(main)?;
+        Ok(())
+    }
+
+    fn attach(&self, place: usize, name: &str) -> rusqlite::Result<()> {
+        if place > 0 {
+            let file = Host::file_name(place);
+            self.connection.execute("ATTACH ? AS ?", [file.to_string_lossy().as_ref(), name])?;
+        }
+        self.connection.pragma_update(Some(name), "cache_size", CACHE_KIB)
+    }
+
+    fn settle_main(&self) -> rusqlite::Result<()> {
+        // There is nobody to wait for.
+        self.connection.busy_timeout(Duration::ZERO)?;
         for (setting, value) in SETTINGS {
             self.connection.set_db_config(setting, value)?;
         }
         for (limit, most) in LIMITS {
             self.connection.set_limit(limit, most)?;
         }
-        functions::add(&self.connection)?;
-        for (place, state) in states.iter().enumerate().skip(1) {
-            let file = Host::file_name(place);
-            let names = [file.to_string_lossy().into_owned(), state.name.to_owned()];
-            self.connection.execute("ATTACH ? AS ?", names)?;
-        }
-        let attached = c_int::try_from(states.len().saturating_sub(1)).unwrap_or(c_int::MAX);
-        self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, attached)?;
-        for state in states {
-            self.connection.pragma_update(Some(state.name), "cache_size", CACHE_KIB)?;
-        }
-        Ok(())
+        functions::add(&self.connection)
     }
 
     /// Runs every statement of `sql`, one after the other, and gives what each returns to `each`.
@@ -143,10 +154,6 @@ impl<'p> Session<'p> {
         self.vfs.host().take_failure().map_or(Ok(()), Err)
     }
 
-    fn reason(&self, error: &rusqlite::Error) -> Error {
-        self.vfs.host().take_failure().unwrap_or_else(|| setting(error))
-    }
-
     fn error(&self, refusal: &Refusal, at: &Place<'_>) -> Error {
         if let Some(failure) = self.vfs.host().take_failure() {
             return failure;
@@ -159,7 +166,9 @@ impl<'p> Session<'p> {
                 None => Error::Sql { message, statement, at: None },
             },
             ffi::SQLITE_READONLY => Error::Writes { statement },
-            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => Error::Damaged { message, statement },
+            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => {
+                Error::Damaged { message, statement: Some(statement) }
+            }
             ffi::SQLITE_NOMEM => Error::OutOfMemory,
             ffi::SQLITE_IOERR | ffi::SQLITE_FULL | ffi::SQLITE_CANTOPEN => {
                 Error::Temporary { message }
@@ -169,14 +178,21 @@ impl<'p> Session<'p> {
     }
 }
 
-/// Why a session could not be set up.
-fn setting(error: &rusqlite::Error) -> Error {
+/// Why SQLite has not opened the state `name`.
+fn not_opened(host: &Host<'_>, name: &str, error: &rusqlite::Error) -> Error {
+    if let Some(failure) = host.take_failure() {
+        return failure;
+    }
+    let message = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    };
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::OutOfMemory) => Error::OutOfMemory,
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-            Error::Damaged { message: error.to_string(), statement: 0 }
+        Some(ErrorCode::OutOfMemory) => Error::OutOfMemory,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { message: format!("the state {name}: {message}"), statement: None }
         }
-        _ => Error::Sql { message: error.to_string(), statement: 0, at: None },
+        _ => Error::NotOpened { name: name.to_owned(), message },
     }
 }
 

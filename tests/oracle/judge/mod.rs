@@ -1,6 +1,7 @@
 //! Two states of a database compared as SQLite reads them, and what scripts and changesets make of
 //! one: the questions of the round trips.
 
+mod answers;
 mod changesets;
 mod contents;
 mod counts;
@@ -31,6 +32,8 @@ enum Question {
     Changeset { from: PathBuf, to: PathBuf, changeset: PathBuf },
     /// The same with the changeset that SQLite itself finds between the two.
     OwnChangeset { from: PathBuf, to: PathBuf },
+    /// What is in a state, in sums, and against another one: statements and their answers.
+    Answers { at: PathBuf, also: PathBuf },
     /// Rows that were inserted, updated and deleted, by table.
     Counts { from: PathBuf, to: PathBuf },
 }
@@ -70,6 +73,7 @@ fn answer(question: Question) -> Value {
             changesets::judged(&from, &to, &mut fs::read(changeset).unwrap())
         }
         Question::OwnChangeset { from, to } => changesets::own(&from, &to),
+        Question::Answers { at, also } => answers::of(&at, &also),
         Question::Counts { from, to } => counts::of(&from, &to),
     }
 }

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::support::oracle_program;
 
-pub(super) struct Judge {
+pub(crate) struct Judge {
     child: Child,
     ask: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Judge {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut child = Command::new(oracle_program())
             .arg("judge")
             .stdin(Stdio::piped())
@@ -62,6 +62,11 @@ impl Judge {
     /// What the changeset makes of `from` that SQLite finds.
     pub(super) fn own_changeset(&mut self, from: &Path, to: &Path) -> Value {
         self.ask(&json!({"ask": "own_changeset", "from": from, "to": to}))
+    }
+
+    /// Statements about a state, beside another one, with what SQLite answers.
+    pub(crate) fn answers(&mut self, at: &Path, also: &Path) -> Value {
+        self.ask(&json!({"ask": "answers", "at": at, "also": also}))
     }
 
     /// Rows that differ, by table.
