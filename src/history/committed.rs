@@ -77,6 +77,13 @@ impl CommittedFrames {
         self.commits.get(place).map(|commit| commit.last_frame)
     }
 
+    /// The first commit after which the database ends before `page`.
+    #[must_use]
+    pub fn first_without(&self, page: Pgno) -> Option<FrameNo> {
+        let cut = self.commits.iter().find(|commit| commit.db_size_pages < page.0)?;
+        Some(cut.last_frame)
+    }
+
     /// The transaction that the frame commits.
     ///
     /// # Errors

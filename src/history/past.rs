@@ -100,7 +100,23 @@ impl<'a> Past<'a> {
             let path = self.base.map_or_else(String::new, |base| base.path().display().to_string());
             return Err(Error::Gone { path, page, frame });
         }
-        self.read_base(page, image)
+        self.read_base(page, image)?;
+        if image.iter().all(|byte| *byte == 0)
+            && let Some(frame) = self.cut_by(page)
+        {
+            let path = self.base.map_or_else(String::new, |base| base.path().display().to_string());
+            return Err(Error::Gone { path, page, frame });
+        }
+        Ok(())
+    }
+
+    /// The commit with which a checkpoint may have cut the file before `page`. Such a page need not
+    /// have a frame: it is gone although nothing was written over it. What the file has there is
+    /// zeros, also where it has grown since.
+    fn cut_by(&self, page: Pgno) -> Option<FrameNo> {
+        let frame = self.frames.first_without(page)?;
+        let kept = self.backfilled.filter(|it| it.is_kept);
+        kept.is_none_or(|it| it.attempted >= frame.0).then_some(frame)
     }
 
     /// Reads the image in `frame` as [`Past::read`] does, and proves it: its salts, its page, and

@@ -155,6 +155,31 @@ fn a_page_that_a_checkpoint_has_overwritten_fails_only_what_needs_it() {
 }
 
 #[test]
+fn a_page_that_a_checkpoint_has_cut_off_is_gone_and_not_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let setup = "PRAGMA page_size = 512; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+        CREATE TABLE first(x); INSERT INTO first VALUES(zeroblob(20000));
+        CREATE TABLE second(x); INSERT INTO second VALUES('it')";
+    oracle(&["run", text(&database), setup]);
+    oracle(&["checkpoint", text(&database), "TRUNCATE"]);
+    let log = "PRAGMA wal_autocheckpoint = 0; CREATE TABLE third(x); DROP TABLE first; VACUUM";
+    oracle(&["run", text(&database), log]);
+    let ask = || query(&database, &["--json", "--at", "1", "SELECT x FROM second"]);
+    assert_eq!(ask().value(), json!("it"));
+    let before = fs::metadata(&database).unwrap().len();
+    oracle(&["checkpoint", text(&database), "PASSIVE"]);
+    assert!(fs::metadata(&database).unwrap().len() < before);
+    // Page 1 has a frame, and the page of the table has none: it was cut off.
+    let said = ask();
+    assert_eq!((said.exit, said.error_kind().as_str()), (6, "refused"), "{said:?}");
+    assert!(said.stderr.contains("is gone"), "{said:?}");
+    let mut diff = walsmith_command();
+    let output = diff.args(["diff", text(&database), "1..2", "--table", "second"]).output();
+    assert_eq!(output.unwrap().status.code(), Some(6));
+}
+
+#[test]
 fn a_database_of_ten_gigabytes_opens_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
