@@ -15,4 +15,6 @@ pub mod log;
 pub mod output;
 pub mod repair;
 pub mod scan;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod storage;

@@ -16,6 +16,7 @@ const FLOORS: &[&str] = &[
     "database",
     "log",
     "history",
+    "sql",
     "repair",
     "access",
     "diagnosis",

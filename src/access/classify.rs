@@ -8,6 +8,8 @@ use crate::output::text::command;
 use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
 use crate::repair::{replay, undo};
+#[cfg(feature = "sql")]
+use crate::sql;
 use crate::storage;
 use crate::{engine, log, scan};
 
@@ -90,7 +92,45 @@ fn classify(
     if let Some(error) = cause.downcast_ref::<snapshot::Error>() {
         return Some(classify_snapshot(error, report));
     }
+    #[cfg(feature = "sql")]
+    if let Some(error) = cause.downcast_ref::<sql::Error>() {
+        return Some(classify_sql(error, report));
+    }
     None
+}
+
+#[cfg(feature = "sql")]
+fn classify_sql(error: &sql::Error, report: &mut ErrorReport) -> ErrorKind {
+    match error {
+        sql::Error::Pages(error) => classify_scan(error, report),
+        sql::Error::NotOpened { .. } => ErrorKind::Unsupported,
+        sql::Error::Sql { .. } | sql::Error::Sets { .. } => ErrorKind::Sql,
+        sql::Error::Writes { .. } => {
+            let file = report.file.as_ref();
+            report.hint = file.map(|path| {
+                let replay = command("replay --at N --output new.db", path);
+                format!("a copy of a state can be changed: {replay}")
+            });
+            ErrorKind::Sql
+        }
+        sql::Error::Attaches { .. } => {
+            report.hint = Some("--also NAME=STATE attaches another state".to_owned());
+            ErrorKind::Sql
+        }
+        sql::Error::Damaged { .. } => {
+            report.hint = report.file.as_ref().map(|path| command("doctor", path));
+            ErrorKind::Corrupt
+        }
+        sql::Error::TimedOut(_) => {
+            report.hint = Some("--timeout sets another limit, or none".to_owned());
+            ErrorKind::TimedOut
+        }
+        sql::Error::Temporary { .. } => {
+            report.hint = Some("TMPDIR names the directory of temporary files".to_owned());
+            ErrorKind::Io
+        }
+        sql::Error::OutOfMemory => ErrorKind::Memory,
+    }
 }
 
 fn classify_failure(failure: &Failure, report: &mut ErrorReport) -> ErrorKind {
@@ -146,6 +186,13 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
         }
         scan::Error::CutOff { path, .. } => {
             report.file = Some(FileName::from(path));
+            ErrorKind::Corrupt
+        }
+        scan::Error::Broken { path, frame, offset_bytes, .. } => {
+            report.file = Some(FileName::from(path));
+            report.frame = Some(frame.0);
+            report.offset_bytes = Some(*offset_bytes);
+            report.hint = Some(command("verify-checksums", path));
             ErrorKind::Corrupt
         }
         scan::Error::OutOfMemory => ErrorKind::Memory,

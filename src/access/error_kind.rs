@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Check,
     /// The files do not allow what was asked.
     Unsupported,
+    /// SQLite does not take the SQL.
+    Sql,
     /// No memory.
     Memory,
     /// Nothing of these.
@@ -47,6 +49,8 @@ pub enum ErrorKind {
     Busy,
     /// The files kept changing while they were read.
     Changed,
+    /// It took longer than it may.
+    TimedOut,
     /// A safety rail.
     Refused,
     /// Somebody else has the database open.
@@ -61,7 +65,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind with its word, exit code and meaning: the source of README and tests.
-    pub const TABLE: [(Self, &'static str, Exit, &'static str); 26] = [
+    pub const TABLE: [(Self, &'static str, Exit, &'static str); 28] = [
         (Self::NotFound, "not-found", Exit::CouldNot, "nothing is at the path"),
         (
             Self::NotSqlite,
@@ -99,10 +103,12 @@ impl ErrorKind {
             Exit::CouldNot,
             "these files do not allow what was asked; the message says why",
         ),
+        (Self::Sql, "sql", Exit::CouldNot, "SQLite does not take the SQL, or it may not run"),
         (Self::Memory, "memory", Exit::CouldNot, "there is not enough memory"),
         (Self::Other, "other", Exit::CouldNot, "none of the other kinds"),
         (Self::Busy, "busy", Exit::Busy, "a lock was not granted in time"),
         (Self::Changed, "changed", Exit::Busy, "the files kept changing while they were read"),
+        (Self::TimedOut, "timeout", Exit::Busy, "the SQL took longer than --timeout allows"),
         (Self::Refused, "refused", Exit::Refused, "a safety rail; the message says which"),
         (Self::Attached, "attached", Exit::Refused, "somebody else has the database open"),
         (

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::database::{Generated, SqlValue, TableDefinition};
 use crate::history::rows::{Op, RowEvent, SchemaChange, Table, TablePair};
 use crate::output::text::{cut, escaped};
-use crate::output::{Paint, Tone};
+use crate::output::{Cell, Paint, Tone};
 
 /// Characters of a value that people see.
 const SHOWN_CHARS: usize = 60;
@@ -73,6 +73,21 @@ pub fn value_text(value: &SqlValue) -> String {
         SqlValue::BrokenText(bytes) => format!("{} as text", blob(bytes)),
         SqlValue::Blob(bytes) => blob(bytes),
     }
+}
+
+/// A value of a column of its own: text as it is, on one line.
+#[must_use]
+pub fn value_cell(value: &SqlValue) -> Cell {
+    let is_number = matches!(value, SqlValue::Integer(_) | SqlValue::Real(_));
+    let text = match value {
+        SqlValue::Text(text) => escaped(text).into_owned(),
+        SqlValue::Null
+        | SqlValue::Integer(_)
+        | SqlValue::Real(_)
+        | SqlValue::BrokenText(_)
+        | SqlValue::Blob(_) => value_text(value),
+    };
+    Cell { text, is_number }
 }
 
 /// Columns with values of their own, with their places.

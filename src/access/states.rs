@@ -27,6 +27,8 @@ pub enum StateName {
     Txn(u32),
     /// After the last one.
     Last,
+    /// After the commit in this frame.
+    Frame(FrameNo),
 }
 
 impl FromStr for StateName {
@@ -35,11 +37,39 @@ impl FromStr for StateName {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "last" => Ok(Self::Last),
-            number => number
-                .parse()
-                .map(Self::Txn)
-                .map_err(|_| format!("`{number}` is no transaction: a number, or last")),
+            text => match text.strip_prefix("frame:") {
+                Some(frame) => frame.parse().map(|frame| Self::Frame(FrameNo(frame))),
+                None => text.parse().map(Self::Txn),
+            }
+            .map_err(|_| {
+                format!("`{text}` is no state: the number of a transaction, last, or frame:N")
+            }),
         }
+    }
+}
+
+impl From<StateName> for snapshot::Target {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Txn(txn) => Self::Txn(txn),
+            StateName::Last => Self::Last,
+            StateName::Frame(frame) => Self::Frame(frame),
+        }
+    }
+}
+
+/// A state, as reports name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StateAt {
+    /// The transaction that made it; 0 for the file before the log.
+    pub txn: u32,
+    /// Its commit frame; 0 for the file before the log.
+    pub frame: u32,
+}
+
+impl From<&Snapshot> for StateAt {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
     }
 }
 
@@ -70,23 +100,6 @@ impl FromStr for StateRange {
         };
         let or = |part: &str, open| if part.is_empty() { Ok(open) } else { part.parse() };
         Ok(Self { from: or(from, Self::WHOLE.from)?, to: or(to, Self::WHOLE.to)? })
-    }
-}
-
-/// A state of the database, as reports have it.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct StateAt {
-    /// The transaction that made it; 0 for the file before the log.
-    pub txn: u32,
-    /// Its commit frame; 0 for the file before the log.
-    pub frame: u32,
-}
-
-impl StateAt {
-    /// That of a snapshot.
-    #[must_use]
-    pub fn of(snapshot: &Snapshot) -> Self {
-        Self { txn: snapshot.to_txn, frame: snapshot.to_frame }
     }
 }
 
@@ -174,6 +187,10 @@ impl<'h> States<'h> {
         let asked = match name {
             StateName::Txn(txn) => txn,
             StateName::Last => transactions,
+            StateName::Frame(frame) => {
+                let found = self.frames.txn_of(frame);
+                found.with_context(|| About(self.files.wal.clone()))?
+            }
         };
         let no_such = || snapshot::Error::NoSuchTxn { asked, transactions };
         self.frames
@@ -222,4 +239,29 @@ pub fn changed_pages(from: &Snapshot, to: &Snapshot) -> ChangedPages {
     let differs = |page: &&Pgno| from.pages.get(page) != to.pages.get(page);
     let pages = from.pages.keys().chain(to.pages.keys());
     ChangedPages::These(pages.filter(differs).copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_named_by_transaction_by_frame_or_as_the_last() {
+        for (text, wanted) in [
+            ("0", Some(StateName::Txn(0))),
+            ("41", Some(StateName::Txn(41))),
+            ("last", Some(StateName::Last)),
+            ("frame:7", Some(StateName::Frame(FrameNo(7)))),
+            ("frame:", None),
+            ("frame:x", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse().ok(), wanted, "{text}");
+        }
+        let range: StateRange = "frame:3..last".parse().unwrap();
+        let from = StateName::Frame(FrameNo(3));
+        assert_eq!(range, StateRange { from, to: StateName::Last });
+        assert!("frame:3".parse::<StateRange>().is_err());
+    }
 }

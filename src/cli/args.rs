@@ -18,6 +18,7 @@ use crate::commands::index_dump::IndexDump;
 use crate::commands::index_rebuild::IndexRebuild;
 use crate::commands::info::Info;
 use crate::commands::log::Log;
+use crate::commands::query::Query;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::rescue::Rescue;
@@ -110,6 +111,7 @@ pub enum Command {
     Log(Log),
     Diff(Diff),
     Check(Check),
+    Query(Query),
     Dump(Dump),
     Blockers(Blockers),
     CheckpointNow(CheckpointNow),
@@ -137,6 +139,7 @@ impl Command {
             Self::Log(command) => command.run(context),
             Self::Diff(command) => command.run(context),
             Self::Check(command) => command.run(context),
+            Self::Query(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
             Self::CheckpointNow(command) => command.run(context),
@@ -167,6 +170,7 @@ impl Command {
             | Self::Log(_)
             | Self::Diff(_)
             | Self::Check(_)
+            | Self::Query(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
@@ -200,6 +204,7 @@ impl Command {
             | Self::Log(_)
             | Self::Diff(_)
             | Self::Check(_)
+            | Self::Query(_)
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
@@ -220,6 +225,7 @@ impl Command {
             Self::Log(_) => "log",
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
+            Self::Query(_) => "query",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
             Self::CheckpointNow(_) => "checkpoint-now",

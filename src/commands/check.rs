@@ -32,7 +32,7 @@ pub struct Check {
     /// A database, its log (-wal) or its wal-index (-shm)
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Which state: the number of a transaction, 0 for the file before the log, or last
+    /// The state: a transaction, 0 for the file before the log, last, or frame:N
     #[arg(long, value_name = "STATE", default_value = "last")]
     pub at: StateName,
     /// Do not compare the entries of indexes with the rows of their tables
@@ -88,7 +88,7 @@ impl Check {
             database: files.database.as_deref().map(FileName::from),
             wal: FileName::from(&files.wal),
             salts: states.salts_pair(),
-            at: StateAt::of(&snapshot),
+            at: StateAt::from(&snapshot),
             log_is_damaged: states.is_log_damaged(),
         };
         let page_bytes = self.space.then(|| past.page_size().bytes_u64());

@@ -42,6 +42,9 @@ pub struct Dump {
     /// With --page: as of this transaction
     #[arg(long, value_name = "K", requires = "page")]
     pub txn: Option<u32>,
+    /// With --page: in this state: a transaction, 0 for the file before the log, last, or frame:N
+    #[arg(long, value_name = "STATE", requires = "page", conflicts_with = "txn")]
+    pub at: Option<StateName>,
     /// Without --frame and --page: how many frames to show
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub limit: u32,
@@ -104,6 +107,11 @@ impl Dump {
         Ok(exit)
     }
 
+    /// The state of which a page is shown.
+    fn state(&self) -> StateName {
+        self.at.or(self.txn.map(StateName::Txn)).unwrap_or(StateName::Last)
+    }
+
     /// A page comes from the log or from the file: both stand still.
     fn held_page(
         &self,
@@ -119,8 +127,9 @@ impl Dump {
                 held: Some(held),
             };
             let exit = opened.exit(&self.path)?;
-            let mut dump = opened.page(page, self.txn, context)?;
-            dump.tree = tree(held, files, page, self.txn, context);
+            let state = self.state();
+            let mut dump = opened.page(page, state.into(), context)?;
+            dump.tree = tree(held, files, page, state, context);
             Ok((exit, (dump, opened.wal())))
         })
     }
@@ -145,11 +154,11 @@ fn tree(
     held: &Held,
     files: &Files,
     page: Pgno,
-    txn: Option<u32>,
+    state: StateName,
     context: &Context,
 ) -> Option<TreeName> {
     let states = States::of(held, files, context).ok()?;
-    let snapshot = states.snapshot(txn.map_or(StateName::Last, StateName::Txn)).ok()?;
+    let snapshot = states.snapshot(state).ok()?;
     let past = states.past(snapshot.to_frame, context).ok()?;
     tree_of(&past.state(&snapshot).ok()?, page).ok().flatten()
 }

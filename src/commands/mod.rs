@@ -13,6 +13,7 @@ pub mod index_dump;
 pub mod index_rebuild;
 pub mod info;
 pub mod log;
+pub mod query;
 pub mod repair;
 pub mod replay;
 pub mod rescue;

@@ -10,6 +10,7 @@ use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{LogOptions, Reading};
+use crate::access::states::StateName;
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
@@ -31,7 +32,7 @@ pub use report::Replayed;
 /// Apply a log to a database, in a new file or in place
 ///
 /// Writes the database as SQLite would see it after the last commit of the log, or after an earlier
-/// one (--to-txn, --to-frame; see txn-list). The safe way is a new file (--output). In place,
+/// one (--at, --to-txn, --to-frame; see txn-list). The safe way is a new file (--output). In place,
 /// nobody else may have the database open; what is overwritten goes into an undo set first, and the
 /// log goes there afterwards.
 #[derive(Args, Clone, Debug)]
@@ -52,6 +53,9 @@ pub struct Replay {
     /// Up to and with this commit frame
     #[arg(long, value_name = "N")]
     pub to_frame: Option<u32>,
+    /// The state: a transaction, 0 for the file before the log, last, or frame:N
+    #[arg(long, value_name = "STATE", conflicts_with_all = ["to_txn", "to_frame"])]
+    pub at: Option<StateName>,
     /// Show what would be written, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -156,10 +160,11 @@ impl Replay {
     }
 
     fn target(&self) -> Target {
-        match (self.to_txn, self.to_frame) {
-            (Some(txn), _) => Target::Txn(txn),
-            (None, Some(frame)) => Target::Frame(FrameNo(frame)),
-            (None, None) => Target::Last,
+        match (self.at, self.to_txn, self.to_frame) {
+            (Some(at), _, _) => at.into(),
+            (None, Some(txn), _) => Target::Txn(txn),
+            (None, None, Some(frame)) => Target::Frame(FrameNo(frame)),
+            (None, None, None) => Target::Last,
         }
     }
 

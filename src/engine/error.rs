@@ -135,6 +135,9 @@ impl From<scan::Error> for Error {
             // The engine reads the newest state, and no page of that is gone.
             scan::Error::Gone { frame, .. } => Self::ShortRead { frame, offset_bytes: 0 },
             scan::Error::CutOff { .. } => Self::ShortRead { frame: FrameNo(0), offset_bytes: 0 },
+            scan::Error::Broken { frame, offset_bytes, .. } => {
+                Self::ShortRead { frame, offset_bytes }
+            }
             scan::Error::OutOfMemory => Self::OutOfMemory,
             scan::Error::Interrupted => Self::Interrupted,
         }

@@ -7,7 +7,7 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::{Error, FrameFacts};
 
 use super::page_map::PageMap;
-use super::snapshot::Snapshot;
+use super::snapshot::{self, Snapshot};
 
 /// A commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,28 @@ impl CommittedFrames {
     pub fn commit_of(&self, frame: FrameNo) -> Option<FrameNo> {
         let place = self.commits.partition_point(|commit| commit.last_frame < frame);
         self.commits.get(place).map(|commit| commit.last_frame)
+    }
+
+    /// The first commit after which the database ends before `page`.
+    #[must_use]
+    pub fn first_without(&self, page: Pgno) -> Option<FrameNo> {
+        let cut = self.commits.iter().find(|commit| commit.db_size_pages < page.0)?;
+        Some(cut.last_frame)
+    }
+
+    /// The transaction that the frame commits.
+    ///
+    /// # Errors
+    /// [`snapshot::Error::NotACommit`] when it commits none.
+    pub fn txn_of(&self, frame: FrameNo) -> Result<u32, snapshot::Error> {
+        let place = self.commits.partition_point(|commit| commit.last_frame < frame);
+        let next = self.commits.get(place).map(|commit| commit.last_frame);
+        if next == Some(frame) {
+            return Ok(u32::try_from(place + 1).unwrap_or(u32::MAX));
+        }
+        let before = place.checked_sub(1).and_then(|place| self.commits.get(place));
+        let before = before.map_or(0, |commit| commit.last_frame.0);
+        Err(snapshot::Error::NotACommit { asked: frame, before, next })
     }
 
     /// All pages that have a frame, ascending.

@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use crate::database::{self, Pages};
-use crate::format::{FrameNo, PageSize, Pgno};
+use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
 use crate::storage::File;
@@ -36,8 +36,9 @@ pub struct Past<'a> {
     log: Option<(&'a dyn File, LogShape)>,
     frames: &'a CommittedFrames,
     backfilled: Option<Backfilled>,
-    /// The log may have had more commits.
-    is_cut: bool,
+    /// A page that was not copied says nothing of others: the log may have had more commits, or
+    /// page 1 of the file is damaged, and others may be.
+    is_doubtful: bool,
     /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
     left_out_bytes: usize,
     /// Pages that were looked at: the frames whose image the file has, newest first.
@@ -61,6 +62,7 @@ impl<'a> Past<'a> {
         backfilled: Option<Backfilled>,
     ) -> Result<Self, Error> {
         let header = base.map(database::header_of_file).transpose()?.flatten();
+        let has_bytes = base.map(|base| base.size()).transpose()?.unwrap_or_default() > 0;
         let left_out_bytes = header.map_or(0, |header| left_out_bytes(header.reserved_bytes));
         Ok(Self {
             page_size,
@@ -68,7 +70,7 @@ impl<'a> Past<'a> {
             log,
             frames,
             backfilled,
-            is_cut: false,
+            is_doubtful: has_bytes && header.is_none(),
             left_out_bytes,
             equal: RefCell::default(),
             pages: OnceCell::new(),
@@ -80,7 +82,7 @@ impl<'a> Past<'a> {
     /// that have frames of these, so that a page that was not copied says nothing of others.
     #[must_use]
     pub fn of_damaged_log(mut self) -> Self {
-        self.is_cut = true;
+        self.is_doubtful = true;
         self
     }
 
@@ -123,11 +125,68 @@ impl<'a> Past<'a> {
             let path = self.base_path();
             return Err(Error::Gone { path, page, frame });
         }
-        if !self.read_base(page, image)? {
-            let path = self.base_path();
-            return Err(Error::CutOff { path, page });
+        let is_whole = self.read_base(page, image)?;
+        if (!is_whole || image.iter().all(|byte| *byte == 0))
+            && let Some(frame) = self.cut_by(page)
+        {
+            return Err(Error::Gone { path: self.base_path(), page, frame });
+        }
+        if !is_whole {
+            return Err(Error::CutOff { path: self.base_path(), page });
         }
         Ok(())
+    }
+
+    /// The commit with which a checkpoint may have cut the file before `page`. Such a page need not
+    /// have a frame: it is gone although nothing was written over it. What the file has there is
+    /// zeros, also where it has grown since.
+    fn cut_by(&self, page: Pgno) -> Option<FrameNo> {
+        let frame = self.frames.first_without(page)?;
+        let kept = self.backfilled.filter(|it| it.is_kept);
+        kept.is_none_or(|it| it.attempted >= frame.0).then_some(frame)
+    }
+
+    /// Reads the image in `frame` as [`Past::read`] does, and proves it: its salts, its page, and
+    /// its sum, which goes on from `before` where that is known, or else from what the frame before
+    /// has stored.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when it is not what was committed, and when the log cannot be read.
+    pub(super) fn read_proven(
+        &self,
+        (page, frame): (Pgno, FrameNo),
+        before: Option<Checksum>,
+        slot: &mut [u8],
+        image: &mut [u8],
+    ) -> Result<Checksum, Error> {
+        let Some((log, shape)) = &self.log else {
+            return self.read_frame(frame, image).map(|()| Checksum::default());
+        };
+        let offset_bytes = frame.offset_bytes(self.page_size);
+        let path = || log.path().display().to_string();
+        if log.read_at(slot, offset_bytes)? < slot.len() {
+            return Err(Error::Shrunk { path: path(), frame, offset_bytes });
+        }
+        let broken = |why| Error::Broken { path: path(), frame, offset_bytes, why };
+        let Some((header, found)) = slot.split_first_chunk() else {
+            return Err(broken("it is too short"));
+        };
+        let header = FrameHeader::decode(header);
+        let before = match before {
+            Some(before) => before,
+            None => sum_before(*log, shape, frame)?,
+        };
+        if header.salts != shape.salts {
+            return Err(broken("its salts are not those of the log"));
+        }
+        if header.page != page {
+            return Err(broken("it has another page"));
+        }
+        if header.sum_from(before, shape.order, found) != header.checksum {
+            return Err(broken("its checksum is not that of its bytes"));
+        }
+        image.copy_from_slice(found);
+        Ok(header.checksum)
     }
 
     fn base_path(&self) -> String {
@@ -179,7 +238,7 @@ impl<'a> Past<'a> {
     /// the frame has copied all pages before it that have no frame after that commit: others it may
     /// have passed over (wal.c walCheckpoint).
     fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
-        if self.is_cut {
+        if self.is_doubtful {
             return Ok(false);
         }
         let commit = self.frames.commit_of(frame).unwrap_or(frame);
@@ -237,6 +296,21 @@ impl<'a> Past<'a> {
         let compared = ..bytes - self.left_out_bytes;
         Ok(in_file.get(compared) == in_frame.get(compared))
     }
+}
+
+/// The sum that `frame` goes on from, as the frame before has stored it.
+fn sum_before(log: &dyn File, shape: &LogShape, frame: FrameNo) -> Result<Checksum, Error> {
+    if frame == FrameNo::FIRST {
+        return Ok(shape.start);
+    }
+    let before = FrameNo(frame.0 - 1);
+    let offset_bytes = before.offset_bytes(shape.page_size());
+    let mut header = [0; FRAME_HEADER_BYTES];
+    if log.read_at(&mut header, offset_bytes)? < header.len() {
+        let path = log.path().display().to_string();
+        return Err(Error::Shrunk { path, frame: before, offset_bytes });
+    }
+    Ok(FrameHeader::decode(&header).checksum)
 }
 
 /// The pages of one state.

@@ -35,7 +35,7 @@ pub fn item(to: &mut dyn Write, columns: &[&str], item: &Value) -> io::Result<()
 }
 
 /// A value as CSV text: null is empty, strings are plain, lists and objects are JSON.
-fn cell(value: Option<&Value>) -> String {
+pub(super) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -68,14 +68,15 @@ pub enum Error {
     },
     /// A page as an earlier state had it is not in the file any more.
     #[error(
-        "page {page} as it was before is gone, or may be: {path} has the image of frame {frame}"
+        "page {page} as it was before is gone, or may be: a checkpoint up to frame {frame} has \
+         changed {path} there"
     )]
     Gone {
         /// The database file.
         path: String,
         /// The page.
         page: Pgno,
-        /// A frame whose image is there now.
+        /// A frame whose image is there now, or the commit that ends before the page.
         frame: FrameNo,
     },
     /// The database file ends before a page that it should have.
@@ -85,6 +86,20 @@ pub enum Error {
         path: String,
         /// The page.
         page: Pgno,
+    },
+    /// A frame is not what its checksum says.
+    #[error(
+        "{path}: frame {frame} at offset {offset_bytes}: {why}; it has changed since it was read"
+    )]
+    Broken {
+        /// The log.
+        path: String,
+        /// The frame.
+        frame: FrameNo,
+        /// Its offset.
+        offset_bytes: u64,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// There is no memory for a chunk.
     #[error("out of memory")]

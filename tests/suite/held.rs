@@ -29,18 +29,23 @@ pub(crate) struct Busy {
 
 impl Busy {
     pub(crate) fn start(seconds: u64) -> Self {
+        Self::with_writers(seconds, 3)
+    }
+
+    /// The same with more writers, who share the three counters.
+    pub(crate) fn with_writers(seconds: u64, count: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("busy.db");
         oracle(&["prepare-counted", text(&database)]);
         let writer = |number: u32| {
             Command::new(oracle_program())
                 .args(["write-counted", text(&database)])
-                .args([number.to_string(), seconds.to_string()])
+                .args([(number % 3).to_string(), seconds.to_string()])
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap()
         };
-        let writers = (0..3).map(writer).collect();
+        let writers = (0..count).map(writer).collect();
         let end = Instant::now() + Duration::from_secs(seconds) - Duration::from_millis(300);
         Self { folder, database, writers, end }
     }

@@ -45,6 +45,8 @@ mod page_checksums;
 mod page_stamps;
 mod pairing;
 mod pairs_in_time;
+#[cfg(feature = "sql")]
+mod query;
 mod race;
 mod rails;
 mod readme;

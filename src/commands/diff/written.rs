@@ -47,8 +47,8 @@ impl Head<'_> {
             "wal": FileName::from(&self.files.wal),
             "with": self.other(),
             "salts": self.states.salts_pair(),
-            "from": StateAt::of(self.from),
-            "to": StateAt::of(self.to),
+            "from": StateAt::from(self.from),
+            "to": StateAt::from(self.to),
         })
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         wal: FileName::from(&head.files.wal),
         with: head.other(),
         salts: head.states.salts_pair(),
-        from: StateAt::of(head.from),
-        to: StateAt::of(head.to),
+        from: StateAt::from(head.from),
+        to: StateAt::from(head.to),
         tables,
         schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
         settings: setting_changes(comparison),

@@ -122,8 +122,7 @@ impl Opened<'_> {
         read_page(file, &place, &self.layout(Target::Last, shape.page_size(), context)?)
     }
 
-    pub(super) fn page(&self, page: Pgno, txn: Option<u32>, context: &Context) -> Result<PageDump> {
-        let target = txn.map_or(Target::Last, Target::Txn);
+    pub(super) fn page(&self, page: Pgno, target: Target, context: &Context) -> Result<PageDump> {
         let database_pages =
             self.snapshot(target, context)?.and_then(|(_, _, it)| it.db_size_pages);
         if let Some((file, shape, frame)) = self.in_log(page, target, context)? {
@@ -220,8 +219,16 @@ impl Opened<'_> {
         target: Target,
         context: &Context,
     ) -> Result<Option<(&dyn File, LogShape, Snapshot)>> {
-        let Some(Reading { file, examination }) = self.reading else { return Ok(None) };
-        let Some(shape) = examination.shape else { return Ok(None) };
+        let shaped = self.reading.and_then(|reading| reading.examination.shape.zip(Some(reading)));
+        let Some((shape, Reading { file, examination })) = shaped else {
+            return match target {
+                Target::Last | Target::Txn(0) => Ok(None),
+                Target::Txn(_) | Target::Frame(_) => {
+                    let why = "there is no log, and so no such state";
+                    Err(Failure::unsupported(&self.files.wal, why).into())
+                }
+            };
+        };
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         let facts = examination.facts(file.as_ref(), committed, context.watch);
         let snapshot = snapshot_of(facts, target).with_context(|| About(self.files.wal.clone()))?;

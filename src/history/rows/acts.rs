@@ -66,6 +66,7 @@ impl<E: From<Error>> Stopped<E> {
                 ReadError::CutOff { .. } => Ok(Loss(error.to_string())),
                 ReadError::Storage(_)
                 | ReadError::Shrunk { .. }
+                | ReadError::Broken { .. }
                 | ReadError::OutOfMemory
                 | ReadError::Interrupted => Err(Error::Pages(error).into()),
             },

@@ -1,6 +1,7 @@
 //! Two states of a database compared as SQLite reads them, and what scripts and changesets make of
 //! one: the questions of the round trips.
 
+mod answers;
 mod changesets;
 mod contents;
 mod counts;
@@ -32,6 +33,8 @@ enum Question {
     Changeset { from: PathBuf, to: PathBuf, changeset: PathBuf },
     /// The same with the changeset that SQLite itself finds between the two.
     OwnChangeset { from: PathBuf, to: PathBuf },
+    /// What is in a state, in sums, and against another one: statements and their answers.
+    Answers { at: PathBuf, also: PathBuf },
     /// Rows that were inserted, updated and deleted, by table.
     Counts { from: PathBuf, to: PathBuf },
     /// Rows that are said to differ.
@@ -74,6 +77,7 @@ fn answer(question: Question, states: &mut events::States) -> Value {
             changesets::judged(&from, &to, &mut fs::read(changeset).unwrap())
         }
         Question::OwnChangeset { from, to } => changesets::own(&from, &to),
+        Question::Answers { at, also } => answers::of(&at, &also),
         Question::Counts { from, to } => counts::of(&from, &to),
         Question::Events { from, to, claim } => states.judged(&from, &to, &claim),
     }

@@ -69,6 +69,11 @@ impl Judge {
         self.ask(&json!({"ask": "events", "from": from, "to": to, "claim": claim}))
     }
 
+    /// Statements about a state, beside another one, with what SQLite answers.
+    pub(crate) fn answers(&mut self, at: &Path, also: &Path) -> Value {
+        self.ask(&json!({"ask": "answers", "at": at, "also": also}))
+    }
+
     /// Rows that differ, by table.
     pub(crate) fn counts(&mut self, from: &Path, to: &Path) -> Value {
         self.ask(&json!({"ask": "counts", "from": from, "to": to}))

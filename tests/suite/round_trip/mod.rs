@@ -61,20 +61,20 @@ impl Fault {
 }
 
 /// How often what was seen.
-type Tally = BTreeMap<String, u32>;
+pub(crate) type Tally = BTreeMap<String, u32>;
 
 /// A history, played.
-struct World {
+pub(crate) struct World {
     _folder: TempDir,
     directory: PathBuf,
     /// The number of the last state.
-    last: u32,
+    pub(crate) last: u32,
     /// States before this one may be gone: a checkpoint has copied as much.
-    copied: u32,
+    pub(crate) copied: u32,
 }
 
 impl World {
-    fn of_seed(seed: u64) -> Self {
+    pub(crate) fn of_seed(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         oracle(&["history-of", text(folder.path()), &seed.to_string()]);
         Self::played(folder)
@@ -88,11 +88,11 @@ impl World {
         Self { _folder: folder, directory, last: last.unwrap(), copied }
     }
 
-    fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.directory.join("x.db")
     }
 
-    fn state(&self, number: u32) -> PathBuf {
+    pub(crate) fn state(&self, number: u32) -> PathBuf {
         self.directory.join(format!("{number}.db"))
     }
 
@@ -143,7 +143,7 @@ impl Said {
 
 /// Whether it was said that a checkpoint has overwritten a state. Nobody keeps the wal-index here,
 /// so that a page may have been copied that is the same in the file and in the log.
-fn is_gone(message: &str) -> bool {
+pub(crate) fn is_gone(message: &str) -> bool {
     message.contains("is gone")
 }
 
@@ -190,7 +190,7 @@ fn of_pair(world: &World, judge: &mut Judge, pair: (u32, u32), tally: &mut Tally
     faults
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 

@@ -1,0 +1,162 @@
+//! The pages of one state, each frame proven by its checksum as it is read.
+//!
+//! A log is examined before its states are read, and the two may be far apart in time. What is read
+//! page by page for an answer is looked at again here, so that no answer is made of a frame that
+//! has changed since.
+
+use std::cell::{Cell, RefCell};
+
+use crate::database::Pages;
+use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::scan::Error;
+
+use super::past::Past;
+use super::snapshot::Snapshot;
+
+/// The pages of one state.
+pub struct ProvenPages<'a> {
+    past: &'a Past<'a>,
+    snapshot: &'a Snapshot,
+    size_pages: u32,
+    /// The frame that was read last, and its sum: the one after it goes on from there.
+    last: Cell<Option<(FrameNo, Checksum)>>,
+    slot: RefCell<Vec<u8>>,
+}
+
+impl<'a> ProvenPages<'a> {
+    /// The pages of the state of `snapshot`.
+    ///
+    /// # Errors
+    /// When the size of the file cannot be read.
+    pub fn new(past: &'a Past<'a>, snapshot: &'a Snapshot) -> Result<Self, Error> {
+        let size_pages = past.state(snapshot)?.size_pages()?;
+        let slot = vec![0; FRAME_HEADER_BYTES + past.page_size().in_memory()];
+        let (last, slot) = (Cell::default(), RefCell::new(slot));
+        Ok(Self { past, snapshot, size_pages, last, slot })
+    }
+}
+
+impl Pages for ProvenPages<'_> {
+    fn page_size(&self) -> PageSize {
+        self.past.page_size()
+    }
+
+    fn size_pages(&self) -> Result<u32, Error> {
+        Ok(self.size_pages)
+    }
+
+    fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        let Some(&frame) = self.snapshot.pages.get(&page) else {
+            return self.past.read(page, None, image);
+        };
+        let last = self.last.get().filter(|(last, _)| last.next() == frame);
+        let before = last.map(|(_, sum)| sum);
+        let slot = &mut self.slot.borrow_mut();
+        let sum = self.past.read_proven((page, frame), before, slot, image)?;
+        self.last.set(Some((frame, sum)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::WAL_HEADER_BYTES;
+    use crate::history::committed::CommittedFrames;
+    use crate::log::{Examination, LogShape, examine};
+    use crate::scan::Nobody;
+    use crate::storage::memory::MemoryVfs;
+    use crate::storage::{File, OpenMode, Vfs};
+
+    /// The log of some transactions of SQLite's, in memory, and the file under it.
+    fn made() -> (Box<dyn File>, Box<dyn File>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let sql = "PRAGMA page_size = 512; PRAGMA journal_mode = WAL;
+                   PRAGMA wal_autocheckpoint = 0; CREATE TABLE t(x)";
+        connection.execute_batch(sql).unwrap();
+        for number in 0..20 {
+            connection.execute("INSERT INTO t VALUES(randomblob(100 + ?))", [number]).unwrap();
+        }
+        let vfs = MemoryVfs::default();
+        let file = |name: &str| {
+            let bytes = std::fs::read(folder.path().join(name)).unwrap();
+            let file = vfs.open(name.as_ref(), OpenMode::Create).unwrap();
+            file.write_at(&bytes, 0).unwrap();
+            file
+        };
+        (file("x.db"), file("x.db-wal"))
+    }
+
+    struct Log {
+        shape: LogShape,
+        examination: Examination,
+        frames: CommittedFrames,
+    }
+
+    impl Log {
+        fn of(file: &dyn File) -> Self {
+            let examination = examine(file, &Nobody).unwrap();
+            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+            let facts = examination.facts(file, committed, &Nobody);
+            let frames = CommittedFrames::of(facts).unwrap();
+            Self { shape: examination.shape.unwrap(), frames, examination }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_has_changed_since_the_log_was_read_is_never_shown() {
+        let (base, file) = made();
+        let log = Log::of(file.as_ref());
+        let page_size = log.shape.page_size();
+        let in_log = Some((file.as_ref(), log.shape));
+        let past = Past::new(page_size, Some(base.as_ref()), (in_log, &log.frames), None).unwrap();
+        assert!(log.examination.prefix.mx_frame > 20);
+        let mut image = vec![0; page_size.in_memory()];
+        let mut wanted = image.clone();
+        for txn in 1..=log.frames.transactions() {
+            let snapshot = log.frames.snapshot(txn).unwrap();
+            let (pages, proven) =
+                (past.state(&snapshot).unwrap(), ProvenPages::new(&past, &snapshot).unwrap());
+            for (&page, &frame) in &snapshot.pages {
+                proven.read(page, &mut image).unwrap();
+                pages.read(page, &mut wanted).unwrap();
+                assert_eq!(image, wanted);
+                let offset_bytes = frame.offset_bytes(page_size);
+                // The page, the commit size, the salts, the sum, and the image.
+                for at in [3, 7, 8, 15, 16, 23, 24, 300, 535] {
+                    let mut byte = [0];
+                    file.read_at(&mut byte, offset_bytes + at).unwrap();
+                    file.write_at(&[byte[0] ^ 4], offset_bytes + at).unwrap();
+                    for proven in [&proven, &ProvenPages::new(&past, &snapshot).unwrap()] {
+                        let found = proven.read(page, &mut image);
+                        let Err(Error::Broken { frame: told, offset_bytes: place, .. }) = found
+                        else {
+                            panic!("transaction {txn}, frame {frame}, byte {at}: {found:?}");
+                        };
+                        assert_eq!((told, place), (frame, offset_bytes));
+                    }
+                    file.write_at(&byte, offset_bytes + at).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_is_never_shown() {
+        let (base, file) = made();
+        let log = Log::of(file.as_ref());
+        let in_log = Some((file.as_ref(), log.shape));
+        let page_size = log.shape.page_size();
+        let past = Past::new(page_size, Some(base.as_ref()), (in_log, &log.frames), None).unwrap();
+        let snapshot = log.frames.snapshot(log.frames.transactions()).unwrap();
+        let proven = ProvenPages::new(&past, &snapshot).unwrap();
+        file.truncate(WAL_HEADER_BYTES as u64 + 100).unwrap();
+        let mut image = vec![0; page_size.in_memory()];
+        for &page in snapshot.pages.keys() {
+            let found = proven.read(page, &mut image);
+            assert!(matches!(found, Err(Error::Shrunk { .. })), "{found:?}");
+        }
+    }
+}
