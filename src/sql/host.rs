@@ -181,7 +181,7 @@ impl<'p> Host<'p> {
 impl StateFile<'_> {
     /// Fills `bytes`, all of which are in the file.
     fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), scan::Error> {
-        if offset % self.page_bytes == 0 && bytes.len() as u64 == self.page_bytes {
+        if offset.is_multiple_of(self.page_bytes) && bytes.len() as u64 == self.page_bytes {
             return self.read_page(offset / self.page_bytes, bytes);
         }
         let mut page = self.page.borrow_mut();

@@ -205,6 +205,7 @@ unsafe extern "C" fn randomness(_: *mut ffi::sqlite3_vfs, bytes: c_int, to: *mut
     let ordinary = ordinary();
     // SAFETY: the ordinary VFS gets what we got.
     match unsafe { ordinary.as_ref() }.and_then(|vfs| vfs.xRandomness) {
+        // SAFETY: the same.
         Some(randomness) => unsafe { randomness(ordinary, bytes, to) },
         None => 0,
     }
@@ -214,6 +215,7 @@ unsafe extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, microseconds: c_int) -> c_i
     let ordinary = ordinary();
     // SAFETY: the ordinary VFS gets what we got.
     match unsafe { ordinary.as_ref() }.and_then(|vfs| vfs.xSleep) {
+        // SAFETY: the same.
         Some(sleep) => unsafe { sleep(ordinary, microseconds) },
         None => 0,
     }
@@ -223,6 +225,7 @@ unsafe extern "C" fn current_time(_: *mut ffi::sqlite3_vfs, to: *mut f64) -> c_i
     let ordinary = ordinary();
     // SAFETY: the ordinary VFS gets what we got.
     match unsafe { ordinary.as_ref() }.and_then(|vfs| vfs.xCurrentTime) {
+        // SAFETY: the same.
         Some(now) => unsafe { now(ordinary, to) },
         None => ffi::SQLITE_ERROR,
     }
@@ -232,6 +235,7 @@ unsafe extern "C" fn current_time_int64(_: *mut ffi::sqlite3_vfs, to: *mut i64) 
     let ordinary = ordinary();
     // SAFETY: the ordinary VFS gets what we got, and SQLite's own are of version 2 at least.
     match unsafe { ordinary.as_ref() }.and_then(|vfs| vfs.xCurrentTimeInt64) {
+        // SAFETY: the same.
         Some(now) => unsafe { now(ordinary, to) },
         None => ffi::SQLITE_ERROR,
     }

@@ -80,7 +80,7 @@ impl Pages for Mutant {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), scan::Error> {
-        let start = page.offset_bytes(self.page_size) as usize;
+        let start = usize::try_from(page.offset_bytes(self.page_size)).unwrap();
         let there = self.bytes.get(start..).unwrap_or_default();
         let there = &there[..there.len().min(image.len())];
         image.fill(0);
@@ -117,7 +117,7 @@ fn mutate(bytes: &mut [u8], page_bytes: usize, random: &mut Rng) {
         2 => bytes[header + random.usize(..12)] = random.u8(..),
         // A pointer to another page: circles, and pages of another kind.
         3 | 4 => {
-            let number = random.u32(..pages as u32 + 2).to_be_bytes();
+            let number = random.u32(..u32::try_from(pages).unwrap() + 2).to_be_bytes();
             let at = match random.bool() {
                 true => header + 8,
                 false => start + random.usize(..page_bytes - 4),
@@ -208,7 +208,7 @@ fn mutants_neither_crash_nor_hang_it() {
         for _ in 0..random.u32(1..8) {
             mutate(&mut bytes, page_size.in_memory(), &mut random);
         }
-        let in_file = (bytes.len() / page_size.in_memory()) as u32;
+        let in_file = u32::try_from(bytes.len() / page_size.in_memory()).unwrap();
         let size_pages = match random.u32(..10) {
             // integrity_check has a bit for each: up to 64 MB.
             0 => 1 << random.u32(20..30),
