@@ -21,10 +21,10 @@ use report::{CheckReport, Checked};
 
 /// Check the structure of a database: b-trees, records, freelist, pointer map, indexes
 ///
-/// What `PRAGMA integrity_check` says of pages, for the newest state that SQLite sees or, with --at,
-/// for the state after any transaction of the log, without opening SQLite: beside running processes,
-/// on read-only media, and of states that are only in the log. NOT NULL, CHECK, UNIQUE and declared
-/// types are not judged, and what else was not looked at is named.
+/// What `PRAGMA integrity_check` says of pages, for the newest state that SQLite sees or, with
+/// --at, for the state after any transaction of the log, without opening SQLite: beside running
+/// processes, on read-only media, and of states that are only in the log. NOT NULL, CHECK, UNIQUE
+/// and declared types are not judged, and what else was not looked at is named.
 ///
 /// Exits with 0 where nothing is wrong, with 1 where something is.
 #[derive(Args, Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Check {
     /// Pages, bytes and rows of each table and index
     #[arg(long)]
     pub space: bool,
-    /// Check a state although log and file do not seem to belong together
+    /// Check an earlier state although log and file do not seem to belong together
     #[arg(long)]
     pub accept_foreign: bool,
     /// How the state is held while it is read.
@@ -76,7 +76,9 @@ impl Check {
     }
 
     fn check(&self, files: &Files, held: &mut Held, context: &Context) -> Result<CheckReport> {
-        states_can_be_told(files, held, self.accept_foreign, context)?;
+        // The newest state is what SQLite sees, whatever it is of.
+        let is_newest = self.at == StateName::Last;
+        states_can_be_told(files, held, self.accept_foreign || is_newest, context)?;
         let states = States::of(held, files, context)?;
         let snapshot = states.snapshot(self.at)?;
         let past = states.past(snapshot.to_frame, context)?;

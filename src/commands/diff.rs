@@ -61,8 +61,8 @@ pub struct Diff {
     /// The way back: TO..FROM
     #[arg(long)]
     pub invert: bool,
-    /// Where a checkpoint has overwritten pages of a state, tell what is known: a row that the other
-    /// state may have had on them is `present`
+    /// Where a checkpoint has overwritten pages of a state, tell what is known: a row that the
+    /// other state may have had on them is `present`
     #[arg(long, conflicts_with_all = ["sql", "changeset", "patchset", "with"])]
     pub partial: bool,
     /// Write a script of SQL that makes TO of FROM

@@ -1,5 +1,6 @@
 //! The report of `check`.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -74,7 +75,8 @@ struct TreeSpace {
     table: String,
     kind: TreeKind,
     root: Pgno,
-    pages: u32,
+    /// Overflow pages are among them.
+    pages: u64,
     bytes: u64,
     rows: u64,
 }
@@ -110,23 +112,30 @@ impl CheckReport {
 
 impl Space {
     fn of(health: &Health, page_bytes: u64) -> Self {
-        let tree = |tree: &Tree| TreeSpace {
-            name: tree.name.clone(),
-            table: tree.table.clone(),
-            kind: tree.kind,
-            root: tree.root,
-            pages: tree.pages,
-            bytes: u64::from(tree.pages) * page_bytes,
-            rows: tree.rows,
-        };
         let (mut free_pages, mut other_pages) = (0, 0);
+        let mut pages_of: HashMap<Pgno, u64> = HashMap::new();
         for page in (1..=health.size_pages).map(Pgno) {
             match health.owners.of(page) {
                 Owner::FreelistTrunk | Owner::FreelistLeaf => free_pages += 1,
                 Owner::PointerMap | Owner::LockByte => other_pages += 1,
-                Owner::Unknown | Owner::Btree(_) | Owner::Overflow(_) => {}
+                Owner::Btree(root) | Owner::Overflow(root) => {
+                    *pages_of.entry(root).or_default() += 1;
+                }
+                Owner::Unknown => {}
             }
         }
+        let tree = |tree: &Tree| {
+            let pages = pages_of.get(&tree.root).copied().unwrap_or_default();
+            TreeSpace {
+                name: tree.name.clone(),
+                table: tree.table.clone(),
+                kind: tree.kind,
+                root: tree.root,
+                pages,
+                bytes: pages * page_bytes,
+                rows: tree.rows,
+            }
+        };
         let trees = health.trees.iter().map(tree).collect();
         Self { page_size: page_bytes, trees, free_pages, other_pages }
     }
@@ -145,7 +154,7 @@ impl Space {
                 escaped(&tree.name).into_owned(),
                 escaped(&of).into_owned(),
                 grouped(tree.rows),
-                grouped(u64::from(tree.pages)),
+                grouped(tree.pages),
                 grouped(tree.bytes),
             ]);
         }

@@ -64,7 +64,7 @@ pub struct Tree {
     pub kind: TreeKind,
     /// Its root page.
     pub root: Pgno,
-    /// Its pages, overflow pages included.
+    /// Its b-tree pages; overflow pages are told by [`Health::owners`].
     pub pages: u32,
     /// Rows of a table, entries of an index, as far as they could be read.
     pub rows: u64,
