@@ -32,7 +32,7 @@ pub(super) fn of(
     let plain = same.as_array().unwrap().iter().filter(|it| it["plain"] == true);
     let names: BTreeSet<&str> = plain.map(|it| it["name"].as_str().unwrap()).collect();
     let is_same = |head: &Vec<u8>| names.contains(name_of(head).as_str());
-    let mut ours = changes(&fs::read(&file).unwrap()).expect("the same change twice");
+    let mut ours = changes(&fs::read(&file).unwrap()).unwrap();
     let Some(mut theirs) = changes(&recorded) else {
         *tally.entry("sessions that have one change twice".to_owned()).or_default() += 1;
         return Vec::new();
