@@ -22,9 +22,8 @@ mod answer;
 /// SQLite's own SQL, on a state of the database: after a transaction (--at 41; see txn-list), after
 /// the last one (the default), or before the log (--at 0). Further states are attached with --also,
 /// so that one statement compares two of them. What transaction 41 took away from a table:
-///
-///     walsmith query app.db --at 40 --also after=41
-///         'SELECT * FROM main.users EXCEPT SELECT * FROM after.users'
+/// `walsmith query app.db --at 40 --also after=41 'SELECT * FROM main.users EXCEPT SELECT * FROM
+/// after.users'`.
 ///
 /// SQLite's code never sees the files: it is given pages of file and log one by one, each frame
 /// proven by its checksum, while both are held still. Nothing is copied and nothing is written. The
@@ -33,7 +32,6 @@ mod answer;
 /// Several statements give several results. Nothing is printed where one of them fails. SQL that
 /// begins with a dash comes after `--`.
 #[derive(Args, Clone, Debug)]
-#[command(verbatim_doc_comment)]
 pub struct Query {
     /// A database, its log (-wal) or its wal-index (-shm)
     #[arg(value_name = "PATH")]
