@@ -64,8 +64,8 @@ pub fn states_can_be_told(
         Some(why) if accept => context.warn(why),
         Some(why) => return Err(refused(why).into()),
         None if is_open => context.note(
-            "whether the file has later pages than the log is not known; if it has, what was \
-             before a transaction is wrong",
+            "whether the file has later pages than the log is not known; if it has, rows and \
+             tables shown for earlier states are wrong",
         ),
         None => {}
     }

@@ -277,24 +277,19 @@ impl<'a> Past<'a> {
         if let Some(known) = self.equal.borrow().get(&page) {
             return Ok(known.clone());
         }
+        let bytes = self.page_size.in_memory();
+        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
+        self.read_base(page, &mut in_file)?;
+        let compared = ..bytes - self.left_out_bytes;
         let mut found = Vec::new();
         for frame in self.frames.of_page(page) {
-            if self.has_image_of(page, frame)? {
+            self.read_frame(frame, &mut in_frame)?;
+            if in_file.get(compared) == in_frame.get(compared) {
                 found.push(frame);
             }
         }
         self.equal.borrow_mut().insert(page, found.clone());
         Ok(found)
-    }
-
-    /// Whether the file has the image of `frame` as `page`.
-    fn has_image_of(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
-        let bytes = self.page_size.in_memory();
-        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
-        self.read_base(page, &mut in_file)?;
-        self.read_frame(frame, &mut in_frame)?;
-        let compared = ..bytes - self.left_out_bytes;
-        Ok(in_file.get(compared) == in_frame.get(compared))
     }
 }
 

@@ -5,7 +5,8 @@
 //! and nothing else has a name there. Only what SQLite sorts or keeps for a statement goes to
 //! unnamed files of its own, through its ordinary VFS. The files are taken for hostile: views,
 //! triggers and virtual tables may not use what has effects, and the schema is believed as little
-//! as SQLite can be told to. All `unsafe` of this floor is in `vfs`, `hooks` and `statement`.
+//! as SQLite can be told to. All `unsafe` of this floor is in `vfs`, `hooks` and
+//! `statement`, but for the call in `session` that begins to listen.
 //!
 //! [`Pages`]: crate::database::Pages
 
