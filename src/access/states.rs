@@ -1,6 +1,7 @@
 //! States of a database by the transactions of its log: the file before the log, each commit, the
 //! newest one.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
@@ -233,17 +234,50 @@ impl<'h> States<'h> {
     }
 }
 
-/// Pages whose images may differ between two states: they are in different frames.
+/// Pages whose images may differ between two states of one log: they are in different frames.
 #[must_use]
 pub fn changed_pages(from: &Snapshot, to: &Snapshot) -> ChangedPages {
-    let differs = |page: &&Pgno| from.pages.get(page) != to.pages.get(page);
-    let pages = from.pages.keys().chain(to.pages.keys());
-    ChangedPages::These(pages.filter(differs).copied().collect())
+    let (older, newer) = if from.to_frame <= to.to_frame { (from, to) } else { (to, from) };
+    let written = newer.pages.iter().filter(|(_, frame)| frame.0 > older.to_frame);
+    let mut changed: HashSet<Pgno> = written.map(|(page, _)| *page).collect();
+    // A state has no frame of a page after its end.
+    for (one, other) in [(older, newer), (newer, older)] {
+        if let Some(end) = other.db_size_pages {
+            changed.extend(one.pages.range(Pgno(end.saturating_add(1))..).map(|(page, _)| *page));
+        }
+    }
+    ChangedPages::These(changed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::ByteOrder;
+    use crate::scan::FrameFacts;
+
+    #[test]
+    fn pages_have_changed_that_are_in_other_frames() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..500 {
+            let facts = (1..=random.u32(1..60)).map(|frame| {
+                let commit = if random.bool() { random.u32(1..12) } else { 0 };
+                let header = [random.u32(1..12), commit, 0, 0, 0, 0].map(u32::to_be_bytes);
+                Ok(FrameFacts::judge(FrameNo(frame), header.as_flattened(), ByteOrder::Big))
+            });
+            let frames = CommittedFrames::of(facts.collect::<Vec<_>>().into_iter()).unwrap();
+            let states = (0..=frames.transactions()).map(|txn| frames.snapshot(txn).unwrap());
+            let states: Vec<Snapshot> = states.collect();
+            for from in &states {
+                for to in &states {
+                    let all = from.pages.keys().chain(to.pages.keys());
+                    let wanted = all.filter(|page| from.pages.get(page) != to.pages.get(page));
+                    let ChangedPages::These(found) = changed_pages(from, to) else { panic!() };
+                    assert_eq!(found, wanted.copied().collect(), "seed {seed}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn states_are_named_by_transaction_by_frame_or_as_the_last() {

@@ -60,9 +60,7 @@ pub fn touched_tables(
             if context.watch.is_interrupted() {
                 return Err(scan::Error::Interrupted.into());
             }
-            let done = backward.step(&mut |_, _| Ok::<_, anyhow::Error>(()), &mut |_, _| {
-                Ok::<_, anyhow::Error>(())
-            })?;
+            let done = backward.step(&mut |_, _| Ok::<_, anyhow::Error>(()), None)?;
             let Some(done) = done else { break };
             if done.loss.is_none() {
                 let names = done.tables.into_iter().map(|table| table.name).collect();

@@ -14,10 +14,10 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::Integers;
 use crate::access::states::{StateName, StateRange, States, changed_pages};
 use crate::diagnosis::states_can_be_told;
-use crate::history::past::StatePages;
 use crate::history::rows::{
     Catalog, ChangedPages, Comparison, Missing, SetFormat, State, Where, unlike_pages,
 };
+use crate::history::state_pages::StatePages;
 use crate::output::write_report;
 use crate::scan::KnownFrames;
 use crate::storage::new_file::is_same_file;

@@ -15,7 +15,9 @@ use crate::access::{Context, NumberRange};
 use crate::diagnosis::states_can_be_told;
 use crate::format::FrameNo;
 use crate::history::committed::CommittedFrames;
-use crate::history::rows::{Backward, Catalog, SchemaChange, TransactionRows, schema_changes};
+use crate::history::rows::{
+    Backward, Catalog, RowEvent, SchemaChange, TablePair, TransactionRows, schema_changes,
+};
 use crate::output::text::escaped;
 use crate::output::{FileName, Format, ItemList, ItemStream, Paint};
 use crate::scan::KnownFrames;
@@ -189,41 +191,43 @@ impl Log {
         let paint = Paint::new(shape.color).with_charset(shape.charset);
         let mut rows = found.spool.begin();
         let mut last_table = String::new();
+        let asks_for_rows = is_wanted && (self.patch || filter.has_rows());
+        let mut visit = |pair: &TablePair<'_>, event: RowEvent| {
+            if !filter.takes(pair, &event) || !self.patch {
+                return Ok(());
+            }
+            let first = rows.is_empty();
+            let mut to = rows.next();
+            match shape.format {
+                Format::Table => {
+                    if last_table != pair.name() {
+                        last_table = pair.name().to_owned();
+                        writeln!(to, "  {}", escaped(&last_table))?;
+                    }
+                    let width = shape.width_columns.map(|width| width.saturating_sub(2));
+                    let line = row_text::event_line(pair, &event, &paint, width);
+                    writeln!(to, "  {line}")?;
+                }
+                Format::Csv => {
+                    let row = row_text::event_json(Some(txn), pair, &event, self.integers);
+                    crate::output::csv_line(to, &EVENT_FIELDS, &row)?;
+                }
+                Format::Json | Format::Jsonl => {
+                    let row = row_text::event_json(Some(txn), pair, &event, self.integers);
+                    if !first {
+                        to.write_all(b",")?;
+                    }
+                    serde_json::to_writer(&mut to, &row)?;
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        };
         let done = backward.step(
             &mut |before, after| {
                 changes = schema_changes(before, after);
                 Ok(())
             },
-            &mut |pair, event| {
-                if !is_wanted || !filter.takes(pair, &event) || !self.patch {
-                    return Ok(());
-                }
-                let first = rows.is_empty();
-                let mut to = rows.next();
-                match shape.format {
-                    Format::Table => {
-                        if last_table != pair.name() {
-                            last_table = pair.name().to_owned();
-                            writeln!(to, "  {}", escaped(&last_table))?;
-                        }
-                        let width = shape.width_columns.map(|width| width.saturating_sub(2));
-                        let line = row_text::event_line(pair, &event, &paint, width);
-                        writeln!(to, "  {line}")?;
-                    }
-                    Format::Csv => {
-                        let row = row_text::event_json(Some(txn), pair, &event, self.integers);
-                        crate::output::csv_line(to, &EVENT_FIELDS, &row)?;
-                    }
-                    Format::Json | Format::Jsonl => {
-                        let row = row_text::event_json(Some(txn), pair, &event, self.integers);
-                        if !first {
-                            to.write_all(b",")?;
-                        }
-                        serde_json::to_writer(&mut to, &row)?;
-                    }
-                }
-                Ok::<_, anyhow::Error>(())
-            },
+            if asks_for_rows { Some(&mut visit) } else { None },
         )?;
         let Some(done) = done else { return Ok(false) };
         let goes_on = self.txn.is_none_or(|range| txn > range.first) && txn > 1;

@@ -65,14 +65,16 @@ impl<'a> PageRows<'a> {
     ///
     /// # Errors
     /// When the page cannot be read.
-    pub fn first_row_id(&mut self, page: Pgno) -> Result<Option<i64>, Error> {
-        self.image.resize(self.layout.page_size.in_memory(), 0);
-        self.pages.read(page, &mut self.image)?;
-        let header = BtreeHeader::decode(page, self.layout.page_size, &self.image);
-        Ok(header.and_then(|header| {
-            let first = header.cell_offsets(&self.image).first().copied()?;
-            header.cell(&self.image, first, self.layout.usable)?.row_id
-        }))
+    pub fn first_row_id(&self, page: Pgno) -> Result<Option<i64>, Error> {
+        let mut row_id = None;
+        self.pages.show(page, &mut |image| {
+            let header = BtreeHeader::decode(page, self.layout.page_size, image);
+            row_id = header.and_then(|header| {
+                let first = header.cell_offsets(image).first().copied()?;
+                header.cell(image, first, self.layout.usable)?.row_id
+            });
+        })?;
+        Ok(row_id)
     }
 
     /// The next row; the overflow pages that it is on go to `on_chain`.

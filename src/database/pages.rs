@@ -23,6 +23,17 @@ pub trait Pages {
     /// # Errors
     /// When the storage fails, or a frame that was there is gone.
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error>;
+
+    /// Shows a page to `look`: as [`Pages::read`], without a copy where it is in memory.
+    ///
+    /// # Errors
+    /// As there; `look` is not called then.
+    fn show(&self, page: Pgno, look: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let mut image = vec![0; self.page_size().in_memory()];
+        self.read(page, &mut image)?;
+        look(&image);
+        Ok(())
+    }
 }
 
 /// The layout of every page of a database.

@@ -90,6 +90,38 @@ impl TableReader {
         columns.enumerate().map(value).collect()
     }
 
+    /// Whether two records of one row have the same [`TableReader::values`].
+    ///
+    /// # Errors
+    /// When one of them does not tell its values.
+    pub fn is_same(
+        &self,
+        row_id: Option<i64>,
+        record: &[u8],
+        other: &[u8],
+    ) -> Result<bool, Unreadable> {
+        if !is_whole(record) || !is_whole(other) {
+            return Err(Unreadable::Damaged);
+        }
+        let (ours, theirs) = (record::values(record), record::values(other));
+        let mut same = true;
+        for ((place, column), stored_at) in
+            self.definition.columns.iter().enumerate().zip(&self.places)
+        {
+            let is_row_id = self.definition.row_id == Some(place) && row_id.is_some();
+            let Some(stored_at) = stored_at.filter(|_| !is_row_id) else { continue };
+            let (Some(one), Some(another)) = (ours.get(stored_at), theirs.get(stored_at)) else {
+                // A default counts.
+                return Ok(self.values(row_id, record)? == self.values(row_id, other)?);
+            };
+            if is_unused(one) || is_unused(another) {
+                return Err(Unreadable::Damaged);
+            }
+            same &= is_same_value(one, another, column.affinity);
+        }
+        Ok(same)
+    }
+
     fn value(&self, value: &Value<'_>, affinity: Affinity) -> Option<SqlValue> {
         let value = SqlValue::of_record(value, self.encoding)?;
         #[expect(clippy::cast_precision_loss, reason = "SQLite does the same")]
@@ -98,6 +130,25 @@ impl TableReader {
             (SqlValue::Integer(number), Affinity::Real) => SqlValue::Real(number as f64),
             (value, _) => value,
         })
+    }
+}
+
+/// Whether a value of a whole record is of a type that SQLite does not use.
+fn is_unused(value: &Value<'_>) -> bool {
+    matches!(value, Value::Unknown { .. })
+}
+
+/// Whether two values of a column are the same [`SqlValue`].
+#[expect(clippy::cast_precision_loss, reason = "SQLite does the same")]
+fn is_same_value(one: &Value<'_>, other: &Value<'_>, affinity: Affinity) -> bool {
+    let [one, other] = [one, other].map(|value| match *value {
+        Value::Float(number) if number.is_nan() => Value::Null,
+        Value::Int(number) if affinity == Affinity::Real => Value::Float(number as f64),
+        value => value,
+    });
+    match (one, other) {
+        (Value::Float(one), Value::Float(other)) => one.to_bits() == other.to_bits(),
+        (one, other) => one == other,
     }
 }
 
@@ -132,6 +183,69 @@ mod tests {
         let expected =
             [SqlValue::Real(3.0), SqlValue::Integer(7), SqlValue::Null, SqlValue::Integer(4)];
         assert_eq!(values, expected);
+    }
+
+    /// Some columns of a record, each of a type and as long as that says.
+    fn record(random: &mut fastrand::Rng) -> Vec<u8> {
+        let (mut types, mut body) = (Vec::new(), Vec::new());
+        for _ in 0..random.usize(0..6) {
+            let kinds: [(u8, &[u8]); 12] = [
+                (0, &[]),
+                (1, &[3]),
+                (2, &[0, 3]),
+                (7, &3.0_f64.to_be_bytes()),
+                (7, &f64::NAN.to_be_bytes()),
+                (7, &(-0.0_f64).to_be_bytes()),
+                (8, &[]),
+                (9, &[]),
+                (10, &[]),
+                (15, b"3"),
+                (17, &[0xff, 0xff]),
+                (14, b"3"),
+            ];
+            // One that no database has is rare.
+            let (serial_type, bytes) = match random.u8(0..50) {
+                0 => kinds[8],
+                number => kinds[[0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11][usize::from(number) % 11]],
+            };
+            types.push(serial_type);
+            body.extend_from_slice(bytes);
+        }
+        let mut record = vec![u8::try_from(types.len() + 1).unwrap()];
+        record.extend(types);
+        record.extend(body);
+        if random.u8(0..50) == 0 {
+            record.pop();
+        }
+        record
+    }
+
+    #[test]
+    fn records_are_the_same_if_their_values_are() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut found = [0; 3];
+        for sql in [
+            "CREATE TABLE t(a REAL, id INTEGER PRIMARY KEY, v AS (a+1), b)",
+            "CREATE TABLE t(a, b REAL DEFAULT 3, c TEXT DEFAULT 3)",
+            "CREATE TABLE t(a, b, c REAL, PRIMARY KEY(c, b)) WITHOUT ROWID",
+            "CREATE TABLE t(a, b DEFAULT (random()))",
+        ] {
+            for encoding in [TextEncoding::Utf8, TextEncoding::Utf16Le] {
+                let reader = TableReader::new(table_definition(sql).unwrap(), encoding);
+                let row_id = (!reader.definition().without_rowid).then_some(3);
+                for _ in 0..5000 {
+                    let (one, other) = (record(&mut random), record(&mut random));
+                    let values = |record: &[u8]| reader.values(row_id, record);
+                    let wanted = values(&one).and_then(|one| Ok(one == values(&other)?));
+                    let same = reader.is_same(row_id, &one, &other);
+                    found[same.map_or(2, usize::from)] += 1;
+                    // Which of two errors is met first does not matter.
+                    assert_eq!(same.ok(), wanted.ok(), "seed {seed}: {sql} {one:?} {other:?}");
+                }
+            }
+        }
+        assert!(found.iter().all(|count| *count > 100), "{found:?}");
     }
 
     #[test]

@@ -78,11 +78,13 @@ fn children_of(pages: &dyn Pages, page: Pgno, is_table: bool) -> Result<Option<V
         return Ok(None);
     }
     let page_size = pages.page_size();
-    let mut image = vec![0; page_size.in_memory()];
-    pages.read(page, &mut image)?;
-    let header = BtreeHeader::decode(page, page_size, &image);
-    let header = header.filter(|header| header.kind.is_of_table() == is_table);
-    Ok(header.map(|header| children(&header, &image)))
+    let mut found = None;
+    pages.show(page, &mut |image| {
+        let header = BtreeHeader::decode(page, page_size, image);
+        let header = header.filter(|header| header.kind.is_of_table() == is_table);
+        found = header.map(|header| children(&header, image));
+    })?;
+    Ok(found)
 }
 
 impl<'a> Walk<'a> {

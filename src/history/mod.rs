@@ -5,8 +5,9 @@
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
 //! checkpoint has not left in it, [`gone`] what a later one has overwritten, [`lost_commits`] what
 //! it has of commits that the log has lost;
-//! [`past`] reads earlier states as far as they are there, by [`committed`], and [`proven`] looks
-//! at their checksums again; [`rows`] are the rows in which two states differ.
+//! [`past`] reads earlier states as far as they are there, by [`committed`]: [`state_pages`] are the
+//! pages of one, [`read_ahead`] fetches them for whoever goes through all, and [`proven`] looks at
+//! their checksums again; [`rows`] are the rows in which two states differ.
 
 pub mod committed;
 pub mod copied;
@@ -17,8 +18,10 @@ pub mod lost_pages;
 mod page_map;
 pub mod past;
 pub mod proven;
+mod read_ahead;
 pub mod rows;
 pub mod snapshot;
 pub mod standing;
+pub mod state_pages;
 pub mod view;
 pub mod wrong_pages;

@@ -6,7 +6,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
-use crate::database::{self, Pages};
+use crate::database;
 use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
@@ -14,8 +14,7 @@ use crate::storage::File;
 
 use super::committed::CommittedFrames;
 use super::image_sums::left_out_bytes;
-use super::page_map::PageMap;
-use super::snapshot::Snapshot;
+use super::read_ahead::ReadAhead;
 use super::view::{read_base, read_image};
 
 /// How far checkpoints have gone, by the wal-index of this log.
@@ -41,6 +40,8 @@ pub struct Past<'a> {
     is_doubtful: bool,
     /// Bytes at the end of a page that a VFS of SQLite may have changed on the way into the file.
     left_out_bytes: usize,
+    /// While somebody goes back through all states.
+    ahead: RefCell<Option<ReadAhead>>,
     /// Pages that were looked at: the frames whose image the file has, newest first.
     equal: RefCell<HashMap<Pgno, Vec<FrameNo>>>,
     /// The pages of the log, ascending.
@@ -72,6 +73,7 @@ impl<'a> Past<'a> {
             backfilled,
             is_doubtful: has_bytes && header.is_none(),
             left_out_bytes,
+            ahead: RefCell::default(),
             equal: RefCell::default(),
             pages: OnceCell::new(),
             copied_to: OnceCell::new(),
@@ -199,10 +201,51 @@ impl<'a> Past<'a> {
     }
 
     fn read_frame(&self, frame: FrameNo, image: &mut [u8]) -> Result<(), Error> {
+        if let Some(ahead) = &*self.ahead.borrow()
+            && let Some(found) = ahead.image(frame)
+        {
+            image.copy_from_slice(found);
+            return Ok(());
+        }
         match &self.log {
             Some((log, shape)) => read_image(*log, shape, frame, image),
             None => Ok(()),
         }
+    }
+
+    /// Lets the frames that going back from a transaction asks for be read before it does.
+    pub(super) fn read_ahead_from(&self, txn: u32) {
+        let begin = |(log, shape): &(&dyn File, LogShape)| ReadAhead::begin(*log, shape, txn);
+        *self.ahead.borrow_mut() = self.log.as_ref().and_then(begin);
+    }
+
+    /// Whoever goes back comes to a transaction.
+    pub(super) fn come_to(&self, txn: u32) {
+        if let Some(ahead) = &mut *self.ahead.borrow_mut() {
+            ahead.come_to(txn, self.frames);
+        }
+    }
+
+    /// Shows `look` what [`Past::read`] reads, without a copy where it has been read ahead.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn show(
+        &self,
+        page: Pgno,
+        frame: Option<FrameNo>,
+        look: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        if let (Some(frame), Some(ahead)) = (frame, &*self.ahead.borrow())
+            && let Some(image) = ahead.image(frame)
+        {
+            look(image);
+            return Ok(());
+        }
+        let mut image = vec![0; self.page_size.in_memory()];
+        self.read(page, frame, &mut image)?;
+        look(&image);
+        Ok(())
     }
 
     /// The frame whose image a checkpoint has written over `page` in the file, if one has.
@@ -306,63 +349,4 @@ fn sum_before(log: &dyn File, shape: &LogShape, frame: FrameNo) -> Result<Checks
         return Err(Error::Shrunk { path, frame: before, offset_bytes });
     }
     Ok(FrameHeader::decode(&header).checksum)
-}
-
-/// The pages of one state.
-pub struct StatePages<'a> {
-    past: &'a Past<'a>,
-    frames: FramesOf<'a>,
-    size_pages: u32,
-}
-
-/// Which frame has a page.
-enum FramesOf<'a> {
-    Snapshot(&'a Snapshot),
-    /// That of a state, but for pages of which another frame, or the file, is meant.
-    Changed(&'a PageMap<FrameNo>, &'a HashMap<Pgno, Option<FrameNo>>),
-}
-
-impl<'a> Past<'a> {
-    /// The pages of the state of a snapshot.
-    ///
-    /// # Errors
-    /// When the size of the file cannot be read.
-    pub fn state(&'a self, snapshot: &'a Snapshot) -> Result<StatePages<'a>, Error> {
-        let size_pages = match snapshot.db_size_pages {
-            Some(pages) => pages,
-            None => self.size_pages()?,
-        };
-        Ok(StatePages { past: self, frames: FramesOf::Snapshot(snapshot), size_pages })
-    }
-
-    /// The pages of a state that has the frames of `newest`, but for those in `changed`.
-    pub(super) fn changed_state(
-        &'a self,
-        newest: &'a PageMap<FrameNo>,
-        changed: &'a HashMap<Pgno, Option<FrameNo>>,
-        size_pages: u32,
-    ) -> StatePages<'a> {
-        StatePages { past: self, frames: FramesOf::Changed(newest, changed), size_pages }
-    }
-}
-
-impl Pages for StatePages<'_> {
-    fn page_size(&self) -> PageSize {
-        self.past.page_size
-    }
-
-    fn size_pages(&self) -> Result<u32, Error> {
-        Ok(self.size_pages)
-    }
-
-    fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        let frame = match &self.frames {
-            FramesOf::Snapshot(snapshot) => snapshot.pages.get(&page).copied(),
-            FramesOf::Changed(newest, changed) => match changed.get(&page) {
-                Some(frame) => *frame,
-                None => newest.get(page).copied(),
-            },
-        };
-        self.past.read(page, frame, image)
-    }
 }

@@ -19,7 +19,8 @@ impl<'l> Filter<'l> {
         Self { asked, counts: BTreeMap::new() }
     }
 
-    fn has_rows(&self) -> bool {
+    /// Whether it asks for single rows.
+    pub(super) fn has_rows(&self) -> bool {
         let Log { rowid, key, grep, .. } = self.asked;
         rowid.is_some() || !key.is_empty() || grep.is_some()
     }
@@ -47,8 +48,8 @@ impl<'l> Filter<'l> {
         let own = done.tables.iter().filter(|table| self.takes_table(&table.name));
         own.filter_map(|table| {
             let counts = match table.counts {
-                None => None,
-                Some(_) => Some(*self.counts.get(&table.name)?),
+                Some(_) if self.has_rows() => Some(*self.counts.get(&table.name)?),
+                counts => counts,
             };
             Some(TableEntry::of(table, counts))
         })

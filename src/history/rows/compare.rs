@@ -9,7 +9,7 @@ use crate::database::{
 use crate::format::Pgno;
 
 use super::Error;
-use super::event::RowEvent;
+use super::event::{Op, RowEvent, TableCounts};
 use super::key::put_value;
 use super::table::{Table, TablePages, TablePair};
 
@@ -29,17 +29,33 @@ pub fn visit_rows<E: From<Error>>(
     let Some(newest) = pair.newest() else { return Ok(()) };
     let before = Side::new(before, pair.before, newest, &pages.before)?;
     let after = Side::new(after, pair.after, newest, &pages.after)?;
-    visit_sides(before, after, pair, newest, visit)
+    visit_sides(before, after, (pair, newest), Taker::Rows(visit))
+}
+
+/// How many rows [`visit_rows`] would tell of.
+///
+/// # Errors
+/// When a page cannot be read, or a row is unreadable.
+pub(super) fn count_rows(
+    before: &dyn Pages,
+    after: &dyn Pages,
+    (pair, pages): &(TablePair<'_>, TablePages),
+) -> Result<TableCounts, Error> {
+    let mut counts = TableCounts::default();
+    let Some(newest) = pair.newest() else { return Ok(counts) };
+    let before = Side::new(before, pair.before, newest, &pages.before)?;
+    let after = Side::new(after, pair.after, newest, &pages.after)?;
+    visit_sides::<Error>(before, after, (pair, newest), Taker::Counts(&mut counts))?;
+    Ok(counts)
 }
 
 fn visit_sides<E: From<Error>>(
     before: Side<'_>,
     after: Side<'_>,
-    pair: &TablePair<'_>,
-    newest: &Table,
-    visit: &mut dyn FnMut(RowEvent) -> Result<(), E>,
+    (pair, newest): (&TablePair<'_>, &Table),
+    taker: Taker<'_, E>,
 ) -> Result<(), E> {
-    let mut found = Found { pair, is_unaltered: pair.is_unaltered(), visit };
+    let mut found = Found { pair, is_unaltered: pair.is_unaltered(), taker };
     match newest.kind {
         TreeKind::Table => merge(before, after, &mut found),
         TreeKind::WithoutRowid | TreeKind::Index => match_keys(before, after, &mut found),
@@ -68,7 +84,7 @@ pub(super) fn visit_known_rows<E: From<Error>>(
     let before = side(before, pair.before, &pages.before, before_is_part)?;
     let after = side(after, pair.after, &pages.after, after_is_part)?;
     let has_gaps = before.has_gaps || after.has_gaps;
-    visit_sides(before, after, pair, newest, visit)?;
+    visit_sides(before, after, (pair, newest), Taker::Rows(visit))?;
     Ok(has_gaps)
 }
 
@@ -128,24 +144,44 @@ impl<'a> Side<'a> {
 }
 
 fn values(table: &Table, row: &StoredRow) -> Result<Vec<SqlValue>, Error> {
-    table.reader.values(row.row_id, &row.record).map_err(|why| match why {
-        Unreadable::Damaged => Error::Unreadable { table: table.name.clone(), page: row.page },
-        Unreadable::UnknownDefault => Error::UnknownDefault { table: table.name.clone() },
-    })
+    let values = table.reader.values(row.row_id, &row.record);
+    values.map_err(|why| unreadable(table, row.page, why))
+}
+
+fn unreadable(table: &Table, page: Pgno, why: Unreadable) -> Error {
+    let table = table.name.clone();
+    match why {
+        Unreadable::Damaged => Error::Unreadable { table, page },
+        Unreadable::UnknownDefault => Error::UnknownDefault { table },
+    }
+}
+
+/// Who is told of rows that differ.
+enum Taker<'f, E> {
+    Rows(&'f mut dyn FnMut(RowEvent) -> Result<(), E>),
+    /// Nobody asks for their values.
+    Counts(&'f mut TableCounts),
 }
 
 /// Where rows that differ go.
-struct Found<'f, 't, E> {
-    pair: &'f TablePair<'t>,
+struct Found<'p, 't, 'f, E> {
+    pair: &'p TablePair<'t>,
     is_unaltered: bool,
-    visit: &'f mut dyn FnMut(RowEvent) -> Result<(), E>,
+    taker: Taker<'f, E>,
 }
 
-impl<E: From<Error>> Found<'_, '_, E> {
+impl<E: From<Error>> Found<'_, '_, '_, E> {
     /// A row that is in both.
     fn both(&mut self, before: &StoredRow, after: &StoredRow) -> Result<(), E> {
         let (Some(old), Some(new)) = (self.pair.before, self.pair.after) else { return Ok(()) };
         if self.is_unaltered && before.record == after.record {
+            return Ok(());
+        }
+        if let (Taker::Counts(counts), true) = (&mut self.taker, self.is_unaltered) {
+            let same = new.reader.is_same(after.row_id, &before.record, &after.record);
+            if !same.map_err(|why| unreadable(new, after.page, why))? {
+                counts.count(Op::Update);
+            }
             return Ok(());
         }
         let (ours, theirs) = (values(old, before)?, values(new, after)?);
@@ -158,19 +194,29 @@ impl<E: From<Error>> Found<'_, '_, E> {
         }
         let row_id = after.row_id;
         let (before, after) = (Some(ours), Some(theirs));
-        (self.visit)(RowEvent { row_id, before, after, other_is_gone: false })
+        self.take(RowEvent { row_id, before, after, other_is_gone: false })
     }
 
     fn only_before(&mut self, sides: [&Side<'_>; 2], row: &StoredRow) -> Result<(), E> {
         let [side, other] = sides;
         let (row_id, before) = (row.row_id, Some(side.values(row)?));
-        (self.visit)(RowEvent { row_id, before, after: None, other_is_gone: other.has_gaps })
+        self.take(RowEvent { row_id, before, after: None, other_is_gone: other.has_gaps })
     }
 
     fn only_after(&mut self, sides: [&Side<'_>; 2], row: &StoredRow) -> Result<(), E> {
         let [side, other] = sides;
         let (row_id, after) = (row.row_id, Some(side.values(row)?));
-        (self.visit)(RowEvent { row_id, before: None, after, other_is_gone: other.has_gaps })
+        self.take(RowEvent { row_id, before: None, after, other_is_gone: other.has_gaps })
+    }
+
+    fn take(&mut self, event: RowEvent) -> Result<(), E> {
+        match &mut self.taker {
+            Taker::Rows(visit) => visit(event),
+            Taker::Counts(counts) => {
+                counts.count(event.op());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -188,7 +234,7 @@ fn is_same_by_name(old: &Table, ours: &[SqlValue], new: &Table, theirs: &[SqlVal
 fn merge<E: From<Error>>(
     mut before: Side<'_>,
     mut after: Side<'_>,
-    found: &mut Found<'_, '_, E>,
+    found: &mut Found<'_, '_, '_, E>,
 ) -> Result<(), E> {
     let (mut ours, mut theirs) = (before.next()?, after.next()?);
     loop {
@@ -221,7 +267,7 @@ fn merge<E: From<Error>>(
 fn match_keys<E: From<Error>>(
     mut before: Side<'_>,
     mut after: Side<'_>,
-    found: &mut Found<'_, '_, E>,
+    found: &mut Found<'_, '_, '_, E>,
 ) -> Result<(), E> {
     let (mut ours, mut theirs) = (Waiting::default(), Waiting::default());
     loop {

@@ -38,6 +38,7 @@ pub use frame_trees::FrameTrees;
 pub use pages::{Comparison, Missing};
 pub use schema_changes::{SchemaChange, schema_changes};
 pub use script::{Where, Written, put_script};
+pub use step::Visit;
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
 pub use transactions::Backward;
 pub use tree_of::{TreeName, tree_of};

@@ -6,7 +6,7 @@ use crate::database::{self, PageRows, Pages, ReadRow, TreeKind, TreePages, is_po
 use crate::format::Pgno;
 
 use super::acts::{Loss, Stopped, TableActs, TransactionRows};
-use super::compare::visit_rows;
+use super::compare::{count_rows, visit_rows};
 use super::event::{RowEvent, TableCounts};
 use super::owners::{Between, Owners, Sides, TreeNo};
 use super::pages::Comparison;
@@ -15,6 +15,9 @@ use super::{ChangedPages, Error};
 
 /// More changed pages than this are read in the order of their tables, not held.
 const MANY_PAGES: usize = 8192;
+
+/// Who is told of rows, each with its table.
+pub type Visit<'v, E> = dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E> + 'v;
 
 /// What is known of one state: whose its pages are.
 pub(super) struct Known {
@@ -48,13 +51,13 @@ impl Known {
     }
 
     /// Goes from the state `after` to the one `before`, between which `pages` differ: tells the
-    /// rows that differ.
+    /// rows that differ, or where nobody asks for them, only counts them.
     pub(super) fn go_back<E: From<Error>>(
         &mut self,
         (before, after): (&dyn Pages, &dyn Pages),
         pages: &HashSet<Pgno>,
         schema: &mut dyn FnMut(&Catalog, &Catalog) -> Result<(), E>,
-        visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
+        mut visit: Option<&mut Visit<'_, E>>,
         done: &mut TransactionRows,
     ) -> Result<(), Stopped<E>> {
         let between = Between { from: after, to: before, changed: pages };
@@ -70,7 +73,7 @@ impl Known {
             let later = State { pages: after, catalog: &self.catalog };
             let comparison = Comparison::new(state, later, &ChangedPages::These(pages.clone()))?;
             for table in &comparison.tables {
-                compare(before, after, table, &self.catalog, visit, done)?;
+                compare(before, after, table, &self.catalog, visit.as_deref_mut(), done)?;
             }
             let owners = Owners::learn(before, &earlier)?;
             *self = Self { catalog: earlier, owners, chains: None };
@@ -99,7 +102,8 @@ impl Known {
                     done.tables.push(acts(pair.name(), &self.catalog, None));
                 }
                 Ok(lists) => {
-                    compare(before, after, &(pair, lists), &self.catalog, visit, done)?;
+                    let (table, visit) = (&(pair, lists), visit.as_deref_mut());
+                    compare(before, after, table, &self.catalog, visit, done)?;
                 }
                 Err(error) => not_known(pair.name(), &self.catalog, Stopped::Rows(error), done)?,
             }
@@ -248,18 +252,24 @@ fn compare<E: From<Error>>(
     after: &dyn Pages,
     table: &(TablePair<'_>, TablePages),
     catalog: &Catalog,
-    visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
+    visit: Option<&mut Visit<'_, E>>,
     done: &mut TransactionRows,
 ) -> Result<(), Stopped<E>> {
     let pair = &table.0;
-    let mut counts = TableCounts::default();
-    let told = visit_rows(before, after, table, &mut |event| {
-        counts.count(event.op());
-        visit(pair, event).map_err(Stopped::Taker)
-    });
-    match told {
-        Ok(()) if counts.total() == 0 => {}
-        Ok(()) => done.tables.push(acts(pair.name(), catalog, Some(counts))),
+    let counted = match visit {
+        None => count_rows(before, after, table).map_err(Stopped::Rows),
+        Some(visit) => {
+            let mut counts = TableCounts::default();
+            let told = visit_rows(before, after, table, &mut |event| {
+                counts.count(event.op());
+                visit(pair, event).map_err(Stopped::Taker)
+            });
+            told.map(|()| counts)
+        }
+    };
+    match counted {
+        Ok(counts) if counts.total() == 0 => {}
+        Ok(counts) => done.tables.push(acts(pair.name(), catalog, Some(counts))),
         Err(stopped) => not_known(pair.name(), catalog, stopped, done)?,
     }
     Ok(())
@@ -287,7 +297,7 @@ fn in_order(pages: &dyn Pages, kind: TreeKind, list: Vec<Pgno>) -> Result<Vec<Pg
     if kind != TreeKind::Table || list.len() < 2 {
         return Ok(list);
     }
-    let mut rows = PageRows::new(pages, kind, &[])?;
+    let rows = PageRows::new(pages, kind, &[])?;
     let mut keyed = Vec::with_capacity(list.len());
     for page in list {
         keyed.push((rows.first_row_id(page)?, page));

@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 use crate::database::Pages;
 use crate::format::{FrameNo, Pgno};
 use crate::history::page_map::PageMap;
-use crate::history::past::{Past, StatePages};
+use crate::history::past::Past;
+use crate::history::state_pages::StatePages;
 
 use super::Error;
 use super::acts::{Loss, TransactionRows};
-use super::event::RowEvent;
-use super::step::Known;
-use super::table::{Catalog, TablePair};
+use super::step::{Known, Visit};
+use super::table::Catalog;
 
 /// Goes through the transactions of a log, newest first.
 pub struct Backward<'p> {
@@ -47,7 +47,8 @@ impl<'p> Backward<'p> {
         self.known.catalog()
     }
 
-    /// Goes one transaction back: tells `visit` of every row that it changed, and `schema` of its
+    /// Goes one transaction back: tells `visit` of every row that it changed (where it is `None`,
+    /// rows are only counted), and `schema` of its
     /// two catalogs where it changed the schema; returns what it did. `None` before the first one.
     ///
     /// # Errors
@@ -56,7 +57,7 @@ impl<'p> Backward<'p> {
     pub fn step<E: From<Error>>(
         &mut self,
         schema: &mut dyn FnMut(&Catalog, &Catalog) -> Result<(), E>,
-        visit: &mut dyn FnMut(&TablePair<'_>, RowEvent) -> Result<(), E>,
+        mut visit: Option<&mut Visit<'_, E>>,
     ) -> Result<Option<TransactionRows>, E> {
         let Self { states, known, lost } = self;
         let txn = states.txn;
@@ -64,7 +65,8 @@ impl<'p> Backward<'p> {
             let mut done =
                 TransactionRows { txn, pages: pages.len(), ..TransactionRows::default() };
             if lost.is_none()
-                && let Err(error) = known.go_back((before, after), pages, schema, visit, &mut done)
+                && let Err(error) =
+                    known.go_back((before, after), pages, schema, visit.as_deref_mut(), &mut done)
             {
                 *lost = Some(error.loss()?);
             }
@@ -96,6 +98,7 @@ impl<'p> BackwardStates<'p> {
     /// Begins at the newest one.
     pub(super) fn new(past: &'p Past<'p>) -> Result<Self, Error> {
         let txn = past.frames().transactions();
+        past.read_ahead_from(txn);
         let newest = past.frames().newest_frames();
         let size_pages = match past.frames().commit(txn) {
             Some(commit) => commit.db_size_pages,
@@ -116,6 +119,7 @@ impl<'p> BackwardStates<'p> {
     ) -> Result<Option<T>, E> {
         let Some(earlier) = self.txn.checked_sub(1) else { return Ok(None) };
         let frames = self.past.frames();
+        self.past.come_to(self.txn);
         let mut changed: HashMap<Pgno, Option<FrameNo>> = HashMap::new();
         for frame in frames.frames(self.txn).map(FrameNo) {
             if let Some(page) = frames.page(frame) {
