@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::format::{FrameNo, Pgno};
+use crate::format::{Checksum, FrameNo, Pgno};
 use crate::scan::{Error, FrameFacts};
 
 use super::page_map::PageMap;
@@ -25,6 +25,8 @@ pub struct CommittedFrames {
     pages: Vec<Pgno>,
     /// The frame before of the same page, 0 for none, of each frame.
     before: Vec<u32>,
+    /// The checksum of each frame, as it was when the log was examined.
+    sums: Vec<Checksum>,
     newest: PageMap<FrameNo>,
     commits: Vec<Commit>,
 }
@@ -42,12 +44,18 @@ impl CommittedFrames {
             let before = frames.newest.get(page).map_or(0, |frame| frame.0);
             frames.pages.push(page);
             frames.before.push(before);
+            frames.sums.push(facts.header.checksum);
             frames.newest.insert(page, facts.frame);
             if let Some(db_size_pages) = facts.commit_size_pages() {
                 frames.commits.push(Commit { last_frame: facts.frame, db_size_pages });
             }
         }
         Ok(frames)
+    }
+
+    /// How many frames there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.pages.len()).unwrap_or(u32::MAX)
     }
 
     /// How many transactions there are.
@@ -118,6 +126,15 @@ impl CommittedFrames {
     pub fn before(&self, frame: FrameNo) -> Option<FrameNo> {
         let before = *self.before.get((frame.0 as usize).checked_sub(1)?)?;
         (before > 0).then_some(FrameNo(before))
+    }
+
+    /// The checksum that a frame goes on from: that of the frame before, or `start`.
+    #[must_use]
+    pub(super) fn sum_before(&self, frame: FrameNo, start: Checksum) -> Option<Checksum> {
+        match frame.0.checked_sub(2) {
+            None => Some(start),
+            Some(place) => self.sums.get(place as usize).copied(),
+        }
     }
 
     /// The newest frame of a page.

@@ -7,7 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use crate::database;
-use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
+use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
 use crate::storage::File;
@@ -148,47 +148,56 @@ impl<'a> Past<'a> {
         kept.is_none_or(|it| it.attempted >= frame.0).then_some(frame)
     }
 
-    /// Reads the image in `frame` as [`Past::read`] does, and proves it: its salts, its page, and
-    /// its sum, which goes on from `before` where that is known, or else from what the frame before
-    /// has stored.
+    /// Reads committed frames from `frame` on into `slots`, header and image of each, as many as
+    /// have room; how many are there, one at least.
     ///
     /// # Errors
-    /// [`Error::Broken`] when it is not what was committed, and when the log cannot be read.
-    pub(super) fn read_proven(
+    /// [`Error::Shrunk`] where the log ends before the first, and when it cannot be read.
+    pub(super) fn read_slots(&self, frame: FrameNo, slots: &mut [u8]) -> Result<usize, Error> {
+        let Some((log, _)) = &self.log else { return Ok(0) };
+        let slot_bytes = FRAME_HEADER_BYTES + self.page_size.in_memory();
+        let committed = self.frames.count().saturating_sub(frame.0 - 1) as usize;
+        let most = (slots.len() / slot_bytes).min(committed);
+        let offset_bytes = frame.offset_bytes(self.page_size);
+        let wanted = slots.get_mut(..most * slot_bytes).unwrap_or_default();
+        match log.read_at(wanted, offset_bytes)? / slot_bytes {
+            0 => Err(Error::Shrunk { path: log.path().display().to_string(), frame, offset_bytes }),
+            count => Ok(count),
+        }
+    }
+
+    /// Proves a slot that was read: its salts, its page, and its sum, which goes on from that of
+    /// the frame before as it was when the log was examined. Returns the image in it.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when it is not what was committed.
+    pub(super) fn prove<'s>(
         &self,
         (page, frame): (Pgno, FrameNo),
-        before: Option<Checksum>,
-        slot: &mut [u8],
-        image: &mut [u8],
-    ) -> Result<Checksum, Error> {
-        let Some((log, shape)) = &self.log else {
-            return self.read_frame(frame, image).map(|()| Checksum::default());
+        slot: &'s [u8],
+    ) -> Result<&'s [u8], Error> {
+        let broken = |why| {
+            let path =
+                self.log.map_or_else(String::new, |(log, _)| log.path().display().to_string());
+            Error::Broken { path, frame, offset_bytes: frame.offset_bytes(self.page_size), why }
         };
-        let offset_bytes = frame.offset_bytes(self.page_size);
-        let path = || log.path().display().to_string();
-        if log.read_at(slot, offset_bytes)? < slot.len() {
-            return Err(Error::Shrunk { path: path(), frame, offset_bytes });
-        }
-        let broken = |why| Error::Broken { path: path(), frame, offset_bytes, why };
-        let Some((header, found)) = slot.split_first_chunk() else {
+        let (Some((header, found)), Some((_, shape))) = (slot.split_first_chunk(), &self.log)
+        else {
             return Err(broken("it is too short"));
         };
         let header = FrameHeader::decode(header);
-        let before = match before {
-            Some(before) => before,
-            None => sum_before(*log, shape, frame)?,
-        };
         if header.salts != shape.salts {
             return Err(broken("its salts are not those of the log"));
         }
         if header.page != page {
             return Err(broken("it has another page"));
         }
-        if header.sum_from(before, shape.order, found) != header.checksum {
+        let before = self.frames.sum_before(frame, shape.start);
+        let sum = before.map(|before| header.sum_from(before, shape.order, found));
+        if sum != Some(header.checksum) {
             return Err(broken("its checksum is not that of its bytes"));
         }
-        image.copy_from_slice(found);
-        Ok(header.checksum)
+        Ok(found)
     }
 
     fn base_path(&self) -> String {
@@ -334,19 +343,4 @@ impl<'a> Past<'a> {
         self.equal.borrow_mut().insert(page, found.clone());
         Ok(found)
     }
-}
-
-/// The sum that `frame` goes on from, as the frame before has stored it.
-fn sum_before(log: &dyn File, shape: &LogShape, frame: FrameNo) -> Result<Checksum, Error> {
-    if frame == FrameNo::FIRST {
-        return Ok(shape.start);
-    }
-    let before = FrameNo(frame.0 - 1);
-    let offset_bytes = before.offset_bytes(shape.page_size());
-    let mut header = [0; FRAME_HEADER_BYTES];
-    if log.read_at(&mut header, offset_bytes)? < header.len() {
-        let path = log.path().display().to_string();
-        return Err(Error::Shrunk { path, frame: before, offset_bytes });
-    }
-    Ok(FrameHeader::decode(&header).checksum)
 }

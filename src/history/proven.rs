@@ -4,23 +4,52 @@
 //! page by page for an answer is looked at again here, so that no answer is made of a frame that
 //! has changed since.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use crate::database::Pages;
-use crate::format::{Checksum, FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::scan::Error;
 
 use super::past::Past;
 use super::snapshot::Snapshot;
+
+/// Bytes of frames that are read at once where the one that is asked for comes after the last.
+const RUN_BYTES: usize = 1 << 17;
 
 /// The pages of one state.
 pub struct ProvenPages<'a> {
     past: &'a Past<'a>,
     snapshot: &'a Snapshot,
     size_pages: u32,
-    /// The frame that was read last, and its sum: the one after it goes on from there.
-    last: Cell<Option<(FrameNo, Checksum)>>,
-    slot: RefCell<Vec<u8>>,
+    run: RefCell<Run>,
+}
+
+/// Frames that were read with one that was asked for. None of them is given twice: who asks again
+/// gets what is in the log by then.
+struct Run {
+    slots: Vec<u8>,
+    slot_bytes: usize,
+    /// The frame after the one that was given last.
+    next: FrameNo,
+    /// Where its slot is in `slots`.
+    place: usize,
+    /// How many are in `slots`.
+    count: usize,
+}
+
+impl Run {
+    /// The slot of `frame`.
+    fn slot(&mut self, past: &Past<'_>, frame: FrameNo) -> Result<&[u8], Error> {
+        let goes_on = frame == self.next;
+        if !goes_on || self.place >= self.count {
+            let most = if goes_on { self.slots.len() } else { self.slot_bytes };
+            (self.place, self.count) = (0, 0);
+            self.count = past.read_slots(frame, self.slots.get_mut(..most).unwrap_or_default())?;
+        }
+        let start = self.place * self.slot_bytes;
+        (self.next, self.place) = (frame.next(), self.place + 1);
+        Ok(self.slots.get(start..start + self.slot_bytes).unwrap_or_default())
+    }
 }
 
 impl<'a> ProvenPages<'a> {
@@ -30,9 +59,10 @@ impl<'a> ProvenPages<'a> {
     /// When the size of the file cannot be read.
     pub fn new(past: &'a Past<'a>, snapshot: &'a Snapshot) -> Result<Self, Error> {
         let size_pages = past.state(snapshot)?.size_pages()?;
-        let slot = vec![0; FRAME_HEADER_BYTES + past.page_size().in_memory()];
-        let (last, slot) = (Cell::default(), RefCell::new(slot));
-        Ok(Self { past, snapshot, size_pages, last, slot })
+        let slot_bytes = FRAME_HEADER_BYTES + past.page_size().in_memory();
+        let slots = vec![0; (RUN_BYTES / slot_bytes).max(1) * slot_bytes];
+        let run = Run { slots, slot_bytes, next: FrameNo::FIRST, place: 0, count: 0 };
+        Ok(Self { past, snapshot, size_pages, run: RefCell::new(run) })
     }
 }
 
@@ -49,11 +79,9 @@ impl Pages for ProvenPages<'_> {
         let Some(&frame) = self.snapshot.pages.get(&page) else {
             return self.past.read(page, None, image);
         };
-        let last = self.last.get().filter(|(last, _)| last.next() == frame);
-        let before = last.map(|(_, sum)| sum);
-        let slot = &mut self.slot.borrow_mut();
-        let sum = self.past.read_proven((page, frame), before, slot, image)?;
-        self.last.set(Some((frame, sum)));
+        let mut run = self.run.borrow_mut();
+        let slot = run.slot(self.past, frame)?;
+        image.copy_from_slice(self.past.prove((page, frame), slot)?);
         Ok(())
     }
 }
