@@ -8,6 +8,7 @@
 //! [`past`] reads earlier states as far as they are there, by [`committed`], and [`proven`] looks
 //! at their checksums again; [`rows`] are the rows in which two states differ.
 
+pub mod bisect;
 pub mod committed;
 pub mod copied;
 pub mod gone;
