@@ -104,7 +104,10 @@ fn classify_sql(error: &sql::Error, report: &mut ErrorReport) -> ErrorKind {
     match error {
         sql::Error::Pages(error) => classify_scan(error, report),
         sql::Error::NotOpened { .. } => ErrorKind::Unsupported,
-        sql::Error::Sql { .. } | sql::Error::Sets { .. } => ErrorKind::Sql,
+        sql::Error::Sql { .. }
+        | sql::Error::Sets { .. }
+        | sql::Error::NoValue
+        | sql::Error::AfterValue { .. } => ErrorKind::Sql,
         sql::Error::Writes { .. } => {
             let file = report.file.as_ref();
             report.hint = file.map(|path| {

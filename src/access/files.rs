@@ -32,6 +32,12 @@ pub struct FileArgs {
 }
 
 impl FileArgs {
+    /// Whether no file was named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.database.is_none() && self.wal.is_none()
+    }
+
     /// The options as they are typed, each with a space before it.
     #[must_use]
     pub fn typed(&self) -> String {

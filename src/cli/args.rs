@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::{Context, Exit};
+use crate::commands::bisect::Bisect;
 use crate::commands::blockers::Blockers;
 use crate::commands::check::Check;
 use crate::commands::checkpoint_now::CheckpointNow;
@@ -112,6 +113,7 @@ pub enum Command {
     Diff(Diff),
     Check(Check),
     Query(Query),
+    Bisect(Bisect),
     Dump(Dump),
     Blockers(Blockers),
     CheckpointNow(CheckpointNow),
@@ -140,6 +142,7 @@ impl Command {
             Self::Diff(command) => command.run(context),
             Self::Check(command) => command.run(context),
             Self::Query(command) => command.run(context),
+            Self::Bisect(command) => command.run(context),
             Self::Dump(command) => command.run(context),
             Self::Blockers(command) => command.run(context),
             Self::CheckpointNow(command) => command.run(context),
@@ -171,6 +174,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Check(_)
             | Self::Query(_)
+            | Self::Bisect(_)
             | Self::Blockers(_)
             | Self::CheckpointNow(_)
             | Self::IndexDump(_)
@@ -205,6 +209,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Check(_)
             | Self::Query(_)
+            | Self::Bisect(_)
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
@@ -226,6 +231,7 @@ impl Command {
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
             Self::Query(_) => "query",
+            Self::Bisect(_) => "bisect",
             Self::Dump(_) => "dump",
             Self::Blockers(_) => "blockers",
             Self::CheckpointNow(_) => "checkpoint-now",

@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Inspect",
         &["doctor", "info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"],
     ),
-    ("History", &["log", "diff", "query", "check"]),
+    ("History", &["log", "diff", "query", "check", "bisect"]),
     ("Live", &["blockers", "checkpoint-now", "index-rebuild", "rescue"]),
     ("Repair", &["replay", "repair", "undo"]),
     ("Other", &["completions", "help"]),

@@ -1,6 +1,7 @@
 //! The commands: each file has its arguments, its report and its run function. No command prints;
 //! reports go to an `Output`, and errors to whoever called.
 
+pub mod bisect;
 pub mod blockers;
 pub mod check;
 pub mod checkpoint_now;

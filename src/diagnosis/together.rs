@@ -8,8 +8,10 @@ use crate::access::held::Held;
 use crate::access::holders;
 use crate::access::{Context, Failure};
 use crate::history::lost_commits;
-use crate::history::standing::Pairing;
+use crate::history::snapshot::Snapshot;
 use crate::history::standing::newer::FileAge;
+use crate::history::standing::{self, Belonging, Depth, Pairing};
+use crate::history::view::View;
 use crate::output::text::command;
 
 use super::finding::Finding;
@@ -30,6 +32,36 @@ const TELL: [Rule; 10] = [
     Rule::JournalHot,
 ];
 
+/// Those that a last state may have brought about which contradicts itself, whatever the states
+/// before it are.
+const OF_THE_NEWEST: [Rule; 6] = [
+    Rule::PairForeign,
+    Rule::PairUnclear,
+    Rule::PairFork,
+    Rule::FileOlder,
+    Rule::SizesContradict,
+    Rule::PageOneLost,
+];
+
+/// What makes states that take pages from the file be none that ever was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    why: String,
+    /// It may come of the newest state alone.
+    pub is_of_the_newest: bool,
+}
+
+impl Doubt {
+    /// The refusal to show such states.
+    #[must_use]
+    pub fn refusal(&self, files: &Files) -> Failure {
+        let path = files.database.as_deref().unwrap_or(&files.wal);
+        let why = format!("{}: states of it would be none that ever was", self.why);
+        let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
+        Failure::refused(path, why, hint)
+    }
+}
+
 /// Refuses where a state that takes pages from the file would be one that never was; with `accept`,
 /// says so on stderr.
 ///
@@ -41,35 +73,69 @@ pub fn states_can_be_told(
     accept: bool,
     context: &Context,
 ) -> Result<()> {
+    match doubt_of_states(files, held, context)? {
+        Some(doubt) if accept => context.warn(doubt.why),
+        Some(doubt) => return Err(doubt.refusal(files).into()),
+        None => {}
+    }
+    Ok(())
+}
+
+/// What speaks against the states of the log over the file. Where nothing tells, that is said on
+/// stderr.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn doubt_of_states(files: &Files, held: &Held, context: &Context) -> Result<Option<Doubt>> {
     let judged = judge(files, held, context)?;
-    let path = files.database.as_deref().unwrap_or(&files.wal);
-    let refused = |why: String| {
-        let why = format!("{why}: states of it would be none that ever was");
-        let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
-        Failure::refused(path, why, hint)
-    };
     let tells = |finding: &&Finding| {
         TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
     };
-    let found = judged.findings.iter().find(tells);
+    let found = judged.findings.iter().filter(tells);
+    let (of_the_newest, others): (Vec<&Finding>, Vec<&Finding>) =
+        found.partition(|finding| OF_THE_NEWEST.contains(&finding.rule));
+    let doubt = |finding: &&Finding, is_of_the_newest| Doubt {
+        why: finding.message.clone(),
+        is_of_the_newest,
+    };
+    if let Some(finding) = others.first() {
+        return Ok(Some(doubt(finding, false)));
+    }
+    if let Some(why) = lost_commits_in_file(files, held, context)? {
+        return Ok(Some(Doubt { why, is_of_the_newest: false }));
+    }
+    if let Some(finding) = of_the_newest.first() {
+        return Ok(Some(doubt(finding, true)));
+    }
     // Attached processes have written the log on this file.
     let is_open = held.index.is_none()
         && (judged.file_age == FileAge::MayBeNewer
             || judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time));
-    let found = match found {
-        Some(finding) => Some(finding.message.clone()),
-        None => lost_commits_in_file(files, held, context)?,
-    };
-    match found {
-        Some(why) if accept => context.warn(why),
-        Some(why) => return Err(refused(why).into()),
-        None if is_open => context.note(
+    if is_open {
+        context.note(
             "whether the file has later pages than the log is not known; if it has, rows and \
              tables shown for earlier states are wrong",
-        ),
-        None => {}
+        );
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Whether nothing speaks against the log, up to the state of `snapshot`, being that of the file.
+/// Nothing tells of the file alone.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn is_its_log_up_to(held: &Held, snapshot: &Snapshot, context: &Context) -> Result<bool> {
+    let (Some(log), Some(base)) = (&held.log, &held.database) else { return Ok(false) };
+    let shape = log.examination.shape.filter(|_| snapshot.to_frame > 0);
+    let Some(shape) = shape else { return Ok(false) };
+    let view = View::plain(log.file.as_ref(), &shape, snapshot, Some(base.as_ref()));
+    let pairing = standing::judge(&view, Depth::States, context.watch)?;
+    Ok(pairing.is_some_and(|pairing| {
+        pairing.verdict != Belonging::Foreign
+            && !pairing.is_contradicted()
+            && !pairing.takes_all_back()
+    }))
 }
 
 /// What shows that the file has pages of commits that a damaged log has lost, or may have some.

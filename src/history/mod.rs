@@ -9,6 +9,7 @@
 //! pages of one, [`read_ahead`] fetches them for whoever goes through all, and [`proven`] looks at
 //! their checksums again; [`rows`] are the rows in which two states differ.
 
+pub mod bisect;
 pub mod committed;
 pub mod copied;
 pub mod gone;

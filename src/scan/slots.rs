@@ -109,6 +109,21 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// Whether it is of the state that was read: another one may be there.
+    #[must_use]
+    pub fn is_of_the_state(&self) -> bool {
+        match self {
+            Self::Gone { .. } | Self::CutOff { .. } => true,
+            Self::Storage(_)
+            | Self::Shrunk { .. }
+            | Self::Broken { .. }
+            | Self::OutOfMemory
+            | Self::Interrupted => false,
+        }
+    }
+}
+
 /// A buffer for runs of whole slots.
 #[derive(Debug, Default)]
 pub(super) struct SlotBuffer {

@@ -48,6 +48,15 @@ pub enum Error {
         /// Which statement of the text, counted from 1.
         statement: usize,
     },
+    /// A value was asked for, and no statement gives one.
+    #[error("no statement gives a value")]
+    NoValue,
+    /// One value was asked for.
+    #[error("statement {statement} comes after the one that gives the value")]
+    AfterValue {
+        /// Which statement of the text, counted from 1.
+        statement: usize,
+    },
     /// SQLite finds that the database contradicts itself.
     #[error("SQLite finds damage in the database: {message}{}", of(*.statement))]
     Damaged {
@@ -68,6 +77,25 @@ pub enum Error {
     /// No memory.
     #[error("out of memory")]
     OutOfMemory,
+}
+
+impl Error {
+    /// Whether it is of the state that was asked: of another one there may be an answer.
+    #[must_use]
+    pub fn is_of_the_state(&self) -> bool {
+        match self {
+            Self::Pages(error) => error.is_of_the_state(),
+            Self::Sql { .. } | Self::Damaged { .. } | Self::NotOpened { .. } => true,
+            Self::Writes { .. }
+            | Self::Attaches { .. }
+            | Self::Sets { .. }
+            | Self::NoValue
+            | Self::AfterValue { .. }
+            | Self::TimedOut(_)
+            | Self::Temporary { .. }
+            | Self::OutOfMemory => false,
+        }
+    }
 }
 
 fn of(statement: Option<usize>) -> String {

@@ -112,6 +112,37 @@ impl<'p> Session<'p> {
         sql: &str,
         mut each: impl FnMut(Event) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.each_statement(sql, |statement, at| self.run_one(statement, at, &mut each))
+    }
+
+    /// Whether the first value that `sql` gives is true, as WHERE takes it: a number other than 0,
+    /// or what SQLite makes such a number of. Where there is no row, it is not. Statements before
+    /// the one that gives it are run, too.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and where no statement gives a value, or another one comes after it.
+    pub fn is_true(&self, sql: &str) -> Result<bool, Error> {
+        let mut found = None;
+        self.each_statement(sql, |mut statement, at| {
+            if found.is_some() {
+                return Err(Error::AfterValue { statement: at.number });
+            }
+            if statement.columns().is_empty() {
+                return self.run_one(statement, at, &mut |_| Ok(()));
+            }
+            let row = statement.step().map_err(|refusal| self.error(&refusal, at))?;
+            found = Some(row.is_some_and(|row| row.is_true()));
+            self.sound()
+        })?;
+        found.ok_or(Error::NoValue)
+    }
+
+    /// Gives every statement of `sql` to `each`, one after the other.
+    fn each_statement<E: From<Error>>(
+        &self,
+        sql: &str,
+        mut each: impl FnMut(Statement<'_>, &Place<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (mut rest, mut number) = (sql, 1);
         while !rest.is_empty() {
             let at = Place { sql, number, start_bytes: sql.len() - rest.len() };
@@ -120,7 +151,7 @@ impl<'p> Session<'p> {
             // What was read for the schema may have failed without a word.
             self.sound()?;
             if let Some(statement) = statement {
-                self.run_one(statement, &at, &mut each)?;
+                each(statement, &at)?;
                 number += 1;
             }
             rest = rest.get(used..).filter(|_| used > 0).unwrap_or_default();

@@ -121,6 +121,16 @@ impl Row<'_> {
         (0..count).map(|place| self.value(place)).collect()
     }
 
+    /// Whether the first value is true, as WHERE takes it (vdbemem.c sqlite3VdbeBooleanValue); no
+    /// where there is none.
+    pub(super) fn is_true(&self) -> bool {
+        // SAFETY: the statement is on a row; of a column that is not there SQLite gives NULL.
+        unsafe {
+            ffi::sqlite3_column_type(self.pointer, 0) != ffi::SQLITE_NULL
+                && ffi::sqlite3_column_double(self.pointer, 0) != 0.0
+        }
+    }
+
     fn value(&self, place: c_int) -> Option<SqlValue> {
         // SAFETY: the statement is on a row that has such a column. The text or blob is asked for
         // before its length, and is copied before the next call.

@@ -41,7 +41,7 @@ pub use script::{Where, Written, put_script};
 pub use step::Visit;
 pub use table::{Catalog, State, Table, TablePages, TablePair, pairs};
 pub use transactions::Backward;
-pub use tree_of::{TreeName, tree_of};
+pub use tree_of::{TreeName, tables_of, tree_of};
 pub use unlike::unlike_pages;
 
 /// Pages whose images differ, or may differ, between two states.
