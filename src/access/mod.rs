@@ -4,6 +4,7 @@
 pub mod attach;
 pub mod classify;
 pub mod context;
+pub mod differences;
 pub mod error_kind;
 pub mod exit;
 pub mod failure;
