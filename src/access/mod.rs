@@ -10,6 +10,7 @@ pub mod exit;
 pub mod failure;
 pub mod files;
 mod frame_row;
+pub mod generation;
 pub mod held;
 pub mod holders;
 pub mod journal;

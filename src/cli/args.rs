@@ -22,6 +22,7 @@ use crate::commands::query::Query;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::rescue::Rescue;
+use crate::commands::rewind::Rewind;
 use crate::commands::txn_list::TxnList;
 use crate::commands::undo::Undo;
 use crate::commands::verify_checksums::VerifyChecksums;
@@ -118,6 +119,7 @@ pub enum Command {
     IndexDump(IndexDump),
     IndexRebuild(IndexRebuild),
     Rescue(Rescue),
+    Rewind(Rewind),
     Replay(Replay),
     Repair(Repair),
     Undo(Undo),
@@ -146,6 +148,7 @@ impl Command {
             Self::IndexDump(command) => command.run(context),
             Self::IndexRebuild(command) => command.run(context),
             Self::Rescue(command) => command.run(context),
+            Self::Rewind(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Repair(command) => command.run(context),
             Self::Undo(command) => command.run(context),
@@ -176,6 +179,7 @@ impl Command {
             | Self::IndexDump(_)
             | Self::IndexRebuild(_)
             | Self::Rescue(_)
+            | Self::Rewind(_)
             | Self::Replay(_)
             | Self::Repair(_)
             | Self::Undo(_) => None,
@@ -208,6 +212,7 @@ impl Command {
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
+            | Self::Rewind(_)
             | Self::Undo(_)
             | Self::Completions(_) => "nothing was changed",
         }
@@ -232,6 +237,7 @@ impl Command {
             Self::IndexDump(_) => "index-dump",
             Self::IndexRebuild(_) => "index-rebuild",
             Self::Rescue(_) => "rescue",
+            Self::Rewind(_) => "rewind",
             Self::Replay(_) => "replay",
             Self::Repair(_) => "repair",
             Self::Undo(_) => "undo",

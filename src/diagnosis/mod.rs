@@ -18,4 +18,4 @@ pub mod users;
 
 pub use diagnose::{Diagnosis, Options, diagnose};
 pub use judge::{Judged, judge};
-pub use together::states_can_be_told;
+pub use together::{StateDoubt, doubt_about_states, states_can_be_told};

@@ -41,13 +41,42 @@ pub fn states_can_be_told(
     accept: bool,
     context: &Context,
 ) -> Result<()> {
+    match doubt_about_states(files, held, context)? {
+        Some(StateDoubt::Proven(why)) if accept => context.warn(why),
+        Some(StateDoubt::Proven(why)) => {
+            let path = files.database.as_deref().unwrap_or(&files.wal);
+            let why = format!("{why}: states of it would be none that ever was");
+            let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
+            return Err(Failure::refused(path, why, hint).into());
+        }
+        Some(StateDoubt::Open) => context.note(
+            "whether the file has later pages than the log is not known; if it has, rows and \
+             tables shown for earlier states are wrong",
+        ),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Why states that take pages from the file may be none that ever was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateDoubt {
+    /// They are not, for this reason.
+    Proven(String),
+    /// Nothing tells whether the file has later pages than the log.
+    Open,
+}
+
+/// What is to be doubted about the states of `held`, if anything is.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn doubt_about_states(
+    files: &Files,
+    held: &Held,
+    context: &Context,
+) -> Result<Option<StateDoubt>> {
     let judged = judge(files, held, context)?;
-    let path = files.database.as_deref().unwrap_or(&files.wal);
-    let refused = |why: String| {
-        let why = format!("{why}: states of it would be none that ever was");
-        let hint = format!("{}; --accept-foreign shows them anyway", command("doctor", path));
-        Failure::refused(path, why, hint)
-    };
     let tells = |finding: &&Finding| {
         TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
     };
@@ -60,16 +89,7 @@ pub fn states_can_be_told(
         Some(finding) => Some(finding.message.clone()),
         None => lost_commits_in_file(files, held, context)?,
     };
-    match found {
-        Some(why) if accept => context.warn(why),
-        Some(why) => return Err(refused(why).into()),
-        None if is_open => context.note(
-            "whether the file has later pages than the log is not known; if it has, rows and \
-             tables shown for earlier states are wrong",
-        ),
-        None => {}
-    }
-    Ok(())
+    Ok(found.map(StateDoubt::Proven).or(is_open.then_some(StateDoubt::Open)))
 }
 
 /// What shows that the file has pages of commits that a damaged log has lost, or may have some.
