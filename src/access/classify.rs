@@ -7,7 +7,7 @@ use crate::history::{rows, snapshot};
 use crate::output::text::command;
 use crate::output::{self, ErrorReport, FileName};
 use crate::repair::offline::Attached;
-use crate::repair::{replay, undo};
+use crate::repair::{replay, rewind, undo};
 #[cfg(feature = "sql")]
 use crate::sql;
 use crate::storage;
@@ -71,6 +71,14 @@ fn classify(
     }
     if let Some(error) = cause.downcast_ref::<replay::Error>() {
         return Some(classify_replay(error, report));
+    }
+    if let Some(error) = cause.downcast_ref::<rewind::Error>() {
+        return Some(match error {
+            rewind::Error::Pages(error) => classify_scan(error, report),
+            rewind::Error::Engine(error) => classify_engine(error, report),
+            rewind::Error::NoHeader { .. } => ErrorKind::Corrupt,
+            rewind::Error::Layout { .. } => ErrorKind::Refused,
+        });
     }
     if let Some(error) = cause.downcast_ref::<undo::Error>() {
         return Some(classify_undo(error, report));

@@ -4,11 +4,13 @@
 pub mod attach;
 pub mod classify;
 pub mod context;
+pub mod differences;
 pub mod error_kind;
 pub mod exit;
 pub mod failure;
 pub mod files;
 mod frame_row;
+pub mod generation;
 pub mod held;
 pub mod holders;
 pub mod journal;

@@ -23,6 +23,7 @@ use crate::commands::query::Query;
 use crate::commands::repair::Repair;
 use crate::commands::replay::Replay;
 use crate::commands::rescue::Rescue;
+use crate::commands::rewind::Rewind;
 use crate::commands::txn_list::TxnList;
 use crate::commands::undo::Undo;
 use crate::commands::verify_checksums::VerifyChecksums;
@@ -120,6 +121,7 @@ pub enum Command {
     IndexDump(IndexDump),
     IndexRebuild(IndexRebuild),
     Rescue(Rescue),
+    Rewind(Rewind),
     Replay(Replay),
     Repair(Repair),
     Undo(Undo),
@@ -149,6 +151,7 @@ impl Command {
             Self::IndexDump(command) => command.run(context),
             Self::IndexRebuild(command) => command.run(context),
             Self::Rescue(command) => command.run(context),
+            Self::Rewind(command) => command.run(context),
             Self::Replay(command) => command.run(context),
             Self::Repair(command) => command.run(context),
             Self::Undo(command) => command.run(context),
@@ -180,6 +183,7 @@ impl Command {
             | Self::IndexDump(_)
             | Self::IndexRebuild(_)
             | Self::Rescue(_)
+            | Self::Rewind(_)
             | Self::Replay(_)
             | Self::Repair(_)
             | Self::Undo(_) => None,
@@ -213,6 +217,7 @@ impl Command {
             | Self::Dump(_)
             | Self::Blockers(_)
             | Self::IndexDump(_)
+            | Self::Rewind(_)
             | Self::Undo(_)
             | Self::Completions(_) => "nothing was changed",
         }
@@ -238,6 +243,7 @@ impl Command {
             Self::IndexDump(_) => "index-dump",
             Self::IndexRebuild(_) => "index-rebuild",
             Self::Rescue(_) => "rescue",
+            Self::Rewind(_) => "rewind",
             Self::Replay(_) => "replay",
             Self::Repair(_) => "repair",
             Self::Undo(_) => "undo",

@@ -14,7 +14,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["doctor", "info", "verify-checksums", "frame-list", "txn-list", "dump", "index-dump"],
     ),
     ("History", &["log", "diff", "query", "check", "bisect"]),
-    ("Live", &["blockers", "checkpoint-now", "index-rebuild", "rescue"]),
+    ("Live", &["blockers", "checkpoint-now", "index-rebuild", "rescue", "rewind"]),
     ("Repair", &["replay", "repair", "undo"]),
     ("Other", &["completions", "help"]),
 ];

@@ -256,8 +256,8 @@ impl Diff {
                 }
                 (false, true) => {
                     let stat = stat_of(&comparison, head)?;
-                    is_partial |= stat.is_partial();
-                    (stat.differs(), Vec::new(), Some(stat))
+                    is_partial |= stat.differences.is_partial();
+                    (stat.differences.differs(), Vec::new(), Some(stat))
                 }
                 (false, false) => {
                     let (differs, partial) =

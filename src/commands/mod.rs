@@ -18,6 +18,7 @@ pub mod query;
 pub mod repair;
 pub mod replay;
 pub mod rescue;
+pub mod rewind;
 pub mod txn_list;
 pub mod undo;
 pub mod verify_checksums;

@@ -18,4 +18,6 @@ pub mod users;
 
 pub use diagnose::{Diagnosis, Options, diagnose};
 pub use judge::{Judged, judge};
-pub use together::{Doubt, doubt_of_states, is_its_log_up_to, states_can_be_told};
+pub use together::{
+    Doubt, StateDoubt, doubt_about_states, doubt_of_states, is_its_log_up_to, states_can_be_told,
+};

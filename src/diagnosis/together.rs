@@ -46,7 +46,8 @@ const OF_THE_NEWEST: [Rule; 6] = [
 /// What makes states that take pages from the file be none that ever was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    why: String,
+    /// What it is.
+    pub why: String,
     /// It may come of the newest state alone.
     pub is_of_the_newest: bool,
 }
@@ -87,6 +88,37 @@ pub fn states_can_be_told(
 /// # Errors
 /// When a file cannot be read.
 pub fn doubt_of_states(files: &Files, held: &Held, context: &Context) -> Result<Option<Doubt>> {
+    Ok(match doubt_about_states(files, held, context)? {
+        Some(StateDoubt::Proven(doubt)) => Some(doubt),
+        Some(StateDoubt::Open) => {
+            context.note(
+                "whether the file has later pages than the log is not known; if it has, rows and \
+                 tables shown for earlier states are wrong",
+            );
+            None
+        }
+        None => None,
+    })
+}
+
+/// Why states that take pages from the file may be none that ever was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateDoubt {
+    /// They are not.
+    Proven(Doubt),
+    /// Nothing tells whether the file has later pages than the log.
+    Open,
+}
+
+/// What is to be doubted about the states of `held`, if anything is.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn doubt_about_states(
+    files: &Files,
+    held: &Held,
+    context: &Context,
+) -> Result<Option<StateDoubt>> {
     let judged = judge(files, held, context)?;
     let tells = |finding: &&Finding| {
         TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
@@ -94,30 +126,23 @@ pub fn doubt_of_states(files: &Files, held: &Held, context: &Context) -> Result<
     let found = judged.findings.iter().filter(tells);
     let (of_the_newest, others): (Vec<&Finding>, Vec<&Finding>) =
         found.partition(|finding| OF_THE_NEWEST.contains(&finding.rule));
-    let doubt = |finding: &&Finding, is_of_the_newest| Doubt {
-        why: finding.message.clone(),
-        is_of_the_newest,
+    let proven = |why: String, is_of_the_newest| {
+        Ok(Some(StateDoubt::Proven(Doubt { why, is_of_the_newest })))
     };
     if let Some(finding) = others.first() {
-        return Ok(Some(doubt(finding, false)));
+        return proven(finding.message.clone(), false);
     }
     if let Some(why) = lost_commits_in_file(files, held, context)? {
-        return Ok(Some(Doubt { why, is_of_the_newest: false }));
+        return proven(why, false);
     }
     if let Some(finding) = of_the_newest.first() {
-        return Ok(Some(doubt(finding, true)));
+        return proven(finding.message.clone(), true);
     }
     // Attached processes have written the log on this file.
     let is_open = held.index.is_none()
         && (judged.file_age == FileAge::MayBeNewer
             || judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time));
-    if is_open {
-        context.note(
-            "whether the file has later pages than the log is not known; if it has, rows and \
-             tables shown for earlier states are wrong",
-        );
-    }
-    Ok(None)
+    Ok(is_open.then_some(StateDoubt::Open))
 }
 
 /// Whether nothing speaks against the log, up to the state of `snapshot`, being that of the file.

@@ -4,4 +4,5 @@ pub mod copy;
 pub mod offline;
 pub mod plan;
 pub mod replay;
+pub mod rewind;
 pub mod undo;

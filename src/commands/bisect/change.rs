@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::access::files::Files;
+use crate::access::generation::rewind_command;
 use crate::access::states::{StateAt, StateName, States};
 use crate::database::Pages;
 use crate::format::{FrameNo, Pgno};
@@ -13,7 +14,7 @@ use crate::history::bisect::Turn;
 use crate::history::past::Past;
 use crate::history::rows::{self, tables_of};
 use crate::history::snapshot::Snapshot;
-use crate::output::text::{argument, command};
+use crate::output::text::command;
 
 use super::asking::Look;
 
@@ -133,8 +134,5 @@ fn rewind(to: &Snapshot, told: &Told<'_>) -> Result<Option<String>> {
             Err(error) => return Err(error.into()),
         }
     }
-    let generation = format!("{:08x}-{:08x}", salts.salt1, salts.salt2);
-    let database = argument(database);
-    let txn = to.to_txn;
-    Ok(Some(format!("walsmith rewind {database} --to {txn} --generation {generation}")))
+    Ok(Some(rewind_command(database, to.to_txn, salts)))
 }

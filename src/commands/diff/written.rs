@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::SpooledTempFile;
 
 use crate::access::Context;
+use crate::access::differences::{self, Differences, TableDiff, setting_changes};
 use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
 use crate::access::states::{StateAt, States};
@@ -19,7 +20,7 @@ use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, ItemList, ItemStream, Output};
 use crate::storage::NewFile;
 
-use super::report::{self, DiffStat, TableDiff, setting_changes};
+use super::report::DiffStat;
 use super::{Diff, SPOOL_BYTES};
 
 /// What is said of the two states.
@@ -54,17 +55,6 @@ impl Head<'_> {
 }
 
 pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<DiffStat> {
-    let mut tables = Vec::new();
-    for table in &comparison.tables {
-        let mut counts = TableCounts::default();
-        let partial = comparison.visit(table, &mut |event| {
-            counts.count(event.op());
-            Ok::<_, anyhow::Error>(())
-        })?;
-        if counts.total() > 0 || partial {
-            tables.push(TableDiff::of(&table.0, (counts, partial), comparison));
-        }
-    }
     Ok(DiffStat {
         database: head.files.database.as_deref().map(FileName::from),
         wal: FileName::from(&head.files.wal),
@@ -72,9 +62,7 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         salts: head.states.salts_pair(),
         from: StateAt::from(head.from),
         to: StateAt::from(head.to),
-        tables,
-        schema_changes: schema_changes(comparison.before.catalog, comparison.after.catalog),
-        settings: setting_changes(comparison),
+        differences: Differences::of(comparison)?,
         left_out: Vec::new(),
     })
 }
@@ -158,7 +146,7 @@ impl Diff {
                 counts.count(event.op());
                 let human = |to: &mut dyn Write, paint: &_, width| {
                     if first {
-                        report::table_heading(to, pair.name(), paint)?;
+                        differences::table_heading(to, pair.name(), paint)?;
                     }
                     writeln!(to, "{}", row_text::event_line(pair, &event, paint, width))
                 };
@@ -171,8 +159,8 @@ impl Diff {
         }
         let settings = setting_changes(comparison);
         stream.people(|to, paint, width| {
-            report::setting_lines(to, &settings, paint)?;
-            report::summary(to, &tables, schema_changes, &settings, width)
+            differences::setting_lines(to, &settings, paint)?;
+            differences::summary(to, &tables, schema_changes, &settings, width)
         })?;
         Ok(tables)
     }

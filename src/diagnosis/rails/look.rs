@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::attach::AttachTarget;
-use crate::access::held::{self, HoldArgs};
+use crate::access::held::{self, Held, HoldArgs};
 use crate::engine::wal::KnownLog;
 use crate::history::snapshot;
 use crate::history::standing::Pairing;
@@ -48,6 +48,20 @@ pub fn look(
     given: Consents,
     context: &Context,
 ) -> Result<Looked> {
+    look_with(target, timeout, given, context, |_| Ok(())).map(|(looked, ())| looked)
+}
+
+/// The same, and what `work` makes of the files while they are held.
+///
+/// # Errors
+/// As [`look`], and what `work` reports.
+pub fn look_with<T>(
+    target: &AttachTarget,
+    timeout: Duration,
+    given: Consents,
+    context: &Context,
+    mut work: impl FnMut(&Held) -> Result<T>,
+) -> Result<(Looked, T)> {
     target.nobody_is_exclusive(timeout, context)?;
     let args = HoldArgs { timeout: timeout.max(HoldArgs::default().timeout), no_lock: false };
     let known = if target.would_recover(context)? { KNOWN_WHEN_ATTACHING } else { 0 };
@@ -62,9 +76,12 @@ pub fn look(
         };
         let found = dangers(&scene, Effect::Writes, context)?;
         let accepted = refuse(found.dangers, given)?;
+        let made = work(held)?;
         let (backfill, newest) = (found.backfill, found.newest);
         let (pairing, file_age) = (found.pairing, found.file_age);
         let (page_checksums, known) = (found.page_checksums, held.take_known());
-        Ok(Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known })
+        let looked =
+            Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known };
+        Ok((looked, made))
     })
 }

@@ -41,7 +41,7 @@ pub use danger::{Accepted, Consent, Consents, Danger, refuse};
 pub use discarded::discarded_log;
 use log::{attached_process, damaged_log, shorter_log};
 pub use log::{cut_log, missing_log};
-pub use look::{Looked, look};
+pub use look::{Looked, look, look_with};
 pub use processes::{Effect, misuse, misused, process, rescue_command};
 pub use sizes::{
     Contradiction, contradiction, fits_at_a_glance, page_one_is_only_in_log, page_size_by_pages,
