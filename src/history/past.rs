@@ -356,6 +356,11 @@ impl Pages for StatePages<'_> {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        // No page of this state, whatever refers to it: nothing of it can be gone.
+        if page.0 > self.size_pages {
+            image.fill(0);
+            return Ok(());
+        }
         let frame = match &self.frames {
             FramesOf::Snapshot(snapshot) => snapshot.pages.get(&page).copied(),
             FramesOf::Changed(newest, changed) => match changed.get(&page) {
