@@ -49,7 +49,7 @@ pub struct Bisect {
     #[arg(value_name = "FROM..TO")]
     pub range: Option<StateRange>,
     /// Find since when the first value that this SQL gives is true: 'SELECT count(*) < 100 FROM t'
-    #[arg(long, value_name = "SQL", conflicts_with = "quick")]
+    #[arg(long, value_name = "SQL", conflicts_with = "quick", allow_hyphen_values = true)]
     pub query: Option<String>,
     /// End the query of a state after this time: 5, 250ms, 1min; and how long to wait for locks,
     /// which is 5s where this is not given
@@ -145,11 +145,18 @@ impl Bisect {
         let mut asker = Asker::new(question, &states, &past, has_file, context);
         let numbers = first.to_txn..=last.to_txn;
         asker.expect(&numbers, self.every);
-        let ask = &mut |txn| asker.ask(txn);
-        let asked = match self.every {
-            true => Asked::each(numbers, ask)?,
-            false => Asked::by_halves(numbers, ask)?,
+        let mut asked = match self.every {
+            true => Asked::each(numbers.clone(), &mut |txn| asker.ask(txn))?,
+            false => Asked::by_halves(numbers.clone(), &mut |txn| asker.ask(txn))?,
         };
+        // Where the ends are sound, it may be a state between them that looks as if the log were
+        // another file's.
+        let is_open = !asked.turns().any(|turn| turn.comes) && asked.last().is_some();
+        let every = self.every || (doubt.is_some() && is_open);
+        if every && !self.every {
+            asker.expect(&numbers, every);
+            asked = Asked::each(numbers, &mut |txn| asker.ask(txn))?;
+        }
         let mut looks = asker.into_looks();
         if !self.every && asked.last().is_none() {
             let look = looks.remove(&last.to_txn);
@@ -176,7 +183,7 @@ impl Bisect {
             from: StateAt::from(&first),
             to: StateAt::from(&last),
             query: self.query.clone(),
-            every: self.every,
+            every,
         };
         Ok(BisectReport::of(searched, &asked, looks, changes, states.is_log_damaged()))
     }
@@ -207,7 +214,7 @@ fn settle(
     let turn = asked.turns().find(|turn| turn.comes);
     let sound = turn.map_or_else(|| asked.last().map(|(txn, _)| txn), |turn| Some(turn.from));
     let snapshot = states.snapshot(StateName::Txn(sound.unwrap_or_default()))?;
-    match is_its_log_up_to(held, &snapshot, context)? {
+    match is_its_log_up_to(files, held, &snapshot, context)? {
         true => Ok(()),
         false => Err(doubt.refusal(files).into()),
     }

@@ -7,12 +7,15 @@ use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::holders;
 use crate::access::{Context, Failure};
+use crate::format::FrameNo;
 use crate::history::lost_commits;
 use crate::history::snapshot::Snapshot;
-use crate::history::standing::newer::FileAge;
+use crate::history::standing::newer::{self, FileAge};
 use crate::history::standing::{self, Belonging, Depth, Pairing};
 use crate::history::view::View;
+use crate::log::{ExamineOptions, examine_with};
 use crate::output::text::command;
+use crate::storage::window::Window;
 
 use super::finding::Finding;
 use super::judge::judge;
@@ -34,10 +37,11 @@ const TELL: [Rule; 10] = [
 
 /// Those that a last state may have brought about which contradicts itself, whatever the states
 /// before it are.
-const OF_THE_NEWEST: [Rule; 6] = [
+const OF_THE_NEWEST: [Rule; 7] = [
     Rule::PairForeign,
     Rule::PairUnclear,
     Rule::PairFork,
+    Rule::FileNewer,
     Rule::FileOlder,
     Rule::SizesContradict,
     Rule::PageOneLost,
@@ -150,17 +154,34 @@ pub fn doubt_about_states(
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn is_its_log_up_to(held: &Held, snapshot: &Snapshot, context: &Context) -> Result<bool> {
-    let (Some(log), Some(base)) = (&held.log, &held.database) else { return Ok(false) };
-    let shape = log.examination.shape.filter(|_| snapshot.to_frame > 0);
-    let Some(shape) = shape else { return Ok(false) };
-    let view = View::plain(log.file.as_ref(), &shape, snapshot, Some(base.as_ref()));
+pub fn is_its_log_up_to(
+    files: &Files,
+    held: &Held,
+    snapshot: &Snapshot,
+    context: &Context,
+) -> Result<bool> {
+    let (Some(log), Some(base)) = (files.open_wal(context.vfs)?, &held.database) else {
+        return Ok(false);
+    };
+    let whole = held.log.as_ref().and_then(|log| log.examination.shape);
+    let Some(shape) = whole.filter(|_| snapshot.to_frame > 0) else { return Ok(false) };
+    let end = FrameNo(snapshot.to_frame).next().offset_bytes(shape.page_size());
+    let log = Window::new(log, end);
+    let options = ExamineOptions { database: Some(base.as_ref()), known_frames: 0 };
+    let examination = examine_with(&log, options, context.watch)?;
+    let Some(shape) = examination.shape else { return Ok(false) };
+    if examination.prefix.mx_frame != snapshot.to_frame {
+        return Ok(false);
+    }
+    let age = newer::file_age(&log, base.as_ref(), &examination, true, context.watch)?;
+    let view = View::plain(&log, &shape, snapshot, Some(base.as_ref()));
     let pairing = standing::judge(&view, Depth::States, context.watch)?;
-    Ok(pairing.is_some_and(|pairing| {
+    let belongs = |pairing: &Pairing| {
         pairing.verdict != Belonging::Foreign
             && !pairing.is_contradicted()
             && !pairing.takes_all_back()
-    }))
+    };
+    Ok(age != FileAge::Newer && pairing.as_ref().is_some_and(belongs))
 }
 
 /// What shows that the file has pages of commits that a damaged log has lost, or may have some.

@@ -236,7 +236,7 @@ mod tests {
                     continue;
                 }
                 let asked = halved(&states);
-                // What is known before the run of unknown states at the beginning is not looked for.
+                // What is known before a state that is not is not looked for.
                 if asked.earliest().unwrap().1 {
                     assert!(states[0] == Unknown && first.unwrap() < yes, "{states:?}");
                     continue;
@@ -247,7 +247,7 @@ mod tests {
                 assert_eq!(turns, [Turn { from, to, comes: true, is_settled: true }], "{states:?}");
             }
         }
-        assert!(found > 1000, "{found}");
+        assert!(found > 500, "{found}");
     }
 
     #[test]

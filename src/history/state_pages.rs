@@ -71,10 +71,19 @@ impl Pages for StatePages<'_> {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        // No page of this state, whatever refers to it: nothing of it can be gone.
+        if page.0 > self.size_pages {
+            image.fill(0);
+            return Ok(());
+        }
         self.past.read(page, self.frame_of(page), image)
     }
 
     fn show(&self, page: Pgno, look: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        if page.0 > self.size_pages {
+            look(&vec![0; self.page_size().in_memory()]);
+            return Ok(());
+        }
         self.past.show(page, self.frame_of(page), look)
     }
 }

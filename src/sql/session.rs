@@ -339,6 +339,84 @@ mod tests {
     }
 
     #[test]
+    fn the_first_value_is_true_as_where_takes_it() {
+        for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+            let made = made(&format!("PRAGMA encoding = '{encoding}'; {SCHEMA}"));
+            let pages = made.pages();
+            let clock = MemoryVfs::default();
+            let states = [NamedState { name: "main", pages: &pages as &dyn Pages }];
+            let session = Session::open(&states, patience(&clock, None)).unwrap();
+            for value in [
+                "NULL",
+                "0",
+                "1",
+                "-1",
+                "9223372036854775807",
+                "0.0",
+                "-0.0",
+                "0.5",
+                "1e-320",
+                "'1'",
+                "'1abc'",
+                "'a'",
+                "''",
+                "' 2'",
+                "'0.1'",
+                "'.5x'",
+                "'0x10'",
+                "'-'",
+                "x''",
+                "x'31'",
+                "x'3100'",
+                "x'0031'",
+                "x'30'",
+                "x'61'",
+                "x'00'",
+                "x'ff'",
+                "'\u{e9}1'",
+                "1 = 2",
+                "1 = 1",
+                "NULL = 1",
+                "zeroblob(5)",
+                "'1e400'",
+                "9e999",
+                "char(0) || '1'",
+                "(SELECT word FROM t WHERE id = 3)",
+                "(SELECT n FROM t WHERE id = 3)",
+                "(SELECT 1 WHERE 0)",
+                "current_date",
+                "'TRUE'",
+                "TRUE",
+            ] {
+                let wanted = format!("SELECT count(*) FROM (SELECT 1 WHERE {value})");
+                let wanted = self::value(&pages, &wanted) == SqlValue::Integer(1);
+                let found = session.is_true(&format!("SELECT {value}, 'other'")).unwrap();
+                assert_eq!(found, wanted, "{encoding}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_value_is_asked_for() {
+        let made = made(SCHEMA);
+        let pages = made.pages();
+        let clock = MemoryVfs::default();
+        let states = [NamedState { name: "main", pages: &pages as &dyn Pages }];
+        let session = Session::open(&states, patience(&clock, None)).unwrap();
+        assert!(!session.is_true("SELECT id FROM t WHERE id = 1000").unwrap());
+        assert!(session.is_true("SELECT id FROM t WHERE id = 100 -- that is all").unwrap());
+        let sql = "CREATE TEMP TABLE own AS SELECT * FROM t; ; SELECT count(*) = 300 FROM own;";
+        assert!(session.is_true(sql).unwrap());
+        for sql in ["", " -- nothing", "CREATE TEMP TABLE other(x)"] {
+            assert!(matches!(session.is_true(sql), Err(Error::NoValue)), "{sql}");
+        }
+        let found = session.is_true("SELECT 1; SELECT 2");
+        assert!(matches!(found, Err(Error::AfterValue { statement: 2 })), "{found:?}");
+        let found = session.is_true("SELECT abs(-9223372036854775808)");
+        assert!(matches!(&found, Err(Error::Sql { .. })), "{found:?}");
+    }
+
+    #[test]
     fn what_writes_attaches_or_undoes_the_settings_is_refused() {
         let made = made(SCHEMA);
         let pages = made.pages();

@@ -59,6 +59,7 @@ fn run(args: &[&str]) {
         ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
         ["check"] => see::check(),
+        ["is-true"] => see::is_true(),
         ["worlds", directory, first, count] => {
             worlds::all(Path::new(directory), number(first), number(count));
         }

@@ -41,6 +41,19 @@ pub(crate) fn check() {
     }
 }
 
+/// Reads lists of a path and an expression from stdin, one a line; answers each with whether WHERE
+/// takes it for true, or with null where SQLite refuses it.
+pub(crate) fn is_true() {
+    let mut answers = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let (path, value): (String, String) = serde_json::from_str(&line.unwrap()).unwrap();
+        let sql = format!("SELECT count(*) FROM (SELECT 1 WHERE ({value}))");
+        let found = open(Path::new(&path)).query_row(&sql, [], |row| row.get::<_, i64>(0));
+        writeln!(answers, "{}", json!(found.ok().map(|rows| rows > 0))).unwrap();
+        answers.flush().unwrap();
+    }
+}
+
 fn integrity(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     let rows = statement.query_map([], |row| row.get(0))?;

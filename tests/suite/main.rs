@@ -5,6 +5,8 @@
 
 mod applications_in_time;
 mod beside;
+#[cfg(feature = "sql")]
+mod bisect;
 mod blockers;
 mod check;
 mod checkpoint_now;

@@ -183,6 +183,11 @@ impl Oracle {
         Self::with("foresee")
     }
 
+    /// One that answers [`Self::is_true`].
+    pub(crate) fn of_values() -> Self {
+        Self::with("is-true")
+    }
+
     fn with(action: &str) -> Self {
         let mut child = Command::new(oracle_program())
             .arg(action)
@@ -215,9 +220,20 @@ impl Oracle {
         serde_json::from_str(&self.answer(path)).unwrap()
     }
 
+    /// Whether WHERE takes `value` for true in the database at `path`; `None` where SQLite refuses
+    /// it.
+    pub(crate) fn is_true(&mut self, path: &Path, value: &str) -> Option<bool> {
+        let answer = self.answer_to(&serde_json::json!([path, value]).to_string());
+        serde_json::from_str(&answer).unwrap()
+    }
+
     fn answer(&mut self, path: &Path) -> String {
+        self.answer_to(&path.display().to_string())
+    }
+
+    fn answer_to(&mut self, line: &str) -> String {
         let ask = self.ask.as_mut().unwrap();
-        writeln!(ask, "{}", path.display()).unwrap();
+        writeln!(ask, "{line}").unwrap();
         ask.flush().unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();

@@ -60,6 +60,16 @@ pub(super) struct Look {
     pub(super) error: Option<Error>,
 }
 
+impl Look {
+    fn answer(&self) -> Holds {
+        match self.holds {
+            Some(true) => Holds::Yes,
+            Some(false) => Holds::No,
+            None => Holds::Unknown,
+        }
+    }
+}
+
 /// Asks states, and keeps what they answered.
 pub(super) struct Asker<'a> {
     question: &'a Question,
@@ -107,18 +117,17 @@ impl<'a> Asker<'a> {
         self.looks
     }
 
-    /// Asks the state after a transaction.
+    /// Asks the state after a transaction, once.
     ///
     /// # Errors
     /// Where it is not the fault of this state that it has no answer.
     pub(super) fn ask(&mut self, txn: u32) -> Result<Holds> {
+        if let Some(look) = self.looks.get(&txn) {
+            return Ok(look.answer());
+        }
         let snapshot = self.states.snapshot(StateName::Txn(txn))?;
         let look = self.look(&snapshot)?;
-        let holds = match look.holds {
-            Some(true) => Holds::Yes,
-            Some(false) => Holds::No,
-            None => Holds::Unknown,
-        };
+        let holds = look.answer();
         self.looks.insert(txn, look);
         Ok(holds)
     }

@@ -195,6 +195,9 @@ impl BisectReport {
         };
         if self.complete {
             return match self.not_known {
+                0 if self.looked_at == 1 => {
+                    format!("{} is {no} {}.", capital(subject), named(last))
+                }
                 0 => format!("{did}: it is {no} in all {}.", states(self.looked_at)),
                 unknown => format!(
                     "{} is {no} in {}; {unknown} could not be looked at.",

@@ -185,7 +185,9 @@ fn ask(mutant: &Mutant, limit: Duration, tally: &mut BTreeMap<&'static str, u32>
                 error @ (Error::Pages(_)
                 | Error::NotOpened { .. }
                 | Error::Attaches { .. }
-                | Error::Sets { .. }),
+                | Error::Sets { .. }
+                | Error::NoValue
+                | Error::AfterValue { .. }),
             ) => {
                 panic!("{sql}: {error}")
             }
