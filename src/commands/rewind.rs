@@ -28,7 +28,7 @@ use crate::output::text::command;
 use crate::output::write_report;
 use crate::repair::rewind::Plan;
 use crate::scan::KnownFrames;
-use crate::storage::{DeleteShm, LockMode};
+use crate::storage::{DeleteShm, LockMode, SyncKind};
 
 mod report;
 
@@ -207,6 +207,9 @@ impl Rewind {
         if let Some(known) = looked.known {
             connection.wal_mut().know(known);
         }
+        // What others have written without a wait for the disk is waited for now, and not while
+        // they wait for the write lock.
+        connection.wal().file().sync(SyncKind::Normal)?;
         let done = self
             .begin(&mut connection, target, &mut patience, context)
             .and_then(|()| self.write(&mut connection, target, context));

@@ -71,9 +71,6 @@ fn what_is_no_state_of_the_log_is_an_error_and_what_is_the_newest_is_done() {
         command.args(["rewind", text(&database)]).args(wrong);
         assert_eq!(command.output().unwrap().status.code(), Some(2));
     }
-    let mut command = walsmith_command();
-    command.args(["rewind", text(&database), "--to", "1"]);
-    assert_eq!(command.output().unwrap().status.code(), Some(2));
 }
 
 #[test]
