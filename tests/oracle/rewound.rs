@@ -140,10 +140,10 @@ pub(crate) fn reset(path: &Path) {
         // Nobody locks the log: it may be opened and closed here.
         let header = std::fs::read(&log).unwrap();
         for _ in 0..2 {
-            std::thread::sleep(Duration::from_millis(fastrand::u64(..60)));
+            std::thread::sleep(Duration::from_millis(fastrand::u64(..200)));
             connection.execute_batch("UPDATE r SET n = n + 1").unwrap();
         }
-        std::thread::sleep(Duration::from_millis(fastrand::u64(..60)));
+        std::thread::sleep(Duration::from_millis(fastrand::u64(..200)));
         let n: i64 = connection.query_row("SELECT n FROM r", [], |row| row.get(0)).unwrap();
         let salt = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
         println!("{:08x}-{:08x} {n}", salt(16), salt(20));

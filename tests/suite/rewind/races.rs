@@ -83,7 +83,7 @@ fn resets_beside_rewinds_never_have_one_act_on_another_generation() {
          {gone_back} seen by the writer",
         rewound.len()
     );
-    assert!(exits[&0] > 0 && exits[&6] > 0 && gone_back > 0);
+    assert!(exits[&0] > 0 && exits[&6] > 0 && !rewound.is_empty());
 }
 
 /// Lets SQLite reset the log, if it can, at one of the calls that ask whether to go on.
