@@ -1,6 +1,6 @@
 //! `rewind`: a new transaction that makes the database what it was after an earlier one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +10,7 @@ use crate::access::attach::AttachTarget;
 use crate::access::differences::Differences;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
-use crate::access::generation::Generation;
+use crate::access::generation::{Generation, rewind_command};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::patience::{Patience, duration};
 use crate::access::states::{StateAt, StateName, States, changed_pages};
@@ -19,6 +19,7 @@ use crate::diagnosis::rails::{self, Consents, Danger, Looked};
 use crate::diagnosis::{StateDoubt, doubt_about_states};
 use crate::engine;
 use crate::engine::connection::{AfterCommit, Connection};
+use crate::format::Salts;
 use crate::format::lock_bytes::WAL_WRITE_LOCK;
 use crate::history::past::Past;
 use crate::history::rows::{Catalog, Comparison, State};
@@ -27,7 +28,7 @@ use crate::output::text::command;
 use crate::output::write_report;
 use crate::repair::rewind::Plan;
 use crate::scan::KnownFrames;
-use crate::storage::{DeleteShm, LockMode};
+use crate::storage::{DeleteShm, LockMode, SyncKind};
 
 mod report;
 
@@ -41,9 +42,9 @@ use report::RewindReport;
 /// command that is printed brings them back, until a checkpoint copies the new one.
 ///
 /// Numbers of transactions begin again when a log is reset, so the generation that N is of must be
-/// named: the two salts of the log, which every command that walsmith prints carries. Row ids that
-/// were given since, by AUTOINCREMENT too, are given again. Refused where a checkpoint has
-/// overwritten a page of that state.
+/// named: the two salts of the log. --dry-run says what would be taken back, and prints the whole
+/// command with the generation. Row ids that were given since, by AUTOINCREMENT too, are given
+/// again. Refused where a checkpoint has overwritten a page of that state.
 ///
 /// For one wrong transaction in the middle, `walsmith diff app.db 41 --invert --sql` writes the SQL
 /// that takes back transaction 41 alone.
@@ -55,9 +56,10 @@ pub struct Rewind {
     /// The state to go back to: after this transaction, 0 for before the log, or frame:N
     #[arg(long, value_name = "N")]
     pub to: StateName,
-    /// The generation of the log that N is of: its two salts, as 1a2b3c4d-5e6f7a8b
+    /// The generation of the log that N is of: its two salts, as 1a2b3c4d-5e6f7a8b. With --dry-run
+    /// it may be left out; the command that is printed has it
     #[arg(long, value_name = "SALT1-SALT2")]
-    pub generation: Generation,
+    pub generation: Option<Generation>,
     /// How long to wait for locks: 5 (seconds), 250ms, 1min
     #[arg(short, long, value_parser = duration, default_value = "5s", value_name = "TIME")]
     pub timeout: Duration,
@@ -66,11 +68,16 @@ pub struct Rewind {
     pub dry_run: bool,
 }
 
+/// Attempts that are not waited between.
+const RETRIES: u32 = 100;
+
 /// The newest state and the one that is asked for.
 struct Ends<'a> {
     past: &'a Past<'a>,
     newest: &'a Snapshot,
     wanted: &'a Snapshot,
+    /// The generation of both.
+    salts: Salts,
 }
 
 impl Rewind {
@@ -91,15 +98,14 @@ impl Rewind {
             };
             return Err(Failure::NoLog { path: wal, found }.into());
         };
-        let given = Consents::default();
-        let (looked, seen) = rails::look_with(&target, self.timeout, given, context, |held| {
+        let (looked, seen) = rails::look_with(&target, self.timeout, None, context, |held| {
             let seen = self.look(held, &target, context)?;
             no_doubt_is_proven(held, &target, context)?;
             Ok(seen)
         })?;
         if let Some(backfill) = &looked.backfill {
             let never = rails::unmended_backfill(&target.files, backfill);
-            rails::refuse(vec![Danger { consent: None, ..never }], given)?;
+            rails::refuse(vec![Danger { consent: None, ..never }], Consents::default())?;
         }
         let report = match self.dry_run || seen.is_there_already() {
             true => seen,
@@ -130,8 +136,11 @@ impl Rewind {
         work: impl FnOnce(&Ends<'_>) -> Result<T>,
     ) -> Result<T> {
         let states = States::of(held, &target.files, context)?;
-        if states.salts() != Some(self.generation.0) {
-            return Err(self.other_generation(states.salts().map(Generation), target).into());
+        let Some(salts) = states.salts() else {
+            return Err(self.other_generation(None, target).into());
+        };
+        if self.generation.is_some_and(|named| named.0 != salts) {
+            return Err(self.other_generation(Some(Generation(salts)), target).into());
         }
         if states.is_log_damaged() || held.lost_frames_from.is_some() {
             let why = "the log is damaged, and what came last is not known";
@@ -140,7 +149,10 @@ impl Rewind {
         }
         let (newest, wanted) = (states.snapshot(StateName::Last)?, states.snapshot(self.to)?);
         let past = states.past(wanted.to_frame, context)?;
-        work(&Ends { past: &past, newest: &newest, wanted: &wanted })
+        if self.generation.is_none() && !self.dry_run {
+            return Err(without_generation(&target.database, wanted.to_txn, salts).into());
+        }
+        work(&Ends { past: &past, newest: &newest, wanted: &wanted, salts })
     }
 
     fn other_generation(&self, found: Option<Generation>, target: &AttachTarget) -> Failure {
@@ -148,10 +160,10 @@ impl Rewind {
             Some(found) => format!("the log is of generation {found} now"),
             None => "the log has no transaction now".to_owned(),
         };
+        let named = self.generation.map(|named| format!(", not {named}")).unwrap_or_default();
         let why = format!(
-            "{now}: transactions of generation {} are in the database file, and cannot be taken \
-             back",
-            self.generation
+            "{now}{named}: numbers of transactions begin again with each generation, and what \
+             came before it cannot be taken back"
         );
         let see = command("log --oneline", &target.database);
         Failure::refused(&target.database, why, format!("what the log has now: {see}"))
@@ -162,7 +174,8 @@ impl Rewind {
             database: (&target.database).into(),
             wal: (&target.paths.wal).into(),
             dry_run: self.dry_run,
-            salts: [self.generation.0.salt1, self.generation.0.salt2],
+            salts: [ends.salts.salt1, ends.salts.salt2],
+            generation: Generation(ends.salts).to_string(),
             from: StateAt::from(ends.newest),
             to: StateAt::from(ends.wanted),
             made: None,
@@ -173,7 +186,7 @@ impl Rewind {
             not_known: None,
             next: None,
         }
-        .without_pages_where_nothing_is_done()
+        .settled()
     }
 
     /// Attaches, writes the transaction and leaves.
@@ -194,6 +207,9 @@ impl Rewind {
         if let Some(known) = looked.known {
             connection.wal_mut().know(known);
         }
+        // What others have written without a wait for the disk is waited for now, and not while
+        // they wait for the write lock.
+        connection.wal().file().sync(SyncKind::Normal)?;
         let done = self
             .begin(&mut connection, target, &mut patience, context)
             .and_then(|()| self.write(&mut connection, target, context));
@@ -217,11 +233,13 @@ impl Rewind {
         context: &Context,
     ) -> Result<()> {
         use engine::Error::{Busy, BusyRecovery, BusySnapshot, NoSnapshot, SnapshotGone};
+        let mut retries = 0;
         loop {
             match try_begin(connection) {
                 Ok(()) => return Ok(()),
+                // Somebody has committed between the two locks: the next look is at his state.
+                Err(BusySnapshot) if retries < RETRIES => retries += 1,
                 Err(NoSnapshot) => return Err(self.other_generation(None, target).into()),
-                // The next look is at what the other one has committed or copied.
                 Err(Busy | BusyRecovery | BusySnapshot | SnapshotGone) if patience.wait() => {}
                 Err(Busy | BusyRecovery | BusySnapshot | SnapshotGone) => {
                     let writer = WAL_WRITE_LOCK..WAL_WRITE_LOCK + 1;
@@ -255,7 +273,7 @@ impl Rewind {
             }
             self.with_states(held, target, context, |ends| {
                 let begun = connection.wal().header();
-                if begun.salts != self.generation.0 || begun.mx_frame != ends.newest.to_frame {
+                if begun.salts != ends.salts || begun.mx_frame != ends.newest.to_frame {
                     let path = target.paths.wal.clone();
                     return Err(Failure::KeepsChanging { path, restarts: 1 }.into());
                 }
@@ -273,6 +291,14 @@ impl Rewind {
             })
         })
     }
+}
+
+/// Which generation a number is of is not guessed: the log may have been reset since it was read.
+fn without_generation(database: &Path, txn: u32, salts: Salts) -> Failure {
+    let why = "the generation of the log is to be named, since numbers of transactions begin again \
+               with each";
+    let next = rewind_command(database, txn, salts);
+    Failure::refused(database, why, format!("that of now: {next}; --dry-run needs none"))
 }
 
 fn try_begin(connection: &mut Connection<'_>) -> engine::Result<()> {

@@ -1,4 +1,5 @@
-//! What can be recovered, and how: plans, and their replay into a database, with a way back.
+//! What can be recovered, and how: plans, and their replay into a database, with a way back; and
+//! the way back in time beside running processes.
 
 pub mod copy;
 pub mod offline;

@@ -22,6 +22,7 @@ mod journals;
 mod judge;
 mod measured;
 mod race;
+mod rewound;
 mod see;
 mod session;
 mod shims;
@@ -153,7 +154,21 @@ fn run_rows(args: &[&str]) {
         ["history-of", directory, seed] => histories::make(Path::new(directory), number(seed)),
         ["history-again", directory] => histories::again(Path::new(directory)),
         ["judge"] => judge::judge(),
+        ["rewound", database, action @ ..] => rewound(Path::new(database), action),
         _ => panic!("unknown action: {args:?}"),
+    }
+}
+
+/// What is at work beside rewinds.
+fn rewound(database: &Path, action: &[&str]) {
+    match action {
+        ["prepare", vacuum] => rewound::prepare(database, vacuum),
+        ["write", writer, seconds, autocheckpoint] => {
+            rewound::write(database, number(writer), number(seconds), number(autocheckpoint));
+        }
+        ["read", seconds] => rewound::read(database, number(seconds)),
+        ["reset"] => rewound::reset(database),
+        _ => panic!("unknown action: {action:?}"),
     }
 }
 

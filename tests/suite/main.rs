@@ -55,6 +55,7 @@ mod readme;
 mod repair;
 mod replay;
 mod rescue;
+mod rewind;
 mod rolled_back;
 mod round_trip;
 mod row_scripts;

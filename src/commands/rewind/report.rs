@@ -24,6 +24,8 @@ pub(super) struct RewindReport {
     pub(super) dry_run: bool,
     /// The salts of the log that the transactions are of.
     pub(super) salts: [u32; 2],
+    /// The same, as `--generation` names them.
+    pub(super) generation: String,
     /// The newest state before.
     pub(super) from: StateAt,
     /// The state that was asked for.
@@ -41,7 +43,7 @@ pub(super) struct RewindReport {
     pub(super) takes_back: Option<Differences>,
     /// Why they could not.
     pub(super) not_known: Option<String>,
-    /// The command that takes the rewind back.
+    /// The command that takes the rewind back; of a dry run, the one that does it.
     pub(super) next: Option<String>,
 }
 
@@ -51,11 +53,19 @@ impl RewindReport {
         self.from == self.to
     }
 
-    pub(super) fn without_pages_where_nothing_is_done(mut self) -> Self {
+    /// With what follows from the two states.
+    pub(super) fn settled(mut self) -> Self {
         if self.is_there_already() {
             self.written_pages = 0;
+        } else if self.dry_run {
+            self.next = Some(self.command_to(self.to.txn));
         }
         self
+    }
+
+    fn command_to(&self, txn: u32) -> String {
+        let [salt1, salt2] = self.salts;
+        rewind_command(&self.database, txn, Salts { salt1, salt2 })
     }
 
     /// The transaction was written, up to `frame`.
@@ -64,9 +74,7 @@ impl RewindReport {
         let written = u32::try_from(self.written_pages).unwrap_or(u32::MAX);
         let repeated = frame.saturating_sub(self.from.frame).saturating_sub(written);
         self.made = Some(StateAt { txn: self.from.txn + 1 + repeated, frame });
-        let [salt1, salt2] = self.salts;
-        let salts = Salts { salt1, salt2 };
-        self.next = Some(rewind_command(&self.database, self.from.txn, salts));
+        self.next = Some(self.command_to(self.from.txn));
     }
 
     /// What differs, or why that is not known.
@@ -122,18 +130,18 @@ impl Report for RewindReport {
         }
         let again = "Row ids that were given since, by AUTOINCREMENT too, are given again.";
         writeln!(to, "{}", wrapped(again, 0, 2, width))?;
-        let (first, last) = (self.to.txn, self.from.txn);
-        if self.made.is_none() && last - first > 1 {
-            let alone = format!(
-                "For one of these transactions alone, the first: walsmith diff {} {first}..{} \
-                 --invert --sql",
-                argument(&self.database),
-                first + 1
-            );
-            writeln!(to, "{alone}")?;
+        let first = self.to.txn;
+        if self.made.is_none() && self.from.txn.saturating_sub(first) > 1 {
+            let path = argument(&self.database);
+            let alone = format!("walsmith diff {path} {} --invert --sql", first + 1);
+            writeln!(to, "What takes back transaction {} alone: {alone}", first + 1)?;
         }
-        if let Some(next) = &self.next {
-            writeln!(to, "To take this back, until the next checkpoint: {next}")?;
+        match (&self.next, self.made) {
+            (Some(next), Some(_)) => {
+                writeln!(to, "To take this back, until the next checkpoint: {next}")?;
+            }
+            (Some(next), None) => writeln!(to, "To do it: {next}")?,
+            (None, _) => {}
         }
         Ok(())
     }

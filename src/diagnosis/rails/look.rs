@@ -48,17 +48,18 @@ pub fn look(
     given: Consents,
     context: &Context,
 ) -> Result<Looked> {
-    look_with(target, timeout, given, context, |_| Ok(())).map(|(looked, ())| looked)
+    look_with(target, timeout, Some(given), context, |_| Ok(())).map(|(looked, ())| looked)
 }
 
-/// The same, and what `work` makes of the files while they are held.
+/// The same, and what `work` makes of the files while they are held. `given` is `None` where a
+/// command has no option by which anything is accepted, so that none is named.
 ///
 /// # Errors
 /// As [`look`], and what `work` reports.
 pub fn look_with<T>(
     target: &AttachTarget,
     timeout: Duration,
-    given: Consents,
+    given: Option<Consents>,
     context: &Context,
     mut work: impl FnMut(&Held) -> Result<T>,
 ) -> Result<(Looked, T)> {
@@ -75,7 +76,12 @@ pub fn look_with<T>(
             pairing: None,
         };
         let found = dangers(&scene, Effect::Writes, context)?;
-        let accepted = refuse(found.dangers, given)?;
+        let never = |danger| Danger { consent: None, ..danger };
+        let dangers = match given {
+            Some(_) => found.dangers,
+            None => found.dangers.into_iter().map(never).collect(),
+        };
+        let accepted = refuse(dangers, given.unwrap_or_default())?;
         let made = work(held)?;
         let (backfill, newest) = (found.backfill, found.newest);
         let (pairing, file_age) = (found.pairing, found.file_age);

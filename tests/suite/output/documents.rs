@@ -14,7 +14,8 @@ use crate::support::{beside, copy, names};
 fn one_document_comes_out_whatever_happens() {
     let (folder, _) = copy("twenty-rows");
     let damaged = damaged_as(OsStr::new("y.db"));
-    let more: [&[&str]; 6] = [
+    let more: [&[&str]; 7] = [
+        &["rewind", "--to", "0", "--dry-run"],
         &["checkpoint-now"],
         &["index-rebuild"],
         &["replay", "--in-place"],

@@ -20,7 +20,8 @@ fn nothing_from_outside_reaches_the_terminal_raw() {
     let database = live.path().join(hostile);
     fs::copy(fixtures().join("twenty-rows/x.db-wal"), beside(&database, "-wal")).unwrap();
     let reader = hold("hold-read", &database);
-    let writing: [&[&str]; 5] = [
+    let writing: [&[&str]; 6] = [
+        &["rewind", "--to", "3", "--generation", "00000000-00000000"],
         &["replay", "--in-place"],
         &["repair", "--apply", "--in-place"],
         &["repair", "--apply", "--output", "new.db"],

@@ -47,7 +47,8 @@ fn files_are_named_by_options_only_where_that_is_safe() {
         &["replay", "--dry-run"],
         &["repair"],
     ];
-    let refuses: [&[&str]; 6] = [
+    let refuses: [&[&str]; 7] = [
+        &["rewind", "--to", "1", "--dry-run"],
         &["checkpoint-now"],
         &["checkpoint-now", "--dry-run"],
         &["index-rebuild"],
