@@ -5,9 +5,10 @@
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
 //! checkpoint has not left in it, [`gone`] what a later one has overwritten, [`lost_commits`] what
 //! it has of commits that the log has lost;
-//! [`past`] reads earlier states as far as they are there, by [`committed`]: [`state_pages`] are the
-//! pages of one, [`read_ahead`] fetches them for whoever goes through all, and [`proven`] looks at
-//! their checksums again; [`rows`] are the rows in which two states differ.
+//! [`past`] reads earlier states as far as they are there, by [`committed`]: [`state_pages`] are
+//! the pages of one, a thread reads them ahead for whoever goes through all, and [`proven`] looks
+//! at their checksums again; [`rows`] are the rows in which two states differ; [`bisect`] says
+//! which states are asked where a property changes.
 
 pub mod bisect;
 pub mod committed;
