@@ -64,7 +64,10 @@ mod tests {
         let salts = Salts { salt1: 1, salt2: 0xffff_ffff };
         assert_eq!(
             rewind_command("my app.db", 7, salts),
-            "walsmith rewind 'my app.db' --to 7 --generation 00000001-ffffffff"
+            format!(
+                "walsmith rewind {} --to 7 --generation 00000001-ffffffff",
+                argument("my app.db")
+            )
         );
     }
 }
