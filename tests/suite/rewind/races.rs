@@ -49,6 +49,7 @@ fn resets_beside_rewinds_never_have_one_act_on_another_generation() {
     let (mut exits, mut rewound) = (BTreeMap::<i32, u64>::new(), BTreeSet::new());
     let mut random = fastrand::Rng::with_seed(races);
     let mut named = generation(&database);
+    let mut answers = Vec::new();
     for _ in 0..races {
         // An older name is most often wrong, a fresh one most often right when it is looked up.
         if random.u32(..4) > 0 {
@@ -60,6 +61,7 @@ fn resets_beside_rewinds_never_have_one_act_on_another_generation() {
         let kind = report["error"]["kind"].as_str();
         assert!(exit != 3 || kind == Some("no-commit"), "{report}");
         *exits.entry(exit).or_default() += 1;
+        answers.push(format!("{named} {exit} {report}"));
         if !report["made"].is_null() && exit == 0 {
             rewound.insert(named.clone());
         }
@@ -73,7 +75,8 @@ fn resets_beside_rewinds_never_have_one_act_on_another_generation() {
         let (generation, n) = line.split_once(' ').unwrap();
         if n != "3" {
             gone_back += 1;
-            assert!(rewound.contains(generation), "{line}: nobody named this generation");
+            let all = || (lines.as_str(), answers.join("\n"));
+            assert!(rewound.contains(generation), "{line}: nobody named it: {:#?}", all());
         }
     }
     assert_eq!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
