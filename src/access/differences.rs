@@ -151,7 +151,8 @@ pub fn summary(
     let sum = |of: fn(&TableCounts) -> u64| tables.iter().map(|table| of(&table.counts)).sum();
     let sentence = if tables.is_empty() && schema_changes.is_empty() {
         match settings.is_empty() {
-            true => "Nothing differs.".to_owned(),
+            // Pages may: indexes, free pages, the places of rows.
+            true => "No row and no definition differs.".to_owned(),
             false => "No row differs.".to_owned(),
         }
     } else {
