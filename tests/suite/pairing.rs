@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fastrand::Rng;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{beside, copy, names, oracle, text, walsmith};
+use crate::support::{beside, copy, names, oracle, oracle_program, text, walsmith};
 
 /// A database and its own log.
 struct World {
@@ -243,4 +244,31 @@ fn of_large_databases_the_pages_below_the_log_are_compared() {
     assert_eq!((pairing["verdict"].as_str(), exit), (Some("foreign"), 6), "{pairing:#}");
     let reasons = pairing["reasons"].as_array().unwrap();
     assert!(reasons.iter().any(|reason| reason["evidence"] == "order"), "{pairing:#}");
+}
+
+#[test]
+fn a_log_that_drops_every_table_of_the_file_is_its_own() {
+    // The schema takes several pages, and one table of the file keeps its pages, with a new name
+    // and a new row of the schema.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let columns: Vec<String> = (0..40).map(|n| format!("column_{n}")).collect();
+    let columns = columns.join(", ");
+    let sql = format!(
+        "PRAGMA page_size=512; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE a({columns}); CREATE TABLE b({columns}); INSERT INTO a(column_1) VALUES(1);
+         CREATE VIEW v AS SELECT * FROM a; CREATE TABLE sink(x);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 90)
+         INSERT INTO sink SELECT zeroblob(90) FROM n; PRAGMA wal_checkpoint(TRUNCATE);
+         INSERT INTO a(column_1) VALUES(2); CREATE TABLE new_1({columns}); DROP TABLE a;
+         DROP TABLE sink; DROP TABLE b; CREATE TABLE new_2(x)"
+    );
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&path), &sql]).output().unwrap();
+    let (pairing, exit) = judged(&path);
+    let reasons = pairing["reasons"].as_array().unwrap();
+    assert!(reasons.iter().all(|reason| reason["speaks_for"] != "foreign"), "{pairing:#}");
+    assert_eq!(exit, 0, "{pairing:#}");
+    let (report, exit) = walsmith(&["log", text(&path)]);
+    assert_eq!((report["transactions"].as_array().map(Vec::len), exit), (Some(6), 0), "{report}");
 }

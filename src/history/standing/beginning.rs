@@ -8,12 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::{self, Error, Pages, check};
+use crate::database::{self, Error, Pages, Schema, check};
 use crate::format::{DatabaseHeader, FrameNo, Pgno};
-use crate::history::snapshot::{self, Target, snapshot_of};
+use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
-use crate::scan::{FrameFacts, Watch};
+use crate::scan::{self, FrameFacts, Watch};
 
+use super::columns::share_a_table;
 use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
 
 /// Most states of the log whose structure is checked.
@@ -187,6 +188,30 @@ impl Beginning {
         states.iter().copied().step_by(states.len().div_ceil(most.max(1)).max(1)).collect()
     }
 
+    /// Whether an early state of the log, by its frames alone, has a table of the file: then the
+    /// tables that the last one lacks were dropped in this log.
+    pub(super) fn has_a_table_of(
+        &self,
+        file: &Schema,
+        pair: &Pair,
+        watch: &dyn Watch,
+    ) -> Result<bool, Error> {
+        let mut writes_page_1: Vec<FrameNo> = self
+            .firsts
+            .iter()
+            .filter_map(|&frame| self.commits.get(self.transaction_of(frame)).copied())
+            .collect();
+        writes_page_1.dedup();
+        for commit in writes_page_1.into_iter().take(MAX_STATES) {
+            let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(false) };
+            let view = View::plain(pair.log, pair.shape, &snapshot, None);
+            if share_a_table(&Schema::read(&view)?, file) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Problems that a state of the log over the file has and the file alone does not have: one
     /// contradiction.
     pub(super) fn problems(&self, pair: &Pair, watch: &dyn Watch) -> Result<Option<Reason>, Error> {
@@ -195,13 +220,7 @@ impl Beginning {
         let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
         let file = check(&pair.file, watch)?;
         for commit in self.states(pair, file.is_sound(), most) {
-            let frames = FrameNo::FIRST..commit.next();
-            let facts = pair.shape.facts(pair.log, frames, watch);
-            let snapshot = match snapshot_of(facts, Target::Frame(commit)) {
-                Ok(snapshot) => snapshot,
-                Err(snapshot::Error::Scan(error)) => return Err(error),
-                Err(_) => return Ok(None),
-            };
+            let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(None) };
             let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
             let early = check(&view, watch)?;
             if early.is_sound() {
@@ -217,6 +236,20 @@ impl Beginning {
             return Ok(Some(Reason { table: first.table, count, ..against(example) }));
         }
         Ok(None)
+    }
+}
+
+/// The state at `commit`; `None` where the frames do not give it.
+fn snapshot_at(
+    pair: &Pair,
+    commit: FrameNo,
+    watch: &dyn Watch,
+) -> Result<Option<Snapshot>, scan::Error> {
+    let facts = pair.shape.facts(pair.log, FrameNo::FIRST..commit.next(), watch);
+    match snapshot_of(facts, Target::Frame(commit)) {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(snapshot::Error::Scan(error)) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

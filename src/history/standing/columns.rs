@@ -11,13 +11,20 @@ use crate::format::{PageKind, Pgno};
 
 use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
+/// The names of the tables of a schema, but for those of SQLite itself.
+fn tables(schema: &Schema) -> HashSet<&str> {
+    let tables = schema.entries.iter().filter(|entry| !entry.kind.is_statement());
+    let own = |name: &str| !name.to_ascii_lowercase().starts_with("sqlite_");
+    tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
+}
+
+/// Whether a schema has a table of this name that the other has, too.
+pub(super) fn share_a_table(one: &Schema, other: &Schema) -> bool {
+    !tables(one).is_disjoint(&tables(other))
+}
+
 /// Both have tables, and none in common.
 pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
-    fn tables(schema: &Schema) -> HashSet<&str> {
-        let tables = schema.entries.iter().filter(|entry| !entry.kind.is_statement());
-        let own = |name: &str| !name.to_ascii_lowercase().starts_with("sqlite_");
-        tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
-    }
     let (ours, theirs) = (tables(file), tables(both));
     let differ = !ours.is_empty()
         && !theirs.is_empty()

@@ -153,7 +153,7 @@ impl<'a> Pair<'a> {
         let mut reasons = std::mem::take(&mut compared.reasons);
         reasons.extend(header::compare(self, &compared.beginning)?);
         if !self_contained {
-            self_contained = self.together(&mut reasons, watch)?;
+            self_contained = self.together(&compared.beginning, &mut reasons, watch)?;
         }
         if depth == Depth::States {
             reasons.extend(self.early(&reasons, &compared.beginning, watch)?);
@@ -201,9 +201,19 @@ impl<'a> Pair<'a> {
 
     /// Judges the database that the log over the file is; returns whether nothing of it comes from
     /// the file.
-    fn together(&self, reasons: &mut Vec<Reason>, watch: &dyn Watch) -> Result<bool, scan::Error> {
+    fn together(
+        &self,
+        beginning: &Beginning,
+        reasons: &mut Vec<Reason>,
+        watch: &dyn Watch,
+    ) -> Result<bool, scan::Error> {
         let schema = Schema::read(self.both)?;
-        reasons.extend(columns::schemas(&Schema::read(&self.file)?, &schema));
+        let file = Schema::read(&self.file)?;
+        if let Some(reason) = columns::schemas(&file, &schema)
+            && !beginning.has_a_table_of(&file, self, watch)?
+        {
+            reasons.push(reason);
+        }
         if !self.is_small()? {
             reasons.extend(links::follow(self, watch)?);
             return Ok(false);

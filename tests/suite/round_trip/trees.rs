@@ -13,8 +13,10 @@ pub(super) fn named(world: &World, tally: &mut Tally) -> Vec<String> {
     let Some(frames) = report["frames"].as_array() else {
         return vec![format!("exit {code}: {report}")];
     };
-    let (log, _) = walsmith(&["log", text(&world.database())]);
-    let entries = log["transactions"].as_array().unwrap();
+    let (log, code) = walsmith(&["log", text(&world.database())]);
+    let Some(entries) = log["transactions"].as_array() else {
+        return vec![format!("log: exit {code}: {log}")];
+    };
     let sql = "SELECT pageno, name, pagetype FROM dbstat";
     let mut found = Vec::new();
     for txn in 1..=world.last {
