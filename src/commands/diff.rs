@@ -242,8 +242,8 @@ impl Diff {
         }
         if !comparison.all_looked_at {
             context.warn(
-                "pages of both states are gone: rows that were overwritten in place are not among \
-                 these",
+                "pages of both states are gone: rows on them, and rows that were overwritten in \
+                 place, are not among these",
             );
         }
         let mut is_partial = !comparison.all_looked_at;

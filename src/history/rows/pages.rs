@@ -53,8 +53,8 @@ struct Trees<'s> {
 }
 
 impl<'s> Comparison<'s> {
-    /// Tells `visit` of every row of a table of this comparison that differs; returns whether pages
-    /// of the table are gone.
+    /// Tells `visit` of every row of a table of this comparison that differs; returns whether rows
+    /// may be missing because pages are gone.
     ///
     /// # Errors
     /// As [`visit_rows`].
@@ -66,7 +66,10 @@ impl<'s> Comparison<'s> {
         let (before, after) = (self.before.pages, self.after.pages);
         match self.missing {
             Missing::Fails => visit_rows(before, after, table, visit).map(|()| false),
-            Missing::Present => visit_known_rows(before, after, table, visit),
+            Missing::Present => {
+                let is_partial = visit_known_rows(before, after, table, visit)?;
+                Ok(is_partial || !self.all_looked_at)
+            }
         }
     }
 

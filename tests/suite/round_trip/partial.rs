@@ -4,6 +4,16 @@ use serde_json::Value;
 
 use super::judge::Judge;
 use super::{Tally, World, diff};
+use crate::support::{text, walsmith};
+
+/// Whether every page of a state is there.
+fn is_whole_state(world: &World, number: u32) -> bool {
+    let (database, number) = (world.database(), number.to_string());
+    let (report, code) = walsmith(&["replay", text(&database), "--to-txn", &number, "--dry-run"]);
+    let is_refused = code == 6;
+    assert!(is_refused || code < 2, "{report}");
+    !is_refused
+}
 
 /// What it tells of is what SQLite finds, and every row of the newer state that may differ is told.
 pub(super) fn known(
@@ -26,8 +36,12 @@ pub(super) fn known(
     }
     let report: Value = serde_json::from_slice(&said.stdout).unwrap();
     let tables = report["tables"].as_array().unwrap();
-    // Pages of the newer state may be gone, too: then rows of either one are present.
-    let newer_is_whole = to >= world.copied;
+    // Pages of the newer state may be gone, too: then rows of either one are present, and those on
+    // pages that are gone in both are not.
+    let newer_is_whole = is_whole_state(world, to);
+    if !newer_is_whole {
+        count("partial differences: pages of both may be gone");
+    }
     for counted in judge.counts(&world.state(from), &world.state(to)).as_array().unwrap() {
         let ours = tables.iter().find(|it| it["name"] == counted["name"]);
         if ours.is_some_and(|it| it["renamed_from"].is_string()) || counted["hidden"] == true {
