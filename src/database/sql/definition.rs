@@ -49,6 +49,8 @@ pub struct TableDefinition {
     pub strict: bool,
     /// Row ids are never given twice.
     pub autoincrement: bool,
+    /// A constraint says ON CONFLICT REPLACE: a row may take the place of others.
+    pub replaces_rows: bool,
     /// Nothing is at a place where it has no meaning, outside of expressions.
     pub is_understood: bool,
 }

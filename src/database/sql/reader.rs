@@ -43,6 +43,10 @@ pub fn table_definition(sql: &str) -> Option<TableDefinition> {
         }),
         strict: reader.rest.iter().any(|(token, _)| token.is("strict")),
         autoincrement: false,
+        replaces_rows: definitions.windows(2).any(|two| match two {
+            [(one, _), (two, _)] => one.is("conflict") && two.is("replace"),
+            _ => false,
+        }),
         is_understood: understood::table(&plain(definitions), &plain(reader.rest)),
     };
     let mut keys = Vec::new();

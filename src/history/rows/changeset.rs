@@ -55,6 +55,8 @@ pub fn put_table<E: From<Error>>(
     };
     let mut has_header = false;
     let mut without_key = 0_u64;
+    let unique = writer.table.unique_columns(comparison.after.catalog);
+    let mut moves = 0_u64;
     let mut record = Vec::new();
     let mut write = |event: &RowEvent| {
         record.clear();
@@ -63,6 +65,7 @@ pub fn put_table<E: From<Error>>(
             has_header = true;
         }
         writer.put_change(event, &mut record);
+        moves += u64::from(event.op() == Op::Update && event.changes(unique.as_ref()));
         put(&record)
     };
     // A row may take a unique value that another one gives up.
@@ -100,10 +103,17 @@ pub fn put_table<E: From<Error>>(
             of_op.into_iter().try_for_each(&mut write)?;
         }
     }
-    match without_key {
-        0 => Ok(None),
-        rows => left_out(&format!("{rows} images of rows have NULL in the key")),
+    if without_key > 0 {
+        return left_out(&format!("{without_key} images of rows have NULL in the key"));
     }
+    if moves > 1 && writer.table.reader.definition().replaces_rows {
+        let why = format!(
+            "what its ON CONFLICT REPLACE deletes while {moves} unique values are changed, one \
+             after the other"
+        );
+        return left_out(&why);
+    }
+    Ok(None)
 }
 
 /// Writes the changes of one table.

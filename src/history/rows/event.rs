@@ -1,5 +1,7 @@
 //! What became of a row.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::database::SqlValue;
@@ -54,6 +56,12 @@ impl RowEvent {
             (Some(_), None) => Op::Delete,
             (Some(_), Some(_)) => Op::Update,
         }
+    }
+
+    /// Whether it is an update of one of `places`; `None` for any update.
+    pub(super) fn changes(&self, places: Option<&HashSet<usize>>) -> bool {
+        let (Some(before), Some(after)) = (&self.before, &self.after) else { return false };
+        places.is_none_or(|places| places.iter().any(|&it| before.get(it) != after.get(it)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The tables of two states, and which of them are the same.
 
+use std::collections::HashSet;
+
 use crate::database::{
     self, EntryKind, PageRows, Pages, ReadRow, Schema, SchemaEntry, TableReader, TextEncoding,
     TreeKind, TreePages, table_definition,
@@ -130,6 +132,32 @@ impl Table {
             schema_row_id: entry.row_id,
             reader: TableReader::new(definition, encoding),
         })
+    }
+
+    /// Columns of unique indexes; `None` where one has expressions.
+    pub(super) fn unique_columns(&self, catalog: &Catalog) -> Option<HashSet<usize>> {
+        let definition = self.reader.definition();
+        let mut unique: HashSet<usize> = HashSet::new();
+        let entries = catalog.schema.entries.iter();
+        let own = entries.clone().find(|entry| {
+            entry.kind.tree().is_some_and(TreeKind::is_table)
+                && entry.name.eq_ignore_ascii_case(&self.name)
+        })?;
+        let indexes = entries
+            .filter(|it| it.kind == EntryKind::Index && it.table.eq_ignore_ascii_case(&self.name));
+        for index in indexes.filter(|index| index.is_unique) {
+            // By its WHERE clause, any column may bring a row into it.
+            if index.is_partial() {
+                return None;
+            }
+            for name in catalog.schema.keys_of(index, own)? {
+                unique.insert(definition.place_of(&name)?);
+            }
+        }
+        if self.kind == TreeKind::WithoutRowid {
+            unique.extend(definition.key_columns());
+        }
+        Some(unique)
     }
 
     /// Whether its statement is as ALTER TABLE RENAME leaves it, which quotes the name (alter.c

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::database::{EntryKind, Generated, SqlValue, TextEncoding, TreeKind};
+use crate::database::{Generated, SqlValue, TextEncoding, TreeKind};
 use crate::history::rows::event::RowEvent;
 use crate::history::rows::table::{Catalog, Table};
 
@@ -46,7 +46,7 @@ impl<'t> Statements<'t> {
             encoding,
             row_id: Self::row_id_name(table),
             columns: columns.map(|(place, _)| place).collect(),
-            unique: unique_columns(table, catalog),
+            unique: table.unique_columns(catalog),
         }
     }
 
@@ -84,9 +84,7 @@ impl<'t> Statements<'t> {
 
     /// Whether an update gives a row a value that another row may still have.
     pub(super) fn moves_unique(&self, event: &RowEvent) -> bool {
-        let (Some(before), Some(after)) = (&event.before, &event.after) else { return false };
-        let Some(unique) = &self.unique else { return true };
-        unique.iter().any(|&place| before.get(place) != after.get(place))
+        event.changes(self.unique.as_ref())
     }
 
     /// The condition that is true for the row as it was before.
@@ -166,30 +164,4 @@ impl<'t> Statements<'t> {
         let (names, literals) = (names.join(","), literals.join(","));
         format!("INSERT INTO {}({names}) VALUES({literals});", self.name())
     }
-}
-
-/// Columns of unique indexes; `None` where one has expressions.
-fn unique_columns(table: &Table, catalog: &Catalog) -> Option<HashSet<usize>> {
-    let definition = table.reader.definition();
-    let mut unique: HashSet<usize> = HashSet::new();
-    let entries = catalog.schema.entries.iter();
-    let own = entries.clone().find(|entry| {
-        entry.kind.tree().is_some_and(TreeKind::is_table)
-            && entry.name.eq_ignore_ascii_case(&table.name)
-    })?;
-    let indexes = entries
-        .filter(|it| it.kind == EntryKind::Index && it.table.eq_ignore_ascii_case(&table.name));
-    for index in indexes.filter(|index| index.is_unique) {
-        // By its WHERE clause, any column may bring a row into it.
-        if index.is_partial() {
-            return None;
-        }
-        for name in catalog.schema.keys_of(index, own)? {
-            unique.insert(definition.place_of(&name)?);
-        }
-    }
-    if table.kind == TreeKind::WithoutRowid {
-        unique.extend(definition.key_columns());
-    }
-    Some(unique)
 }
