@@ -96,3 +96,60 @@ fn a_table_with_another_name_is_the_same_and_one_that_was_made_anew_is_not() {
     let found: Vec<_> = tables.iter().map(named).collect();
     assert_eq!(found, [("c".to_owned(), 1, 0, 0), ("a".to_owned(), 0, 0, 1)]);
 }
+
+/// What the script of a database whose last transaction is `log` makes of the state before it, and
+/// what the database is.
+fn applied(file: &str, log: &str, sql: &str) -> [String; 2] {
+    let (folder, database) = made(file, log);
+    let (script, exit) = script(&database, &[]);
+    assert_eq!(exit, 1, "{script}");
+    let before = folder.path().join("before.db");
+    walsmith(&["replay", text(&database), "--to-txn", "0", "--output", text(&before)]);
+    oracle(&["run", text(&before), &script]);
+    [rows(&before, sql), rows(&database, sql)]
+}
+
+#[test]
+fn a_view_that_is_made_anew_gets_its_triggers_again() {
+    let file = "CREATE TABLE t(a); CREATE VIEW v AS SELECT a FROM t;
+                CREATE TRIGGER i INSTEAD OF INSERT ON V BEGIN INSERT INTO t VALUES(1); END;";
+    let log = "BEGIN; DROP VIEW v; CREATE VIEW v AS SELECT a AS b FROM t;
+               CREATE TRIGGER i INSTEAD OF INSERT ON V BEGIN INSERT INTO t VALUES(1); END; COMMIT;";
+    let sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2";
+    let [made, wanted] = applied(file, log, sql);
+    assert_eq!(made, wanted);
+    assert_eq!(made.lines().count(), 3);
+}
+
+#[test]
+fn statistics_are_whole_where_a_virtual_table_is_dropped() {
+    let file = "CREATE TABLE t(a); CREATE INDEX i ON t(a); INSERT INTO t VALUES(1), (2);
+                CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES('x'); ANALYZE;";
+    let log = "BEGIN; DROP TABLE f; DELETE FROM sqlite_stat1;
+               INSERT INTO sqlite_stat1(rowid, tbl, idx, stat) VALUES(1, 't', 'i', '9 9'),
+                   (2, 't', 'i', '8 8'), (3, 't', 'i', '7 7'); COMMIT;";
+    let [made, wanted] = applied(file, log, "SELECT * FROM sqlite_stat1 ORDER BY 1, 2, 3");
+    assert_eq!(made, wanted);
+    assert_eq!(made.lines().count(), 3);
+}
+
+#[test]
+fn a_constraint_that_deletes_rows_while_a_changeset_is_applied_is_named() {
+    for (clause, exit) in [("ON CONFLICT REPLACE", 5), ("ON CONFLICT FAIL", 1), ("", 1)] {
+        let file = format!(
+            "CREATE TABLE t(k INTEGER PRIMARY KEY, u UNIQUE {clause}, v);
+             INSERT INTO t VALUES(1, 10, 0), (2, 20, 0);"
+        );
+        let log = "BEGIN; UPDATE t SET u = -1 WHERE k = 2; UPDATE t SET u = 20 WHERE k = 1;
+                   UPDATE t SET u = 30 WHERE k = 2; COMMIT;";
+        let (folder, database) = made(&file, log);
+        let set = folder.path().join("set");
+        let mut command = walsmith_command();
+        command.args(["diff", text(&database), "--changeset", text(&set)]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{clause}: {said}");
+        let why = "t: what its ON CONFLICT REPLACE deletes while 2 unique values are changed";
+        assert_eq!(said.contains(why), exit == 5, "{said}");
+    }
+}

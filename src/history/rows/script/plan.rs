@@ -196,8 +196,12 @@ impl<'c, 's> Script<'c, 's> {
         let same = one.zip(other).is_some_and(|(one, other)| {
             one.sql == other.sql && one.table == other.table && one.name == other.name
         });
-        let acts = entry.kind == EntryKind::Trigger && self.has_changes(&entry.table);
-        same && !acts && !self.is_replaced(&entry.table)
+        let is_trigger = entry.kind == EntryKind::Trigger;
+        let acts = is_trigger && self.has_changes(&entry.table);
+        // A view takes its triggers with it.
+        let view = entry_of(*before, EntryKind::View, &entry.table).filter(|_| is_trigger);
+        let stays = view.is_none_or(|view| self.is_untouched(view));
+        same && !acts && stays && !self.is_replaced(&entry.table)
     }
 
     /// Tables of the state before whose rows are all replaced or dropped, whatever they are.
@@ -209,15 +213,18 @@ impl<'c, 's> Script<'c, 's> {
         anew.filter_map(|planned| Some(planned.table.0.before?.name.clone())).collect()
     }
 
-    /// Whether a table or an index of the state before is dropped.
+    /// Whether a table or an index of the state before is dropped, with its statistics.
     fn drops_anything(&self) -> bool {
         let replaces = self.tables.iter().any(|planned| {
             planned.table.0.before.is_some()
                 && matches!(planned.fate, Fate::Created | Fate::Dropped)
         });
         let entries = self.comparison.before.catalog.schema.entries.iter();
-        let mut indexes = entries.filter(|entry| entry.kind == EntryKind::Index);
-        replaces || indexes.any(|entry| !self.is_untouched(entry))
+        let counted = |entry: &SchemaEntry| {
+            // Those of its shadow tables go with a virtual table.
+            matches!(entry.kind, EntryKind::Index | EntryKind::Virtual)
+        };
+        replaces || entries.into_iter().any(|entry| counted(entry) && !self.is_untouched(entry))
     }
 }
 
