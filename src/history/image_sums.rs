@@ -26,6 +26,8 @@ pub struct ImageSums<'a> {
     shape: LogShape,
     joiner: Joiner,
     left_out_bytes: usize,
+    /// The size of the database: pages after its end are not asked for.
+    database_bytes: u64,
     /// Takes the bytes that are left out from the end of a sum.
     back: Advance,
     /// The sums of the first pages of the database, where they were read at once.
@@ -56,6 +58,7 @@ impl<'a> ImageSums<'a> {
             shape: *shape,
             joiner: shape.joiner(),
             left_out_bytes: left_out,
+            database_bytes: database.size()?,
             back: Advance::back_over_pairs(u32::try_from(left_out / 8).unwrap_or_default()),
             known: Vec::new(),
         })
@@ -68,7 +71,7 @@ impl<'a> ImageSums<'a> {
     /// When the database cannot be read, or the watcher stops it.
     pub fn ahead(self, frames: u32, watch: &dyn Watch) -> Result<Self, scan::Error> {
         let page_size = self.shape.page_size();
-        let file_pages = self.database.size()? / page_size.bytes_u64();
+        let file_pages = self.database_bytes / page_size.bytes_u64();
         if u64::from(frames) < file_pages / 4 {
             return Ok(self);
         }
@@ -108,6 +111,9 @@ impl<'a> ImageSums<'a> {
             return Ok(Some(known));
         }
         let page_size = self.shape.page_size();
+        if page.offset_bytes(page_size) >= self.database_bytes {
+            return Ok(None);
+        }
         let mut image = vec![0; page_size.in_memory()];
         let read = self.database.read_at(&mut image, page.offset_bytes(page_size))?;
         let sum = || sum_of_page(&image, self.shape.order, self.left_out_bytes);
