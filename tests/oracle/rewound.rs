@@ -136,16 +136,19 @@ pub(crate) fn reset(path: &Path) {
         if done != Ok(0) {
             continue;
         }
-        connection.execute_batch("UPDATE r SET n = 1").unwrap();
+        // An update that changes no byte is no commit, and begins no generation.
+        connection.execute_batch("UPDATE r SET n = 1, resets = resets + 1").unwrap();
         // Nobody locks the log: it may be opened and closed here.
-        let header = std::fs::read(&log).unwrap();
+        let salts = || std::fs::read(&log).unwrap()[16..24].to_vec();
+        let generation = salts();
         for _ in 0..2 {
             std::thread::sleep(Duration::from_millis(fastrand::u64(..200)));
             connection.execute_batch("UPDATE r SET n = n + 1").unwrap();
         }
         std::thread::sleep(Duration::from_millis(fastrand::u64(..200)));
         let n: i64 = connection.query_row("SELECT n FROM r", [], |row| row.get(0)).unwrap();
-        let salt = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
-        println!("{:08x}-{:08x} {n}", salt(16), salt(20));
+        assert_eq!(salts(), generation, "all three commits are of one generation");
+        let salt = |at: usize| u32::from_be_bytes(generation[at..at + 4].try_into().unwrap());
+        println!("{:08x}-{:08x} {n}", salt(0), salt(4));
     }
 }

@@ -23,7 +23,7 @@ use crate::round_trip::number;
 use crate::support::{hold_command, oracle, oracle_program, release, rows, text};
 
 const SETUP: &str = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a);
-    CREATE TABLE r(n); INSERT INTO r VALUES(0); PRAGMA wal_checkpoint(TRUNCATE);";
+    CREATE TABLE r(n, resets); INSERT INTO r VALUES(0, 0); PRAGMA wal_checkpoint(TRUNCATE);";
 
 fn made(sql: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
