@@ -58,7 +58,7 @@ pub struct Bisect {
     /// Look at every state, and find every change
     #[arg(long)]
     pub every: bool,
-    /// Do not compare the entries of indexes with the rows of their tables
+    /// Leave out the values of index entries and the order of keys, as quick_check does
     #[arg(long)]
     pub quick: bool,
     /// Look at states although log and file do not seem to belong together

@@ -35,7 +35,7 @@ pub struct Check {
     /// The state: a transaction, 0 for the file before the log, last, or frame:N
     #[arg(long, value_name = "STATE", default_value = "last")]
     pub at: StateName,
-    /// Do not compare the entries of indexes with the rows of their tables
+    /// Leave out the values of index entries and the order of keys, as quick_check does
     #[arg(long)]
     pub quick: bool,
     /// Pages, bytes and rows of each table and index

@@ -2,6 +2,7 @@
 
 use crate::format::{PageSize, Pgno};
 use crate::storage::File;
+use crate::storage::shared::Spread;
 
 use super::Error;
 
@@ -23,6 +24,11 @@ pub trait Pages {
     /// # Errors
     /// When the storage fails, or a frame that was there is gone.
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error>;
+
+    /// How many threads may work on the pages, where they come from a file that says it.
+    fn spread(&self) -> Option<Spread> {
+        None
+    }
 
     /// Shows a page to `look`: as [`Pages::read`], without a copy where it is in memory.
     ///
@@ -85,5 +91,9 @@ impl Pages for FilePages<'_> {
         let read = self.file.read_at(image, page.offset_bytes(self.page_size))?;
         image.iter_mut().skip(read).for_each(|byte| *byte = 0);
         Ok(())
+    }
+
+    fn spread(&self) -> Option<Spread> {
+        self.file.shared().map(|shared| shared.spread)
     }
 }

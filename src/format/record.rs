@@ -36,19 +36,41 @@ pub enum Value<'a> {
 /// overflow pages are left out.
 #[must_use]
 pub fn values(local: &[u8]) -> Vec<Value<'_>> {
-    let Some((header_bytes, mut at)) = varint(local) else { return Vec::new() };
-    let end = usize::try_from(header_bytes).unwrap_or(usize::MAX).min(local.len());
-    let mut body = local.get(end..).unwrap_or_default();
-    let mut values = Vec::new();
-    while let Some((serial_type, length)) = local.get(at..end).and_then(varint) {
-        at += length;
-        let size = size_bytes(serial_type);
-        let here = usize::try_from(size).unwrap_or(usize::MAX).min(body.len());
-        let (bytes, rest) = body.split_at(here);
-        body = rest;
-        values.push(value(serial_type, bytes));
+    Values::of(local).collect()
+}
+
+/// The same one by one.
+#[derive(Clone, Debug)]
+pub struct Values<'a> {
+    /// Serial types that are still to come.
+    types: &'a [u8],
+    /// What follows the last value.
+    body: &'a [u8],
+}
+
+impl<'a> Values<'a> {
+    /// Of a record of which `local` is on the page.
+    #[must_use]
+    pub fn of(local: &'a [u8]) -> Self {
+        let Some((header_bytes, at)) = varint(local) else { return Self { types: &[], body: &[] } };
+        let end = usize::try_from(header_bytes).unwrap_or(usize::MAX).min(local.len());
+        let (header, body) = local.split_at(end);
+        Self { types: header.get(at..).unwrap_or_default(), body }
     }
-    values
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let (serial_type, length) = varint(self.types)?;
+        self.types = self.types.get(length..).unwrap_or_default();
+        let size = size_bytes(serial_type);
+        let here = usize::try_from(size).unwrap_or(usize::MAX).min(self.body.len());
+        let (bytes, rest) = self.body.split_at(here);
+        self.body = rest;
+        Some(value(serial_type, bytes))
+    }
 }
 
 /// Bytes of the body that a value of `serial_type` takes.

@@ -8,7 +8,17 @@ pub const MAX_VARINT_BYTES: usize = 9;
 ///
 /// Big-endian groups of 7 bits, the high bit meaning "more"; a ninth byte gives 8 bits.
 #[must_use]
+#[inline]
 pub fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    // Most are one byte long.
+    match bytes.first() {
+        Some(&byte) if byte & 0x80 == 0 => Some((u64::from(byte), 1)),
+        Some(_) => longer(bytes),
+        None => None,
+    }
+}
+
+fn longer(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
         if index + 1 == MAX_VARINT_BYTES {

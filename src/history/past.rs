@@ -11,6 +11,7 @@ use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
 use crate::storage::File;
+use crate::storage::shared::Spread;
 
 use super::committed::CommittedFrames;
 use super::image_sums::left_out_bytes;
@@ -98,6 +99,12 @@ impl<'a> Past<'a> {
     #[must_use]
     pub fn page_size(&self) -> PageSize {
         self.page_size
+    }
+
+    /// How many threads may work on its pages.
+    pub(super) fn spread(&self) -> Option<Spread> {
+        let file = self.base.or(self.log.map(|(log, _)| log))?;
+        file.shared().map(|shared| shared.spread)
     }
 
     /// Pages of the file before the log: those that its page 1 counts, if that is still there.

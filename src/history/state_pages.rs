@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::database::Pages;
 use crate::format::{FrameNo, PageSize, Pgno};
 use crate::scan::Error;
+use crate::storage::shared::Spread;
 
 use super::page_map::PageMap;
 use super::past::Past;
@@ -77,6 +78,10 @@ impl Pages for StatePages<'_> {
             return Ok(());
         }
         self.past.read(page, self.frame_of(page), image)
+    }
+
+    fn spread(&self) -> Option<Spread> {
+        self.past.spread()
     }
 
     fn show(&self, page: Pgno, look: &mut dyn FnMut(&[u8])) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::log::cure::{Cure, ImageSource};
 use crate::scan::Error;
+use crate::storage::shared::Spread;
 use crate::storage::{self, File};
 
 use super::snapshot::Snapshot;
@@ -194,6 +195,11 @@ impl database::Pages for View<'_> {
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
         Self::read(self, page, image)
+    }
+
+    fn spread(&self) -> Option<Spread> {
+        let file = self.base.or(self.log.map(|(log, _)| log))?;
+        file.shared().map(|shared| shared.spread)
     }
 }
 

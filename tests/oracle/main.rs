@@ -59,7 +59,7 @@ fn run(args: &[&str]) {
         ["see"] => see::see(),
         ["foresee"] => foresee::foresee(),
         ["run", database, sql] => see::open(Path::new(database)).execute_batch(sql).unwrap(),
-        ["check"] => see::check(),
+        ["check", pragma @ ..] => see::check(pragma.first().copied()),
         ["is-true"] => see::is_true(),
         ["worlds", directory, first, count] => {
             worlds::all(Path::new(directory), number(first), number(count));

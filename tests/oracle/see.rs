@@ -30,11 +30,12 @@ pub(crate) fn open(path: &Path) -> Connection {
 }
 
 /// Reads paths of private copies from stdin, one a line; answers each with the rows of
-/// `PRAGMA integrity_check`, or with the error instead, in a JSON list.
-pub(crate) fn check() {
+/// `PRAGMA integrity_check` or of `pragma`, or with the error instead, in a JSON list.
+pub(crate) fn check(pragma: Option<&str>) {
+    let pragma = format!("PRAGMA {}", pragma.unwrap_or("integrity_check"));
     let mut answers = io::stdout().lock();
     for path in io::stdin().lock().lines() {
-        let found = integrity(&open(Path::new(&path.unwrap())));
+        let found = problems(&open(Path::new(&path.unwrap())), &pragma);
         let found = found.unwrap_or_else(|error| vec![format!("error: {error}")]);
         writeln!(answers, "{}", Value::from(found)).unwrap();
         answers.flush().unwrap();
@@ -54,8 +55,8 @@ pub(crate) fn is_true() {
     }
 }
 
-fn integrity(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection.prepare("PRAGMA integrity_check")?;
+fn problems(connection: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(pragma)?;
     let rows = statement.query_map([], |row| row.get(0))?;
     rows.collect()
 }

@@ -170,27 +170,32 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn start() -> Self {
-        Self::with("see")
+        Self::with(&["see"])
     }
 
     /// One that answers [`Self::integrity`].
     pub(crate) fn checking() -> Self {
-        Self::with("check")
+        Self::with(&["check"])
+    }
+
+    /// One whose [`Self::integrity`] is that of quick_check.
+    pub(crate) fn checking_quickly() -> Self {
+        Self::with(&["check", "quick_check"])
     }
 
     /// One that answers [`Self::outcome`].
     pub(crate) fn opening() -> Self {
-        Self::with("foresee")
+        Self::with(&["foresee"])
     }
 
     /// One that answers [`Self::is_true`].
     pub(crate) fn of_values() -> Self {
-        Self::with("is-true")
+        Self::with(&["is-true"])
     }
 
-    fn with(action: &str) -> Self {
+    fn with(args: &[&str]) -> Self {
         let mut child = Command::new(oracle_program())
-            .arg(action)
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

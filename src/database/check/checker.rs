@@ -12,7 +12,7 @@ use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::{HeaderField, StructureFault};
 use super::tree::{Facts, Walk};
-use super::{Health, Tree, Unchecked};
+use super::{Entries, Health, Tree, Unchecked};
 
 /// Newest schema format that SQLite reads (`SQLITE_MAX_FILE_FORMAT`).
 const MAX_SCHEMA_FORMAT: u8 = 4;
@@ -22,6 +22,7 @@ pub(super) struct Checker<'a> {
     pub pass: Pass<'a>,
     trees: Vec<Planned>,
     unchecked: Vec<Unchecked>,
+    entries: Entries,
 }
 
 /// A b-tree of the schema, and what its statement says of it.
@@ -70,7 +71,8 @@ impl Planned {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
-        Ok(Self { pass: Pass::new(pages, watch)?, trees: Vec::new(), unchecked: Vec::new() })
+        let pass = Pass::new(pages, watch)?;
+        Ok(Self { pass, trees: Vec::new(), unchecked: Vec::new(), entries: Entries::Compared })
     }
 
     /// Judges the header (btree.c lockBtree, prepare.c sqlite3InitOne); false when SQLite does not
@@ -176,10 +178,11 @@ impl<'a> Checker<'a> {
         self.pass.current = None;
     }
 
-    /// Indexes are looked at as b-trees alone.
+    /// Of the entries of indexes only the number counts, and the order of keys in no tree.
     pub(super) fn leave_entries_out(&mut self) {
+        self.entries = Entries::LeftOut;
         for planned in &mut self.trees {
-            (planned.whole, planned.sum) = (false, None);
+            (planned.ordered, planned.sum) = (false, None);
             planned.keys.clear();
         }
     }
@@ -215,8 +218,8 @@ impl<'a> Checker<'a> {
             self.pass.current = Some((tree.root, tree.name.clone()));
             self.pass.owners.begin_tree(tree.root);
             let keys = std::mem::take(&mut planned.keys);
-            let facts =
-                Walk::new(&mut self.pass, (tree.root, tree.kind), planned.ordered, keys).run()?;
+            let looked_at = (planned.ordered, self.entries);
+            let facts = Walk::new(&mut self.pass, (tree.root, tree.kind), looked_at, keys).run()?;
             (tree.pages, tree.rows) = (facts.pages, facts.rows);
             planned.facts = facts;
         }

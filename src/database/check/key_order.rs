@@ -3,33 +3,58 @@
 
 use std::cmp::Ordering;
 
-use crate::format::record::{self, Value};
+use crate::format::record::{self, Value, Values};
 use crate::format::varint::varint;
 
 /// A key, as far as it is on its b-tree page.
-#[derive(Clone, Debug)]
-pub(super) struct Key {
-    local: Vec<u8>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'p> {
+    local: &'p [u8],
     whole: bool,
 }
 
-impl Key {
-    pub(super) fn new(local: &[u8], payload_bytes: u64) -> Self {
-        Self { local: local.to_vec(), whole: local.len() as u64 == payload_bytes }
+impl<'p> Key<'p> {
+    pub(super) fn new(local: &'p [u8], payload_bytes: u64) -> Self {
+        Self { local, whole: local.len() as u64 == payload_bytes }
     }
 
     /// The order of two keys; `None` when what is on overflow pages decides, or a value cannot
     /// be read.
-    pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
-        let (ours, theirs) = (record::values(&self.local), record::values(&other.local));
-        for (our, their) in ours.iter().zip(&theirs) {
-            let order = compare(our, their)?;
-            if order != Ordering::Equal {
-                return Some(order);
+    pub(super) fn compare(&self, other: &Key<'_>) -> Option<Ordering> {
+        let (mut ours, mut theirs) = (Values::of(self.local), Values::of(other.local));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (Some(our), Some(their)) => {
+                    let order = compare(&our, &their)?;
+                    if order != Ordering::Equal {
+                        return Some(order);
+                    }
+                }
+                (None, None) => return (self.whole && other.whole).then_some(Ordering::Equal),
+                (Some(_), None) | (None, Some(_)) => return None,
             }
         }
-        let whole = self.whole && other.whole && ours.len() == theirs.len();
-        whole.then_some(Ordering::Equal)
+    }
+}
+
+/// The key before, in key order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyBefore {
+    local: Vec<u8>,
+    whole: bool,
+    is_there: bool,
+}
+
+impl KeyBefore {
+    /// The order of the key before and `key`, which is the key before from now on; `None` as
+    /// [`Key::compare`], and without a key before.
+    pub(super) fn compare_and_replace(&mut self, key: &Key<'_>) -> Option<Ordering> {
+        let before = Key { local: &self.local, whole: self.whole };
+        let order = if self.is_there { before.compare(key) } else { None };
+        self.local.clear();
+        self.local.extend_from_slice(key.local);
+        (self.whole, self.is_there) = (key.whole, true);
+        order
     }
 }
 
@@ -116,7 +141,7 @@ pub(super) fn last_integer(local: &[u8], end: &[u8]) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn key(record: &[u8]) -> Key {
+    fn key(record: &[u8]) -> Key<'_> {
         Key::new(record, record.len() as u64)
     }
 
@@ -155,9 +180,10 @@ mod tests {
 
     #[test]
     fn what_overflow_pages_decide_is_not_judged() {
-        let long = |bytes: &[u8]| Key::new(&[&[3, 0x81, 0x0d][..], bytes].concat(), 200);
-        assert_eq!(long(b"aaa").compare(&long(b"aaa")), None);
-        assert_eq!(long(b"aaa").compare(&long(b"aab")), Some(Ordering::Less));
+        let [one, other] = [b"aaa", b"aab"].map(|it| [&[3, 0x81, 0x0d][..], it].concat());
+        let [one, other] = [&one, &other].map(|record| Key::new(record, 200));
+        assert_eq!(one.compare(&one), None);
+        assert_eq!(one.compare(&other), Some(Ordering::Less));
     }
 
     #[test]

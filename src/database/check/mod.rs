@@ -14,6 +14,7 @@ use crate::database::{Error, Pages, Schema, TreeKind};
 use crate::format::Pgno;
 use crate::scan::Watch;
 
+mod ahead;
 mod chain;
 mod checker;
 mod entries;
@@ -108,7 +109,8 @@ pub fn check(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error> {
     check_with(pages, Entries::Compared, watch)
 }
 
-/// The same, but for the entries of indexes, as `PRAGMA quick_check` does.
+/// The same without the values of the entries of indexes and the order of keys, as `PRAGMA
+/// quick_check` does it.
 ///
 /// # Errors
 /// As [`check`].
@@ -116,7 +118,7 @@ pub fn quick_check(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error
     check_with(pages, Entries::LeftOut, watch)
 }
 
-/// Whether the entries of indexes are compared with the rows of their tables.
+/// Whether the entries of indexes are compared with each other and with the rows of their tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entries {
     Compared,

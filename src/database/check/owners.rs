@@ -134,6 +134,13 @@ impl Owners {
         }
     }
 
+    /// Whether `page` can be claimed.
+    pub(super) fn is_free(&self, page: Pgno) -> bool {
+        (1..=self.size_pages).contains(&page.0)
+            && page != self.lock_byte_page
+            && !self.is_claimed(page)
+    }
+
     /// Whether something refers to `page`.
     pub(super) fn is_claimed(&self, page: Pgno) -> bool {
         self.code(page) != UNKNOWN

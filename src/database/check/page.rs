@@ -77,6 +77,17 @@ fn free_space(header: &BtreeHeader, layout: PageLayout, image: &[u8]) -> Option<
 }
 
 impl Checked {
+    /// The children of an interior page, in their order.
+    pub(super) fn children(&self) -> Vec<Pgno> {
+        match self.header.right_child {
+            Some(right) => {
+                let left = self.cells.iter().filter_map(|(_, cell)| cell.left_child);
+                left.chain([right]).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
     /// Adds the cells; returns whether all of them have their place on the page.
     fn add_cells(&mut self, layout: PageLayout, image: &[u8]) -> bool {
         let content_start = usize::try_from(self.header.content_start).unwrap_or(usize::MAX);

@@ -5,7 +5,9 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Watch;
 
+use super::ahead::{Ahead, BATCH, Batch, Judged};
 use super::owners::{Owner, Owners, Refused};
+use super::page;
 use super::pointer_map::{self, PointerMap, Use};
 use super::problem::{Ledger, Problem, StructureFault};
 
@@ -23,6 +25,7 @@ pub(super) struct Pass<'a> {
     /// The tree that faults are found in.
     pub current: Option<(Pgno, String)>,
     images: Vec<Vec<u8>>,
+    ahead: Option<Ahead>,
     read_pages: u64,
 }
 
@@ -50,6 +53,7 @@ impl<'a> Pass<'a> {
             pointer_map: map.map(|map| PointerMap::new(map, page_size)),
             current: None,
             images: vec![image],
+            ahead: Ahead::begin(pages, PageLayout { page_size, usable }, used_pages),
             read_pages: 0,
         })
     }
@@ -108,6 +112,57 @@ impl<'a> Pass<'a> {
         }
         self.read_pages += 1;
         self.pages.read(page, image)
+    }
+
+    /// Reads a page of a b-tree that was claimed, and judges it by itself.
+    pub(super) fn judged(&mut self, page: Pgno) -> Result<Judged, Error> {
+        if let Some(judged) = self.ahead.as_mut().and_then(|ahead| ahead.take(page)) {
+            return Ok(judged);
+        }
+        let mut image = self.take_image();
+        self.read(page, &mut image)?;
+        let checked = page::check(page, self.layout, &image);
+        Ok(Judged { image, checked })
+    }
+
+    /// Before the child at `place` of an interior page is gone to: those that come after it are
+    /// read, and judged by a thread.
+    pub(super) fn look_ahead(&mut self, children: &[Pgno], place: usize) {
+        if !place.is_multiple_of(BATCH) || self.ahead.is_none() {
+            return;
+        }
+        let from = if place == 0 { 0 } else { place + BATCH };
+        let next = children.get(from..children.len().min(place + 2 * BATCH)).unwrap_or_default();
+        for pages in next.chunks(BATCH) {
+            self.give(pages);
+        }
+    }
+
+    fn give(&mut self, pages: &[Pgno]) {
+        let mut batch = Batch::new();
+        for &page in pages {
+            let is_known = self.ahead.as_ref().is_some_and(|ahead| ahead.has(page))
+                || batch.iter().any(|(given, _)| *given == page);
+            if is_known || !self.owners.is_free(page) {
+                continue;
+            }
+            let mut image = self.take_image();
+            match self.read(page, &mut image) {
+                Ok(()) => batch.push((page, image)),
+                // Told where the walk comes to it.
+                Err(_) => self.put_image(image),
+            }
+        }
+        if let Some(ahead) = &mut self.ahead {
+            ahead.give(batch);
+        }
+    }
+
+    /// A page that was read ahead is none of the tree.
+    pub(super) fn forget(&mut self, page: Pgno) {
+        if let Some(judged) = self.ahead.as_mut().and_then(|ahead| ahead.take(page)) {
+            self.put_image(judged.image);
+        }
     }
 
     /// A buffer of one page.

@@ -6,9 +6,11 @@ use crate::database::{Error, TreeKind};
 use crate::format::btree::{Cell, MAX_LEVELS};
 use crate::format::{PageKind, Pgno, record};
 
+use super::Entries;
+use super::ahead::Judged;
 use super::chain::PayloadEnd;
 use super::entries::KeySum;
-use super::key_order::{self, Key};
+use super::key_order::{self, Key, KeyBefore};
 use super::owners::Owner;
 use super::page::{self, Checked};
 use super::pass::Pass;
@@ -50,7 +52,7 @@ pub(super) struct Walk<'c, 'a> {
     kind: TreeKind,
     ordered: bool,
     before: Before,
-    key: Option<Key>,
+    key: KeyBefore,
     facts: Facts,
 }
 
@@ -58,11 +60,12 @@ impl<'c, 'a> Walk<'c, 'a> {
     pub(super) fn new(
         pass: &'c mut Pass<'a>,
         (root, kind): (Pgno, TreeKind),
-        ordered: bool,
+        (ordered, entries): (bool, Entries),
         keys: Vec<KeySum>,
     ) -> Self {
-        let facts = Facts { row_ids: Some(0), keys, ..Facts::default() };
-        Self { pass, root, kind, ordered, before: Before::None, key: None, facts }
+        let row_ids = (entries == Entries::Compared).then_some(0);
+        let facts = Facts { row_ids, keys, ..Facts::default() };
+        Self { pass, root, kind, ordered, before: Before::None, key: KeyBefore::default(), facts }
     }
 
     pub(super) fn run(mut self) -> Result<Facts, Error> {
@@ -74,16 +77,16 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// being 0, if that is known.
     fn page(&mut self, from: Pgno, page: Pgno, level: u32) -> Result<Option<u32>, Error> {
         if !self.pass.claim(from, page, Owner::Btree(self.root)) {
+            self.pass.forget(page);
             return Ok(None);
         }
         self.facts.pages += 1;
         if level > MAX_LEVELS {
             self.pass.fault(Some(page), StructureFault::TooDeep);
+            self.pass.forget(page);
             return Ok(None);
         }
-        let mut image = self.pass.take_image();
-        self.pass.read(page, &mut image)?;
-        let checked = page::check(page, self.pass.layout, &image);
+        let Judged { image, checked } = self.pass.judged(page)?;
         let height = match checked {
             Ok(checked) => self.checked(page, &checked, &image, level)?,
             Err(fault) => {
@@ -125,14 +128,17 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
         }
         let mut height = Height::default();
-        for (index, cell) in &checked.cells {
+        let children = checked.children();
+        for (place, (index, cell)) in checked.cells.iter().enumerate() {
             if let Some(child) = cell.left_child {
+                self.pass.look_ahead(&children, place);
                 self.child(page, child, level, &mut height)?;
             }
             self.cell(page, header.kind, (*index, cell), image)?;
         }
         match header.right_child {
             Some(child) => {
+                self.pass.look_ahead(&children, checked.cells.len());
                 self.child(page, child, level, &mut height)?;
                 Ok(height.0.map(|below| below + 1))
             }
@@ -179,8 +185,13 @@ impl<'c, 'a> Walk<'c, 'a> {
             Ok(most_bytes) if is_read => most_bytes.max(PayloadEnd::NUMBER_BYTES),
             Ok(_) | Err(_) => PayloadEnd::NUMBER_BYTES,
         };
-        let tail = PayloadEnd::new(most_bytes);
-        let tail = self.pass.overflow(self.root, page, (index, cell), local, tail)?;
+        let tail = match cell.overflow {
+            None => None,
+            Some(_) => {
+                let tail = PayloadEnd::new(most_bytes);
+                self.pass.overflow(self.root, page, (index, cell), local, tail)?
+            }
+        };
         let end = match cell.overflow {
             None => Some(local),
             Some(_) => tail.as_ref().map(PayloadEnd::bytes),
@@ -194,6 +205,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             None => {
                 self.key(page, index, cell, local);
+                let end = end.filter(|_| self.facts.row_ids.is_some());
                 let row_id = end.and_then(|end| key_order::last_integer(local, end));
                 if row_id.is_none() {
                     self.facts.row_ids = None;
@@ -237,12 +249,10 @@ impl<'c, 'a> Walk<'c, 'a> {
         if !self.ordered {
             return;
         }
-        let key = Key::new(local, cell.payload_bytes);
-        let order = self.key.as_ref().and_then(|before| before.compare(&key));
+        let order = self.key.compare_and_replace(&Key::new(local, cell.payload_bytes));
         if matches!(order, Some(Ordering::Greater | Ordering::Equal)) {
             self.pass.fault(Some(page), StructureFault::KeyOrder { cell: index });
         }
-        self.key = Some(key);
     }
 }
 

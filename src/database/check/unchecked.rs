@@ -9,13 +9,14 @@ use serde::Serialize;
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Unchecked {
     /// Whether the entries of an index are those of the rows: it is partial, has expressions for
-    /// keys, or its table has computed columns, defaults in old rows or rows of more than 1 MiB.
+    /// keys, or its table has computed columns, defaults in old rows or rows of more than 1 MiB, or
+    /// they were not asked for.
     IndexValues {
         /// The index.
         index: String,
     },
     /// Whether keys are in order, and none is there twice: they have another collation or order
-    /// than BINARY, ascending.
+    /// than BINARY, ascending, or it was not asked for.
     KeyOrder {
         /// The index, or the table without row ids.
         tree: String,
