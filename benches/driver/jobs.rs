@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::row::row;
 use crate::stopwatch::{Run, medians};
-use crate::{Bench, history, remove};
+use crate::{Bench, history, remove, state};
 
 /// Runs every job.
 pub(crate) fn all(bench: &Bench) {
@@ -16,6 +16,7 @@ pub(crate) fn all(bench: &Bench) {
     frame_list(bench, &large);
     peak(bench, &large);
     history::in_time(bench, &large);
+    state::query(bench, &large);
     checkpoint(bench, &large);
     replay(bench, &large);
     bench.sqlite(&["swap", &large]).once();
@@ -34,6 +35,7 @@ pub(crate) fn all(bench: &Bench) {
         remove_all(&copied);
     }
     history::of_two(bench);
+    state::check(bench);
     append(bench, 1, "2");
     append(bench, 64, "6");
     let small = bench.grow("small.db", 4, 4096);

@@ -12,6 +12,7 @@
 mod history;
 mod jobs;
 mod row;
+mod state;
 mod stopwatch;
 
 use std::path::{Path, PathBuf};
