@@ -205,7 +205,7 @@ impl Beginning {
         for commit in writes_page_1.into_iter().take(MAX_STATES) {
             let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(false) };
             let view = View::plain(pair.log, pair.shape, &snapshot, None);
-            if share_a_table(&Schema::read(&view)?, file) {
+            if share_a_table(file, &Schema::read(&view)?) {
                 return Ok(true);
             }
         }

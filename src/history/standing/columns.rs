@@ -18,18 +18,16 @@ fn tables(schema: &Schema) -> HashSet<&str> {
     tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
 }
 
-/// Whether a schema has a table of this name that the other has, too.
-pub(super) fn share_a_table(one: &Schema, other: &Schema) -> bool {
-    !tables(one).is_disjoint(&tables(other))
+/// Whether a later schema has a table of an earlier one, under its name or another.
+pub(super) fn share_a_table(earlier: &Schema, later: &Schema) -> bool {
+    !tables(earlier).is_disjoint(&tables(later))
+        || earlier.entries.iter().any(|entry| was_renamed(entry, later))
 }
 
 /// Both have tables, and none in common.
 pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
     let (ours, theirs) = (tables(file), tables(both));
-    let differ = !ours.is_empty()
-        && !theirs.is_empty()
-        && ours.is_disjoint(&theirs)
-        && !file.entries.iter().any(|entry| was_renamed(entry, both));
+    let differ = !ours.is_empty() && !theirs.is_empty() && !share_a_table(file, both);
     differ.then(|| {
         let mut names: Vec<&str> = ours.iter().copied().collect();
         names.sort_unstable();
