@@ -56,7 +56,7 @@ pub fn put_table<E: From<Error>>(
     let mut has_header = false;
     let mut without_key = 0_u64;
     let unique = writer.table.unique_columns(comparison.after.catalog);
-    let mut moves = 0_u64;
+    let (mut moves, mut broken) = (0_u64, 0_u64);
     let mut record = Vec::new();
     let mut write = |event: &RowEvent| {
         record.clear();
@@ -66,6 +66,7 @@ pub fn put_table<E: From<Error>>(
         }
         writer.put_change(event, &mut record);
         moves += u64::from(event.op() == Op::Update && event.changes(unique.as_ref()));
+        broken += u64::from(writer.breaks_text(event));
         put(&record)
     };
     // A row may take a unique value that another one gives up.
@@ -105,6 +106,10 @@ pub fn put_table<E: From<Error>>(
     }
     if without_key > 0 {
         return left_out(&format!("{without_key} images of rows have NULL in the key"));
+    }
+    if broken > 0 {
+        let why = format!("broken UTF-16 in {broken} rows, which a changeset has as UTF-8");
+        return left_out(&why);
     }
     if moves > 1 && writer.table.reader.definition().replaces_rows {
         let why = format!(
@@ -171,6 +176,14 @@ impl<'t> Writer<'t> {
             put_value(value, self.encoding(), &mut key);
         }
         Some(key)
+    }
+
+    /// Whether a text of the row is no UTF-16, in a database of that encoding: changesets have
+    /// UTF-8, and SQLite replaces what it cannot convert.
+    fn breaks_text(&self, event: &RowEvent) -> bool {
+        let values = [&event.before, &event.after].into_iter().flatten().flatten();
+        self.encoding() != TextEncoding::Utf8
+            && values.into_iter().any(|value| matches!(value, SqlValue::BrokenText(_)))
     }
 
     /// Nothing is left of the change.
