@@ -153,3 +153,51 @@ fn a_constraint_that_deletes_rows_while_a_changeset_is_applied_is_named() {
         assert_eq!(said.contains(why), exit == 5, "{said}");
     }
 }
+
+#[test]
+fn keys_that_are_equal_in_another_collation_are_not_taken_for_each_other() {
+    let file =
+        "CREATE TABLE w(k TEXT COLLATE NOCASE, v, PRIMARY KEY(k COLLATE BINARY)) WITHOUT ROWID;
+                INSERT INTO w VALUES('a', 1), ('A', 2), ('b', 3), ('B', 4);";
+    let log = "BEGIN; DELETE FROM w WHERE k COLLATE BINARY = 'a';
+               UPDATE w SET v = 9 WHERE k COLLATE BINARY = 'b'; COMMIT;";
+    let [made, wanted] = applied(file, log, "SELECT k, v FROM w ORDER BY k COLLATE BINARY");
+    assert_eq!(made, wanted);
+    assert_eq!(made.lines().count(), 3);
+}
+
+#[test]
+fn what_a_virtual_table_loses_when_it_is_made_anew_is_named() {
+    let file = "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES('hello world');";
+    let another = "PRAGMA writable_schema=ON; UPDATE sqlite_schema
+                   SET sql = 'CREATE VIRTUAL TABLE f USING fts5(x /* new */)' WHERE name = 'f';";
+    for log in [another, "ALTER TABLE f RENAME TO g;"] {
+        let (_folder, database) = made(file, log);
+        for args in [&[][..], &["--invert"]] {
+            let (script, exit) = script(&database, args);
+            assert_eq!(exit, 5, "{log} {script}");
+            assert!(
+                script.contains("_content: SQLite lets only a virtual table write"),
+                "{script}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_that_a_changeset_cannot_hold_is_named() {
+    for (encoding, exit) in [("UTF-16le", 5), ("UTF-8", 1)] {
+        let file = format!(
+            "PRAGMA encoding='{encoding}'; CREATE TABLE t(k INTEGER PRIMARY KEY, v);
+             INSERT INTO t VALUES(1, CAST(x'00d8' AS TEXT));"
+        );
+        let (folder, database) = made(&file, "UPDATE t SET v = CAST(x'01d8' AS TEXT);");
+        let set = folder.path().join("set");
+        let mut command = walsmith_command();
+        command.args(["diff", text(&database), "--changeset", text(&set)]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{encoding}: {said}");
+        assert_eq!(said.contains("broken UTF-16 in 1 rows"), exit == 5, "{said}");
+    }
+}

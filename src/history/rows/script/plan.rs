@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::database::{EntryKind, SchemaEntry, TextEncoding};
+use crate::history::rows::compare::visit_rows;
 use crate::history::rows::event::TableCounts;
-use crate::history::rows::pages::Comparison;
+use crate::history::rows::pages::{Comparison, all_pages};
 use crate::history::rows::table::{State, Table, TablePages, TablePair};
 use crate::history::rows::{Error, LeftOut};
 
@@ -72,7 +73,9 @@ impl<'c, 's> Script<'c, 's> {
             })?;
             let changes_all = fate == Fate::Kept && counts.total() > 0 && is_unnamed(&table.0);
             let fate = if changes_all { Fate::Refilled } else { fate };
-            if fate == Fate::Shadow && counts.total() > 0 {
+            let is_lost = fate == Fate::Shadow
+                && (counts.total() > 0 || script.is_emptied(&table.0).map_err(E::from)?);
+            if is_lost {
                 let why = "SQLite lets only a virtual table write its shadow tables";
                 script.leave_out(table.0.name(), why);
             }
@@ -180,6 +183,24 @@ impl<'c, 's> Script<'c, 's> {
             matches!(planned.fate, Fate::Created | Fate::Dropped)
                 && names.into_iter().any(|it| is_named(it, name))
         })
+    }
+
+    /// Whether a shadow table that has rows is made anew with its virtual table.
+    fn is_emptied(&self, pair: &TablePair<'_>) -> Result<bool, Error> {
+        let state = self.comparison.after;
+        let Some(table) = pair.after else { return Ok(false) };
+        let made_anew =
+            state.catalog.shadowed_by(&table.name).filter(|entry| !self.is_untouched(entry));
+        if made_anew.is_none() {
+            return Ok(false);
+        }
+        let pair = TablePair { before: None, after: Some(table) };
+        let mut has_rows = false;
+        visit_rows(state.pages, state.pages, &(pair, all_pages(&state, table)?), &mut |_| {
+            has_rows = true;
+            Ok::<_, Error>(())
+        })?;
+        Ok(has_rows)
     }
 
     fn has_changes(&self, name: &str) -> bool {

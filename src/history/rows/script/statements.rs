@@ -96,6 +96,7 @@ impl<'t> Statements<'t> {
             _ => {
                 for place in self.table.reader.definition().key_columns() {
                     terms.push(self.term(values, place));
+                    terms.extend(self.exact_term(values, place));
                 }
             }
         }
@@ -130,6 +131,18 @@ impl<'t> Statements<'t> {
                 format!("{column} IS {literal} COLLATE BINARY AND typeof({column})='{kind}'")
             }
         }
+    }
+
+    /// Texts that are equal under the collation of a column may be two keys under that of the
+    /// PRIMARY KEY. The other term lets SQLite use the key's own order.
+    fn exact_term(&self, values: &[SqlValue], place: usize) -> Option<String> {
+        let column = self.table.reader.definition().columns.get(place)?;
+        let collation = column.collation.as_ref()?;
+        let is_text = matches!(values.get(place)?, SqlValue::Text(_) | SqlValue::BrokenText(_));
+        let is_needed =
+            self.by == Where::Key && is_text && !collation.eq_ignore_ascii_case("BINARY");
+        let (column, literal) = (self.column(place), self.literal(values, place));
+        is_needed.then(|| format!("{column} IS {literal} COLLATE BINARY"))
     }
 
     pub(super) fn delete(&self, event: &RowEvent) -> String {
