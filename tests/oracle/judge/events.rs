@@ -99,9 +99,10 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
         let after = named(to, name);
         let mut befores = vec![(name, named(from, name))];
         if befores[0].1.is_none() && after.is_some() {
-            // It may have been renamed.
-            let gone = from.tables.iter().filter(|(old, _)| named(to, old).is_none());
-            befores.extend(gone.map(|(old, table)| (old.as_str(), Some(table))));
+            // It may have been renamed. A virtual table is none of these.
+            let gone = from.tables.keys().filter(|old| named(to, old).is_none());
+            let gone = gone.map(|old| (old.as_str(), named(from, old)));
+            befores.extend(gone.filter(|(_, table)| table.is_some()));
         }
         let wrong = befores.into_iter().map(|(old, before)| {
             let pair = Pair { name, before, after, encoding };
