@@ -13,6 +13,7 @@ mod checkpoint_now;
 mod commands;
 mod crash;
 mod damages;
+mod defaults;
 mod definitions;
 mod doctor;
 mod dry_run;

@@ -1,4 +1,5 @@
-//! The value of a default that is a literal (vdbemem.c sqlite3ValueFromExpr).
+//! The value of a default that is a literal (vdbemem.c sqlite3ValueFromExpr of SQLite 3.54; older
+//! ones, as 3.40, read a whole real in a column without affinity as an integer).
 
 use std::borrow::Cow;
 
@@ -17,11 +18,30 @@ pub(in crate::database) fn default_value(text: &str, affinity: Affinity) -> Opti
         _ => return None,
     };
     let value = match token {
+        Token::Word(word) if affinity == Affinity::Text && is_number(word) => {
+            return text_of_number(word, sign);
+        }
         Token::Word(word) => word_value(word, sign)?,
         Token::Quoted(_) if sign == 0 && !text.starts_with('[') => SqlValue::Text(unquoted(text)),
         Token::Quoted(_) | Token::Symbol(_) => return None,
     };
     stored_as(value, affinity)
+}
+
+fn is_number(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+}
+
+/// In a column of text, a number that is no integer of 64 bits is the text of its literal.
+fn text_of_number(word: &str, sign: i64) -> Option<SqlValue> {
+    match word_value(word, sign)? {
+        SqlValue::Integer(number) => Some(SqlValue::Text(number.to_string())),
+        SqlValue::Real(_) => {
+            let sign = if sign < 0 { "-" } else { "" };
+            Some(SqlValue::Text(format!("{sign}{}", word.replace('_', ""))))
+        }
+        _ => None,
+    }
 }
 
 fn word_value(word: &str, sign: i64) -> Option<SqlValue> {
@@ -37,7 +57,7 @@ fn word_value(word: &str, sign: i64) -> Option<SqlValue> {
             return Some(SqlValue::Blob(blob(hex)?));
         }
     }
-    if !word.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+    if !is_number(word) {
         // Words like CURRENT_TIMESTAMP; a bare identifier is text.
         let is_time = lower.starts_with("current_");
         let is_text = sign == 0 && !is_time;
@@ -124,7 +144,9 @@ mod tests {
             ("CURRENT_TIMESTAMP", Affinity::Text, None),
             ("random()", Affinity::Blob, None),
             ("1 + 1", Affinity::Blob, None),
-            ("2.5", Affinity::Text, None),
+            ("2.5", Affinity::Text, Some(Text("2.5".to_owned()))),
+            ("-1E3", Affinity::Text, Some(Text("-1E3".to_owned()))),
+            ("99999999999999999999", Affinity::Text, Some(Text("99999999999999999999".to_owned()))),
             ("-0.0", Affinity::Real, Some(Real(0.0))),
             ("-0.0", Affinity::Integer, Some(Integer(0))),
             ("-0.0", Affinity::Blob, Some(Real(-0.0))),
