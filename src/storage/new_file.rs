@@ -11,6 +11,7 @@ use nix::libc;
 use nix::unistd::{LinkatFlags, linkat};
 use tempfile::NamedTempFile;
 
+use super::regular::{FileType, file_type};
 use super::{Error, Result, Verb};
 
 /// What happens to a file that is at the target already.
@@ -71,8 +72,16 @@ impl OsNewFile {
     /// Begins a file that will appear at `target`.
     ///
     /// # Errors
-    /// When nothing can be created in the target's directory.
+    /// When nothing can be created in the target's directory, or the target is there and no file:
+    /// a device or a pipe would be replaced by one.
     pub(super) fn beside(target: &Path) -> Result<Self> {
+        if let Ok(Some(found)) = file_type(target)
+            && !matches!(found, FileType::Regular | FileType::Directory)
+        {
+            let why = format!("it is {}, and no file that can be replaced", found.words());
+            let source = io::Error::new(io::ErrorKind::AlreadyExists, why);
+            return Err(Error::new(Verb::Open, target, source));
+        }
         let directory = directory_of(target);
         let staged = match unnamed(&directory) {
             Some(file) => Staged::Unnamed(file),
@@ -183,5 +192,23 @@ pub(super) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_or_a_device_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for target in [fifo.as_path(), Path::new("/dev/null")] {
+            let error = OsNewFile::beside(target).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("no file that can be replaced"), "{source}");
+        }
+        assert!(OsNewFile::beside(&folder.path().join("new")).is_ok());
     }
 }

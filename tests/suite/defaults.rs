@@ -79,8 +79,9 @@ fn a_default_is_what_sqlite_reads_for_an_old_row() {
             Value::String(_) => "text",
             _ => "blob",
         };
-        let is_same = kind == answer[0]
-            && (kind == "blob" || kind == "null" || ours.to_string() == answer[1].to_string());
+        let [our_text, their_text] = [ours, &answer[1]].map(ToString::to_string);
+        let is_same =
+            kind == answer[0] && (kind == "blob" || kind == "null" || our_text == their_text);
         if !is_same {
             wrong.push(format!("{declared} DEFAULT {literal}: {ours}, and SQLite: {answer}"));
         }
