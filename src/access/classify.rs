@@ -188,11 +188,17 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
             report.offset_bytes = Some(*offset_bytes);
             ErrorKind::Changed
         }
-        scan::Error::Gone { path, frame, .. } => {
+        scan::Error::Gone { path, frame, is_likely_there, .. } => {
             report.file = Some(FileName::from(path));
             report.frame = Some(frame.0);
             let see = command("log --oneline", path);
-            report.hint = Some(format!("later transactions may be there whole: {see}"));
+            report.hint = Some(match is_likely_there {
+                true => {
+                    "log, diff, query and check have --accept-likely, which takes it for unchanged"
+                        .to_owned()
+                }
+                false => format!("later transactions may be there whole: {see}"),
+            });
             ErrorKind::Refused
         }
         scan::Error::CutOff { path, .. } => {

@@ -1,6 +1,7 @@
 //! How commands come to files: which files a PATH means, truthful readings of what may change, how
 //! to attach, and the one place that maps errors to exit codes.
 
+pub mod accept;
 pub mod attach;
 pub mod classify;
 pub mod context;

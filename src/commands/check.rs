@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::access::Context;
+use crate::access::accept::{AcceptArgs, tell_likely};
 use crate::access::failure::{About, Exit};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
@@ -41,9 +42,9 @@ pub struct Check {
     /// Pages, bytes and rows of each table and index
     #[arg(long)]
     pub space: bool,
-    /// Check an earlier state although log and file do not seem to belong together
-    #[arg(long)]
-    pub accept_foreign: bool,
+    /// What is accepted of states that are not known.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// How the state is held while it is read.
     #[command(flatten)]
     pub hold: HoldArgs,
@@ -59,9 +60,10 @@ impl Check {
     /// When a page of the state cannot be read, or is gone.
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
-        let report = held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
-            self.check(&files, held, context)
-        })?;
+        let (report, is_likely) =
+            held::hold(&files, &self.hold, KnownFrames::LIMIT, context, |held| {
+                self.check(&files, held, context)
+            })?;
         write_report(&mut context.output, &report)?;
         if report.checked.log_is_damaged {
             context.warn(
@@ -70,22 +72,29 @@ impl Check {
             );
         }
         Ok(match report.sound && !report.checked.log_is_damaged {
+            true if is_likely => Exit::Incomplete,
             true => Exit::Done,
             false => Exit::Found,
         })
     }
 
-    fn check(&self, files: &Files, held: &mut Held, context: &Context) -> Result<CheckReport> {
+    fn check(
+        &self,
+        files: &Files,
+        held: &mut Held,
+        context: &Context,
+    ) -> Result<(CheckReport, bool)> {
         // The newest state is what SQLite sees, whatever it is of.
         let is_newest = self.at == StateName::Last;
-        states_can_be_told(files, held, self.accept_foreign || is_newest, context)?;
+        states_can_be_told(files, held, self.accept.accept_foreign || is_newest, context)?;
         let states = States::of(held, files, context)?;
         let snapshot = states.snapshot(self.at)?;
-        let past = states.past(snapshot.to_frame, context)?;
+        let past = self.accept.of(states.past(snapshot.to_frame, context)?);
         let pages = past.state(&snapshot)?;
         let check = if self.quick { database::quick_check } else { database::check };
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
         let health = check(&pages, context.watch).with_context(about)?;
+        let is_likely = tell_likely(&past, context);
         let checked = Checked {
             database: files.database.as_deref().map(FileName::from),
             wal: FileName::from(&files.wal),
@@ -94,6 +103,6 @@ impl Check {
             log_is_damaged: states.is_log_damaged(),
         };
         let page_bytes = self.space.then(|| past.page_size().bytes_u64());
-        Ok(CheckReport::of(checked, &health, page_bytes))
+        Ok((CheckReport::of(checked, &health, page_bytes), is_likely))
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use tempfile::SpooledTempFile;
 
 use crate::access::Context;
+use crate::access::accept::{AcceptArgs, tell_likely};
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
@@ -80,9 +81,9 @@ pub struct Diff {
     /// Replace existing files
     #[arg(long)]
     pub force: bool,
-    /// Show states although log and file do not seem to belong together
-    #[arg(long)]
-    pub accept_foreign: bool,
+    /// What is accepted of states that are not known.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// How integers are written in JSON
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     pub integers: Integers,
@@ -161,7 +162,7 @@ impl Diff {
     }
 
     fn compare(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
-        states_can_be_told(files, held, self.accept_foreign, context)?;
+        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let range = self.range.unwrap_or(StateRange::WHOLE);
         let [from, to] = match self.invert {
@@ -176,15 +177,20 @@ impl Diff {
                 (states.snapshot(to)?, from)
             }
         };
-        let past = states.past(from.to_frame.min(to.to_frame), context)?;
+        let past = self.accept.of(states.past(from.to_frame.min(to.to_frame), context)?);
         let (before, after) = (past.state(&from)?, past.state(&to)?);
         let catalogs = [catalog(&before, files)?, catalog(&after, files)?];
         let before = State { pages: &before, catalog: &catalogs[0] };
         let after = State { pages: &after, catalog: &catalogs[1] };
         let head = Head { files, with: None, states: &states, from: &from, to: &to };
         let changed = changed_pages(&from, &to);
-        self.compare_states(before, after, &changed, &head, context)
-            .with_context(|| About(head.path().to_owned()))
+        let mut found = self
+            .compare_states(before, after, &changed, &head, context)
+            .with_context(|| About(head.path().to_owned()))?;
+        if tell_likely(&past, context) {
+            found.exit = Exit::Incomplete;
+        }
+        Ok(found)
     }
 
     /// Compares with the newest state of another database.
@@ -196,10 +202,10 @@ impl Diff {
         context: &Context,
     ) -> Result<Found> {
         let other = Files::find(context.vfs, other, &FileArgs::default())?;
-        states_can_be_told(files, held, self.accept_foreign, context)?;
+        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         held::hold(&other, &self.hold, KnownFrames::LIMIT, context, |other_held| {
-            states_can_be_told(&other, other_held, self.accept_foreign, context)?;
+            states_can_be_told(&other, other_held, self.accept.accept_foreign, context)?;
             let other_states = States::of(other_held, &other, context)?;
             let mut sides = [(&states, files), (&other_states, &other)];
             if self.invert {

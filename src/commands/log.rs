@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::json;
 
+use crate::access::accept::{AcceptArgs, tell_likely};
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
@@ -71,9 +72,9 @@ pub struct Log {
     /// Only rows with a value that contains this text
     #[arg(long, value_name = "TEXT")]
     pub grep: Option<String>,
-    /// Show states although log and file do not seem to belong together
-    #[arg(long)]
-    pub accept_foreign: bool,
+    /// What is accepted of states that are not known.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// How integers are written in JSON
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     pub integers: Integers,
@@ -138,10 +139,10 @@ impl Log {
     }
 
     fn read(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
-        states_can_be_told(files, held, self.accept_foreign, context)?;
+        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
-        let past = states.past(0, context)?;
+        let past = self.accept.of(states.past(0, context)?);
         let mut found = Found {
             spool: Spool::new(),
             head: json!({
@@ -169,6 +170,7 @@ impl Log {
         }
         found.missing.retain(|name| is_missing(backward.catalog(), name));
         found.has_more |= backward.txn() > 0;
+        found.is_partial |= tell_likely(&past, context);
         Ok(found)
     }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::access::Context;
+use crate::access::accept::AcceptArgs;
 use crate::access::failure::{Exit, Failure};
 use crate::access::files::FileArgs;
 use crate::access::patience::duration;
@@ -52,9 +53,9 @@ pub struct Query {
     /// where this is not given
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub timeout: Option<Duration>,
-    /// Show states although log and file do not seem to belong together
-    #[arg(long)]
-    pub accept_foreign: bool,
+    /// What is accepted of states that are not known.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// How integers are written in JSON
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     pub integers: Integers,

@@ -4,7 +4,7 @@
 //! of it there. Then it is gone, and only whoever reads that page has to know.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::database;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
@@ -49,6 +49,18 @@ pub struct Past<'a> {
     pages: OnceCell<Vec<Pgno>>,
     /// The last commit that is known to have been copied.
     copied_to: OnceCell<FrameNo>,
+    /// Pages of the file that are likely as they were before the log are taken for that.
+    accepts_likely: bool,
+    /// Those that were.
+    likely: RefCell<BTreeSet<Pgno>>,
+}
+
+/// What a page of the file may have been overwritten with.
+struct Overwritten {
+    /// A frame that has this image.
+    frame: FrameNo,
+    /// It is likely that SQLite has written the page there as it was.
+    is_likely: bool,
 }
 
 impl<'a> Past<'a> {
@@ -78,6 +90,8 @@ impl<'a> Past<'a> {
             equal: RefCell::default(),
             pages: OnceCell::new(),
             copied_to: OnceCell::new(),
+            accepts_likely: false,
+            likely: RefCell::default(),
         })
     }
 
@@ -87,6 +101,20 @@ impl<'a> Past<'a> {
     pub fn of_damaged_log(mut self) -> Self {
         self.is_doubtful = true;
         self
+    }
+
+    /// Takes pages of the file for what they were before the log where that is likely, but not
+    /// known.
+    #[must_use]
+    pub fn accepting_likely(mut self) -> Self {
+        self.accepts_likely = true;
+        self
+    }
+
+    /// The pages that were taken so, ascending.
+    #[must_use]
+    pub fn likely_pages(&self) -> Vec<Pgno> {
+        self.likely.borrow().iter().copied().collect()
     }
 
     /// The committed frames.
@@ -130,15 +158,20 @@ impl<'a> Past<'a> {
         if let Some(frame) = frame {
             return self.read_frame(frame, image);
         }
-        if let Some(frame) = self.overwritten_by(page)? {
+        if let Some(Overwritten { frame, is_likely }) = self.overwritten_by(page)? {
             let path = self.base_path();
-            return Err(Error::Gone { path, page, frame });
+            return Err(Error::Gone { path, page, frame, is_likely_there: is_likely });
         }
         let is_whole = self.read_base(page, image)?;
         if (!is_whole || image.iter().all(|byte| *byte == 0))
             && let Some(frame) = self.cut_by(page)
         {
-            return Err(Error::Gone { path: self.base_path(), page, frame });
+            return Err(Error::Gone {
+                path: self.base_path(),
+                page,
+                frame,
+                is_likely_there: false,
+            });
         }
         if !is_whole {
             return Err(Error::CutOff { path: self.base_path(), page });
@@ -151,8 +184,7 @@ impl<'a> Past<'a> {
     /// zeros, also where it has grown since.
     fn cut_by(&self, page: Pgno) -> Option<FrameNo> {
         let frame = self.frames.first_without(page)?;
-        let kept = self.backfilled.filter(|it| it.is_kept);
-        kept.is_none_or(|it| it.attempted >= frame.0).then_some(frame)
+        self.kept().is_none_or(|attempted| attempted >= frame.0).then_some(frame)
     }
 
     /// Reads committed frames from `frame` on into `slots`, header and image of each, as many as
@@ -264,40 +296,52 @@ impl<'a> Past<'a> {
         Ok(())
     }
 
-    /// The frame whose image a checkpoint has written over `page` in the file, if one has.
+    /// The frame whose image a checkpoint has written over `page` in the file, if one may have.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn overwritten_by(&self, page: Pgno) -> Result<Option<FrameNo>, Error> {
+    fn overwritten_by(&self, page: Pgno) -> Result<Option<Overwritten>, Error> {
         let Some(first) = self.first_frame(page) else { return Ok(None) };
-        let is_begun = self.backfilled.is_none_or(|it| it.attempted >= first.0);
-        if !is_begun && self.backfilled.is_some_and(|it| it.is_kept) {
+        if self.kept().is_some_and(|attempted| attempted < first.0) {
             return Ok(None);
         }
+        let equal = self.equal_frames(page)?;
+        let Some(&newest) = equal.first() else { return Ok(None) };
         // Any of them may be the one that was copied.
-        for frame in self.equal_frames(page)? {
-            // What an index that nobody keeps lacks is a checkpoint of the whole log: newest
-            // frames.
-            let is_not_copied = !is_begun && self.frames.newest(page) != Some(frame);
-            let is_old = is_not_copied
-                || frame > self.copied_to()? && self.was_written_unchanged(page, frame)?;
-            if !is_old {
-                return Ok(Some(frame));
+        for &frame in &equal {
+            if !self.is_likely_unchanged(page, frame)? {
+                return Ok(Some(Overwritten { frame, is_likely: false }));
             }
         }
-        Ok(None)
+        if self.accepts_likely {
+            self.likely.borrow_mut().insert(page);
+            return Ok(None);
+        }
+        Ok(Some(Overwritten { frame: newest, is_likely: true }))
+    }
+
+    /// Frames of which a copy was begun, by an index that attached processes keep.
+    fn kept(&self) -> Option<u32> {
+        self.backfilled.filter(|it| it.is_kept).map(|it| it.attempted)
     }
 
     fn first_frame(&self, page: Pgno) -> Option<FrameNo> {
         self.frames.of_page(page).last()
     }
 
-    /// Whether the file has the image of `frame` although no checkpoint has copied it: SQLite
-    /// writes a page again as it was, after a statement that failed, say. A checkpoint that copies
-    /// the frame has copied all pages before it that have no frame after that commit: others it may
-    /// have passed over (wal.c walCheckpoint).
-    fn was_written_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
-        if self.is_doubtful {
+    /// Whether the file is likely to have the image of `frame` although no checkpoint has copied
+    /// it: SQLite writes a page again as it was, after a statement that failed, say. A checkpoint
+    /// that copies the frame has copied all pages before it that have no frame after that commit:
+    /// others it may have passed over (wal.c walCheckpoint). That is no proof: after a power loss
+    /// amid a checkpoint the file has any of its pages, and an index may be older than the file.
+    fn is_likely_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
+        let first = self.first_frame(page).unwrap_or(frame);
+        let is_begun = self.backfilled.is_none_or(|it| it.attempted >= first.0);
+        // What an index that nobody keeps lacks is a checkpoint of the whole log: newest frames.
+        if !is_begun && self.frames.newest(page) != Some(frame) {
+            return Ok(true);
+        }
+        if self.is_doubtful || frame <= self.copied_to()? {
             return Ok(false);
         }
         let commit = self.frames.commit_of(frame).unwrap_or(frame);

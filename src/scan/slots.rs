@@ -66,11 +66,8 @@ pub enum Error {
         /// Its offset.
         offset_bytes: u64,
     },
-    /// A page as an earlier state had it is not in the file any more.
-    #[error(
-        "page {page} as it was before is gone, or may be: a checkpoint up to frame {frame} has \
-         changed {path} there"
-    )]
+    /// A page as an earlier state had it is not in the file any more, or may not be.
+    #[error("{}", gone(*page, path, *frame, *is_likely_there))]
     Gone {
         /// The database file.
         path: String,
@@ -78,6 +75,8 @@ pub enum Error {
         page: Pgno,
         /// A frame whose image is there now, or the commit that ends before the page.
         frame: FrameNo,
+        /// It is more likely that SQLite has written the page in that frame as it was.
+        is_likely_there: bool,
     },
     /// The database file ends before a page that it should have.
     #[error("page {page} is past the end of {path}")]
@@ -107,6 +106,19 @@ pub enum Error {
     /// The watcher asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+fn gone(page: Pgno, path: &str, frame: FrameNo, is_likely_there: bool) -> String {
+    let what = format!("page {page} as it was before");
+    match is_likely_there {
+        true => format!(
+            "{what} may be gone: {path} has the image of frame {frame} there, which SQLite has \
+             written unchanged, or a checkpoint that was cut short has copied"
+        ),
+        false => format!(
+            "{what} is gone, or may be: a checkpoint up to frame {frame} has changed {path} there"
+        ),
+    }
 }
 
 impl Error {

@@ -473,7 +473,7 @@ mod tests {
                 return self.0.read(page, image);
             }
             let (path, frame) = ("x.db".to_owned(), FrameNo(7));
-            Err(scan::Error::Gone { path, page, frame })
+            Err(scan::Error::Gone { path, page, frame, is_likely_there: false })
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tempfile::SpooledTempFile;
 
 use crate::access::Context;
+use crate::access::accept::tell_likely;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::Files;
 use crate::access::held::{self, Held, HoldArgs};
@@ -83,12 +84,12 @@ fn read(
     (files, held): (&Files, &mut Held),
     context: &Context,
 ) -> Result<Found> {
-    states_can_be_told(files, held, query.accept_foreign, context)?;
+    states_can_be_told(files, held, query.accept.accept_foreign, context)?;
     let states = States::of(held, files, context)?;
     let wanted = [query.at].into_iter().chain(query.also.iter().map(|also| also.state));
     let snapshots = wanted.map(|name| states.snapshot(name)).collect::<Result<Vec<_>>>()?;
     let oldest = snapshots.iter().map(|snapshot| snapshot.to_frame).min().unwrap_or_default();
-    let past = states.past(oldest, context)?;
+    let past = query.accept.of(states.past(oldest, context)?);
     let pages: Vec<ProvenPages<'_>> =
         snapshots.iter().map(|it| ProvenPages::new(&past, it)).collect::<Result<_, _>>()?;
     let names = ["main"].into_iter().chain(query.also.iter().map(|also| also.name.as_str()));
@@ -127,7 +128,12 @@ fn read(
     });
     ran.with_context(about)?;
     stream.close()?;
-    Ok(Found { exit: if is_damaged { Exit::Found } else { Exit::Done }, text })
+    let exit = match (is_damaged, tell_likely(&past, context)) {
+        (true, _) => Exit::Found,
+        (false, true) => Exit::Incomplete,
+        (false, false) => Exit::Done,
+    };
+    Ok(Found { exit, text })
 }
 
 /// What the document says before the results.

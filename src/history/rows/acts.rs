@@ -59,9 +59,9 @@ impl<E: From<Error>> Stopped<E> {
         match self {
             Self::Taker(error) => Err(error),
             Self::Rows(Error::Pages(error)) => match error {
-                ReadError::Gone { page, frame, .. } => Ok(Loss(format!(
-                    "page {page} as it was before is gone, or may be: the file has the image of \
-                     frame {frame}"
+                ReadError::Gone { page, frame, is_likely_there, .. } => Ok(Loss(format!(
+                    "page {page} as it was before {}: the file has the image of frame {frame}",
+                    if is_likely_there { "may be gone" } else { "is gone, or may be" },
                 ))),
                 ReadError::CutOff { .. } => Ok(Loss(error.to_string())),
                 ReadError::Storage(_)

@@ -41,7 +41,11 @@ pub(super) fn inflict(set: &Set, states: &std::path::Path, copied: u32, random: 
     if copied > 0 {
         harm.enter("checkpointed", format!("to {copied}"));
     }
-    let kind = random.u32(..100);
+    let kind = random.u32(..130);
+    if kind >= 100 {
+        power_loss(set, &mut harm, random);
+        return harm;
+    }
     if (0..25).contains(&kind) || (70..80).contains(&kind) {
         crash(set, &mut harm, random);
     }
@@ -71,6 +75,22 @@ fn crash(set: &Set, harm: &mut Harm, random: &mut Rng) {
     harm.copied = harm.copied.max(safe);
     let index = if has_index { "" } else { ", no index" };
     harm.enter("crash", format!("{pages} of {count} pages to {safe} of {now}{index}"));
+}
+
+/// The power was lost amid a checkpoint: any of its pages are in the file, and the index is as old
+/// as it may be, or not there.
+fn power_loss(set: &Set, harm: &mut Harm, random: &mut Rng) {
+    let now = random.u32(1..=set.last());
+    let safe = if random.bool() { now } else { random.u32(1..=now) };
+    let percent = random.u32(10..95);
+    let mut pages = 0;
+    let count = set.copy_those(safe, now, |_| {
+        let is_taken = random.u32(..100) < percent;
+        pages += usize::from(is_taken);
+        is_taken
+    });
+    harm.copied = harm.copied.max(safe);
+    harm.enter("power loss", format!("{pages} of {count} pages to {safe} of {now}"));
 }
 
 /// What is done to the bytes of a log.

@@ -95,6 +95,16 @@ impl Set {
     /// writes the first `pages` pages of those that it has to, in their order (wal.c
     /// walCheckpoint). Returns how many it would have to write.
     pub(super) fn copy_pages(&self, safe: u32, now: u32, pages: usize) -> usize {
+        self.copy_those(safe, now, |place| place < pages)
+    }
+
+    /// The same, of those whose place among them is `taken`: after a power loss it may be any.
+    pub(super) fn copy_those(
+        &self,
+        safe: u32,
+        now: u32,
+        mut taken: impl FnMut(usize) -> bool,
+    ) -> usize {
         let (safe, now) = (self.ends[safe as usize], self.ends[now as usize]);
         let newest = |page: u32| self.frames[..now].iter().rposition(|it| it.page == page);
         let Some(size) = self.frames[..now].last().and_then(|it| it.commit_pages) else { return 0 };
@@ -107,7 +117,10 @@ impl Set {
         wanted.dedup();
         let log = fs::read(self.log()).unwrap();
         let mut file = fs::read(&self.database).unwrap();
-        for (page, frame) in wanted.iter().take(pages) {
+        for (place, (page, frame)) in wanted.iter().enumerate() {
+            if !taken(place) {
+                continue;
+            }
             let image = self.offset(frame + 1) + FRAME_HEADER_BYTES;
             let place = (*page as usize - 1) * self.page_bytes;
             if file.len() < place + self.page_bytes {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::judge::Judge;
-use super::{Tally, World, diff};
+use super::{Tally, World, known_diff};
 use crate::support::{text, walsmith};
 
 /// Whether every page of a state is there.
@@ -22,7 +22,7 @@ pub(super) fn known(
     (from, to): (u32, u32),
     tally: &mut Tally,
 ) -> Vec<String> {
-    let said = diff(&world.database(), from, to, &["--partial", "--stat", "--json"]);
+    let said = known_diff(&world.database(), from, to, &["--partial", "--stat", "--json"]);
     let mut count = |what: &str| *tally.entry(what.to_owned()).or_default() += 1;
     if said.code == Some(6) {
         // Nothing tells the tables where the schema is gone.

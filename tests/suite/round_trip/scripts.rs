@@ -69,6 +69,7 @@ fn run(
     let shell = if defensive { "defensive shell" } else { "shell" };
     found.iter_mut().for_each(|it| *it = format!("{shell}: {it}"));
     let wanted = match (aside.is_empty(), answer["same"] == true) {
+        _ if said.is_likely() => 5,
         (false, _) => 5,
         (true, true) => 0,
         (true, false) => 1,
