@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::support::{copy, hold, release, rows, text, walsmith_program};
+use crate::support::{copy, hold, release, rows, text, walsmith_program, with_default_signals};
 
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
@@ -16,7 +16,7 @@ fn pid(child: &Child) -> Pid {
 
 /// A checkpoint that a reader keeps waiting.
 fn waiting(database: &Path) -> Command {
-    let mut command = Command::new(walsmith_program());
+    let mut command = with_default_signals(walsmith_program());
     command.args(["checkpoint-now", "--mode", "truncate", "--timeout", "10min"]).arg(database);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -64,7 +64,7 @@ fn a_loop_of_a_shell_stops() {
     rows(&database, "INSERT INTO t(b) VALUES('later') RETURNING a");
     let script = "for round in 1 2 3; do echo round $round; \"$0\" checkpoint-now --mode truncate \
                   --timeout 10min \"$1\"; echo after; done; echo end";
-    let mut shell = Command::new("bash")
+    let mut shell = with_default_signals("bash")
         .args(["-c", script])
         .arg(walsmith_program())
         .arg(&database)

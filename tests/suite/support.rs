@@ -1,5 +1,6 @@
 //! Fixtures, private copies of them, and the oracle: real SQLite in a child process.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -84,6 +85,14 @@ fn finished(command: &mut Command) -> String {
 /// The program under test.
 pub(crate) fn walsmith_program() -> PathBuf {
     assert_cmd::cargo::cargo_bin!("walsmith").into()
+}
+
+/// A program that dies of SIGINT, also where whoever runs the tests ignores it: a shell does that
+/// to what it starts in the background, and it is inherited.
+pub(crate) fn with_default_signals(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(program);
+    command
 }
 
 /// The program under test, to be run to its end.

@@ -19,7 +19,9 @@ use walsmith::storage::fault::{Fault, FaultKind, FaultVfs};
 use walsmith::storage::os::OsVfs;
 
 use super::Rescue;
-use crate::support::{beside, copy, text, walsmith, walsmith_command, walsmith_program};
+use crate::support::{
+    beside, copy, text, walsmith, walsmith_command, walsmith_program, with_default_signals,
+};
 
 fn entries(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
@@ -228,7 +230,7 @@ fn an_interrupt_leaves_nothing() {
     file.set_len(200 << 30).unwrap();
     drop(file);
     let before = entries(folder.path());
-    let mut child = Command::new(walsmith_program())
+    let mut child = with_default_signals(walsmith_program())
         .args(["rescue", text(&database), "-o", text(&folder.path().join("new"))])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
