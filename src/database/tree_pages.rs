@@ -56,7 +56,7 @@ struct Walk<'a> {
     goes_on: bool,
     /// The level of the leaves; the root is on level 1.
     height: u32,
-    seen: HashSet<Pgno>,
+    seen: HashSet<Pgno, foldhash::fast::RandomState>,
     found: TreePages,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
             is_table: kind == TreeKind::Table,
             goes_on: false,
             height: 0,
-            seen: HashSet::new(),
+            seen: HashSet::default(),
             found: TreePages::default(),
         })
     }
