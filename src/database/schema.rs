@@ -182,10 +182,9 @@ impl Schema {
             !(constraint.primary && alias)
         };
         let constraints: Vec<_> = table.constraints.iter().filter(has_index).collect();
-        let is_own = |entry: &&SchemaEntry| entry.sql.is_empty() && self.is_about(entry, table);
         // One of two equal constraints has no index, and WITHOUT ROWID the table is that of one.
         if table.kind != EntryKind::Table
-            || self.entries.iter().filter(is_own).count() != constraints.len()
+            || self.automatic_indexes(table).count() != constraints.len()
         {
             return None;
         }
@@ -194,8 +193,16 @@ impl Schema {
         Some(constraints.get(place)?.columns.clone()).filter(|columns| !columns.is_empty())
     }
 
-    fn is_about(&self, entry: &SchemaEntry, table: &SchemaEntry) -> bool {
-        entry.kind == EntryKind::Index && entry.table.eq_ignore_ascii_case(&table.name)
+    /// The indexes that constraints of `table` need: those without a statement.
+    pub(super) fn automatic_indexes<'s>(
+        &'s self,
+        table: &'s SchemaEntry,
+    ) -> impl Iterator<Item = &'s SchemaEntry> {
+        self.entries.iter().filter(|entry| {
+            entry.kind == EntryKind::Index
+                && entry.sql.is_empty()
+                && entry.table.eq_ignore_ascii_case(&table.name)
+        })
     }
 
     /// The table that `entry` is about.

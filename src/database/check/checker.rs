@@ -7,6 +7,7 @@ use crate::database::{EntryKind, Error, Pages, TreeKind};
 use crate::format::Pgno;
 use crate::scan::Watch;
 
+use super::automatic::{self, Automatic};
 use super::entries::{KeySum, key_columns};
 use super::pass::Pass;
 use super::pointer_map::Use;
@@ -136,6 +137,7 @@ impl<'a> Checker<'a> {
         let of_virtual = schema.entries.iter().filter(|entry| entry.kind == EntryKind::Virtual);
         let unchecked = of_virtual.map(|it| Unchecked::VirtualTable { table: it.name.clone() });
         self.unchecked.extend(unchecked);
+        self.automatic_indexes(schema);
         // Sums over the rows of each table, for its indexes.
         let mut row_sums: HashMap<String, Vec<KeySum>> = HashMap::new();
         for entry in &schema.entries {
@@ -176,6 +178,30 @@ impl<'a> Checker<'a> {
             planned.keys = sums.cloned().unwrap_or_default();
         }
         self.pass.current = None;
+    }
+
+    /// Tables have the indexes that their constraints need, and no others are without a statement.
+    fn automatic_indexes(&mut self, schema: &Schema) {
+        for entry in &schema.entries {
+            self.pass.current = Some((Pgno::FIRST, entry.name.clone()));
+            let is_automatic = entry.kind == EntryKind::Index && entry.sql.is_empty();
+            if is_automatic && schema.table_of(entry).is_none() {
+                self.pass.fault(None, StructureFault::OrphanIndex { table: entry.table.clone() });
+            }
+            if !entry.kind.is_table() || !entry.is_understood {
+                continue;
+            }
+            match automatic::judge(schema, entry) {
+                Automatic::Fit => {}
+                Automatic::Differ { found, needed } => {
+                    self.pass.fault(None, StructureFault::AutomaticIndexes { found, needed });
+                }
+                Automatic::Unknown => {
+                    let table = entry.name.clone();
+                    self.unchecked.push(Unchecked::AutomaticIndexes { table });
+                }
+            }
+        }
     }
 
     /// Of the entries of indexes only the number counts, and the order of keys in no tree.

@@ -15,6 +15,7 @@ use crate::format::Pgno;
 use crate::scan::Watch;
 
 mod ahead;
+mod automatic;
 mod chain;
 mod checker;
 mod entries;

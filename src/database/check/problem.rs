@@ -110,6 +110,20 @@ pub enum StructureFault {
         /// The root page by the schema.
         root: i64,
     },
+    /// The constraints of a table need other indexes than the schema has.
+    #[error("its constraints need {needed} indexes, and the schema has {found}")]
+    AutomaticIndexes {
+        /// Indexes of the table that have no statement.
+        found: usize,
+        /// How many its constraints need.
+        needed: usize,
+    },
+    /// An index of a constraint, and there is no such table.
+    #[error("an index of table {table}, which is not in the schema")]
+    OrphanIndex {
+        /// The table.
+        table: String,
+    },
     /// A page number that is 0 or after the end.
     #[error("there is no page {target}")]
     NoSuchPage {

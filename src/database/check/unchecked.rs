@@ -21,6 +21,12 @@ pub enum Unchecked {
         /// The index, or the table without row ids.
         tree: String,
     },
+    /// Whether each constraint of a table has its index: some have the same columns, and share one
+    /// where collations are the same, too.
+    AutomaticIndexes {
+        /// The table.
+        table: String,
+    },
     /// Whether the tables in which a virtual table keeps its content fit each other.
     VirtualTable {
         /// The virtual table.
@@ -46,6 +52,7 @@ impl fmt::Display for Unchecked {
         match self {
             Self::IndexValues { index } => write!(f, "the values of index {index}"),
             Self::KeyOrder { tree } => write!(f, "the order of {tree}"),
+            Self::AutomaticIndexes { table } => write!(f, "the constraints of {table}"),
             Self::VirtualTable { table } => write!(f, "the content of virtual table {table}"),
             Self::Statements { statements: 1 } => f.write_str("the SQL of a view or trigger"),
             Self::Statements { statements } => {

@@ -86,7 +86,10 @@ fn evidence(fault: &StructureFault) -> Evidence {
     match fault {
         StructureFault::Header { .. } | StructureFault::IncrementalVacuum => Evidence::Header,
         StructureFault::PageCount { .. } => Evidence::CommitSize,
-        StructureFault::SchemaEntry { .. } | StructureFault::RootPage { .. } => Evidence::Schema,
+        StructureFault::SchemaEntry { .. }
+        | StructureFault::RootPage { .. }
+        | StructureFault::AutomaticIndexes { .. }
+        | StructureFault::OrphanIndex { .. } => Evidence::Schema,
         StructureFault::NoSuchPage { .. }
         | StructureFault::UsedTwice { .. }
         | StructureFault::NeverUsed

@@ -141,6 +141,37 @@ fn a_record_whose_header_goes_on_on_another_page_is_checked() {
     }
 }
 
+#[test]
+fn a_schema_has_the_indexes_that_constraints_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = "CREATE TABLE t(a INTEGER PRIMARY KEY, b UNIQUE, c);
+                  CREATE TABLE w(a TEXT PRIMARY KEY, b UNIQUE) WITHOUT ROWID;
+                  INSERT INTO t VALUES(1, 2, 3); INSERT INTO w VALUES(1, 2);
+                  PRAGMA writable_schema=ON;";
+    let mut oracle_checks = Oracle::checking();
+    for (number, (change, is_sound)) in [
+        ("SELECT 1", true),
+        // Two constraints on the same columns share an index.
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'b UNIQUE', 'b UNIQUE UNIQUE')", true),
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'a INTEGER', 'a INTEGES')", false),
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'b UNIQUE', 'b')", false),
+        ("UPDATE sqlite_schema SET name = 'sqlite_autoindex_t_2' WHERE sql IS NULL", false),
+        ("DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_t_1'", false),
+        ("DELETE FROM sqlite_schema WHERE name = 't'", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(format!("{number}.db"));
+        oracle(&["run", text(&path), &format!("{schema} {change}")]);
+        let health = judged(&fs::read(&path).unwrap()).unwrap();
+        let theirs = oracle_checks.integrity(&path);
+        assert_eq!((health.is_sound(), theirs.is_empty()), (is_sound, is_sound), "{change}");
+        let is_unknown = health.unchecked.iter().any(|it| it.to_string().contains("constraints"));
+        assert_eq!(is_unknown, change.contains("UNIQUE UNIQUE"), "{change}");
+    }
+}
+
 /// What SQLite reports and we do not, by design.
 const NOT_OURS: &[&str] = &[
     // Constraints and declared types.
