@@ -86,7 +86,8 @@ impl Check {
     ) -> Result<(CheckReport, bool)> {
         // The newest state is what SQLite sees, whatever it is of.
         let is_newest = self.at == StateName::Last;
-        states_can_be_told(files, held, self.accept.accept_foreign || is_newest, context)?;
+        let pair =
+            states_can_be_told(files, held, self.accept.accept_foreign || is_newest, context)?;
         let states = States::of(held, files, context)?;
         let snapshot = states.snapshot(self.at)?;
         let past = self.accept.of(states.past(snapshot.to_frame, context)?);
@@ -99,6 +100,7 @@ impl Check {
             database: files.database.as_deref().map(FileName::from),
             wal: FileName::from(&files.wal),
             salts: states.salts_pair(),
+            pair,
             at: StateAt::from(&snapshot),
             log_is_damaged: states.is_log_damaged(),
         };

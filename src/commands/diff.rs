@@ -162,7 +162,7 @@ impl Diff {
     }
 
     fn compare(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
-        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
+        let pair = states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let range = self.range.unwrap_or(StateRange::WHOLE);
         let [from, to] = match self.invert {
@@ -182,7 +182,7 @@ impl Diff {
         let catalogs = [catalog(&before, files)?, catalog(&after, files)?];
         let before = State { pages: &before, catalog: &catalogs[0] };
         let after = State { pages: &after, catalog: &catalogs[1] };
-        let head = Head { files, with: None, states: &states, from: &from, to: &to };
+        let head = Head { files, with: None, states: &states, pair, from: &from, to: &to };
         let changed = changed_pages(&from, &to);
         let mut found = self
             .compare_states(before, after, &changed, &head, context)
@@ -202,10 +202,12 @@ impl Diff {
         context: &Context,
     ) -> Result<Found> {
         let other = Files::find(context.vfs, other, &FileArgs::default())?;
-        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
+        let pair = states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         held::hold(&other, &self.hold, KnownFrames::LIMIT, context, |other_held| {
-            states_can_be_told(&other, other_held, self.accept.accept_foreign, context)?;
+            let other_pair =
+                states_can_be_told(&other, other_held, self.accept.accept_foreign, context)?;
+            let pair = pair.max(other_pair);
             let other_states = States::of(other_held, &other, context)?;
             let mut sides = [(&states, files), (&other_states, &other)];
             if self.invert {
@@ -221,7 +223,8 @@ impl Diff {
             let before = State { pages: &before, catalog: &catalogs[0] };
             let after = State { pages: &after, catalog: &catalogs[1] };
             let unlike = unlike_pages(before, after, context.watch)?;
-            let head = Head { files, with: Some(&other), states: &states, from: &from, to: &to };
+            let head =
+                Head { files, with: Some(&other), states: &states, pair, from: &from, to: &to };
             self.compare_states(before, after, &unlike, &head, context)
                 .with_context(|| About(head.path().to_owned()))
         })

@@ -94,7 +94,8 @@ impl FrameList {
         let trees = match self.no_trees || bad_only || examination.prefix.mx_frame == 0 {
             true => FrameTrees::default(),
             false => {
-                let can_be_told = |held: &Held| states_can_be_told(&files, held, false, context);
+                let can_be_told =
+                    |held: &Held| states_can_be_told(&files, held, false, context).map(drop);
                 let first = self.txn.map_or(1, |range| range.first);
                 frame_trees(&files, first, shape.salts, &can_be_told, context)?
             }

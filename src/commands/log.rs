@@ -19,6 +19,7 @@ use crate::history::committed::CommittedFrames;
 use crate::history::rows::{
     Backward, Catalog, RowEvent, SchemaChange, TablePair, TransactionRows, schema_changes,
 };
+use crate::history::snapshot;
 use crate::output::text::escaped;
 use crate::output::{FileName, Format, ItemList, ItemStream, Paint};
 use crate::scan::KnownFrames;
@@ -139,7 +140,7 @@ impl Log {
     }
 
     fn read(&self, files: &Files, held: &mut Held, context: &Context) -> Result<Found> {
-        states_can_be_told(files, held, self.accept.accept_foreign, context)?;
+        let pair = states_can_be_told(files, held, self.accept.accept_foreign, context)?;
         let states = States::of(held, files, context)?;
         let about = || About(files.database.clone().unwrap_or_else(|| files.wal.clone()));
         let past = self.accept.of(states.past(0, context)?);
@@ -149,6 +150,7 @@ impl Log {
                 "database": files.database.as_deref().map(FileName::from),
                 "wal": FileName::from(&files.wal),
                 "salts": states.salts_pair(),
+                "pair": pair,
             }),
             is_damaged: states.is_log_damaged(),
             is_partial: false,
@@ -159,7 +161,13 @@ impl Log {
             found.missing.clear();
             return Ok(found);
         }
+        let transactions = states.frames().transactions();
+        if let Some(range) = self.txn.filter(|range| range.first > transactions) {
+            let no_such = snapshot::Error::NoSuchTxn { asked: range.first, transactions };
+            return Err(no_such).with_context(|| About(files.wal.clone()));
+        }
         let mut backward = Backward::new(&past).with_context(about)?;
+        filter::fits(self, backward.catalog())?;
         let is_missing = |catalog: &Catalog, name: &String| {
             let mut entries = catalog.schema.entries.iter();
             !entries.any(|entry| entry.name.eq_ignore_ascii_case(name))

@@ -351,6 +351,10 @@ fn no_doubt_is_proven(held: &Held, target: &AttachTarget, context: &Context) -> 
             "whether the file has later pages than the log is not known; if it has, the state \
              that is written is none that ever was",
         ),
+        Some(StateDoubt::Unproven) => context.warn(
+            "nothing proves that the log was written on this file, though all fits; if it was not, \
+             the state that is written is none that ever was",
+        ),
         None => {}
     }
     Ok(())

@@ -63,7 +63,8 @@ impl TxnList {
         let touched = match self.no_tables || nothing || own.is_none() {
             true => Touched::default(),
             false => {
-                let can_be_told = |held: &Held| states_can_be_told(&files, held, false, context);
+                let can_be_told =
+                    |held: &Held| states_can_be_told(&files, held, false, context).map(drop);
                 let first = self.txn.map_or(1, |range| range.first);
                 Some(touched_tables(&files, first, &can_be_told, context)?)
                     .filter(|touched| touched.salts == own)

@@ -2,6 +2,7 @@
 //! file, which must be what the log was written on.
 
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::access::files::Files;
 use crate::access::held::Held;
@@ -67,6 +68,20 @@ impl Doubt {
     }
 }
 
+/// Whether the file is what the log was written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PairProof {
+    /// Attached processes use both, or the file has what only this log can have put there.
+    Proven,
+    /// Something speaks for it, and nothing against it.
+    Likely,
+    /// Nothing tells.
+    Unknown,
+    /// It is not, and that was accepted.
+    Contradicted,
+}
+
 /// Refuses where a state that takes pages from the file would be one that never was; with `accept`,
 /// says so on stderr.
 ///
@@ -77,32 +92,39 @@ pub fn states_can_be_told(
     held: &Held,
     accept: bool,
     context: &Context,
-) -> Result<()> {
-    match doubt_of_states(files, held, context)? {
+) -> Result<PairProof> {
+    let doubt = doubt_about_states(files, held, context)?;
+    let pair = doubt.as_ref().map_or(PairProof::Proven, StateDoubt::pair);
+    match told(doubt, context) {
         Some(doubt) if accept => context.warn(doubt.why),
         Some(doubt) => return Err(doubt.refusal(files).into()),
         None => {}
     }
-    Ok(())
+    Ok(pair)
 }
 
-/// What speaks against the states of the log over the file. Where nothing tells, that is said on
-/// stderr.
+/// What speaks against the states of the log over the file. Where too little is known, that is said
+/// on stderr.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn doubt_of_states(files: &Files, held: &Held, context: &Context) -> Result<Option<Doubt>> {
-    Ok(match doubt_about_states(files, held, context)? {
-        Some(StateDoubt::Proven(doubt)) => Some(doubt),
-        Some(StateDoubt::Open) => {
-            context.note(
-                "whether the file has later pages than the log is not known; if it has, rows and \
-                 tables shown for earlier states are wrong",
-            );
-            None
-        }
-        None => None,
-    })
+    Ok(told(doubt_about_states(files, held, context)?, context))
+}
+
+fn told(doubt: Option<StateDoubt>, context: &Context) -> Option<Doubt> {
+    match doubt? {
+        StateDoubt::Proven(doubt) => return Some(doubt),
+        StateDoubt::Open => context.note(
+            "whether the file has later pages than the log is not known; if it has, rows and \
+             tables shown for earlier states are wrong",
+        ),
+        StateDoubt::Unproven => context.note(
+            "nothing proves that the log was written on this file, though all fits; if it was not, \
+             rows of earlier states are wrong",
+        ),
+    }
+    None
 }
 
 /// Why states that take pages from the file may be none that ever was.
@@ -112,6 +134,18 @@ pub enum StateDoubt {
     Proven(Doubt),
     /// Nothing tells whether the file has later pages than the log.
     Open,
+    /// Something speaks for the pair, but another copy of the database may have it, too.
+    Unproven,
+}
+
+impl StateDoubt {
+    fn pair(&self) -> PairProof {
+        match self {
+            Self::Proven(_) => PairProof::Contradicted,
+            Self::Open => PairProof::Unknown,
+            Self::Unproven => PairProof::Likely,
+        }
+    }
 }
 
 /// What is to be doubted about the states of `held`, if anything is.
@@ -143,10 +177,15 @@ pub fn doubt_about_states(
         return proven(finding.message.clone(), true);
     }
     // Attached processes have written the log on this file.
-    let is_open = held.index.is_none()
-        && (judged.file_age == FileAge::MayBeNewer
-            || judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time));
-    Ok(is_open.then_some(StateDoubt::Open))
+    if held.index.is_some() {
+        return Ok(None);
+    }
+    let pairing = judged.pairing.as_ref();
+    if judged.file_age == FileAge::MayBeNewer || pairing.is_some_and(Pairing::is_open_in_time) {
+        return Ok(Some(StateDoubt::Open));
+    }
+    let is_proven = pairing.is_none_or(|it| it.verdict == Belonging::Same);
+    Ok((!is_proven).then_some(StateDoubt::Unproven))
 }
 
 /// Whether nothing speaks against the log, up to the state of `snapshot`, being that of the file.

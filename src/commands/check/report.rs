@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::access::states::StateAt;
 use crate::database::TreeKind;
 use crate::database::check::{Health, Owner, Problem, Tree};
+use crate::diagnosis::PairProof;
 use crate::format::Pgno;
 use crate::output::quantity::{counted, grouped};
 use crate::output::text::escaped;
@@ -22,6 +23,8 @@ pub(super) struct Checked {
     pub(super) wal: FileName,
     /// The salts of the log that the transactions are of.
     pub(super) salts: Option<[u32; 2]>,
+    /// Whether the file is what the log was written on.
+    pub(super) pair: PairProof,
     /// The state.
     pub(super) at: StateAt,
     /// The log is damaged: other states come after those that are seen.

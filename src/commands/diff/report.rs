@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::access::differences::Differences;
 use crate::access::states::StateAt;
+use crate::diagnosis::PairProof;
 use crate::history::rows::LeftOut;
 use crate::output::text::escaped;
 use crate::output::{FileName, Paint, Report, Tone, wrapped};
@@ -21,6 +22,8 @@ pub(super) struct DiffStat {
     pub(super) with: Option<FileName>,
     /// The salts of the log that the transactions are of.
     pub(super) salts: Option<[u32; 2]>,
+    /// Whether the file is what the log was written on.
+    pub(super) pair: PairProof,
     /// The first state.
     pub(super) from: StateAt,
     /// The second.

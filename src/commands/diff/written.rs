@@ -12,6 +12,7 @@ use crate::access::differences::{self, Differences, TableDiff, setting_changes};
 use crate::access::files::Files;
 use crate::access::row_text::{self, EVENT_FIELDS};
 use crate::access::states::{StateAt, States};
+use crate::diagnosis::PairProof;
 use crate::history::rows::{
     Comparison, LeftOut, SchemaChange, SetFormat, TableCounts, Written, put_script, put_table,
     schema_changes,
@@ -29,6 +30,7 @@ pub(super) struct Head<'h> {
     /// The files of the other database.
     pub with: Option<&'h Files>,
     pub states: &'h States<'h>,
+    pub pair: PairProof,
     pub from: &'h Snapshot,
     pub to: &'h Snapshot,
 }
@@ -48,6 +50,7 @@ impl Head<'_> {
             "wal": FileName::from(&self.files.wal),
             "with": self.other(),
             "salts": self.states.salts_pair(),
+            "pair": self.pair,
             "from": StateAt::from(self.from),
             "to": StateAt::from(self.to),
         })
@@ -60,6 +63,7 @@ pub(super) fn stat_of(comparison: &Comparison<'_>, head: &Head<'_>) -> Result<Di
         wal: FileName::from(&head.files.wal),
         with: head.other(),
         salts: head.states.salts_pair(),
+        pair: head.pair,
         from: StateAt::from(head.from),
         to: StateAt::from(head.to),
         differences: Differences::of(comparison)?,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::access::Failure;
 use crate::database::SqlValue;
-use crate::history::rows::{RowEvent, TableCounts, TablePair, TransactionRows};
+use crate::history::rows::{Catalog, RowEvent, TableCounts, TablePair, TransactionRows};
+use crate::output::text::escaped;
 
 use super::Log;
 use super::entry::{Entry, TableEntry};
@@ -61,6 +63,46 @@ impl<'l> Filter<'l> {
     pub(super) fn shows(&self, entry: &Entry) -> bool {
         let is_filtered = self.has_rows() || !self.asked.table.is_empty();
         !is_filtered || !entry.tables.is_empty() || entry.partial
+    }
+}
+
+/// Whether there is a value for each column of the primary key, in tables that the newest state
+/// has.
+pub(super) fn fits(asked: &Log, newest: &Catalog) -> Result<(), Failure> {
+    if asked.key.is_empty() {
+        return Ok(());
+    }
+    for table in &newest.tables {
+        let is_asked = asked.table.iter().any(|name| name.eq_ignore_ascii_case(&table.name));
+        let definition = table.reader.definition();
+        let keys = definition.key_columns();
+        if !is_asked || keys.len() == asked.key.len() {
+            continue;
+        }
+        let name = escaped(&table.name);
+        let columns: Vec<_> = keys
+            .iter()
+            .filter_map(|place| definition.columns.get(*place))
+            .map(|column| escaped(&column.name))
+            .collect();
+        return Err(Failure::Usage(match keys.len() {
+            0 => format!("table {name} has no primary key: --rowid chooses a row"),
+            count => format!(
+                "the primary key of table {name} is ({}): --key is wanted {}, and is there {}",
+                columns.join(", "),
+                times(count),
+                times(asked.key.len()),
+            ),
+        }));
+    }
+    Ok(())
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
     }
 }
 

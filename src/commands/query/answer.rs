@@ -15,7 +15,7 @@ use crate::access::files::Files;
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::{value_cell, value_json};
 use crate::access::states::{StateAt, States};
-use crate::diagnosis::states_can_be_told;
+use crate::diagnosis::{PairProof, states_can_be_told};
 use crate::history::proven::ProvenPages;
 use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, Output, ResultStream};
@@ -84,7 +84,7 @@ fn read(
     (files, held): (&Files, &mut Held),
     context: &Context,
 ) -> Result<Found> {
-    states_can_be_told(files, held, query.accept.accept_foreign, context)?;
+    let pair = states_can_be_told(files, held, query.accept.accept_foreign, context)?;
     let states = States::of(held, files, context)?;
     let wanted = [query.at].into_iter().chain(query.also.iter().map(|also| also.state));
     let snapshots = wanted.map(|name| states.snapshot(name)).collect::<Result<Vec<_>>>()?;
@@ -102,7 +102,7 @@ fn read(
              is in none",
         );
     }
-    let head = head(query, files, &states, &snapshots);
+    let head = head(query, files, (&states, pair), &snapshots);
     let mut text = BufWriter::new(SpooledTempFile::new(SPOOL_BYTES));
     let shape = &context.output;
     let mut output = Output {
@@ -137,7 +137,12 @@ fn read(
 }
 
 /// What the document says before the results.
-fn head(query: &Query, files: &Files, states: &States<'_>, snapshots: &[Snapshot]) -> Value {
+fn head(
+    query: &Query,
+    files: &Files,
+    (states, pair): (&States<'_>, PairProof),
+    snapshots: &[Snapshot],
+) -> Value {
     let others = query.also.iter().zip(snapshots.iter().skip(1));
     let also: Map<String, Value> =
         others.map(|(also, it)| (also.name.clone(), json!(StateAt::from(it)))).collect();
@@ -145,6 +150,7 @@ fn head(query: &Query, files: &Files, states: &States<'_>, snapshots: &[Snapshot
         "database": files.database.as_deref().map(FileName::from),
         "wal": FileName::from(&files.wal),
         "salts": states.salts_pair(),
+        "pair": pair,
         "at": snapshots.first().map(StateAt::from),
         "also": also,
     })
