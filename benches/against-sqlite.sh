@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Measures walsmith against the bundled SQLite on logs that SQLite has written, and prints a table.
 #
-#   benches/against-sqlite.sh [MIB [GROWTH_MIB]]
+#   benches/against-sqlite.sh [MIB [GROWTH_MIB [GROUP..]]]
 #
 #   MIB         size of the logs, default 1024; 64 takes half a minute
 #   GROWTH_MIB  largest log of the growth rows (64, 256, 1024, 4096), default MIB
+#   GROUP       only these rows: logs, rows, states, appends, growth
 #   SQLITE_SRC  SQLite's source tree, for its showwal; fetched as tests/sqlite-suite does without it
 #   TMPDIR      where the logs go: some four times the size of the largest
 #
@@ -15,6 +16,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mib=${1:-1024}
 growth=${2:-$mib}
+shift "$(($# < 2 ? $# : 2))"
 cargo build --release --locked --quiet --bin walsmith --examples
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -29,4 +31,4 @@ else
 fi
 release=$PWD/target/release
 "$release/examples/against-sqlite" run "$folder" "$release/walsmith" "$release/examples/worker" \
-    "$release/examples/oracle" "$showwal" "$mib" "$growth"
+    "$release/examples/oracle" "$showwal" "$mib" "$growth" "$@"

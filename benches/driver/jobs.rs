@@ -9,21 +9,61 @@ use crate::{Bench, history, remove, state};
 /// Runs every job.
 pub(crate) fn all(bench: &Bench) {
     println!("| job | goal | ratio | SQLite | walsmith |\n|---|---|---|---|---|");
-    let mib = bench.mib;
-    let large = bench.grow("large.db", mib, 4096);
-    verify(bench, &large, "4 KiB pages", [(1, "2.5"), (2, "4.5")].as_slice());
-    against_reading(bench, &large);
-    frame_list(bench, &large);
-    peak(bench, &large);
-    history::in_time(bench, &large);
-    state::query(bench, &large);
-    checkpoint(bench, &large);
-    replay(bench, &large);
-    bench.sqlite(&["swap", &large]).once();
-    verify(bench, &large, "4 KiB pages, swapped byte order", [(1, "5"), (2, "8")].as_slice());
+    let [logs, rows, states] = ["logs", "rows", "states"].map(|group| bench.wants(group));
+    if logs || rows || states {
+        of_large(bench, [logs, rows, states]);
+    }
+    if logs {
+        of_other_page_sizes(bench);
+    }
+    if rows {
+        history::of_two(bench);
+    }
+    if states {
+        state::check(bench);
+    }
+    if bench.wants("appends") {
+        append(bench, 1, "2");
+        append(bench, 64, "6");
+    }
+    if logs {
+        let small = bench.grow("small.db", 4, 4096);
+        verify(bench, &small, "4 MiB log", &[(2, "1")]);
+        remove_all(&small);
+    }
+    if bench.wants("growth") {
+        growth(bench);
+    }
+}
+
+/// Of one large log.
+fn of_large(bench: &Bench, [logs, rows, states]: [bool; 3]) {
+    let large = bench.grow("large.db", bench.mib, 4096);
+    if logs {
+        verify(bench, &large, "4 KiB pages", [(1, "2.5"), (2, "4.5")].as_slice());
+        against_reading(bench, &large);
+        frame_list(bench, &large);
+        peak(bench, &large);
+    }
+    if rows {
+        history::in_time(bench, &large);
+    }
+    if states {
+        state::query(bench, &large);
+    }
+    if logs {
+        checkpoint(bench, &large);
+        replay(bench, &large);
+        bench.sqlite(&["swap", &large]).once();
+        let what = "4 KiB pages, swapped byte order";
+        verify(bench, &large, what, [(1, "5"), (2, "8")].as_slice());
+    }
     remove_all(&large);
+}
+
+fn of_other_page_sizes(bench: &Bench) {
     for (page_bytes, pages, goal) in [(512, "512 B pages", "8"), (65_536, "64 KiB pages", "1.6")] {
-        let other = bench.grow("other.db", (mib / 5).max(4), page_bytes);
+        let other = bench.grow("other.db", (bench.mib / 5).max(4), page_bytes);
         // Written in such pieces, a log lies in the page cache in pieces, and reading it is most of
         // the time for anybody. A copy does not.
         let copied = bench.path("copied.db");
@@ -34,14 +74,6 @@ pub(crate) fn all(bench: &Bench) {
         remove_all(&other);
         remove_all(&copied);
     }
-    history::of_two(bench);
-    state::check(bench);
-    append(bench, 1, "2");
-    append(bench, 64, "6");
-    let small = bench.grow("small.db", 4, 4096);
-    verify(bench, &small, "4 MiB log", &[(2, "1")]);
-    remove_all(&small);
-    growth(bench);
 }
 
 fn remove_all(database: &str) {

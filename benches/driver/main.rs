@@ -35,9 +35,16 @@ pub struct Bench {
     pub mib: u64,
     /// Size of the largest log of the growth row.
     pub growth_mib: u64,
+    /// Groups of rows that are wanted; all where none is named.
+    pub groups: Vec<String>,
 }
 
 impl Bench {
+    /// Whether the rows of a group are wanted.
+    pub fn wants(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|it| it == group)
+    }
+
     /// A file of the folder.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().unwrap().to_owned()
@@ -82,7 +89,7 @@ fn main() {
         ["write", path, count, len] => {
             stopwatch::write(Path::new(path), count.parse().unwrap(), len.parse().unwrap());
         }
-        ["run", folder, walsmith, worker, oracle, showwal, mib, growth_mib] => {
+        ["run", folder, walsmith, worker, oracle, showwal, mib, growth_mib, groups @ ..] => {
             let showwal = (!showwal.is_empty()).then(|| (*showwal).to_owned());
             let bench = Bench {
                 folder: PathBuf::from(folder),
@@ -92,6 +99,7 @@ fn main() {
                 showwal,
                 mib: mib.parse().unwrap(),
                 growth_mib: growth_mib.parse().unwrap(),
+                groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             };
             jobs::all(&bench);
         }
