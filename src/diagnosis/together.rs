@@ -22,30 +22,19 @@ use super::finding::Finding;
 use super::judge::judge;
 use super::rule::Rule;
 
-/// What makes the file another one than the log was written on, or only a part of it.
-const TELL: [Rule; 10] = [
-    Rule::PairForeign,
-    Rule::PairUnclear,
-    Rule::PairFork,
-    Rule::FileNewer,
-    Rule::FileOlder,
-    Rule::SizesContradict,
-    Rule::FalseBackfill,
-    Rule::LostCheckpoint,
-    Rule::PageOneLost,
-    Rule::JournalHot,
-];
-
-/// Those that a last state may have brought about which contradicts itself, whatever the states
-/// before it are.
-const OF_THE_NEWEST: [Rule; 7] = [
-    Rule::PairForeign,
-    Rule::PairUnclear,
-    Rule::PairFork,
-    Rule::FileNewer,
-    Rule::FileOlder,
-    Rule::SizesContradict,
-    Rule::PageOneLost,
+/// What makes the file another one than the log was written on, or only a part of it; and whether
+/// it may come of a last state that contradicts itself, whatever the states before it are.
+const TELL: [(Rule, bool); 10] = [
+    (Rule::PairForeign, true),
+    (Rule::PairUnclear, true),
+    (Rule::PairFork, true),
+    (Rule::FileNewer, true),
+    (Rule::FileOlder, true),
+    (Rule::SizesContradict, true),
+    (Rule::FalseBackfill, false),
+    (Rule::LostCheckpoint, false),
+    (Rule::PageOneLost, true),
+    (Rule::JournalHot, false),
 ];
 
 /// What makes states that take pages from the file be none that ever was.
@@ -158,12 +147,13 @@ pub fn doubt_about_states(
     context: &Context,
 ) -> Result<Option<StateDoubt>> {
     let judged = judge(files, held, context)?;
-    let tells = |finding: &&Finding| {
-        TELL.contains(&finding.rule) && (finding.is_error() || finding.rule == Rule::JournalHot)
+    let is_tell = |finding: &&Finding| {
+        TELL.iter().any(|(rule, _)| *rule == finding.rule)
+            && (finding.is_error() || finding.rule == Rule::JournalHot)
     };
-    let found = judged.findings.iter().filter(tells);
+    let found = judged.findings.iter().filter(is_tell);
     let (of_the_newest, others): (Vec<&Finding>, Vec<&Finding>) =
-        found.partition(|finding| OF_THE_NEWEST.contains(&finding.rule));
+        found.partition(|finding| TELL.contains(&(finding.rule, true)));
     let proven = |why: String, is_of_the_newest| {
         Ok(Some(StateDoubt::Proven(Doubt { why, is_of_the_newest })))
     };
