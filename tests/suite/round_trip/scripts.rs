@@ -74,7 +74,14 @@ fn run(
         (true, true) => 0,
         (true, false) => 1,
     };
-    if said.code != Some(wanted) {
+    // VACUUM gives rows other row ids, also where columns have all three names of them, so that SQL
+    // cannot see it.
+    let counts = judge.counts(&states[0], &states[1]);
+    let mut counts = counts.as_array().unwrap().iter();
+    let is_hidden = wanted == 0 && said.code == Some(1) && counts.any(|it| it["hidden"] == true);
+    if is_hidden {
+        *tally.entry("row ids alone differ, and SQL cannot see them".to_owned()).or_default() += 1;
+    } else if said.code != Some(wanted) {
         found.push(format!("exit {:?}, and {wanted} is right", said.code));
     }
     found
