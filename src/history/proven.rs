@@ -10,6 +10,7 @@ use crate::database::Pages;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::scan::Error;
 
+use super::page_map::PageMap;
 use super::past::Past;
 use super::snapshot::Snapshot;
 
@@ -19,18 +20,20 @@ const RUN_BYTES: usize = 1 << 17;
 /// The pages of one state.
 pub struct ProvenPages<'a> {
     past: &'a Past<'a>,
-    snapshot: &'a Snapshot,
+    /// Which frame has a page; the file has the others.
+    frames: PageMap<FrameNo>,
     size_pages: u32,
-    run: RefCell<Run>,
+    in_log: RefCell<Run>,
+    in_file: RefCell<Run>,
 }
 
-/// Frames that were read with one that was asked for. None of them is given twice: who asks again
-/// gets what is in the log by then.
+/// Frames of the log, or pages of the file, that were read with one that was asked for. None of
+/// them is given twice: who asks again gets what is there by then.
 struct Run {
     slots: Vec<u8>,
     slot_bytes: usize,
-    /// The frame after the one that was given last.
-    next: FrameNo,
+    /// The number after the one that was given last.
+    next: u32,
     /// Where its slot is in `slots`.
     place: usize,
     /// How many are in `slots`.
@@ -38,17 +41,30 @@ struct Run {
 }
 
 impl Run {
-    /// The slot of `frame`.
-    fn slot(&mut self, past: &Past<'_>, frame: FrameNo) -> Result<&[u8], Error> {
-        let goes_on = frame == self.next;
+    fn of(slot_bytes: usize) -> Self {
+        let slots = vec![0; (RUN_BYTES / slot_bytes).max(1) * slot_bytes];
+        Self { slots, slot_bytes, next: 0, place: 0, count: 0 }
+    }
+
+    /// The slot with a number; `read` fills slots from there on, and tells how many there are.
+    /// `None` where there is none.
+    fn slot(
+        &mut self,
+        number: u32,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, Error>,
+    ) -> Result<Option<&[u8]>, Error> {
+        let goes_on = number == self.next;
         if !goes_on || self.place >= self.count {
             let most = if goes_on { self.slots.len() } else { self.slot_bytes };
             (self.place, self.count) = (0, 0);
-            self.count = past.read_slots(frame, self.slots.get_mut(..most).unwrap_or_default())?;
+            self.count = read(self.slots.get_mut(..most).unwrap_or_default())?;
+            if self.count == 0 {
+                return Ok(None);
+            }
         }
         let start = self.place * self.slot_bytes;
-        (self.next, self.place) = (frame.next(), self.place + 1);
-        Ok(self.slots.get(start..start + self.slot_bytes).unwrap_or_default())
+        (self.next, self.place) = (number.wrapping_add(1), self.place + 1);
+        Ok(self.slots.get(start..start + self.slot_bytes))
     }
 }
 
@@ -59,10 +75,11 @@ impl<'a> ProvenPages<'a> {
     /// When the size of the file cannot be read.
     pub fn new(past: &'a Past<'a>, snapshot: &'a Snapshot) -> Result<Self, Error> {
         let size_pages = past.state(snapshot)?.size_pages()?;
-        let slot_bytes = FRAME_HEADER_BYTES + past.page_size().in_memory();
-        let slots = vec![0; (RUN_BYTES / slot_bytes).max(1) * slot_bytes];
-        let run = Run { slots, slot_bytes, next: FrameNo::FIRST, place: 0, count: 0 };
-        Ok(Self { past, snapshot, size_pages, run: RefCell::new(run) })
+        let page_bytes = past.page_size().in_memory();
+        let mut frames = PageMap::default();
+        snapshot.pages.iter().for_each(|(page, frame)| frames.insert(*page, *frame));
+        let in_log = RefCell::new(Run::of(FRAME_HEADER_BYTES + page_bytes));
+        Ok(Self { past, frames, size_pages, in_log, in_file: RefCell::new(Run::of(page_bytes)) })
     }
 }
 
@@ -76,13 +93,21 @@ impl Pages for ProvenPages<'_> {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
-        let Some(&frame) = self.snapshot.pages.get(&page) else {
-            return self.past.read(page, None, image);
-        };
-        let mut run = self.run.borrow_mut();
-        let slot = run.slot(self.past, frame)?;
-        image.copy_from_slice(self.past.prove((page, frame), slot)?);
-        Ok(())
+        if let Some(&frame) = self.frames.get(page) {
+            let mut run = self.in_log.borrow_mut();
+            let slot = run.slot(frame.0, |slots| self.past.read_slots(frame, slots))?;
+            image.copy_from_slice(self.past.prove((page, frame), slot.unwrap_or_default())?);
+            return Ok(());
+        }
+        self.past.has_not_overwritten(page)?;
+        let mut run = self.in_file.borrow_mut();
+        match run.slot(page.0, |images| self.past.read_pages(page, images))? {
+            Some(found) => {
+                image.copy_from_slice(found);
+                self.past.has_not_cut(page, true, image)
+            }
+            None => self.past.read(page, None, image),
+        }
     }
 }
 

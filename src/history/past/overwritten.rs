@@ -1,0 +1,169 @@
+//! Which pages of the file are not what they were before the log: a checkpoint has written over
+//! them, or has cut them off.
+
+use crate::format::{FrameNo, Pgno};
+use crate::scan::Error;
+
+use super::Past;
+
+/// How far checkpoints have gone, by the wal-index of this log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backfilled {
+    /// Frames of which a copy was begun (`nBackfillAttempted`).
+    pub attempted: u32,
+    /// Attached processes keep it. One that is left may lack the last checkpoint: of a process that
+    /// had the database alone, recovered the log for itself, and died.
+    pub is_kept: bool,
+}
+
+/// What a page of the file may have been overwritten with.
+pub(super) struct Overwritten {
+    /// A frame that has this image.
+    frame: FrameNo,
+    /// It is likely that SQLite has written the page there as it was.
+    is_likely: bool,
+}
+
+impl Past<'_> {
+    /// Fails where `page` of the file is not, or may not be, what it was before the log.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], and when a file cannot be read.
+    pub(in crate::history) fn has_not_overwritten(&self, page: Pgno) -> Result<(), Error> {
+        let Some(Overwritten { frame, is_likely }) = self.overwritten_by(page)? else {
+            return Ok(());
+        };
+        let path = self.base_path();
+        Err(Error::Gone { path, page, frame, is_likely_there: is_likely })
+    }
+
+    /// Fails where the file had a whole `page` before the log, and `image` is what it has of it
+    /// now.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] or [`Error::CutOff`].
+    pub(in crate::history) fn has_not_cut(
+        &self,
+        page: Pgno,
+        is_whole: bool,
+        image: &[u8],
+    ) -> Result<(), Error> {
+        if (!is_whole || image.iter().all(|byte| *byte == 0))
+            && let Some(frame) = self.cut_by(page)
+        {
+            let path = self.base_path();
+            return Err(Error::Gone { path, page, frame, is_likely_there: false });
+        }
+        if !is_whole {
+            return Err(Error::CutOff { path: self.base_path(), page });
+        }
+        Ok(())
+    }
+
+    /// The commit with which a checkpoint may have cut the file before `page`. Such a page need not
+    /// have a frame: it is gone although nothing was written over it. What the file has there is
+    /// zeros, also where it has grown since.
+    fn cut_by(&self, page: Pgno) -> Option<FrameNo> {
+        let frame = self.frames.first_without(page)?;
+        self.kept().is_none_or(|attempted| attempted >= frame.0).then_some(frame)
+    }
+
+    /// The frame whose image a checkpoint has written over `page` in the file, if one may have.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(super) fn overwritten_by(&self, page: Pgno) -> Result<Option<Overwritten>, Error> {
+        let Some(first) = self.first_frame(page) else { return Ok(None) };
+        if self.kept().is_some_and(|attempted| attempted < first.0) {
+            return Ok(None);
+        }
+        let equal = self.equal_frames(page)?;
+        let Some(&newest) = equal.first() else { return Ok(None) };
+        // Any of them may be the one that was copied.
+        for &frame in &equal {
+            if !self.is_likely_unchanged(page, frame)? {
+                return Ok(Some(Overwritten { frame, is_likely: false }));
+            }
+        }
+        if self.accepts_likely {
+            self.likely.borrow_mut().insert(page);
+            return Ok(None);
+        }
+        Ok(Some(Overwritten { frame: newest, is_likely: true }))
+    }
+
+    /// Frames of which a copy was begun, by an index that attached processes keep.
+    fn kept(&self) -> Option<u32> {
+        self.backfilled.filter(|it| it.is_kept).map(|it| it.attempted)
+    }
+
+    fn first_frame(&self, page: Pgno) -> Option<FrameNo> {
+        self.frames.of_page(page).last()
+    }
+
+    /// Whether the file is likely to have the image of `frame` although no checkpoint has copied
+    /// it: SQLite writes a page again as it was, after a statement that failed, say. A checkpoint
+    /// that copies the frame has copied all pages before it that have no frame after that commit:
+    /// others it may have passed over (wal.c walCheckpoint). That is no proof: after a power loss
+    /// amid a checkpoint the file has any of its pages, and an index may be older than the file.
+    fn is_likely_unchanged(&self, page: Pgno, frame: FrameNo) -> Result<bool, Error> {
+        let first = self.first_frame(page).unwrap_or(frame);
+        let is_begun = self.backfilled.is_none_or(|it| it.attempted >= first.0);
+        // What an index that nobody keeps lacks is a checkpoint of the whole log: newest frames.
+        if !is_begun && self.frames.newest(page) != Some(frame) {
+            return Ok(true);
+        }
+        if self.is_doubtful || frame <= self.copied_to()? {
+            return Ok(false);
+        }
+        let commit = self.frames.commit_of(frame).unwrap_or(frame);
+        let pages = self.pages.get_or_init(|| self.frames.all_pages());
+        for &other in pages.iter().take_while(|other| **other < page) {
+            let is_in_commit = self.frames.newest(other).is_some_and(|newest| newest <= commit);
+            if is_in_commit && self.equal_frames(other)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last commit that was copied into the file, as far as pages show it that had another
+    /// image in the log before. A damaged page of such a file is not to be taken for one that no
+    /// checkpoint has written.
+    fn copied_to(&self) -> Result<FrameNo, Error> {
+        if let Some(&known) = self.copied_to.get() {
+            return Ok(known);
+        }
+        let mut copied_to = FrameNo(0);
+        for &page in self.pages.get_or_init(|| self.frames.all_pages()) {
+            let equal = self.equal_frames(page)?;
+            // Of a page that went from one image to another and back, the oldest counts.
+            let Some(&frame) = equal.last() else { continue };
+            let commit = self.frames.commit_of(frame).unwrap_or(frame);
+            if self.first_frame(page) != Some(frame) {
+                copied_to = copied_to.max(commit);
+            }
+        }
+        Ok(*self.copied_to.get_or_init(|| copied_to))
+    }
+
+    /// The frames of `page` whose image is the file's, newest first.
+    fn equal_frames(&self, page: Pgno) -> Result<Vec<FrameNo>, Error> {
+        if let Some(known) = self.equal.borrow().get(&page) {
+            return Ok(known.clone());
+        }
+        let bytes = self.page_size.in_memory();
+        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
+        self.read_base(page, &mut in_file)?;
+        let compared = ..bytes - self.left_out_bytes;
+        let mut found = Vec::new();
+        for frame in self.frames.of_page(page) {
+            self.read_frame(frame, &mut in_frame)?;
+            if in_file.get(compared) == in_frame.get(compared) {
+                found.push(frame);
+            }
+        }
+        self.equal.borrow_mut().insert(page, found.clone());
+        Ok(found)
+    }
+}
