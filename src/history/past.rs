@@ -16,6 +16,7 @@ use crate::storage::shared::Spread;
 mod overwritten;
 
 pub use overwritten::Backfilled;
+use overwritten::NotCopied;
 
 use super::committed::CommittedFrames;
 use super::image_sums::left_out_bytes;
@@ -43,6 +44,8 @@ pub struct Past<'a> {
     pages: OnceCell<Vec<Pgno>>,
     /// The last commit that is known to have been copied.
     copied_to: OnceCell<FrameNo>,
+    /// Pages that no checkpoint has copied.
+    not_copied: RefCell<NotCopied>,
     /// Pages of the file that are likely as they were before the log are taken for that.
     accepts_likely: bool,
     /// Those that were.
@@ -76,6 +79,7 @@ impl<'a> Past<'a> {
             equal: RefCell::default(),
             pages: OnceCell::new(),
             copied_to: OnceCell::new(),
+            not_copied: RefCell::default(),
             accepts_likely: false,
             likely: RefCell::default(),
         })

@@ -112,8 +112,8 @@ fn gone(page: Pgno, path: &str, frame: FrameNo, is_likely_there: bool) -> String
     let what = format!("page {page} as it was before");
     match is_likely_there {
         true => format!(
-            "{what} may be gone: {path} has the image of frame {frame} there, which SQLite has \
-             written unchanged, or a checkpoint that was cut short has copied"
+            "{what} may be gone: {path} has the image of frame {frame} there, or its beginning: \
+             SQLite has written it unchanged, or a checkpoint that was cut short has copied it"
         ),
         false => format!(
             "{what} is gone, or may be: a checkpoint up to frame {frame} has changed {path} there"

@@ -187,3 +187,34 @@ fn a_checkpoint_that_a_reader_held_back_has_overwritten_what_it_has() {
         assert_eq!(named(&entries[2]["tables"][0]), ("k".to_owned(), 1, 0, 0));
     }
 }
+
+/// A process that is killed amid a write of a checkpoint leaves a page that begins as the log has
+/// it and ends as it was: the kernel divides a write between its pages.
+#[test]
+fn a_page_whose_copy_was_cut_short_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let numbers = "WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 500)";
+    let sql = format!(
+        "PRAGMA page_size=8192; CREATE TABLE t(id INTEGER PRIMARY KEY, b); CREATE TABLE u(x);
+         {numbers} INSERT INTO t SELECT i, 1000 + i FROM n; PRAGMA journal_mode=WAL;
+         PRAGMA wal_autocheckpoint=0; INSERT INTO t VALUES(900, 1); INSERT INTO u VALUES(1);"
+    );
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), &sql]).output().unwrap();
+    std::fs::remove_file(beside(&database, "-shm")).unwrap();
+    let whole = std::fs::read(&database).unwrap();
+    let log = std::fs::read(beside(&database, "-wal")).unwrap();
+    let page = u32::from_be_bytes(log[32..36].try_into().unwrap()) as usize;
+    for (copied_bytes, is_known) in [(0, true), (4096, false), (8192, false)] {
+        let mut bytes = whole.clone();
+        let at = (page - 1) * 8192;
+        bytes[at..at + copied_bytes].copy_from_slice(&log[56..56 + copied_bytes]);
+        std::fs::write(&database, &bytes).unwrap();
+        let (document, exit) = walsmith(&["log", text(&database)]);
+        assert_eq!(document["transactions"][0]["partial"], !is_known, "{document}");
+        assert_eq!(exit, if is_known { 0 } else { 5 }, "{document}");
+        let query = ["query", text(&database), "--at", "0", "SELECT sum(b) FROM t"];
+        assert_eq!(walsmith(&query).1, if is_known { 0 } else { 6 });
+    }
+}

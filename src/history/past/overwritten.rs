@@ -24,6 +24,18 @@ pub(super) struct Overwritten {
     is_likely: bool,
 }
 
+/// Pages of the log of which the file has no image, as far as they were looked at.
+#[derive(Default)]
+pub(super) struct NotCopied {
+    /// How many pages of the log were looked at, in their order.
+    looked_at: usize,
+    /// Those whose newest frame is older than that of all before them, with that frame.
+    oldest: Vec<(Pgno, FrameNo)>,
+}
+
+/// Bytes of a write that a signal does not divide.
+const KERNEL_PAGE_BYTES: usize = 4096;
+
 impl Past<'_> {
     /// Fails where `page` of the file is not, or may not be, what it was before the log.
     ///
@@ -78,18 +90,49 @@ impl Past<'_> {
             return Ok(None);
         }
         let equal = self.equal_frames(page)?;
-        let Some(&newest) = equal.first() else { return Ok(None) };
+        let Some(&newest) = equal.first() else {
+            let frame = self.begun_with(page, first)?;
+            return Ok(frame.and_then(|frame| self.unless_accepted(page, frame)));
+        };
         // Any of them may be the one that was copied.
         for &frame in &equal {
             if !self.is_likely_unchanged(page, frame)? {
                 return Ok(Some(Overwritten { frame, is_likely: false }));
             }
         }
+        Ok(self.unless_accepted(page, newest))
+    }
+
+    /// A page that is likely as it was, unless that is accepted.
+    fn unless_accepted(&self, page: Pgno, frame: FrameNo) -> Option<Overwritten> {
         if self.accepts_likely {
             self.likely.borrow_mut().insert(page);
+            return None;
+        }
+        Some(Overwritten { frame, is_likely: true })
+    }
+
+    /// A frame of which a checkpoint may have written the beginning over `page`, whose first frame
+    /// is `first`: a write ends between pages of the kernel when its process is killed. It is the
+    /// first page that this checkpoint has not copied whole.
+    fn begun_with(&self, page: Pgno, first: FrameNo) -> Result<Option<FrameNo>, Error> {
+        let bytes = self.page_size.in_memory();
+        if bytes <= KERNEL_PAGE_BYTES {
             return Ok(None);
         }
-        Ok(Some(Overwritten { frame: newest, is_likely: true }))
+        let commit = self.frames.commit_of(first).unwrap_or(first);
+        if !self.is_doubtful && self.is_not_copied_before(page, commit)? {
+            return Ok(None);
+        }
+        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
+        self.read_base(page, &mut in_file)?;
+        for frame in self.frames.of_page(page) {
+            self.read_frame(frame, &mut in_frame)?;
+            if in_file.get(..KERNEL_PAGE_BYTES) == in_frame.get(..KERNEL_PAGE_BYTES) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
     }
 
     /// Frames of which a copy was begun, by an index that attached processes keep.
@@ -117,14 +160,25 @@ impl Past<'_> {
             return Ok(false);
         }
         let commit = self.frames.commit_of(frame).unwrap_or(frame);
+        self.is_not_copied_before(page, commit)
+    }
+
+    /// Whether there is a page before `page` that has frames up to `commit` alone, and of which the
+    /// file has no image.
+    fn is_not_copied_before(&self, page: Pgno, commit: FrameNo) -> Result<bool, Error> {
         let pages = self.pages.get_or_init(|| self.frames.all_pages());
-        for &other in pages.iter().take_while(|other| **other < page) {
-            let is_in_commit = self.frames.newest(other).is_some_and(|newest| newest <= commit);
-            if is_in_commit && self.equal_frames(other)?.is_empty() {
-                return Ok(true);
+        let mut known = self.not_copied.borrow_mut();
+        while let Some(&other) = pages.get(known.looked_at).filter(|other| **other < page) {
+            known.looked_at += 1;
+            let Some(newest) = self.frames.newest(other) else { continue };
+            let is_older = known.oldest.last().is_none_or(|(_, oldest)| newest < *oldest);
+            if is_older && self.equal_frames(other)?.is_empty() {
+                known.oldest.push((other, newest));
             }
         }
-        Ok(false)
+        let before = known.oldest.partition_point(|(other, _)| *other < page);
+        let oldest = before.checked_sub(1).and_then(|place| known.oldest.get(place));
+        Ok(oldest.is_some_and(|(_, newest)| *newest <= commit))
     }
 
     /// The last commit that was copied into the file, as far as pages show it that had another
