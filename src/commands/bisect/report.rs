@@ -65,8 +65,11 @@ pub(super) struct BisectReport {
     looked_at: usize,
     /// Of how many of these it is not known.
     not_known: usize,
-    /// All states of the range were looked at.
+    /// Of all states of the range it is known.
     complete: bool,
+    /// All of them were looked at.
+    #[serde(skip)]
+    all_asked: bool,
     /// What they answered.
     states: Vec<Look>,
     /// What a sound structure says nothing of.
@@ -105,12 +108,14 @@ impl BisectReport {
             (None, None) => Outcome::Unknown,
         };
         let not_checked = states.iter().flat_map(|look| look.not_checked.iter().cloned());
+        let not_known = states.iter().filter(|look| look.holds.is_none()).count();
         Self {
             outcome,
             changes,
             looked_at: states.len(),
-            not_known: states.iter().filter(|look| look.holds.is_none()).count(),
-            complete: asked.is_complete(),
+            not_known,
+            complete: asked.is_complete() && not_known == 0,
+            all_asked: asked.is_complete(),
             not_checked: not_checked.collect(),
             log_is_damaged,
             earliest: asked.earliest(),
@@ -122,9 +127,16 @@ impl BisectReport {
 
     pub(super) fn exit(&self) -> Exit {
         match self.outcome {
-            Outcome::Found | Outcome::Before => Exit::Found,
             Outcome::Range | Outcome::Unknown => Exit::Incomplete,
-            Outcome::None if self.searched.every && self.not_known > 0 => Exit::Incomplete,
+            // What comes or goes in a state that is not known is not told.
+            _ if self.searched.every && self.not_known > 0 => Exit::Incomplete,
+            // An earlier state may have been the first.
+            Outcome::Before
+                if self.earliest.map(|(txn, _)| txn) != Some(self.searched.from.txn) =>
+            {
+                Exit::Incomplete
+            }
+            Outcome::Found | Outcome::Before => Exit::Found,
             Outcome::None => Exit::Done,
         }
     }
@@ -193,7 +205,7 @@ impl BisectReport {
             None => "No transaction left the structure unsound",
             Some(_) => "After no transaction the query is true",
         };
-        if self.complete {
+        if self.all_asked {
             return match self.not_known {
                 0 if self.looked_at == 1 => {
                     format!("{} is {no} {}.", capital(subject), named(last))
@@ -297,7 +309,11 @@ impl Report for BisectReport {
             writeln!(to, "Not known of {more} more.")?;
         }
         let all = self.searched.to.txn - self.searched.from.txn + 1;
-        let of = format!("{} of {} looked at.", self.looked_at, states(all as usize));
+        let not_known = match self.not_known {
+            0 => String::new(),
+            count => format!(", and of {count} it is not known"),
+        };
+        let of = format!("{} of {} looked at{not_known}.", self.looked_at, states(all as usize));
         writeln!(to, "{}", wrapped(&of, 0, 2, width))?;
         if !self.not_checked.is_empty() {
             let list: Vec<_> = self.not_checked.iter().map(|it| escaped(it)).collect();

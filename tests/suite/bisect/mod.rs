@@ -92,6 +92,7 @@ fn wrong_by_halves(said: &Said, truth: &[(u32, Option<bool>)]) -> Option<String>
         return Some(format!("{outcome} it is"));
     }
     let exit = match outcome {
+        "before" if states.first().is_some_and(|it| it.1.is_none()) => 5,
         "found" | "before" => 1,
         "range" => 5,
         _ => 0,
