@@ -25,7 +25,8 @@ use report::{CheckReport, Checked};
 /// What `PRAGMA integrity_check` says of pages, for the newest state that SQLite sees or, with
 /// --at, for the state after any transaction of the log, without opening SQLite: beside running
 /// processes, on read-only media, and of states that are only in the log. NOT NULL, CHECK, UNIQUE
-/// and declared types are not judged, and what else was not looked at is named.
+/// and declared types are not judged, nor all that SQLite's parser asks of a statement, and what
+/// else was not looked at is named.
 ///
 /// Exits with 0 where nothing is wrong, with 1 where something is.
 #[derive(Args, Clone, Debug)]

@@ -28,12 +28,13 @@ pub(super) fn judge(schema: &Schema, table: &SchemaEntry) -> Automatic {
     let number = |entry: &&SchemaEntry| {
         let (head, number) = entry.name.rsplit_once('_')?;
         let table = head.get("sqlite_autoindex_".len()..)?;
-        table.eq_ignore_ascii_case(&entry.table).then_some(number.parse::<usize>().ok()?)
+        let count = number.parse::<usize>().ok().filter(|it| it.to_string() == number)?;
+        table.eq_ignore_ascii_case(&entry.table).then_some(count)
     };
     let numbers: HashSet<usize> =
         own.iter().filter_map(number).filter(|it| (1..=last).contains(it)).collect();
     if numbers.len() != found || !needed.contains(&found) {
-        return Automatic::Differ { found, needed: *needed.end() };
+        return Automatic::Differ { found: numbers.len().min(found), needed: *needed.end() };
     }
     if needed.start() == needed.end() { Automatic::Fit } else { Automatic::Unknown }
 }

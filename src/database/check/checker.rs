@@ -1,6 +1,6 @@
 //! The state of a check, and the rules that are about the database as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::database::schema::{Schema, SchemaEntry, Statement};
 use crate::database::{EntryKind, Error, Pages, TreeKind};
@@ -70,6 +70,17 @@ impl Planned {
     }
 }
 
+/// What a table has twice, and may have once.
+fn twice(table: &SchemaEntry) -> Option<&'static str> {
+    let mut names = HashSet::new();
+    let is_new = |name: &str| names.insert(name.to_ascii_lowercase());
+    if !table.columns.iter().map(|column| column.name.as_str()).all(is_new) {
+        return Some("a column twice");
+    }
+    let primary = table.constraints.iter().filter(|constraint| constraint.primary);
+    (primary.count() > 1).then_some("two primary keys")
+}
+
 impl<'a> Checker<'a> {
     pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
         let pass = Pass::new(pages, watch)?;
@@ -137,7 +148,7 @@ impl<'a> Checker<'a> {
         let of_virtual = schema.entries.iter().filter(|entry| entry.kind == EntryKind::Virtual);
         let unchecked = of_virtual.map(|it| Unchecked::VirtualTable { table: it.name.clone() });
         self.unchecked.extend(unchecked);
-        self.automatic_indexes(schema);
+        self.schema_rows(schema);
         // Sums over the rows of each table, for its indexes.
         let mut row_sums: HashMap<String, Vec<KeySum>> = HashMap::new();
         for entry in &schema.entries {
@@ -180,16 +191,38 @@ impl<'a> Checker<'a> {
         self.pass.current = None;
     }
 
-    /// Tables have the indexes that their constraints need, and no others are without a statement.
-    fn automatic_indexes(&mut self, schema: &Schema) {
+    /// Rows of the schema say what their statements say, each has a name of its own, and tables
+    /// come before their indexes, which are those that their constraints need (prepare.c
+    /// sqlite3InitCallback, build.c).
+    fn schema_rows(&mut self, schema: &Schema) {
+        let mut names: HashSet<String> = HashSet::new();
+        let mut tables: HashSet<String> = HashSet::new();
         for entry in &schema.entries {
             self.pass.current = Some((Pgno::FIRST, entry.name.clone()));
-            let is_automatic = entry.kind == EntryKind::Index && entry.sql.is_empty();
-            if is_automatic && schema.table_of(entry).is_none() {
+            if !entry.agrees {
+                self.pass.fault(None, StructureFault::SchemaRow);
+            }
+            let name = entry.name.to_ascii_lowercase();
+            // The name of a view is not read.
+            if !entry.kind.is_statement() && !names.insert(name.clone()) {
+                self.pass.fault(None, StructureFault::SameName);
+            }
+            if !entry.is_understood {
+                self.unchecked.push(Unchecked::Statement { name: entry.name.clone() });
+            }
+            if entry.kind == EntryKind::Index && !tables.contains(&entry.table.to_ascii_lowercase())
+            {
                 self.pass.fault(None, StructureFault::OrphanIndex { table: entry.table.clone() });
             }
-            if !entry.kind.is_table() || !entry.is_understood {
+            if !entry.kind.is_table() {
                 continue;
+            }
+            tables.insert(name);
+            if !entry.is_understood {
+                continue;
+            }
+            if let Some(why) = twice(entry) {
+                self.pass.fault(None, StructureFault::SchemaStatement { why });
             }
             match automatic::judge(schema, entry) {
                 Automatic::Fit => {}

@@ -110,16 +110,30 @@ pub enum StructureFault {
         /// The root page by the schema.
         root: i64,
     },
+    /// A row of the schema says another kind, name or table than its statement: SQLite calls the
+    /// schema malformed (build.c sqlite3CheckObjectName).
+    #[error("its row of the schema and its statement say different things")]
+    SchemaRow,
+    /// SQLite does not take the statement of a table (build.c sqlite3AddColumn,
+    /// sqlite3AddPrimaryKey).
+    #[error("its statement has {why}")]
+    SchemaStatement {
+        /// What there may not be.
+        why: &'static str,
+    },
+    /// A second table, index or view of that name: SQLite calls the schema malformed.
+    #[error("the name is there already")]
+    SameName,
     /// The constraints of a table need other indexes than the schema has.
-    #[error("its constraints need {needed} indexes, and the schema has {found}")]
+    #[error("its constraints need {needed} indexes, and the schema has {found} of such names")]
     AutomaticIndexes {
-        /// Indexes of the table that have no statement.
+        /// Indexes of the table without a statement that have the names of such.
         found: usize,
         /// How many its constraints need.
         needed: usize,
     },
-    /// An index of a constraint, and there is no such table.
-    #[error("an index of table {table}, which is not in the schema")]
+    /// An index, and before it in the schema there is no such table.
+    #[error("an index of table {table}, which is not in the schema before it")]
     OrphanIndex {
         /// The table.
         table: String,

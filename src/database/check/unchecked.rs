@@ -21,6 +21,11 @@ pub enum Unchecked {
         /// The index, or the table without row ids.
         tree: String,
     },
+    /// Whether SQLite takes the statement of a table or index: something in it is not understood.
+    Statement {
+        /// The table or index.
+        name: String,
+    },
     /// Whether each constraint of a table has its index: some have the same columns, and share one
     /// where collations are the same, too.
     AutomaticIndexes {
@@ -52,6 +57,7 @@ impl fmt::Display for Unchecked {
         match self {
             Self::IndexValues { index } => write!(f, "the values of index {index}"),
             Self::KeyOrder { tree } => write!(f, "the order of {tree}"),
+            Self::Statement { name } => write!(f, "the statement of {name}"),
             Self::AutomaticIndexes { table } => write!(f, "the constraints of {table}"),
             Self::VirtualTable { table } => write!(f, "the content of virtual table {table}"),
             Self::Statements { statements: 1 } => f.write_str("the SQL of a view or trigger"),

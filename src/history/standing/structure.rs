@@ -88,6 +88,9 @@ fn evidence(fault: &StructureFault) -> Evidence {
         StructureFault::PageCount { .. } => Evidence::CommitSize,
         StructureFault::SchemaEntry { .. }
         | StructureFault::RootPage { .. }
+        | StructureFault::SchemaRow
+        | StructureFault::SchemaStatement { .. }
+        | StructureFault::SameName
         | StructureFault::AutomaticIndexes { .. }
         | StructureFault::OrphanIndex { .. } => Evidence::Schema,
         StructureFault::NoSuchPage { .. }

@@ -158,6 +158,13 @@ fn a_schema_has_the_indexes_that_constraints_need() {
         ("UPDATE sqlite_schema SET name = 'sqlite_autoindex_t_2' WHERE sql IS NULL", false),
         ("DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_t_1'", false),
         ("DELETE FROM sqlite_schema WHERE name = 't'", false),
+        // Rows of the schema that are not those of their statements, or not SQLite's.
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'TABLE t', 'TABLE z')", false),
+        ("UPDATE sqlite_schema SET type = 'index' WHERE name = 't'", false),
+        ("UPDATE sqlite_schema SET tbl_name = 'z' WHERE name = 't'", false),
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'c)', 'b)') WHERE name = 't'", false),
+        ("UPDATE sqlite_schema SET sql = replace(sql, 'c)', 'c, PRIMARY KEY(c))')", false),
+        ("UPDATE sqlite_schema SET rowid = 99 WHERE name = 't'", false),
     ]
     .into_iter()
     .enumerate()
