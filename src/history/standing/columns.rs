@@ -18,10 +18,17 @@ fn tables(schema: &Schema) -> HashSet<&str> {
     tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
 }
 
-/// Whether a later schema has a table of an earlier one, under its name or another.
+/// Whether a later schema has a table of an earlier one, under its name or another, or a view or
+/// trigger that stayed while all tables were dropped.
 pub(super) fn share_a_table(earlier: &Schema, later: &Schema) -> bool {
+    let stayed = |entry: &SchemaEntry| {
+        entry.kind.is_statement()
+            && later.entries.iter().any(|other| {
+                (other.kind, other.row_id) == (entry.kind, entry.row_id) && other.sql == entry.sql
+            })
+    };
     !tables(earlier).is_disjoint(&tables(later))
-        || earlier.entries.iter().any(|entry| was_renamed(entry, later))
+        || earlier.entries.iter().any(|entry| stayed(entry) || was_renamed(entry, later))
 }
 
 /// Both have tables, and none in common.
