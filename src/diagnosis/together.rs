@@ -72,7 +72,7 @@ pub enum PairProof {
 }
 
 /// Refuses where a state that takes pages from the file would be one that never was; with `accept`,
-/// says so on stderr.
+/// says so on stderr. `None` where there is no file, or no committed frame.
 ///
 /// # Errors
 /// [`Failure::Refused`], and when a file cannot be read.
@@ -81,7 +81,7 @@ pub fn states_can_be_told(
     held: &Held,
     accept: bool,
     context: &Context,
-) -> Result<PairProof> {
+) -> Result<Option<PairProof>> {
     let doubt = doubt_about_states(files, held, context)?;
     let pair = doubt.as_ref().map_or(PairProof::Proven, StateDoubt::pair);
     match told(doubt, context) {
@@ -89,7 +89,8 @@ pub fn states_can_be_told(
         Some(doubt) => return Err(doubt.refusal(files).into()),
         None => {}
     }
-    Ok(pair)
+    let log = held.log.as_ref().filter(|log| log.examination.prefix.mx_frame > 0);
+    Ok(log.and(held.database.as_ref()).map(|_| pair))
 }
 
 /// What speaks against the states of the log over the file. Where too little is known, that is said

@@ -23,8 +23,8 @@ pub(super) struct Checked {
     pub(super) wal: FileName,
     /// The salts of the log that the transactions are of.
     pub(super) salts: Option<[u32; 2]>,
-    /// Whether the file is what the log was written on.
-    pub(super) pair: PairProof,
+    /// Whether the file is what the log was written on; `None` without one of them.
+    pub(super) pair: Option<PairProof>,
     /// The state.
     pub(super) at: StateAt,
     /// The log is damaged: other states come after those that are seen.

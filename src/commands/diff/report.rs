@@ -22,8 +22,8 @@ pub(super) struct DiffStat {
     pub(super) with: Option<FileName>,
     /// The salts of the log that the transactions are of.
     pub(super) salts: Option<[u32; 2]>,
-    /// Whether the file is what the log was written on.
-    pub(super) pair: PairProof,
+    /// Whether the file is what the log was written on; `None` without one of them.
+    pub(super) pair: Option<PairProof>,
     /// The first state.
     pub(super) from: StateAt,
     /// The second.

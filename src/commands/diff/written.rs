@@ -30,7 +30,7 @@ pub(super) struct Head<'h> {
     /// The files of the other database.
     pub with: Option<&'h Files>,
     pub states: &'h States<'h>,
-    pub pair: PairProof,
+    pub pair: Option<PairProof>,
     pub from: &'h Snapshot,
     pub to: &'h Snapshot,
 }

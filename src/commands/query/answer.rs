@@ -140,7 +140,7 @@ fn read(
 fn head(
     query: &Query,
     files: &Files,
-    (states, pair): (&States<'_>, PairProof),
+    (states, pair): (&States<'_>, Option<PairProof>),
     snapshots: &[Snapshot],
 ) -> Value {
     let others = query.also.iter().zip(snapshots.iter().skip(1));
