@@ -89,8 +89,7 @@ pub fn states_can_be_told(
         Some(doubt) => return Err(doubt.refusal(files).into()),
         None => {}
     }
-    let log = held.log.as_ref().filter(|log| log.examination.prefix.mx_frame > 0);
-    Ok(log.and(held.database.as_ref()).map(|_| pair))
+    Ok(is_pair(held).then_some(pair))
 }
 
 /// What speaks against the states of the log over the file. Where too little is known, that is said
@@ -175,8 +174,18 @@ pub fn doubt_about_states(
     if judged.file_age == FileAge::MayBeNewer || pairing.is_some_and(Pairing::is_open_in_time) {
         return Ok(Some(StateDoubt::Open));
     }
-    let is_proven = pairing.is_none_or(|it| it.verdict == Belonging::Same);
-    Ok((!is_proven).then_some(StateDoubt::Unproven))
+    Ok(match pairing {
+        Some(pairing) if pairing.verdict == Belonging::Same => None,
+        Some(_) => Some(StateDoubt::Unproven),
+        // Nothing of the file could be compared: it is empty, say.
+        None => is_pair(held).then_some(StateDoubt::Open),
+    })
+}
+
+/// Whether there is a file, and a log with a committed frame.
+fn is_pair(held: &Held) -> bool {
+    let mx_frame = held.log.as_ref().map_or(0, |log| log.examination.prefix.mx_frame);
+    held.database.is_some() && mx_frame > 0
 }
 
 /// Whether nothing speaks against the log, up to the state of `snapshot`, being that of the file.

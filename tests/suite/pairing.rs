@@ -382,3 +382,11 @@ fn rows_over_another_copy_of_the_database_are_never_called_proven() {
     let of = |what: &str| tally.keys().any(|key| key.contains(what));
     assert!(of("false rows") && of("own: likely, true rows"), "{tally:?}");
 }
+
+#[test]
+fn a_log_over_an_empty_file_is_not_proven() {
+    let (_folder, database) = copy("twenty-rows");
+    fs::write(&database, "").unwrap();
+    let (document, _) = walsmith(&["log", text(&database), "--accept-foreign"]);
+    assert_ne!(document["pair"], "proven", "{document}");
+}
