@@ -11,7 +11,7 @@ use super::page::{self, Checked};
 use super::problem::StructureFault;
 
 /// Pages that are given to the thread at once. As many again are on their way.
-pub(super) const BATCH: usize = 32;
+pub(super) const BATCH: usize = 64;
 
 /// Pages with their images.
 pub(super) type Batch = Vec<(Pgno, Vec<u8>)>;

@@ -16,6 +16,8 @@ pub(super) struct Checked {
     pub header: BtreeHeader,
     /// Its cells with their places, in key order, without those that leave the page.
     pub cells: Vec<(usize, Cell)>,
+    /// Cells whose record has a header that goes on after what is on the page, ascending.
+    pub long_headers: Vec<usize>,
     /// What is wrong with it.
     pub faults: Vec<StructureFault>,
 }
@@ -37,7 +39,8 @@ pub(super) fn check(
         return Err(StructureFault::CellCount { cells: header.cell_count });
     }
     let freeblocks = free_space(&header, layout, image).ok_or(StructureFault::FreeSpace)?;
-    let mut checked = Checked { header, cells: Vec::new(), faults: Vec::new() };
+    let cells = Vec::with_capacity(usize::from(header.cell_count));
+    let mut checked = Checked { header, cells, long_headers: Vec::new(), faults: Vec::new() };
     if checked.add_cells(layout, image) {
         checked.coverage(freeblocks, layout);
     }
@@ -106,10 +109,13 @@ impl Checked {
             // A cell has room for a free block's header at least.
             cell.range.end = cell.range.end.max(offset + 4);
             let local = image.get(cell.local.clone()).unwrap_or_default();
-            if self.header.kind != PageKind::TableInterior
-                && !record_fits(local, cell.payload_bytes)
-            {
-                self.faults.push(StructureFault::Record { cell: index });
+            if self.header.kind != PageKind::TableInterior {
+                if !record_fits(local, cell.payload_bytes) {
+                    self.faults.push(StructureFault::Record { cell: index });
+                }
+                if cell.overflow.is_some() && header_goes_on(local, cell.payload_bytes) {
+                    self.long_headers.push(index);
+                }
             }
             self.cells.push((index, cell));
         }
@@ -139,7 +145,7 @@ impl Checked {
 }
 
 /// Whether the header of a record of `payload_bytes` goes on after `local`.
-pub(super) fn header_goes_on(local: &[u8], payload_bytes: u64) -> bool {
+fn header_goes_on(local: &[u8], payload_bytes: u64) -> bool {
     let header_bytes = varint(local).map_or(0, |(header_bytes, _)| header_bytes);
     header_bytes <= payload_bytes && header_bytes > local.len() as u64
 }

@@ -134,7 +134,8 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.pass.look_ahead(&children, place);
                 self.child(page, child, level, &mut height)?;
             }
-            self.cell(page, header.kind, (*index, cell), image)?;
+            let header_goes_on = checked.long_headers.binary_search(index).is_ok();
+            self.cell(page, (header.kind, header_goes_on), (*index, cell), image)?;
         }
         match header.right_child {
             Some(child) => {
@@ -173,13 +174,11 @@ impl<'c, 'a> Walk<'c, 'a> {
     fn cell(
         &mut self,
         page: Pgno,
-        kind: PageKind,
+        (kind, header_goes_on): (PageKind, bool),
         (index, cell): (usize, &Cell),
         image: &[u8],
     ) -> Result<(), Error> {
         let local = image.get(cell.local.clone()).unwrap_or_default();
-        let header_goes_on =
-            kind != PageKind::TableInterior && page::header_goes_on(local, cell.payload_bytes);
         let is_read = header_goes_on || !self.facts.keys.is_empty();
         let most_bytes = match usize::try_from(cell.payload_bytes.min(MAX_ROW_BYTES)) {
             Ok(most_bytes) if is_read => most_bytes.max(PayloadEnd::NUMBER_BYTES),
