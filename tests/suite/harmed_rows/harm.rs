@@ -62,10 +62,17 @@ pub(super) fn inflict(set: &Set, states: &std::path::Path, copied: u32, random: 
     harm
 }
 
+/// When a checkpoint ran: the last commit that was in the log, and the last one that readers let it
+/// copy. What has been copied before, up to `copied`, stays so.
+fn moment(set: &Set, copied: u32, random: &mut Rng) -> (u32, u32) {
+    let least = copied.max(1);
+    let now = random.u32(least..=set.last());
+    (now, if random.bool() { now } else { random.u32(least..=now) })
+}
+
 /// A process has died amid a checkpoint.
 fn crash(set: &Set, harm: &mut Harm, random: &mut Rng) {
-    let now = random.u32(1..=set.last());
-    let safe = if random.bool() { now } else { random.u32(1..=now) };
+    let (now, safe) = moment(set, harm.copied, random);
     let count = set.copy_pages(safe, now, 0);
     let pages = if random.u32(..4) == 0 { count } else { random.usize(..=count) };
     set.copy_pages(safe, now, pages);
@@ -80,8 +87,7 @@ fn crash(set: &Set, harm: &mut Harm, random: &mut Rng) {
 /// The power was lost amid a checkpoint: any of its pages are in the file, and the index is as old
 /// as it may be, or not there.
 fn power_loss(set: &Set, harm: &mut Harm, random: &mut Rng) {
-    let now = random.u32(1..=set.last());
-    let safe = if random.bool() { now } else { random.u32(1..=now) };
+    let (now, safe) = moment(set, harm.copied, random);
     let percent = random.u32(10..95);
     let mut pages = 0;
     let count = set.copy_those(safe, now, |_| {
