@@ -105,21 +105,24 @@ impl Pages for ProvenPages<'_> {
     }
 
     fn read(&self, page: Pgno, image: &mut [u8]) -> Result<(), Error> {
+        self.show(page, &mut |found| image.copy_from_slice(found))
+    }
+
+    fn show(&self, page: Pgno, look: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         if let Some(&frame) = self.frames.get(page) {
             let mut run = self.in_log.borrow_mut();
             let slot = run.slot(frame.0, |slots| self.past.read_slots(frame, slots))?;
-            image.copy_from_slice(self.past.prove((page, frame), slot.unwrap_or_default())?);
+            look(self.past.prove((page, frame), slot.unwrap_or_default())?);
             return Ok(());
         }
         self.past.has_not_overwritten(page)?;
         let mut run = self.in_file.borrow_mut();
-        match run.slot(page.0, |images| self.past.read_pages(page, images))? {
-            Some(found) => {
-                image.copy_from_slice(found);
-                self.past.has_not_cut(page, true, image)
-            }
-            None => self.past.read(page, None, image),
-        }
+        let Some(found) = run.slot(page.0, |images| self.past.read_pages(page, images))? else {
+            return self.past.show(page, None, look);
+        };
+        self.past.has_not_cut(page, true, found)?;
+        look(found);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CString;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use crate::database::Pages;
@@ -45,8 +46,6 @@ struct StateFile<'p> {
     pages: &'p dyn Pages,
     page_bytes: u64,
     size_bytes: u64,
-    /// A page of which SQLite reads a part.
-    page: RefCell<Vec<u8>>,
 }
 
 /// What the callbacks find.
@@ -85,7 +84,6 @@ impl<'p> Host<'p> {
                 pages: state.pages,
                 page_bytes: page_size.bytes_u64(),
                 size_bytes: u64::from(state.pages.size_pages()?) * page_size.bytes_u64(),
-                page: RefCell::new(vec![0; page_size.in_memory()]),
             })
         };
         Ok(Self {
@@ -112,15 +110,16 @@ impl<'p> Host<'p> {
         self.files.get(place).map_or(0, |file| file.size_bytes)
     }
 
-    /// Fills `bytes` with those at `offset` of a state, and zeros after its end.
-    pub(super) fn read(&self, place: usize, bytes: &mut [u8], offset: u64) -> ReadEnd {
+    /// Fills `bytes` with those at `offset` of a state, and zeros after its end. Where it fails,
+    /// any of them may be as they were.
+    pub(super) fn read(&self, place: usize, bytes: &mut [MaybeUninit<u8>], offset: u64) -> ReadEnd {
         let Some(file) = self.files.get(place) else { return ReadEnd::Failed };
         if self.is_over() {
             return ReadEnd::Failed;
         }
         let in_file = usize::try_from(file.size_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (there, after) = bytes.split_at_mut(in_file.min(bytes.len()));
-        after.fill(0);
+        after.fill(MaybeUninit::new(0));
         match file.read(there, offset) {
             Ok(()) if after.is_empty() => ReadEnd::Whole,
             Ok(()) => ReadEnd::Short,
@@ -180,35 +179,37 @@ impl<'p> Host<'p> {
 
 impl StateFile<'_> {
     /// Fills `bytes`, all of which are in the file.
-    fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), scan::Error> {
-        if offset.is_multiple_of(self.page_bytes) && bytes.len() as u64 == self.page_bytes {
-            return self.read_page(offset / self.page_bytes, bytes);
-        }
-        let mut page = self.page.borrow_mut();
+    fn read(&self, bytes: &mut [MaybeUninit<u8>], offset: u64) -> Result<(), scan::Error> {
         let (mut rest, mut at) = (bytes, offset);
         while !rest.is_empty() {
-            self.read_page(at / self.page_bytes, &mut page)?;
+            let page = Pgno(u32::try_from(at / self.page_bytes + 1).unwrap_or(u32::MAX));
             let from = usize::try_from(at % self.page_bytes).unwrap_or_default();
-            let part = page.get(from..).unwrap_or_default();
-            let (now, later) = rest.split_at_mut(part.len().min(rest.len()));
-            now.copy_from_slice(part.get(..now.len()).unwrap_or_default());
+            let after = usize::try_from(self.page_bytes - at % self.page_bytes);
+            let (now, later) = rest.split_at_mut(after.unwrap_or_default().min(rest.len()));
+            let part = from..from + now.len();
+            self.pages.show(page, &mut |image| {
+                if let Some(part) = image.get(part.clone()) {
+                    now.write_copy_of_slice(part);
+                }
+            })?;
+            if page == Pgno::FIRST {
+                self.without_log(now, from)?;
+            }
             at += now.len() as u64;
             rest = later;
         }
         Ok(())
     }
 
-    /// Reads the page at `place`, counted from 0.
-    fn read_page(&self, place: u64, image: &mut [u8]) -> Result<(), scan::Error> {
-        let page = Pgno(u32::try_from(place + 1).unwrap_or(u32::MAX));
-        self.pages.read(page, image)?;
-        if page == Pgno::FIRST {
-            for at in FORMAT_VERSIONS {
-                if let Some(version) = image.get_mut(at).filter(|version| **version == 2) {
-                    *version = ROLLBACK_MODE;
+    /// Where `bytes`, from byte `from` of page 1 on, have a version of the format that is WAL mode,
+    /// it becomes the one without a log.
+    fn without_log(&self, bytes: &mut [MaybeUninit<u8>], from: usize) -> Result<(), scan::Error> {
+        self.pages.show(Pgno::FIRST, &mut |image| {
+            for at in FORMAT_VERSIONS.into_iter().filter(|at| image.get(*at) == Some(&2)) {
+                if let Some(version) = at.checked_sub(from).and_then(|place| bytes.get_mut(place)) {
+                    version.write(ROLLBACK_MODE);
                 }
             }
-        }
-        Ok(())
+        })
     }
 }

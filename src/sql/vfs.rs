@@ -4,7 +4,8 @@
 //! or keeps for a while: these it gets from its ordinary VFS, which unlinks them at once.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::{mem, ptr, slice};
+use std::mem::{self, MaybeUninit};
+use std::{ptr, slice};
 
 use rusqlite::ffi;
 
@@ -256,11 +257,10 @@ unsafe extern "C" fn read(
         return ffi::SQLITE_IOERR_READ;
     };
     // SAFETY: the file was opened by `open`, and its host lives until its VFS is dropped. The
-    // buffer has so many bytes, which are written before they are borrowed.
+    // buffer has so many bytes, none of which need be written yet.
     let end = unsafe {
         let file = &*file.cast::<StateFile>();
-        to.cast::<u8>().write_bytes(0, amount);
-        let bytes = slice::from_raw_parts_mut(to.cast::<u8>(), amount);
+        let bytes = slice::from_raw_parts_mut(to.cast::<MaybeUninit<u8>>(), amount);
         host_of(file.host.cast()).read(file.place, bytes, offset)
     };
     match end {
