@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
 use crate::database;
+use crate::database::check::PageRules;
 use crate::format::{FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::scan::Error;
@@ -38,7 +39,11 @@ pub struct Past<'a> {
     left_out_bytes: usize,
     /// While somebody goes back through all states.
     ahead: RefCell<Option<ReadAhead>>,
-    /// Pages that were looked at: the frames whose image the file has, newest first.
+    /// What an image of a page of the file has to be like; `None` where its page 1 is no header.
+    rules: Option<PageRules>,
+    /// Pages that were looked at: the frame of which the file may have a part.
+    begun: RefCell<HashMap<Pgno, Option<FrameNo>>>,
+    /// The same: the frames whose image the file has, newest first.
     equal: RefCell<HashMap<Pgno, Vec<FrameNo>>>,
     /// The pages of the log, ascending.
     pages: OnceCell<Vec<Pgno>>,
@@ -76,6 +81,8 @@ impl<'a> Past<'a> {
             is_doubtful: has_bytes && header.is_none(),
             left_out_bytes,
             ahead: RefCell::default(),
+            rules: header.and_then(|header| PageRules::of(&header, page_size)),
+            begun: RefCell::default(),
             equal: RefCell::default(),
             pages: OnceCell::new(),
             copied_to: OnceCell::new(),

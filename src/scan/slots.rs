@@ -112,7 +112,7 @@ fn gone(page: Pgno, path: &str, frame: FrameNo, is_likely_there: bool) -> String
     let what = format!("page {page} as it was before");
     match is_likely_there {
         true => format!(
-            "{what} may be gone: {path} has the image of frame {frame} there, or its beginning: \
+            "{what} may be gone: {path} has the image of frame {frame} there, or a part of it: \
              SQLite has written it unchanged, or a checkpoint that was cut short has copied it"
         ),
         false => format!(

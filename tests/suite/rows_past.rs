@@ -218,3 +218,47 @@ fn a_page_whose_copy_was_cut_short_is_not_known() {
         assert_eq!(walsmith(&query).1, if is_known { 0 } else { 6 });
     }
 }
+
+/// A power loss amid a checkpoint leaves any sectors of a page: pointers of before to cells of
+/// after. That such a page never was is seen where it breaks the rules of its kind.
+#[test]
+fn a_page_of_which_some_sectors_were_copied_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, b); CREATE TABLE u(x);
+         WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+         INSERT INTO t SELECT i, 1000 + i FROM n; PRAGMA journal_mode=WAL;
+         PRAGMA wal_autocheckpoint=0; UPDATE t SET b = b + 5000000 WHERE id > 1;
+         INSERT INTO u VALUES(1);";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    std::fs::remove_file(beside(&database, "-shm")).unwrap();
+    let whole = std::fs::read(&database).unwrap();
+    let log = std::fs::read(beside(&database, "-wal")).unwrap();
+    let page = u32::from_be_bytes(log[32..36].try_into().unwrap()) as usize;
+    let generation = crate::rewind::generation(&database);
+    let sectors: [(&[usize], bool); 6] = [
+        (&[], true),
+        (&[0], false),
+        (&[0, 1, 2, 3], false),
+        (&[1, 2, 3, 4, 5, 6, 7], false),
+        (&[7], false),
+        (&[0, 1, 2, 3, 4, 5, 6, 7], false),
+    ];
+    for (copied, is_known) in sectors {
+        let mut bytes = whole.clone();
+        for at in copied.iter().map(|sector| sector * 512) {
+            let place = (page - 1) * 4096 + at;
+            bytes[place..place + 512].copy_from_slice(&log[56 + at..56 + at + 512]);
+        }
+        std::fs::write(&database, &bytes).unwrap();
+        let (document, exit) = walsmith(&["log", text(&database)]);
+        assert_eq!(document["transactions"][0]["partial"], !is_known, "{copied:?}: {document}");
+        assert_eq!(exit, if is_known { 0 } else { 5 }, "{document}");
+        let refused = if is_known { 0 } else { 6 };
+        let query = ["query", text(&database), "--at", "0", "SELECT sum(b) FROM t"];
+        assert_eq!(walsmith(&query).1, refused, "{copied:?}");
+        let rewind = ["rewind", text(&database), "--to", "0", "--generation", &generation, "-n"];
+        assert_eq!(walsmith(&rewind).1, refused, "{copied:?}");
+    }
+}

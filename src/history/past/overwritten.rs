@@ -1,6 +1,7 @@
 //! Which pages of the file are not what they were before the log: a checkpoint has written over
 //! them, or has cut them off.
 
+use crate::database::check::Soundness;
 use crate::format::{FrameNo, Pgno};
 use crate::scan::Error;
 
@@ -35,6 +36,8 @@ pub(super) struct NotCopied {
 
 /// Bytes of a write that a signal does not divide.
 const KERNEL_PAGE_BYTES: usize = 4096;
+/// Bytes of a write that no disk divides, whatever becomes of its power.
+const SECTOR_BYTES: usize = 512;
 
 impl Past<'_> {
     /// Fails where `page` of the file is not, or may not be, what it was before the log.
@@ -112,23 +115,64 @@ impl Past<'_> {
         Some(Overwritten { frame, is_likely: true })
     }
 
-    /// A frame of which a checkpoint may have written the beginning over `page`, whose first frame
-    /// is `first`: a write ends between pages of the kernel when its process is killed. It is the
-    /// first page that this checkpoint has not copied whole.
+    /// A frame of which a checkpoint that was cut short may have written a part over `page`, whose
+    /// first frame is `first`.
     fn begun_with(&self, page: Pgno, first: FrameNo) -> Result<Option<FrameNo>, Error> {
-        let bytes = self.page_size.in_memory();
-        if bytes <= KERNEL_PAGE_BYTES {
+        if let Some(&known) = self.begun.borrow().get(&page) {
+            return Ok(known);
+        }
+        let mut in_file = vec![0; self.page_size.in_memory()];
+        self.read_base(page, &mut in_file)?;
+        let by_kill = self.killed_amid(page, first, &in_file)?;
+        let found = by_kill.map_or_else(|| self.torn_with(page, &in_file), |it| Ok(Some(it)))?;
+        self.begun.borrow_mut().insert(page, found);
+        Ok(found)
+    }
+
+    /// A frame with which the page begins: a write ends between pages of the kernel when its
+    /// process is killed. It is the first page that this checkpoint has not copied whole.
+    fn killed_amid(
+        &self,
+        page: Pgno,
+        first: FrameNo,
+        in_file: &[u8],
+    ) -> Result<Option<FrameNo>, Error> {
+        if in_file.len() <= KERNEL_PAGE_BYTES {
             return Ok(None);
         }
         let commit = self.frames.commit_of(first).unwrap_or(first);
         if !self.is_doubtful && self.is_not_copied_before(page, commit)? {
             return Ok(None);
         }
-        let (mut in_file, mut in_frame) = (vec![0; bytes], vec![0; bytes]);
-        self.read_base(page, &mut in_file)?;
+        let begins =
+            |in_frame: &[u8]| in_file.get(..KERNEL_PAGE_BYTES) == in_frame.get(..KERNEL_PAGE_BYTES);
+        self.frame_that(page, begins)
+    }
+
+    /// A frame of which the file has a sector or more, in a page that breaks the rules of a b-tree
+    /// page: a power loss leaves any sectors of a write, and old pointers to new cells.
+    fn torn_with(&self, page: Pgno, in_file: &[u8]) -> Result<Option<FrameNo>, Error> {
+        let Some(rules) = &self.rules else { return Ok(None) };
+        if rules.soundness(page, in_file) != Soundness::Unsound {
+            return Ok(None);
+        }
+        let shares = |in_frame: &[u8]| {
+            let mut sectors = in_file.chunks(SECTOR_BYTES).zip(in_frame.chunks(SECTOR_BYTES));
+            sectors.any(|(ours, its)| ours == its)
+        };
+        self.frame_that(page, shares)
+    }
+
+    /// The newest frame of `page` whose image is as wanted.
+    fn frame_that(
+        &self,
+        page: Pgno,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<FrameNo>, Error> {
+        let mut in_frame = vec![0; self.page_size.in_memory()];
         for frame in self.frames.of_page(page) {
             self.read_frame(frame, &mut in_frame)?;
-            if in_file.get(..KERNEL_PAGE_BYTES) == in_frame.get(..KERNEL_PAGE_BYTES) {
+            if is_wanted(&in_frame) {
                 return Ok(Some(frame));
             }
         }

@@ -62,7 +62,7 @@ impl<E: From<Error>> Stopped<E> {
                 ReadError::Gone { page, frame, is_likely_there, .. } => Ok(Loss(format!(
                     "page {page} as it was before {}: the file has the image of frame {frame}{}",
                     if is_likely_there { "may be gone" } else { "is gone, or may be" },
-                    if is_likely_there { ", or its beginning" } else { "" },
+                    if is_likely_there { ", or a part of it" } else { "" },
                 ))),
                 ReadError::CutOff { .. } => Ok(Loss(error.to_string())),
                 ReadError::Storage(_)
