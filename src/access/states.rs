@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::database;
-use crate::format::{FrameNo, PageSize, Pgno, Salts, WalIndexHeader};
+use crate::format::{FrameNo, PageSize, Pgno, Salts};
 use crate::history::committed::CommittedFrames;
 use crate::history::past::{Backfilled, Past};
 use crate::history::rows::ChangedPages;
@@ -217,21 +217,25 @@ impl<'h> States<'h> {
                 let _ = self.held.holds_commit(oldest_frame);
                 Some(Backfilled { attempted, is_kept: true })
             }
-            None => {
-                let index = holders::read_index(self.files, context)?;
-                let own = |index: &WalIndexHeader| {
-                    self.log.is_some_and(|(_, shape, _)| shape.salts == index.salts)
-                };
-                index
-                    .filter(own)
-                    .map(|index| Backfilled { attempted: index.backfill_attempted, is_kept: false })
-            }
+            None => match self.salts() {
+                Some(salts) => by_left_index(self.files, salts, context)?,
+                None => None,
+            },
         };
         let log = self.log.map(|(file, shape, _)| (file, shape));
         let base = self.held.database.as_deref();
         let past = Past::new(self.page_size, base, (log, &self.frames), backfilled)?;
         Ok(if self.is_log_damaged() { past.of_damaged_log() } else { past })
     }
+}
+
+/// How far checkpoints have gone, by an index of the log with `salts` that nobody keeps.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn by_left_index(files: &Files, salts: Salts, context: &Context) -> Result<Option<Backfilled>> {
+    let index = holders::read_index(files, context)?.filter(|index| index.salts == salts);
+    Ok(index.map(|index| Backfilled { attempted: index.backfill_attempted, is_kept: false }))
 }
 
 /// Pages whose images may differ between two states of one log: they are in different frames.

@@ -6,13 +6,16 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::access::Context;
+use crate::access::accept::tell_likely;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{LogOptions, Reading};
-use crate::access::states::StateName;
+use crate::access::states::{StateName, by_left_index};
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
+use crate::history::committed::CommittedFrames;
+use crate::history::past::{Backfilled, Past};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
 use crate::history::standing::{Depth, Pairing};
 use crate::history::view::View;
@@ -71,6 +74,9 @@ pub struct Replay {
     /// Replay a log that seems to be another database's
     #[arg(long)]
     pub accept_foreign: bool,
+    /// Take pages for what they were before the log where that is likely, but not known
+    #[arg(long)]
+    pub accept_likely: bool,
     /// Take another database file as the base, or none
     #[arg(long, value_name = "FILE|none")]
     pub base: Option<PathBuf>,
@@ -97,6 +103,8 @@ struct Plan<'a> {
     /// Dangers that were taken on.
     accepted: Vec<Accepted>,
     pairing: Option<Pairing>,
+    /// It rests on pages that are likely as they were.
+    is_likely: bool,
 }
 
 impl Plan<'_> {
@@ -106,8 +114,8 @@ impl Plan<'_> {
     }
 
     fn outcome(self, undo: Option<FileName>, file: Option<Box<dyn NewFile>>) -> Outcome {
-        let Self { snapshot, accepted, pairing, .. } = self;
-        Outcome { snapshot, accepted, pairing, undo, file }
+        let Self { snapshot, accepted, pairing, is_likely, .. } = self;
+        Outcome { snapshot, accepted, pairing, is_likely, undo, file }
     }
 }
 
@@ -116,6 +124,7 @@ struct Outcome {
     snapshot: Snapshot,
     accepted: Vec<Accepted>,
     pairing: Option<Pairing>,
+    is_likely: bool,
     /// Where the old state is.
     undo: Option<FileName>,
     /// The result, still without its name.
@@ -145,10 +154,14 @@ impl Replay {
             let existing = if self.force { Existing::Replace } else { Existing::Keep };
             file.publish(existing, base.as_deref())?;
         }
-        let is_clean = outcome.accepted.is_empty();
+        let exit = match outcome.is_likely {
+            true => Exit::Incomplete,
+            false if outcome.accepted.is_empty() => Exit::Done,
+            false => Exit::Found,
+        };
         let report = self.report(outcome, base.as_deref(), context)?;
         write_report(&mut context.output, &report)?;
-        Ok(if is_clean { Exit::Done } else { Exit::Found })
+        Ok(exit)
     }
 
     fn base_path(&self, files: &Files) -> Option<PathBuf> {
@@ -279,25 +292,26 @@ impl Replay {
         let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
         // A state that is gone must not be judged by what is left of it.
-        if snapshot.to_frame < examination.prefix.mx_frame {
-            self.past_is_still_there(&rails, examination, source.held, context)?;
-        }
+        let is_likely = snapshot.to_frame < examination.prefix.mx_frame
+            && self.past_is_only_likely(&rails, examination, source.held, context)?;
         let pairing = rails::judge_pair(log, &snapshot, source.base, Depth::States, context)?;
         scene.pairing = pairing.as_ref();
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;
         let pairing = pairing.map(|pairing| pairing.beside(found.file_age));
         rails.page_checksums_are_known()?;
-        Ok(Plan { log: Some((file.as_ref(), shape)), snapshot, accepted, pairing })
+        let log = Some((file.as_ref(), shape));
+        Ok(Plan { log, snapshot, accepted, pairing, is_likely })
     }
 
-    fn past_is_still_there(
+    /// Refuses a state that is gone; whether one that may be was taken for what is likely.
+    fn past_is_only_likely(
         &self,
         rails: &rails::Rails,
         examination: &Examination,
         held: Option<&Held>,
         context: &Context,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if self.in_place && self.keep_wal {
             let why = "--keep-wal with an earlier target: the next open would apply the rest again";
             let hint = "leave --keep-wal out, or write to a new file with --output";
@@ -305,16 +319,30 @@ impl Replay {
         }
         let base_is_own = self.base.is_none();
         if base_is_own && held.is_some_and(|held| held.holds_commit(rails.view.snapshot.to_frame)) {
-            return Ok(());
+            return Ok(false);
         }
-        rails.past_was_not_overwritten(examination, base_is_own, context)
+        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
+        let facts = examination.facts(rails.log, committed, context.watch);
+        let frames = CommittedFrames::of(facts)?;
+        let backfilled = match held.and_then(|held| held.index) {
+            _ if !base_is_own => None,
+            Some(index) => Some(Backfilled { attempted: index.backfill_attempted, is_kept: true }),
+            None => by_left_index(rails.files, rails.shape.salts, context)?,
+        };
+        let log = Some((rails.log, *rails.shape));
+        let past = Past::new(rails.shape.page_size(), rails.view.base, (log, &frames), backfilled)?;
+        let is_damaged = Exit::of(examination.verdict) == Exit::Found;
+        let past = if is_damaged { past.of_damaged_log() } else { past };
+        let past = if self.accept_likely { past.accepting_likely() } else { past };
+        rails.past_was_not_overwritten(&past, base_is_own, context)?;
+        Ok(tell_likely(&past, context))
     }
 
     fn base_alone<'a>(&self, files: &Files, accepted: Vec<Accepted>) -> Result<Plan<'a>> {
         match self.target() {
             Target::Last | Target::Txn(0) => {
                 let snapshot = Snapshot::default();
-                Ok(Plan { log: None, snapshot, accepted, pairing: None })
+                Ok(Plan { log: None, snapshot, accepted, pairing: None, is_likely: false })
             }
             Target::Txn(_) | Target::Frame(_) => {
                 let why = "the log holds no committed transaction";

@@ -96,6 +96,11 @@ impl CommittedFrames {
         Some(cut.last_frame)
     }
 
+    /// Pages of the database after the commit that left the fewest; `None` without a commit.
+    pub(super) fn smallest_size(&self) -> Option<u32> {
+        self.commits.iter().map(|commit| commit.db_size_pages).min()
+    }
+
     /// The transaction that the frame commits.
     ///
     /// # Errors

@@ -13,7 +13,6 @@
 pub mod bisect;
 pub mod committed;
 pub mod copied;
-pub mod gone;
 pub mod image_sums;
 pub mod lost_commits;
 pub mod lost_pages;

@@ -216,6 +216,8 @@ fn a_page_whose_copy_was_cut_short_is_not_known() {
         assert_eq!(exit, if is_known { 0 } else { 5 }, "{document}");
         let query = ["query", text(&database), "--at", "0", "SELECT sum(b) FROM t"];
         assert_eq!(walsmith(&query).1, if is_known { 0 } else { 6 });
+        let replay = ["replay", text(&database), "--at", "0", "--dry-run"];
+        assert_eq!(walsmith(&replay).1, if is_known { 0 } else { 6 });
     }
 }
 
@@ -260,5 +262,7 @@ fn a_page_of_which_some_sectors_were_copied_is_not_known() {
         assert_eq!(walsmith(&query).1, refused, "{copied:?}");
         let rewind = ["rewind", text(&database), "--to", "0", "--generation", &generation, "-n"];
         assert_eq!(walsmith(&rewind).1, refused, "{copied:?}");
+        let replay = ["replay", text(&database), "--at", "0", "--dry-run"];
+        assert_eq!(walsmith(&replay).1, refused, "{copied:?}");
     }
 }

@@ -4,11 +4,12 @@ use crate::access::files::{Files, with_suffix};
 use crate::access::{Context, Failure, holders};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno, WalHeaderFault};
-use crate::history::gone::{Gone, taken_from_file};
+use crate::history::past::Past;
 use crate::history::view::View;
 use crate::log::{Examination, HeaderStatus, LogShape};
 use crate::output::text::command;
 use crate::repair::undo::{Set, Stage};
+use crate::scan;
 use crate::storage::File;
 use crate::storage::new_file::is_same_file;
 use anyhow::Result;
@@ -194,23 +195,29 @@ impl Rails<'_> {
     /// pages that the snapshot takes from the base matter.
     pub fn past_was_not_overwritten(
         &self,
-        examination: &Examination,
+        past: &Past<'_>,
         base_is_own: bool,
         context: &Context,
     ) -> Result<()> {
-        let page_1 = self.page_1_in_log()?;
-        let mx_frame = examination.prefix.mx_frame;
-        let taken = taken_from_file(&self.view, page_1.as_ref(), mx_frame, context.watch)?;
-        if let Some(gone @ Gone::Copied { .. }) = taken.gone {
-            return Err(self.gone(&gone.to_string()));
-        }
-        if base_is_own && taken.any && self.index_says_copied(context)? {
+        let takes_any = match past.has_all_of(self.view.snapshot) {
+            Ok(takes_any) => takes_any,
+            Err(scan::Error::Gone { page, frame, is_likely_there: false, .. }) => {
+                return Err(self.gone(&format!("page {page} is there as of frame {frame}")));
+            }
+            Err(error @ scan::Error::Gone { .. }) => {
+                let hint = "--accept-likely takes it for unchanged; --base FILE takes a copy of \
+                            the database from before";
+                return Err(Failure::refused(self.database(), error.to_string(), hint).into());
+            }
+            Err(scan::Error::CutOff { page, .. }) => {
+                return Err(self.gone(&format!("page {page} was cut off")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if base_is_own && takes_any && self.index_says_copied(context)? {
             return Err(self.gone("its wal-index says so"));
         }
-        match taken.gone {
-            Some(gone) => Err(self.gone(&gone.to_string())),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn index_says_copied(&self, context: &Context) -> Result<bool> {

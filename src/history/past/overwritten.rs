@@ -6,6 +6,7 @@ use crate::format::{FrameNo, Pgno};
 use crate::scan::Error;
 
 use super::Past;
+use crate::history::snapshot::Snapshot;
 
 /// How far checkpoints have gone, by the wal-index of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,32 @@ const KERNEL_PAGE_BYTES: usize = 4096;
 const SECTOR_BYTES: usize = 512;
 
 impl Past<'_> {
+    /// Fails where a page that the state of `snapshot` takes from the file is not, or may not be,
+    /// what it was before the log. Tells whether a later frame has any of those that it takes.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], [`Error::CutOff`], and when a file cannot be read.
+    pub fn has_all_of(&self, snapshot: &Snapshot) -> Result<bool, Error> {
+        let size_pages = snapshot.db_size_pages.map_or_else(|| self.size_pages(), Ok)?;
+        let is_taken = |page: &Pgno| page.0 <= size_pages && !snapshot.pages.contains_key(page);
+        let mut image = vec![0; self.page_size.in_memory()];
+        let mut any = false;
+        for page in self.frames.all_pages().into_iter().filter(is_taken) {
+            any = true;
+            self.read(page, None, &mut image)?;
+        }
+        let Some(smallest) = self.frames.smallest_size() else { return Ok(any) };
+        let may_be_cut = (smallest.saturating_add(1)..=size_pages).map(Pgno).filter(is_taken);
+        for page in may_be_cut.filter(|page| self.first_frame(*page).is_none()) {
+            match self.read(page, None, &mut image) {
+                // A page of the freelist that no state has written need not be in the file.
+                Ok(()) | Err(Error::CutOff { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(any)
+    }
+
     /// Fails where `page` of the file is not, or may not be, what it was before the log.
     ///
     /// # Errors
