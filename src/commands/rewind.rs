@@ -250,7 +250,10 @@ impl Rewind {
                     let why = "somebody was writing or copying all the time, and nothing was done";
                     return Err(Failure::busy(&target.database, why, holder).into());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let about = About(target.database.clone());
+                    return Err(anyhow::Error::from(error).context(about));
+                }
             }
         }
     }

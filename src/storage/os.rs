@@ -204,9 +204,14 @@ impl OsFile {
         let (file, access) = match opened {
             Ok(opened) => opened,
             // As SQLite does; what is wrong shows when this fails, too.
-            Err(_) => {
-                let file = open_regular(&mut options, &path, libc::O_NOFOLLOW).map_err(failed)?;
-                (file, Access::ReadOnly)
+            Err(first) => {
+                let file = open_regular(&mut options, &path, libc::O_NOFOLLOW);
+                // Where there is none, the reason is why it could not be made.
+                let is_unmade = |second: &io::Error| {
+                    second.kind() == io::ErrorKind::NotFound && self.access == Access::ReadWrite
+                };
+                let why = |second| if is_unmade(&second) { first } else { second };
+                (file.map_err(|second| failed(why(second)))?, Access::ReadOnly)
             }
         };
         give_to_owner_of(&file, &database);
