@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a failed test is a panic")]
 
 use std::cell::RefCell;
+use std::thread;
 
 use clap::Parser;
 use fastrand::Rng;
@@ -22,7 +23,8 @@ use walsmith::storage::memory::MemoryVfs;
 use walsmith::storage::{OpenMode, Vfs};
 
 const DECODED: u32 = 1_000_000;
-const COMMANDED: u32 = 10_000;
+const COMMANDED: u64 = 10_000;
+const THREADS: u64 = 2;
 
 fn fill<const N: usize>(random: &mut Rng) -> [u8; N] {
     let mut bytes = [0; N];
@@ -67,9 +69,26 @@ fn file(random: &mut Rng, head: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Every command that reads a log and what belongs to it.
+const COMMANDS: [&[&str]; 12] = [
+    &["info"],
+    &["verify-checksums"],
+    &["frame-list", "--all", "--digest"],
+    &["txn-list"],
+    &["dump"],
+    &["dump", "--frame", "1"],
+    &["replay", "--dry-run", "--accept-loss"],
+    &["repair"],
+    &["index-dump"],
+    &["log", "--patch", "--accept-foreign"],
+    &["diff", "--accept-foreign"],
+    &["check", "--accept-foreign"],
+];
+/// This one looks at every process of the machine, too: a tenth of the files.
+const SLOW: &[&str] = &["doctor", "--check"];
+
 #[test]
 fn ten_thousand_random_files_through_each_command() {
-    let mut random = Rng::with_seed(2);
     let mut header = WalHeader::decode(&[7; 32]);
     header.magic = WAL_MAGIC;
     header.page_size_bytes = 512;
@@ -78,37 +97,37 @@ fn ten_thousand_random_files_through_each_command() {
     let mut database = [0; 100];
     database[..16].copy_from_slice(b"SQLite format 3\0");
     database[16..24].copy_from_slice(&[2, 0, 2, 2, 0, 64, 32, 32]);
-    let commands: [&[&str]; 9] = [
-        &["info"],
-        &["verify-checksums"],
-        &["frame-list", "--all", "--digest"],
-        &["txn-list"],
-        &["dump"],
-        &["dump", "--frame", "1"],
-        &["replay", "--dry-run", "--accept-loss"],
-        &["repair"],
-        &["index-dump"],
-    ];
-    for round in 0..COMMANDED {
-        let vfs = MemoryVfs::default();
-        let files = [
-            ("x.db", file(&mut random, &database)),
-            ("x.db-wal", file(&mut random, &header.encode())),
-            ("x.db-shm", file(&mut random, &[])),
-        ];
-        for (name, bytes) in files {
-            let path = std::path::Path::new(name);
-            vfs.open(path, OpenMode::Create).unwrap().write_at(&bytes, 0).unwrap();
+    thread::scope(|scope| {
+        for seed in 0..THREADS {
+            scope.spawn(move || {
+                let mut random = Rng::with_seed(seed);
+                for round in 0..COMMANDED / THREADS {
+                    let files = [
+                        ("x.db", file(&mut random, &database)),
+                        ("x.db-wal", file(&mut random, &header.encode())),
+                        ("x.db-shm", file(&mut random, &[])),
+                    ];
+                    run_all(&files, round);
+                }
+            });
         }
-        let formats = [Format::Table, Format::Json, Format::Jsonl, Format::Csv];
-        let format = formats[round as usize % formats.len()];
-        for command in commands {
-            let args = [&["walsmith"], command, &["x.db"]].concat();
-            let mut report = Vec::new();
-            let output = Output { width_columns: Some(80), ..Output::new(&mut report, format) };
-            let mut context =
-                Context { vfs: &vfs, watch: &Nobody, output, warnings: RefCell::default() };
-            let _ = Cli::try_parse_from(args).unwrap().command.run(&mut context);
-        }
+    });
+}
+
+fn run_all(files: &[(&str, Vec<u8>)], round: u64) {
+    let vfs = MemoryVfs::default();
+    for (name, bytes) in files {
+        vfs.open(name.as_ref(), OpenMode::Create).unwrap().write_at(bytes, 0).unwrap();
+    }
+    let formats = [Format::Table, Format::Json, Format::Jsonl, Format::Csv];
+    let format = formats[(round % 4) as usize];
+    let slow = round.is_multiple_of(10).then_some(SLOW);
+    for command in COMMANDS.into_iter().chain(slow) {
+        let args = [&["walsmith"], command, &["x.db"]].concat();
+        let mut report = Vec::new();
+        let output = Output { width_columns: Some(80), ..Output::new(&mut report, format) };
+        let mut context =
+            Context { vfs: &vfs, watch: &Nobody, output, warnings: RefCell::default() };
+        let _ = Cli::try_parse_from(args).unwrap().command.run(&mut context);
     }
 }
