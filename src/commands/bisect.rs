@@ -7,6 +7,7 @@ use anyhow::{Error, Result};
 use clap::Args;
 
 use crate::access::Context;
+use crate::access::accept::{AcceptArgs, tell_likely};
 use crate::access::failure::{About, Exit};
 use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
@@ -39,7 +40,8 @@ use report::{BisectReport, Searched};
 /// transaction, all of them are named.
 ///
 /// Exits with 0 where no state is unsound, or the query is true of none, with 1 where one is, and
-/// with 5 where it is not known which transaction it was, or not known of all states with --every.
+/// with 5 where it is not known which transaction it was, or not known of all states with --every,
+/// or where the answer rests on pages that --accept-likely takes for unchanged.
 #[derive(Args, Clone, Debug)]
 pub struct Bisect {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -61,9 +63,9 @@ pub struct Bisect {
     /// Leave out the values of index entries and the order of keys, as quick_check does
     #[arg(long)]
     pub quick: bool,
-    /// Look at states although log and file do not seem to belong together
-    #[arg(long)]
-    pub accept_foreign: bool,
+    /// What is accepted of earlier states.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// Take no lock: read, and again if a checkpoint came between
     #[arg(long, help_heading = "Lock options")]
     pub no_lock: bool,
@@ -83,7 +85,7 @@ impl Bisect {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let timeout = self.timeout.unwrap_or(HoldArgs::default().timeout);
         let hold = HoldArgs { timeout, no_lock: self.no_lock };
-        let report = held::hold(&files, &hold, KnownFrames::LIMIT, context, |held| {
+        let (report, is_likely) = held::hold(&files, &hold, KnownFrames::LIMIT, context, |held| {
             self.search(&question, &files, held, context)
         })?;
         write_report(&mut context.output, &report)?;
@@ -94,6 +96,7 @@ impl Bisect {
             );
         }
         Ok(match report.exit() {
+            _ if is_likely => Exit::Incomplete,
             Exit::Done if report.log_is_damaged => Exit::Found,
             exit => exit,
         })
@@ -131,7 +134,7 @@ impl Bisect {
         files: &Files,
         held: &mut Held,
         context: &Context,
-    ) -> Result<BisectReport> {
+    ) -> Result<(BisectReport, bool)> {
         let doubt = self.doubt(files, held, context)?;
         let states = States::of(held, files, context)?;
         let range = self.range.unwrap_or(StateRange::WHOLE);
@@ -140,7 +143,7 @@ impl Bisect {
             true => (first, last),
             false => (last, first),
         };
-        let past = states.past(first.to_frame, context)?;
+        let past = self.accept.of(states.past(first.to_frame, context)?);
         let has_file = held.database.is_some();
         let mut asker = Asker::new(question, &states, &past, has_file, context);
         let numbers = first.to_txn..=last.to_txn;
@@ -165,14 +168,17 @@ impl Bisect {
         if let Some(doubt) = &doubt {
             settle(doubt, &asked, &states, files, held, context)?;
         }
-        let is_foreign = self.accept_foreign || doubt.is_some();
+        let is_likely = tell_likely(&past, context);
+        let is_foreign = self.accept.accept_foreign || doubt.is_some();
         let accept = if is_foreign { " --accept-foreign" } else { "" };
+        let likely = if is_likely { " --accept-likely" } else { "" };
+        let is_known = !self.accept.accept_foreign && !is_likely;
         let told = Told {
             files,
-            options: format!("{}{accept}", self.files.typed()),
+            options: format!("{}{accept}{likely}", self.files.typed()),
             states: &states,
             past: &past,
-            can_rewind: !self.accept_foreign && held.database.is_some() && self.files.is_empty(),
+            can_rewind: is_known && held.database.is_some() && self.files.is_empty(),
         };
         let changes = asked.turns().map(|turn| change(&turn, &looks, &told));
         let changes = changes.collect::<Result<Vec<_>>>()?;
@@ -185,13 +191,14 @@ impl Bisect {
             query: self.query.clone(),
             every,
         };
-        Ok(BisectReport::of(searched, &asked, looks, changes, states.is_log_damaged()))
+        let report = BisectReport::of(searched, &asked, looks, changes, states.is_log_damaged());
+        Ok((report, is_likely))
     }
 
     /// What speaks against the states, where the search may show that it comes of the last one.
     fn doubt(&self, files: &Files, held: &Held, context: &Context) -> Result<Option<Doubt>> {
-        if self.query.is_some() || self.accept_foreign {
-            states_can_be_told(files, held, self.accept_foreign, context)?;
+        if self.query.is_some() || self.accept.accept_foreign {
+            states_can_be_told(files, held, self.accept.accept_foreign, context)?;
             return Ok(None);
         }
         match doubt_of_states(files, held, context)? {

@@ -264,5 +264,12 @@ fn a_page_of_which_some_sectors_were_copied_is_not_known() {
         assert_eq!(walsmith(&rewind).1, refused, "{copied:?}");
         let replay = ["replay", text(&database), "--at", "0", "--dry-run"];
         assert_eq!(walsmith(&replay).1, refused, "{copied:?}");
+        // Whoever accepts it gets what is there, and not without a word.
+        let accepted = if !is_known && copied.len() < 8 { 5 } else { refused };
+        let replay = [&replay[..], &["--accept-likely"]].concat();
+        assert_eq!(walsmith(&replay).1, accepted, "{copied:?}");
+        let bisect = ["bisect", text(&database), "--query", "SELECT max(b) > 9999 FROM t"];
+        let (document, exit) = walsmith(&bisect);
+        assert_eq!(exit, if is_known { 1 } else { 5 }, "{copied:?}: {document}");
     }
 }
