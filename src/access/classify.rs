@@ -194,8 +194,8 @@ fn classify_scan(error: &scan::Error, report: &mut ErrorReport) -> ErrorKind {
             let see = command("log --oneline", path);
             report.hint = Some(match is_likely_there {
                 true => {
-                    "log, diff, query, check, bisect and replay have --accept-likely, which takes it \
-                     for unchanged"
+                    "log, diff, query, check, bisect and replay have --accept-likely, which takes \
+                     it for unchanged"
                         .to_owned()
                 }
                 false => format!("later transactions may be there whole: {see}"),

@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use memmap2::MmapOptions;
 use nix::libc;
 use nix::unistd::Whence;
+
+mod shm_file;
+
+use shm_file::OsShm;
 
 use super::handle_locks::HandleLocks;
 use super::lock::{LockHolder, LockMode, Locked, RangeLocks};
@@ -20,10 +23,10 @@ use super::new_file::{OsNewFile, sync_directory};
 use super::process::OpenFile;
 use super::regular::{FileType, file_type, open_regular};
 use super::shared::{SharedFile, Spread, read_fully};
-use super::shm::{Shm, ShmFile};
+use super::shm::Shm;
 use super::{
-    Access, DeleteShm, Error, Extend, File, LockLevel, NewFile, OpenMode, REGION_BYTES, Region,
-    Result, ShmMap, SyncDirectory, SyncKind, Verb, Vfs,
+    Access, DeleteShm, Error, Extend, File, LockLevel, NewFile, OpenMode, Result, ShmMap,
+    SyncDirectory, SyncKind, Verb, Vfs,
 };
 
 /// The file system of the machine.
@@ -215,72 +218,8 @@ impl OsFile {
             }
         };
         give_to_owner_of(&file, &database);
-        Ok(Shm::new(Box::new(OsShm { file, access })))
+        Ok(Shm::new(Box::new(OsShm::new(file, access))))
     }
-}
-
-/// The `-shm` of the machine.
-#[derive(Debug)]
-struct OsShm {
-    file: fs::File,
-    access: Access,
-}
-
-impl RangeLocks for OsShm {
-    fn set(&self, bytes: &Range<u64>, mode: Option<LockMode>) -> io::Result<Locked> {
-        self.file.set(bytes, mode)
-    }
-
-    fn holder(&self, bytes: &Range<u64>, wanted: LockMode) -> io::Result<Option<LockHolder>> {
-        self.file.holder(bytes, wanted)
-    }
-}
-
-impl ShmFile for OsShm {
-    fn access(&self) -> Access {
-        self.access
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.file.metadata().map(|metadata| metadata.len())
-    }
-
-    fn truncate(&self, size_bytes: u64) -> io::Result<()> {
-        self.file.set_len(size_bytes)
-    }
-
-    fn grow(&self, size_bytes: u64) -> io::Result<()> {
-        // One byte for every page of 4096 bytes, as os_unix.c does: a hole would not be allocated.
-        const PAGE: u64 = 4096;
-        for page in self.size()? / PAGE..size_bytes.div_ceil(PAGE) {
-            self.file.write_all_at(&[0], page * PAGE + PAGE - 1)?;
-        }
-        Ok(())
-    }
-
-    fn map(&self, region: u32) -> io::Result<Region> {
-        let start = u64::from(region) * REGION_BYTES as u64;
-        let page = page_bytes();
-        let inner = start % page;
-        let inner_len = usize::try_from(inner).map_err(io::Error::other)?;
-        let mut options = MmapOptions::new();
-        options.offset(start - inner).len(inner_len + REGION_BYTES);
-        let map = match self.access {
-            Access::ReadWrite => options.map_raw(&self.file)?,
-            Access::ReadOnly => options.map_raw_read_only(&self.file)?,
-        };
-        Ok(Region::mapped(map, inner_len))
-    }
-}
-
-/// Bytes of a page of memory; mappings begin at its multiples.
-fn page_bytes() -> u64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .filter(|bytes| bytes.is_power_of_two())
-        .unwrap_or(65_536)
 }
 
 impl File for OsFile {
