@@ -38,10 +38,10 @@ pub fn tell_likely(past: &Past<'_>, context: &Context) -> bool {
     }
     let named: Vec<String> = pages.iter().take(NAMED).map(Pgno::to_string).collect();
     let more = if pages.len() > NAMED { ", .." } else { "" };
-    let noun = if pages.len() == 1 { "page" } else { "pages" };
+    let (noun, them) = if pages.len() == 1 { ("page", "it") } else { ("pages", "them") };
     context.warn(format!(
         "{noun} {}{more} of the file may have been changed by a checkpoint that was cut short; \
-         rows on them are what they were only if none was",
+         rows on {them} are what they were only if none was",
         named.join(", "),
     ));
     true

@@ -202,12 +202,20 @@ impl Moving<'_, '_> {
         self.owners.tree(tree).is_some_and(|tree| tree.root == page)
     }
 
+    /// The changed pages, in an order that is the same in every run: the first that cannot be read
+    /// is told.
+    fn changed(&self) -> Vec<Pgno> {
+        let mut changed: Vec<Pgno> = self.between.changed.iter().copied().collect();
+        changed.sort_unstable();
+        changed
+    }
+
     /// Takes the children of changed interior pages from their trees.
     fn let_go(&mut self) -> Result<Vec<(Pgno, TreeNo)>, Error> {
         let mut removed = Vec::new();
-        let changed = self.between.changed.iter();
+        let changed = self.changed().into_iter();
         let owned: Vec<(Pgno, TreeNo)> =
-            changed.filter_map(|&page| Some((page, self.owners.tree_of(page)?))).collect();
+            changed.filter_map(|page| Some((page, self.owners.tree_of(page)?))).collect();
         for (page, tree) in owned {
             let children = page_children(self.between.from, page, self.kind_of(tree))?;
             for child in children.unwrap_or_default() {
@@ -220,9 +228,8 @@ impl Moving<'_, '_> {
 
     /// Gives the children that changed pages have in the other state to their trees.
     fn take(&mut self) -> Result<(), Error> {
-        let changed = self.between.changed.iter();
-        let mut work: Vec<Pgno> =
-            changed.copied().filter(|&page| self.owners.tree_of(page).is_some()).collect();
+        let mut work = self.changed();
+        work.retain(|&page| self.owners.tree_of(page).is_some());
         let mut done = HashSet::new();
         while let Some(page) = work.pop() {
             let Some(tree) = self.owners.tree_of(page) else { continue };

@@ -1,6 +1,6 @@
 //! One step back: the rows that differ between the state before a transaction and the one after it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::database::{self, PageRows, Pages, ReadRow, TreeKind, TreePages, is_pointer_map};
 use crate::format::Pgno;
@@ -144,7 +144,7 @@ impl Known {
             none => none.insert(Chains::of(after, &self.catalog, &self.owners)?),
         };
         let mut is_explained = true;
-        let mut leaves = HashSet::new();
+        let mut leaves = BTreeSet::new();
         for page in &open {
             match chains.leaf_of.get(page) {
                 Some(leaf) => {
