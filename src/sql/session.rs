@@ -23,8 +23,9 @@ const LIMITS: [(Limit, c_int); 4] = [
     (Limit::SQLITE_LIMIT_VDBE_OP, 10_000_000),
 ];
 
-/// Bytes of pages that SQLite keeps of each state, in KiB and negative (`PRAGMA cache_size`).
-const CACHE_KIB: i32 = -32_768;
+/// Bytes of pages that SQLite keeps of each state, in KiB and negative (`PRAGMA cache_size`). A
+/// larger cache makes scans slower: pages come to memory that no cache of the processor has.
+const CACHE_KIB: i32 = -8_192;
 
 /// What is safe with files from anywhere (security.html).
 const SETTINGS: [(DbConfig, bool); 4] = [
