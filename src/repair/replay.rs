@@ -13,7 +13,7 @@ use crate::storage::{self, File, NewFile, SyncDirectory, SyncKind, Vfs};
 
 use super::copy::runs_of_data;
 use super::offline::Offline;
-use super::undo::{self, Set, Stage, Trust};
+use super::undo::{self, Set, Trust};
 
 /// Bytes of the base that one read copies.
 const COPY_BYTES: u64 = 1 << 20;
@@ -232,5 +232,5 @@ fn write_in_place(
     {
         vfs.delete(shm, SyncDirectory::Yes)?;
     }
-    Ok(set.mark(Stage::Done)?)
+    Ok(set.finish(database)?)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    beside, copy, hold, oracle_program, release, rows, text, walsmith, walsmith_program,
+    beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_program,
 };
 
 #[test]
@@ -256,5 +256,38 @@ fn a_hot_journal_is_rolled_back_as_sqlite_does_it() {
                 assert_eq!(all_files(&database), before);
             }
         }
+    }
+}
+
+/// What an application has written since, elsewhere in the file, is no part of the old state: the
+/// old pages beside it are none that ever was.
+#[test]
+fn undo_is_refused_where_sqlite_has_written_other_pages_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let sql = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a);
+        CREATE TABLE u(a, b); CREATE INDEX ub ON u(b); INSERT INTO u VALUES(1, 1), (2, 2);
+        PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO t VALUES(1); UPDATE u SET a = a + 1;";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    fs::remove_file(beside(&database, "-shm")).unwrap();
+    for (later, exit) in [("SELECT count(*) FROM u", 0), ("UPDATE u SET b = b + 100", 6)] {
+        let copy = tempfile::tempdir().unwrap();
+        let own = copy.path().join("x.db");
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&database, suffix), beside(&own, suffix)).unwrap();
+        }
+        assert_eq!(walsmith(&["replay", text(&own), "--at", "1", "--in-place"]).1, 0);
+        // Within one tick of the clock of the file system it would be the same time.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        oracle(&["run", text(&own), &format!("{later}; PRAGMA wal_checkpoint(TRUNCATE)")]);
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&own, suffix));
+        }
+        let before = fs::read(&own).unwrap();
+        let (report, found) = walsmith(&["undo", text(&own)]);
+        assert_eq!(found, exit, "{later}: {report}");
+        assert_eq!(fs::read(&own).unwrap() == before, exit == 6, "{later}: {report}");
+        assert_eq!(rows(&own, "PRAGMA integrity_check"), "[\"ok\"]\n", "{later}");
     }
 }

@@ -11,6 +11,8 @@
 //! | 40 | 4 | CRC-32 of the 40 bytes before |
 //! | 512 | 4 | stage: 0 writing, 1 done, 2 restored |
 //! | 516 | 4 | CRC-32 of the header's CRC-32 and the stage; zero with stage 0 |
+//! | 520 | 16 | when the database was modified last: nanoseconds since 1970, zero if not known |
+//! | 536 | 4 | CRC-32 of the stage and this time; zero with stage 0, and in older sets |
 //! | 1024 | | the records |
 //! | each record: 0 | 8 | offset in the database |
 //! | 8 | 4 | length of the old bytes; 0 after the old end of the database |
@@ -18,6 +20,8 @@
 //! | 16 | 4 | CRC-32 of what the change writes there |
 //! | 20 | 4 | CRC-32 of the 20 bytes before and the old bytes |
 //! | 24 | length | the old bytes |
+
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -96,6 +100,25 @@ impl UndoHeader {
         let [a, b, c, d] = crc32fast::hash(&[own, word].concat()).to_le_bytes();
         let [e, f, g, h] = word;
         [e, f, g, h, a, b, c, d]
+    }
+
+    /// The stage, and when the database was modified last.
+    pub(super) fn stage_at(&self, stage: Stage, modified: Option<Duration>) -> [u8; 28] {
+        let mut fields = self.stage(stage).to_vec();
+        fields.extend(modified.map_or(0, |time| time.as_nanos()).to_le_bytes());
+        fields.extend(crc32fast::hash(&fields).to_le_bytes());
+        let mut bytes = [0; 28];
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        bytes
+    }
+
+    /// Whether `modified` is another time than that in `bytes`, which begin with the stage. A time
+    /// that is not known is no other.
+    pub(super) fn is_other_time(bytes: &[u8; 28], modified: Option<Duration>) -> bool {
+        let (fields, sum) = bytes.split_at(24);
+        let nanoseconds = fields.last_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
+        let is_known = sum == crc32fast::hash(fields).to_le_bytes() && nanoseconds > 0;
+        is_known && modified.is_some_and(|time| time.as_nanos() != nanoseconds)
     }
 
     /// The stage in `bytes`; `None` without its checksum.
@@ -188,6 +211,23 @@ mod tests {
             assert_eq!(other.stage_in(header.stage(stage)), None);
         }
         assert_eq!(header.stage_in([0; 8]), Some(Stage::Writing));
+    }
+
+    #[test]
+    fn a_time_is_compared_where_both_are_known() {
+        let header = UndoHeader { before_bytes: 4096, after_bytes: 4096, records: 1 };
+        let time = Some(Duration::new(1_700_000_000, 123_456_789));
+        let bytes = header.stage_at(Stage::Done, time);
+        assert_eq!(header.stage_in(bytes[..8].try_into().unwrap()), Some(Stage::Done));
+        let other = time.map(|time| time + Duration::from_nanos(1));
+        for (found, is_other) in [(time, false), (other, true), (None, false)] {
+            assert_eq!(UndoHeader::is_other_time(&bytes, found), is_other, "{found:?}");
+        }
+        // Of an earlier version, or where the storage keeps no times.
+        let mut without = [0; 28];
+        without[..8].copy_from_slice(&header.stage(Stage::Done));
+        assert!(!UndoHeader::is_other_time(&without, time));
+        assert!(!UndoHeader::is_other_time(&header.stage_at(Stage::Done, None), time));
     }
 
     #[test]

@@ -233,6 +233,20 @@ impl Set {
         Ok(())
     }
 
+    /// Notes that the change of `database` is complete, and when that was modified last: whoever
+    /// writes it later makes another state, also where the change did not write. Durable when it
+    /// returns.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    pub fn finish(&mut self, database: &dyn File) -> Result<(), Error> {
+        let bytes = self.header.stage_at(Stage::Done, database.modified()?);
+        self.file.write_at(&bytes, STAGE_AT)?;
+        self.file.sync(SyncKind::Full)?;
+        self.stage = Stage::Done;
+        Ok(())
+    }
+
     /// Puts everything back: bytes, size, log and journal, and removes the set. Every record is
     /// checked before the first is written, and a run that was cut off can be repeated. Returns the
     /// number of records.
@@ -282,6 +296,11 @@ impl Set {
         let size = self.size_after_bytes();
         if database.size()? != size {
             return Err(changed(size, "the file has another size than the change gave it"));
+        }
+        let mut stage = [0; 28];
+        self.file.read_at(&mut stage, STAGE_AT)?;
+        if UndoHeader::is_other_time(&stage, database.modified()?) {
+            return Err(changed(0, "the database was written since the change"));
         }
         let mut now = Vec::new();
         self.each_record(|record, old| {
