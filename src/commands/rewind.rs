@@ -15,6 +15,7 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::patience::{Patience, duration};
 use crate::access::states::{StateAt, StateName, States, changed_pages};
 use crate::access::{Context, missing};
+use crate::database;
 use crate::diagnosis::rails::{self, Consents, Danger, Looked};
 use crate::diagnosis::{StateDoubt, doubt_about_states};
 use crate::engine;
@@ -119,6 +120,7 @@ impl Rewind {
     fn look(&self, held: &Held, target: &AttachTarget, context: &Context) -> Result<RewindReport> {
         self.with_states(held, target, context, |ends| {
             let plan = plan(ends, target, context)?;
+            stays_sound(ends, target, context)?;
             let mut report = self.report(ends, &plan, target);
             if self.dry_run || report.is_there_already() {
                 report.take_back(differences(ends, target));
@@ -326,6 +328,28 @@ fn begin_write(connection: &mut Connection<'_>) -> engine::Result<()> {
 fn plan(ends: &Ends<'_>, target: &AttachTarget, context: &Context) -> Result<Plan> {
     Plan::new(ends.past, ends.newest, ends.wanted, context.watch)
         .with_context(|| About(target.database.clone()))
+}
+
+/// A sound database is not made unsound: a state that is so over this file may be none that ever
+/// was.
+fn stays_sound(ends: &Ends<'_>, target: &AttachTarget, context: &Context) -> Result<()> {
+    let is_sound = |snapshot: &Snapshot| {
+        let state = ends.past.state(snapshot)?;
+        match database::quick_check(&state, context.watch) {
+            Ok(health) => Ok(health.is_sound()),
+            // A page that is gone is not written either: it is a free one.
+            Err(error) if error.is_of_the_state() => Ok(true),
+            Err(error) => Err(error),
+        }
+    };
+    let about = || About(target.database.clone());
+    if is_sound(ends.wanted).with_context(about)? || !is_sound(ends.newest).with_context(about)? {
+        return Ok(());
+    }
+    let txn = ends.wanted.to_txn;
+    let why = format!("the state after transaction {txn} is not sound here, and the newest one is");
+    let next = command(&format!("check --at {txn}"), &target.database);
+    Err(Failure::refused(&target.database, why, format!("what is wrong with it: {next}")).into())
 }
 
 /// The rows that differ from the newest state to the one that is asked for.

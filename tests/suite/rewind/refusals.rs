@@ -228,3 +228,29 @@ fn a_wal_index_that_was_not_there_is_not_there_afterwards() {
     assert_eq!(beside(&database, "-shm").exists(), had);
     assert_eq!(walsmith(&["info", text(&database)]).0["wal"]["transactions"], json!(21));
 }
+
+/// Over a copy of its database that went on by itself, a log may have sound states, and others that
+/// SQLite could not open.
+#[test]
+fn a_sound_database_is_not_made_unsound() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, fork) = (folder.path().join("x.db"), folder.path().join("fork.db"));
+    let sql = "PRAGMA journal_mode=WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b);
+        CREATE TABLE u(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 1);
+        INSERT INTO u VALUES(1, 1); PRAGMA wal_checkpoint(TRUNCATE);";
+    oracle(&["run", text(&database), sql]);
+    fs::copy(&database, &fork).unwrap();
+    let changes = "PRAGMA wal_autocheckpoint=0; INSERT INTO t VALUES(2, 2); BEGIN;
+        UPDATE t SET b = 3; UPDATE u SET b = 3; CREATE TABLE z(a); COMMIT;";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), changes]).output().unwrap();
+    let gone_on = "UPDATE u SET b = 9; CREATE TABLE y(a); PRAGMA wal_checkpoint(TRUNCATE);";
+    oracle(&["run", text(&fork), gone_on]);
+    let _ = fs::remove_file(beside(&fork, "-shm"));
+    let log = |path: &Path| beside(path, "-wal");
+    fs::copy(log(&database), log(&fork)).unwrap();
+    let before = all(folder.path());
+    let (report, exit) = rewind(&fork, "1");
+    assert_eq!(exit, 6, "{report:#}");
+    assert!(all(folder.path()) == before, "{report:#}");
+}
