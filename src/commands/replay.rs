@@ -6,20 +6,17 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::access::Context;
-use crate::access::accept::tell_likely;
 use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::live::{LogOptions, Reading};
-use crate::access::states::{StateName, by_left_index};
+use crate::access::states::StateName;
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
-use crate::history::committed::CommittedFrames;
-use crate::history::past::{Backfilled, Past};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::standing::{Depth, Pairing};
+use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
-use crate::log::{Examination, LogShape};
+use crate::log::LogShape;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
 use crate::repair::replay::{self, SetAside};
@@ -28,6 +25,7 @@ use crate::scan::KnownFrames;
 use crate::storage::File;
 use crate::storage::{Existing, NewFile};
 
+mod earlier;
 mod report;
 
 pub use report::Replayed;
@@ -295,47 +293,24 @@ impl Replay {
         let is_likely = snapshot.to_frame < examination.prefix.mx_frame
             && self.past_is_only_likely(&rails, examination, source.held, context)?;
         let pairing = rails::judge_pair(log, &snapshot, source.base, Depth::States, context)?;
+        let takes_pages = snapshot.takes_pages_from_file(shape.page_size());
+        let pairing = match pairing {
+            // Judged was the newest state, and that takes nothing from the file.
+            Some(judged) if takes_pages && judged.self_contained => {
+                standing::judge(&view, Depth::States, context.watch)?
+            }
+            judged => judged,
+        };
         scene.pairing = pairing.as_ref();
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;
-        let pairing = pairing.map(|pairing| pairing.beside(found.file_age));
+        if snapshot.to_frame < examination.prefix.mx_frame && takes_pages {
+            self.tell_doubt(files, source.held, pairing.as_ref(), context)?;
+        }
+        let pairing = pairing.map(|pairing| pairing.beside(found.age.file));
         rails.page_checksums_are_known()?;
         let log = Some((file.as_ref(), shape));
         Ok(Plan { log, snapshot, accepted, pairing, is_likely })
-    }
-
-    /// Refuses a state that is gone; whether one that may be was taken for what is likely.
-    fn past_is_only_likely(
-        &self,
-        rails: &rails::Rails,
-        examination: &Examination,
-        held: Option<&Held>,
-        context: &Context,
-    ) -> Result<bool> {
-        if self.in_place && self.keep_wal {
-            let why = "--keep-wal with an earlier target: the next open would apply the rest again";
-            let hint = "leave --keep-wal out, or write to a new file with --output";
-            return Err(Failure::refused(&rails.files.wal, why, hint).into());
-        }
-        let base_is_own = self.base.is_none();
-        if base_is_own && held.is_some_and(|held| held.holds_commit(rails.view.snapshot.to_frame)) {
-            return Ok(false);
-        }
-        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-        let facts = examination.facts(rails.log, committed, context.watch);
-        let frames = CommittedFrames::of(facts)?;
-        let backfilled = match held.and_then(|held| held.index) {
-            _ if !base_is_own => None,
-            Some(index) => Some(Backfilled { attempted: index.backfill_attempted, is_kept: true }),
-            None => by_left_index(rails.files, rails.shape.salts, context)?,
-        };
-        let log = Some((rails.log, *rails.shape));
-        let past = Past::new(rails.shape.page_size(), rails.view.base, (log, &frames), backfilled)?;
-        let is_damaged = Exit::of(examination.verdict) == Exit::Found;
-        let past = if is_damaged { past.of_damaged_log() } else { past };
-        let past = if self.accept_likely { past.accepting_likely() } else { past };
-        rails.past_was_not_overwritten(&past, base_is_own, context)?;
-        Ok(tell_likely(&past, context))
     }
 
     fn base_alone<'a>(&self, files: &Files, accepted: Vec<Accepted>) -> Result<Plan<'a>> {

@@ -181,7 +181,7 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         (_, Some(_)) if live::is_attached(&files, context)? => SqliteSees::Unknown,
         (_, Some(database)) => {
             let (log, database) = (reading.file.as_ref(), database.as_ref());
-            match newer::file_age(log, database, examination, false, context.watch)? {
+            match newer::file_age(log, database, examination, false, context.watch)?.file {
                 // Who opened the database meanwhile may have copied what was written after the
                 // look.
                 FileAge::Newer if !is_as_before(&files, examination, context)? => {

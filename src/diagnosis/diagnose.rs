@@ -164,7 +164,7 @@ fn of_held(
     if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
-    let full = forecast::forecast(files, held, judged.file_age, context)?;
+    let full = forecast::forecast(files, held, judged.age.file, context)?;
     let is_attached = held.index.is_some();
     let rights = Rights::of(&options.account, files);
     let forecast = full.limited(&rights, is_attached);

@@ -10,7 +10,7 @@ use crate::access::held::Held;
 use crate::access::live::Reading;
 use crate::format::FrameNo;
 use crate::history::snapshot::{Target, snapshot_of};
-use crate::history::standing::newer::FileAge;
+use crate::history::standing::newer::Age;
 use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::history::wrong_pages::PageChecksumCounts;
@@ -26,7 +26,7 @@ pub struct Judged {
     /// Whether log and database belong together; `None` when one of them holds nothing.
     pub pairing: Option<Pairing>,
     /// Whether the database file has what came after the log.
-    pub file_age: FileAge,
+    pub age: Age,
     /// Frames that the wal-index of attached processes counts as copied and that are not.
     pub backfill: Option<FalseBackfill>,
     /// What the pages of the database file show; `None` where they have no checksums of their own.
@@ -55,7 +55,7 @@ pub fn judge(files: &Files, held: &Held, context: &Context) -> Result<Judged> {
         pairing: pairing.as_ref(),
     };
     let found = rails::dangers(&scene, Effect::Looks, context)?;
-    let (file_age, backfill) = (found.file_age, found.backfill);
+    let (age, backfill) = (found.age, found.backfill);
     let unseen_processes = found.unseen_processes;
     let mut findings = finding::of_rails(files, found);
     let examination = held.log.as_ref().map(|log| &log.examination);
@@ -66,8 +66,8 @@ pub fn judge(files: &Files, held: &Held, context: &Context) -> Result<Judged> {
         findings.extend(page_checksums::finding(file, found));
         findings.sort_by_key(|finding| Reverse(finding.severity));
     }
-    let pairing = pairing.map(|pairing| pairing.beside(file_age));
-    Ok(Judged { pairing, file_age, backfill, page_checksums, findings, unseen_processes })
+    let pairing = pairing.map(|pairing| pairing.beside(age.file));
+    Ok(Judged { pairing, age, backfill, page_checksums, findings, unseen_processes })
 }
 
 fn pairing(

@@ -37,6 +37,10 @@ const TELL: [(Rule, bool); 10] = [
     (Rule::JournalHot, false),
 ];
 
+/// What is said where something speaks for the pair, but another copy of the database may have it.
+pub const NOTHING_PROVES: &str = "nothing proves that the log was written on this file, though all \
+                                  fits; if it was not, rows of earlier states are wrong";
+
 /// What makes states that take pages from the file be none that ever was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
@@ -108,10 +112,7 @@ fn told(doubt: Option<StateDoubt>, context: &Context) -> Option<Doubt> {
             "whether the file has later pages than the log is not known; if it has, rows and \
              tables shown for earlier states are wrong",
         ),
-        StateDoubt::Unproven => context.note(
-            "nothing proves that the log was written on this file, though all fits; if it was not, \
-             rows of earlier states are wrong",
-        ),
+        StateDoubt::Unproven => context.note(NOTHING_PROVES),
     }
     None
 }
@@ -171,7 +172,9 @@ pub fn doubt_about_states(
         return Ok(None);
     }
     let pairing = judged.pairing.as_ref();
-    if judged.file_age == FileAge::MayBeNewer || pairing.is_some_and(Pairing::is_open_in_time) {
+    // A log that was copied whole may be from long before the file.
+    let may_be_newer = judged.age.file == FileAge::MayBeNewer || judged.age.has_all;
+    if may_be_newer || pairing.is_some_and(Pairing::is_open_in_time) {
         return Ok(Some(StateDoubt::Open));
     }
     Ok(match pairing {
@@ -220,7 +223,7 @@ pub fn is_its_log_up_to(
             && !pairing.is_contradicted()
             && !pairing.takes_all_back()
     };
-    Ok(age != FileAge::Newer && pairing.as_ref().is_some_and(belongs))
+    Ok(age.file != FileAge::Newer && pairing.as_ref().is_some_and(belongs))
 }
 
 /// What shows that the file has pages of commits that a damaged log has lost, or may have some.

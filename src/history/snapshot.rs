@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::format::{FrameNo, Pgno};
+use crate::format::{FrameNo, PageSize, Pgno};
 use crate::log::{LogShape, Prefix};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
@@ -183,6 +183,16 @@ pub fn resized_snapshot_of(
 }
 
 impl Snapshot {
+    /// Whether a page of the state has no frame up to it, but for that of the lock bytes.
+    #[must_use]
+    pub fn takes_pages_from_file(&self, page_size: PageSize) -> bool {
+        let Some(size_pages) = self.db_size_pages else { return true };
+        let lock = page_size.lock_byte_page();
+        let wanted = size_pages - u32::from(lock.0 <= size_pages);
+        let held = self.pages.keys().filter(|page| **page != lock && page.0 > 0);
+        u32::try_from(held.count()).is_ok_and(|held| held < wanted)
+    }
+
     /// Pages after the commit size are not part of the database (wal.c walCheckpoint).
     fn with_pages(mut self, pages: &PageMap<FrameNo>) -> Self {
         let size = self.db_size_pages.unwrap_or(u32::MAX);

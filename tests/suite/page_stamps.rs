@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::round_trip::is_gone;
 use crate::shim::{Shim, cases};
 use crate::support::{beside, text, walsmith};
 
@@ -35,7 +36,7 @@ fn replay_all(shim: Shim, reserved: &str, seed: u64) -> (u32, u32) {
             }
             (report, 6) => {
                 let why = report["error"]["message"].as_str().unwrap();
-                assert!(why.contains("is gone"), "seed {seed} {txn}: {report:#}");
+                assert!(is_gone(why), "seed {seed} {txn}: {report:#}");
                 // What SQLite sees can always be had.
                 assert!(txn + 1 < states.len(), "seed {seed} {txn}: {report:#}");
                 refused += 1;

@@ -273,3 +273,65 @@ fn a_page_of_which_some_sectors_were_copied_is_not_known() {
         assert_eq!(exit, if is_known { 1 } else { 5 }, "{copied:?}: {document}");
     }
 }
+
+/// A log that was copied whole may be from long before its file: what came since is on pages that
+/// it does not have.
+#[test]
+fn earlier_states_of_a_log_that_was_copied_whole_are_not_called_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, other) = (folder.path().join("x.db"), folder.path().join("y.db"));
+    let sql = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+        CREATE TABLE u(b); CREATE TABLE v(b); INSERT INTO u VALUES('old');
+        PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO v VALUES('one'); INSERT INTO v VALUES('two');";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    std::fs::copy(beside(&database, "-wal"), beside(&other, "-wal")).unwrap();
+    let later = "PRAGMA wal_checkpoint(TRUNCATE); UPDATE u SET b = 'later';
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    oracle(&["run", text(&database), later]);
+    std::fs::copy(&database, &other).unwrap();
+    for command in [
+        &["replay", text(&other), "--at", "1", "--dry-run"][..],
+        &["query", text(&other), "--at", "1", "SELECT b FROM u"],
+        &["check", text(&other), "--at", "1"],
+        &["diff", text(&other), "1..2"],
+        &["log", text(&other)],
+    ] {
+        let output = walsmith_command().args(command).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let note = "whether the file has later pages than the log is not known";
+        assert!(said.contains(note), "{command:?}: {said}");
+    }
+    let (report, _) = walsmith(&["check", text(&other), "--at", "1"]);
+    assert_eq!(report["pair"], "unknown", "{report}");
+}
+
+/// A later transaction may write every page, so that nothing of its state is the file's: of the
+/// states before it that says nothing.
+#[test]
+fn a_log_that_holds_every_page_in_the_end_makes_no_other_database_fit_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, other) = (folder.path().join("x.db"), folder.path().join("y.db"));
+    let sql = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a);
+        CREATE TABLE u(a); INSERT INTO u VALUES(1); PRAGMA wal_checkpoint(TRUNCATE);
+        INSERT INTO t VALUES(1); UPDATE u SET a = 2; VACUUM;";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    let foreign = "PRAGMA journal_mode=WAL; CREATE TABLE orders(id INTEGER PRIMARY KEY, x);
+        CREATE TABLE cards(n); CREATE TABLE persons(n); INSERT INTO orders VALUES(5, 'five');
+        INSERT INTO cards VALUES('c'); INSERT INTO persons VALUES('p');
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    oracle(&["run", text(&other), foreign]);
+    let _ = std::fs::remove_file(beside(&other, "-shm"));
+    std::fs::copy(beside(&database, "-wal"), beside(&other, "-wal")).unwrap();
+    let before = std::fs::read(&other).unwrap();
+    let new = folder.path().join("new.db");
+    for more in [&["--output", text(&new)][..], &["--in-place"]] {
+        let args = [&["replay", text(&other), "--at", "1"], more].concat();
+        let (report, exit) = walsmith(&args);
+        assert_eq!((exit, new.exists()), (6, false), "{report:#}");
+        assert_eq!(std::fs::read(&other).unwrap(), before);
+    }
+    // Nothing speaks against its own file.
+    assert_eq!(walsmith(&["replay", text(&database), "--at", "1", "--dry-run"]).1, 0);
+}

@@ -122,6 +122,6 @@ impl Prepared {
             return Ok(FileAge::NotNewer);
         }
         let (log, examination) = (reading.file.as_ref(), &reading.examination);
-        Ok(newer::file_age(log, base.file(), examination, true, context.watch)?)
+        Ok(newer::file_age(log, base.file(), examination, true, context.watch)?.file)
     }
 }

@@ -84,7 +84,7 @@ pub fn look_with<T>(
         let accepted = refuse(dangers, given.unwrap_or_default())?;
         let made = work(held)?;
         let (backfill, newest) = (found.backfill, found.newest);
-        let (pairing, file_age) = (found.pairing, found.file_age);
+        let (pairing, file_age) = (found.pairing, found.age.file);
         let (page_checksums, known) = (found.page_checksums, held.take_known());
         let looked =
             Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known };

@@ -16,7 +16,7 @@ use crate::engine::rollback::{self, Discarded, JournalState};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, WalIndexHeader};
 use crate::history::snapshot::{Snapshot, Target, snapshot_of};
-use crate::history::standing::newer::FileAge;
+use crate::history::standing::newer::Age;
 use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::output::quantity::counted;
@@ -77,7 +77,7 @@ pub struct Judgement {
     /// Whether log and database belong together; `None` where it was not asked, or only quickly.
     pub pairing: Option<Pairing>,
     /// Whether the database file has what came after the log.
-    pub file_age: FileAge,
+    pub age: Age,
     /// The state that the log gives; `None` where it gives none.
     pub newest: Option<Newest>,
     /// It is not known what pages get in the database: nobody may write any. Left to the caller,
@@ -155,7 +155,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
         Some(_) => None,
         None => contradicting_sizes(files, &view)?,
     };
-    let (danger, file_age) = pair::danger(&pair::HeldPair {
+    let (danger, age) = pair::danger(&pair::HeldPair {
         files,
         judged: judged.as_ref(),
         log: (!is_damaged && sizes.is_none()).then_some((file.as_ref(), examination)),
@@ -168,8 +168,8 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
     // Sizes of two states of a database cannot fit. Who writes is refused for both.
     let is_explained = sizes.is_some() && danger.is_some() && effect == Effect::Looks;
     found.dangers.extend(danger);
-    found.file_age = file_age;
-    found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(file_age));
+    found.age = age;
+    found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(age.file));
     found.dangers.extend(sizes.filter(|_| !is_explained));
     if effect == Effect::Looks {
         found.dangers.extend(match discarded {

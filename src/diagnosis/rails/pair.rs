@@ -7,7 +7,7 @@ use crate::database;
 use crate::diagnosis::rule::Rule;
 use crate::format::Pgno;
 use crate::history::lost_pages::{self, LostPages};
-use crate::history::standing::newer::{self, FileAge};
+use crate::history::standing::newer::{self, Age, FileAge};
 use crate::history::standing::{self, Order, Pairing};
 use crate::history::view::View;
 use crate::log::Examination;
@@ -39,24 +39,24 @@ pub(super) struct HeldPair<'a> {
 }
 
 /// What a step that puts the log over the file would make final, and whether the file may be newer.
-pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, FileAge)> {
+pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, Age)> {
     if let Some(foreign) = pair.judged.and_then(|judged| foreign(pair.files, judged)) {
-        return Ok((Some(foreign), FileAge::NotNewer));
+        return Ok((Some(foreign), Age::default()));
     }
     // A wrong size makes another state of the log.
     let only_looks = pair.only_looks && !pair.sizes_contradict;
     if let Some(judged) = pair.judged.filter(|it| only_looks && it.takes_all_back()) {
-        return Ok((Some(of_contradiction(pair.files, judged)), FileAge::NotNewer));
+        return Ok((Some(of_contradiction(pair.files, judged)), Age::default()));
     }
     let (Some((log, examination)), Some(database)) = (pair.log, pair.database) else {
         let other_state = pair.judged.filter(|it| pair.sizes_contradict && it.is_another_state());
         let danger = other_state.map(|judged| of_contradiction(pair.files, judged));
-        return Ok((danger, FileAge::NotNewer));
+        return Ok((danger, Age::default()));
     };
     let age = newer::file_age(log, database, examination, pair.thoroughly, pair.watch)?;
-    let danger = match age {
+    let danger = match age.file {
         FileAge::Newer => {
-            let is_other = |it: &&Pairing| it.order_beside(age) != Order::FileNewer;
+            let is_other = |it: &&Pairing| it.order_beside(age.file) != Order::FileNewer;
             Some(match pair.judged.filter(is_other) {
                 Some(judged) => of_contradiction(pair.files, judged),
                 None => newer_file(pair.files),
@@ -132,7 +132,7 @@ pub(super) fn lost_checkpoint(
     // A file of another time may have a later image.
     let order = found.pairing.as_ref().map_or(Order::Unknown, |pairing| pairing.order);
     let has_gone_on = matches!(order, Order::FileNewer | Order::Fork);
-    if has_gone_on || found.file_age != FileAge::NotNewer {
+    if has_gone_on || found.age.file != FileAge::NotNewer {
         lost.pages.retain(|_, page| page.is_older);
     }
     if lost.pages.is_empty() {

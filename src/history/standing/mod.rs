@@ -15,7 +15,7 @@
 //! [`MAX_PAGES`] references from pages of the log to pages of the file are followed.
 
 use crate::database::{self, FilePages, Schema, check, opaque};
-use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
+use crate::format::{FRAME_HEADER_BYTES, FrameNo};
 use crate::history::snapshot::Snapshot;
 use crate::history::view::View;
 use crate::log::LogShape;
@@ -230,10 +230,6 @@ impl<'a> Pair<'a> {
 
     /// Every page of the result but the one of the lock bytes has a frame.
     fn is_self_contained(&self) -> bool {
-        let size_pages = self.size_pages;
-        let lock = self.shape.page_size().lock_byte_page();
-        let wanted = if lock.0 <= size_pages { size_pages - 1 } else { size_pages };
-        let held = self.snapshot.pages.keys().filter(|page| **page != lock && **page != Pgno(0));
-        self.snapshot.to_frame > 0 && u32::try_from(held.count()).is_ok_and(|held| held >= wanted)
+        !self.snapshot.takes_pages_from_file(self.shape.page_size())
     }
 }

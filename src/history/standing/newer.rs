@@ -15,8 +15,8 @@ use crate::history::image_sums::ImageSums;
 use crate::history::page_map::PageMap;
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
-use crate::log::Examination;
 use crate::log::link::{Judged, Link};
+use crate::log::{Examination, LogShape};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -59,6 +59,16 @@ pub enum FileAge {
     Newer,
 }
 
+/// What the images and the content say of file and log in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Age {
+    /// Which is newer.
+    pub file: FileAge,
+    /// The file has the newest image of every page of the log: what SQLite sees is the file, and
+    /// whether that has more than the log, nothing tells.
+    pub has_all: bool,
+}
+
 /// Whether the database file has pages that came after the log.
 ///
 /// A checkpoint copies, by ascending number, each page whose newest frame is not after the one up
@@ -82,11 +92,25 @@ pub fn file_age(
     examination: &Examination,
     thoroughly: bool,
     watch: &dyn Watch,
-) -> Result<FileAge, scan::Error> {
-    let Some(shape) = examination.shape else { return Ok(FileAge::NotNewer) };
+) -> Result<Age, scan::Error> {
+    let Some(shape) = examination.shape else { return Ok(Age::default()) };
     let file = FilePages::new(database, shape.page_size())?;
     let frames = SeenFrames::of(log, database, examination, watch)?;
-    let has_grown = has_grown(&file, &frames.sizes, frames.frames_of_first)?;
+    let mut pages = frames.pages.values();
+    let has_all = frames.pages.values().next().is_some() && pages.all(|page| page.is_equal);
+    let log = (log, examination);
+    let age = weigh_age((log, &shape), (&file, database), &frames, thoroughly, watch)?;
+    Ok(Age { file: age, has_all })
+}
+
+fn weigh_age(
+    ((log, examination), shape): ((&dyn File, &Examination), &LogShape),
+    (file, database): (&FilePages<'_>, &dyn File),
+    frames: &SeenFrames,
+    thoroughly: bool,
+    watch: &dyn Watch,
+) -> Result<FileAge, scan::Error> {
+    let has_grown = has_grown(file, &frames.sizes, frames.frames_of_first)?;
     let in_order = !frames.has_later_page();
     let pages = &frames.pages;
     let is_mixed =
@@ -94,10 +118,10 @@ pub fn file_age(
     if !has_grown && in_order && !(thoroughly && is_mixed) {
         return Ok(FileAge::NotNewer);
     }
-    if is_before(log, &file, examination)? {
+    if is_before(log, file, examination)? {
         return Ok(FileAge::NotNewer);
     }
-    let health = database::check(&file, watch)?;
+    let health = database::check(file, watch)?;
     if !health.is_sound() {
         return Ok(FileAge::NotNewer);
     }
@@ -111,9 +135,9 @@ pub fn file_age(
         // No commit: SQLite sees the file.
         Err(_) => Snapshot::default(),
     };
-    let view = View::plain(log, &shape, &snapshot, Some(database));
+    let view = View::plain(log, shape, &snapshot, Some(database));
     let of_view = database::check(&view, watch)?;
-    Ok(match is_poorer((&view, &of_view), (&file, &health))? {
+    Ok(match is_poorer((&view, &of_view), (file, &health))? {
         _ if !of_view.is_sound() => FileAge::Newer,
         false if in_order && !frames.has_passed_over() && !frames.is_partly_copied() => {
             FileAge::NotNewer
