@@ -3,7 +3,7 @@
 //! [`snapshot`] maps pages to the frames of one commit, [`view`] reads them over the file;
 //! [`copied`] tells what a checkpoint has copied already, by [`image_sums`]; [`standing`] tells
 //! whether the log belongs to the file, and which of them is newer; [`lost_pages`] what an earlier
-//! checkpoint has not left in it, [`gone`] what a later one has overwritten, [`lost_commits`] what
+//! checkpoint has not left in it, [`past`] what a later one has overwritten, [`lost_commits`] what
 //! it has of commits that the log has lost;
 //! [`past`] reads earlier states as far as they are there, by [`committed`]: [`state_pages`] are
 //! the pages of one, a thread reads them ahead for whoever goes through all, and [`proven`] looks
