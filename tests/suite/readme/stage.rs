@@ -26,7 +26,7 @@ const SHOWN_GENERATION: &str = "3f0c5a17-9be24d60";
 const FIRST_QUERY: &str = "walsmith query app.db --at 40 \
     \"SELECT customer, count(*), sum(total) FROM orders GROUP BY customer\"";
 
-/// A command whose reader goes while it waits ends with this.
+/// A command that is typed again once its reader has gone ends with this.
 const READER_ENDS: &str = "# the reader ends meanwhile";
 
 /// Orders, a transaction each; number 41 deletes those that it should not.
@@ -101,6 +101,12 @@ impl Stage {
             command.starts_with("walsmith ") || command == "echo $?",
             "{command:?} is neither typed nor in the list of those that are not"
         );
+        let pid = self.reader.as_ref().map(Child::id);
+        // Before the command begins: what it says of the pair depends on who is attached when it
+        // looks.
+        if command.ends_with(READER_ENDS) {
+            release(self.reader.take().unwrap());
+        }
         let program = walsmith_program();
         let found = program.parent().unwrap().to_str().unwrap();
         let mut shell = Command::new("sh")
@@ -113,10 +119,6 @@ impl Stage {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let pid = self.reader.as_ref().map(Child::id);
-        if command.ends_with(READER_ENDS) {
-            release(self.reader.take().unwrap());
-        }
         let mut printed = String::new();
         shell.stdout.as_mut().unwrap().read_to_string(&mut printed).unwrap();
         self.exit = shell.wait().unwrap().code().unwrap();
