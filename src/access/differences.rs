@@ -10,7 +10,7 @@ use crate::output::quantity::{counted, grouped};
 use crate::output::text::escaped;
 use crate::output::{Heading, Paint, Room, Table, Tone, wrapped};
 
-use super::row_text::schema_change_line;
+use super::row_text::schema_change_lines;
 
 /// How many rows of each table differ.
 #[derive(Debug, Default, Serialize)]
@@ -64,9 +64,7 @@ impl Differences {
     /// # Errors
     /// When the destination fails.
     pub fn human(&self, to: &mut dyn Write, paint: &Paint, width: Option<u16>) -> io::Result<()> {
-        self.schema_changes
-            .iter()
-            .try_for_each(|change| schema_change_line(to, change, paint, width))?;
+        schema_change_lines(to, &self.schema_changes, "", paint, width)?;
         if !self.tables.is_empty() {
             let has_present = self.tables.iter().any(|table| table.counts.present > 0);
             let numbers = ["inserted", "updated", "deleted", "present"];
@@ -77,7 +75,7 @@ impl Differences {
             let mut drawn = Table::new(std::iter::once(table).chain(columns).collect::<Vec<_>>());
             for table in &self.tables {
                 let TableCounts { inserted, updated, deleted, present } = table.counts;
-                let mut name = escaped(&table.name).into_owned();
+                let mut name = table.full_name();
                 if let Some(shadowed) = &table.shadow_of {
                     name += &format!(" (of {})", escaped(shadowed));
                 }
@@ -116,16 +114,28 @@ impl TableDiff {
         (counts, partial): (TableCounts, bool),
         comparison: &Comparison<'_>,
     ) -> Self {
-        let old = pair.before.map(|table| table.name.clone());
         let states = [comparison.after, comparison.before];
         let shadow_of = states.iter().find_map(|state| state.catalog.shadowed_by(pair.name()));
         Self {
             name: pair.name().to_owned(),
-            renamed_from: old.filter(|old| old != pair.name()),
+            renamed_from: pair.renamed_from().map(str::to_owned),
             shadow_of: shadow_of.map(|entry| entry.name.clone()),
             counts,
             partial,
         }
+    }
+
+    /// Its name, and the one before where that was another, for people.
+    fn full_name(&self) -> String {
+        named(&self.name, self.renamed_from.as_deref())
+    }
+}
+
+fn named(name: &str, renamed_from: Option<&str>) -> String {
+    let name = escaped(name);
+    match renamed_from {
+        Some(old) => format!("{name} (was {})", escaped(old)),
+        None => name.into_owned(),
     }
 }
 
@@ -133,8 +143,9 @@ impl TableDiff {
 ///
 /// # Errors
 /// When the destination fails.
-pub fn table_heading(to: &mut dyn Write, name: &str, paint: &Paint) -> io::Result<()> {
-    writeln!(to, "{}", paint.tone(Tone::Strong, &escaped(name)))
+pub fn table_heading(to: &mut dyn Write, pair: &TablePair<'_>, paint: &Paint) -> io::Result<()> {
+    let heading = named(pair.name(), pair.renamed_from());
+    writeln!(to, "{}", paint.tone(Tone::Strong, &heading))
 }
 
 /// The line after all rows.
@@ -156,7 +167,7 @@ pub fn summary(
             false => "No row differs.".to_owned(),
         }
     } else {
-        let schema = match schema_changes.len() {
+        let schema = match schema_changes.iter().filter(|change| change.has_line()).count() {
             0 => String::new(),
             count => format!("; {} of the schema", counted(count as u64, "change")),
         };

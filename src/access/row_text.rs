@@ -235,26 +235,38 @@ pub fn event_line(
     format!("  {}", paint.tone(tone, line.trim_end()))
 }
 
-/// A change of the schema on one line, cut to `width` columns.
+/// Changes of the schema, each on one line that is cut to `width` columns.
 ///
 /// # Errors
 /// When the destination fails.
-pub fn schema_change_line(
+pub fn schema_change_lines(
     to: &mut dyn Write,
-    change: &SchemaChange,
+    changes: &[SchemaChange],
+    indent: &str,
     paint: &Paint,
     width: Option<u16>,
 ) -> io::Result<()> {
-    let (sign, tone) = match change.change {
-        "created" => ("+", Tone::Good),
-        "dropped" => ("-", Tone::Bad),
+    let width = width.map(|width| usize::from(width).saturating_sub(indent.len()));
+    for change in changes.iter().filter(|change| change.has_line()) {
+        writeln!(to, "{indent}{}", schema_change_line(change, paint, width))?;
+    }
+    Ok(())
+}
+
+fn schema_change_line(change: &SchemaChange, paint: &Paint, width: Option<usize>) -> String {
+    let (sign, tone) = match (change.change, &change.renamed_from) {
+        ("created", None) => ("+", Tone::Good),
+        ("dropped", None) => ("-", Tone::Bad),
         _ => ("~", Tone::Notice),
     };
     let one_line = change.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = format!("{sign} {}", escaped(&one_line));
+    let line = match &change.renamed_from {
+        Some(old) => format!("{sign} {} is now {}", escaped(old), escaped(&one_line)),
+        None => format!("{sign} {}", escaped(&one_line)),
+    };
     let line = match width {
-        Some(width) => cut(&line, usize::from(width)).into_owned(),
+        Some(width) => cut(&line, width).into_owned(),
         None => line,
     };
-    writeln!(to, "{}", paint.tone(tone, &line))
+    paint.tone(tone, &line)
 }

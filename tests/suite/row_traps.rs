@@ -199,6 +199,32 @@ fn a_renamed_table_keeps_its_rows() {
 }
 
 #[test]
+fn tables_that_swap_their_names_keep_their_rows() {
+    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
+    holds(&Trap {
+        before: &format!("{before} INSERT INTO u VALUES(1, 2), (3, 4);"),
+        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t; ALTER TABLE w RENAME TO u;
+                 INSERT INTO t VALUES(5, 6); DELETE FROM u WHERE id = 7;",
+        tables: &[("t", 1, 0, 0), ("u", 0, 0, 1)],
+        schema: &["u", "t"],
+        select: "SELECT * FROM t ORDER BY 1, 2",
+        ..TRAP
+    });
+}
+
+#[test]
+fn a_table_that_takes_the_name_of_a_renamed_one_is_another() {
+    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
+    holds(&Trap {
+        before: &format!("{before} INSERT INTO u VALUES(1, 2), (3, 4);"),
+        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t;",
+        schema: &["w", "t", "u"],
+        select: "SELECT * FROM t ORDER BY 1, 2",
+        ..TRAP
+    });
+}
+
+#[test]
 fn a_column_that_was_added_has_its_default_and_changes_no_row() {
     let before = format!("{} UPDATE t SET a = 1 WHERE id = 1;", filled());
     holds(&Trap {

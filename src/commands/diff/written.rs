@@ -137,9 +137,7 @@ impl Diff {
         stream: &mut ItemStream<'_, '_>,
     ) -> Result<Vec<TableDiff>> {
         stream.people(|to, paint, width| {
-            schema_changes
-                .iter()
-                .try_for_each(|change| row_text::schema_change_line(to, change, paint, width))
+            row_text::schema_change_lines(to, schema_changes, "", paint, width)
         })?;
         let mut tables = Vec::new();
         for table in &comparison.tables {
@@ -150,7 +148,7 @@ impl Diff {
                 counts.count(event.op());
                 let human = |to: &mut dyn Write, paint: &_, width| {
                     if first {
-                        differences::table_heading(to, pair.name(), paint)?;
+                        differences::table_heading(to, pair, paint)?;
                     }
                     writeln!(to, "{}", row_text::event_line(pair, &event, paint, width))
                 };

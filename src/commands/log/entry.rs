@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::access::row_text::schema_change_line;
+use crate::access::row_text::schema_change_lines;
 use crate::format::FrameNo;
 use crate::history::rows::{SchemaChange, TableActs, TableCounts};
 use crate::output::quantity::{counted, grouped};
@@ -145,8 +145,11 @@ impl Entry {
         let tables = self.tables.iter();
         let mut acts: Vec<String> =
             tables.map(|table| format!("{} {}", escaped(&table.name), table.counts())).collect();
-        let schema = self.schema_changes.iter();
-        acts.extend(schema.map(|it| format!("{} {} {}", it.kind, escaped(&it.name), it.change)));
+        let schema = self.schema_changes.iter().filter(|change| change.has_line());
+        acts.extend(schema.map(|it| match &it.renamed_from {
+            Some(old) => format!("{} {} renamed to {}", it.kind, escaped(old), escaped(&it.name)),
+            None => format!("{} {} {}", it.kind, escaped(&it.name), it.change),
+        }));
         if self.partial {
             acts.push("(partial)".to_owned());
         }
@@ -172,11 +175,7 @@ impl Entry {
             self.frames_text(),
             counted(self.db_size_pages.into(), "page")
         )?;
-        for change in &self.schema_changes {
-            to.extend_from_slice(b"  ");
-            let width = width.map(|width| width.saturating_sub(2));
-            schema_change_line(to, change, paint, width)?;
-        }
+        schema_change_lines(to, &self.schema_changes, "  ", paint, width)?;
         let names: Vec<String> = self
             .tables
             .iter()

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::database::{EntryKind, SchemaEntry};
 
-use super::table::Catalog;
+use super::table::{Catalog, TablePair, pairs};
 
 /// A row of the schema that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,6 +17,20 @@ pub struct SchemaChange {
     pub change: &'static str,
     /// Its statement afterwards; that before where it was dropped.
     pub sql: String,
+    /// The name before of a table that has its name by ALTER TABLE RENAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<String>,
+    /// The name afterwards of a table that is not dropped, but renamed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_to: Option<String>,
+}
+
+impl SchemaChange {
+    /// Whether people see it on a line of its own: a renamed table has one, by its new name.
+    #[must_use]
+    pub fn has_line(&self) -> bool {
+        self.renamed_to.is_none()
+    }
 }
 
 fn kind_word(kind: EntryKind) -> &'static str {
@@ -39,6 +53,8 @@ pub fn schema_changes(before: &Catalog, after: &Catalog) -> Vec<SchemaChange> {
         name: entry.name.clone(),
         change,
         sql: entry.sql.clone(),
+        renamed_from: None,
+        renamed_to: None,
     };
     let mut found = Vec::new();
     // What a constraint needs has no statement of its own.
@@ -54,5 +70,20 @@ pub fn schema_changes(before: &Catalog, after: &Catalog) -> Vec<SchemaChange> {
             found.push(change(entry, "dropped"));
         }
     }
+    for pair in pairs(&before.tables, &after.tables) {
+        name_renamed(&pair, &mut found);
+    }
     found
+}
+
+/// Puts the other name into the changes of a table that was renamed.
+fn name_renamed(pair: &TablePair<'_>, changes: &mut [SchemaChange]) {
+    let (Some(before), after) = (pair.renamed_from(), pair.name()) else { return };
+    for change in changes.iter_mut().filter(|change| change.kind == "table") {
+        if change.change == "dropped" && change.name == before {
+            change.renamed_to = Some(after.to_owned());
+        } else if change.change != "dropped" && change.name == after {
+            change.renamed_from = Some(before.to_owned());
+        }
+    }
 }

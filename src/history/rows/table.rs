@@ -219,6 +219,13 @@ impl<'t> TablePair<'t> {
         self.after.or(self.before).map_or("", |table| table.name.as_str())
     }
 
+    /// Its name before, where that was another.
+    #[must_use]
+    pub fn renamed_from(&self) -> Option<&'t str> {
+        let [before, after] = [self.before?, self.after?];
+        (before.name != after.name).then_some(before.name.as_str())
+    }
+
     /// The table as it is afterwards, or was before.
     #[must_use]
     pub fn newest(&self) -> Option<&'t Table> {
@@ -254,8 +261,7 @@ pub fn pairs<'t>(before: &'t [Table], after: &'t [Table]) -> Vec<TablePair<'t>> 
     for (table, same) in after.iter().zip(by_name) {
         let renamed = || {
             take(&|it| {
-                let gone = !after.iter().any(|other| other.name.eq_ignore_ascii_case(&it.name));
-                gone && it.schema_row_id == table.schema_row_id
+                it.schema_row_id == table.schema_row_id
                     && it.has_key_of(table)
                     && it.reader.definition() == table.reader.definition()
                     && table.is_renamed()

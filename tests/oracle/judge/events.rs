@@ -87,32 +87,51 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
     for name in by_table.keys().filter(|it| !names.contains(it)) {
         found.push(format!("{name:?}: there is no such table"));
     }
-    let mut renamed: Vec<&str> = Vec::new();
+    let mut used: Vec<&str> = Vec::new();
     for name in names {
         let rows = by_table.get(name).map(Vec::as_slice).unwrap_or_default();
         let is_asked = claim.only.as_ref().is_none_or(|it| it.eq_ignore_ascii_case(name));
         let is_whole =
             is_asked && claim.whole.as_ref().is_none_or(|all| all.iter().any(|it| it == name));
-        if renamed.contains(&name) || (rows.is_empty() && !is_whole) {
+        let after = named(to, name);
+        if (after.is_none() && used.contains(&name)) || (rows.is_empty() && !is_whole) {
             continue;
         }
-        let after = named(to, name);
         let mut befores = vec![(name, named(from, name))];
-        if befores[0].1.is_none() && after.is_some() {
+        if let Some(after) = after {
             // It may have been renamed. A virtual table is none of these.
-            let gone = from.tables.keys().filter(|old| named(to, old).is_none());
-            let gone = gone.map(|old| (old.as_str(), named(from, old)));
-            befores.extend(gone.filter(|(_, table)| table.is_some()));
+            let is_new = befores[0].1.is_none();
+            let is_other = befores[0].1.is_none_or(|before| defined(before) != defined(after));
+            let others = from.tables.keys().map(String::as_str).filter(|old| *old != name);
+            let others = others.filter_map(|old| Some((old, named(from, old)?)));
+            let may_be = |(old, before): &(&str, &Table)| {
+                let is_gone = named(to, old).is_none();
+                // A name that another table has now was free only if that one was renamed, too.
+                (is_new && is_gone || is_other && defined(before) == defined(after))
+                    && !used.contains(old)
+            };
+            befores.extend(others.filter(may_be).map(|(old, before)| (old, Some(before))));
         }
-        let wrong = befores.into_iter().map(|(old, before)| {
-            let pair = Pair { name, before, after, encoding };
-            (pair.wrong(rows, is_whole), old)
-        });
-        let Some((wrong, old)) = wrong.min_by_key(|(wrong, _)| wrong.len()) else { continue };
-        renamed.push(old);
+        let mut least: Option<(Vec<String>, &str)> = None;
+        for (old, before) in befores {
+            let wrong = Pair { name, before, after, encoding }.wrong(rows, is_whole);
+            if least.as_ref().is_none_or(|(least, _)| wrong.len() < least.len()) {
+                least = Some((wrong, old));
+            }
+            if least.as_ref().is_some_and(|(least, _)| least.is_empty()) {
+                break;
+            }
+        }
+        let Some((wrong, old)) = least else { continue };
+        used.push(old);
         found.extend(wrong);
     }
     found
+}
+
+/// What a renaming leaves of the statement of a table.
+fn defined(table: &Table) -> Option<&str> {
+    table.sql.split_once('(').map(|(_, columns)| columns)
 }
 
 /// An ordinary table.
