@@ -12,7 +12,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::states::{StateAt, StateName, States};
 use crate::database;
-use crate::diagnosis::states_can_be_told;
+use crate::diagnosis::{newest_can_be_told, states_can_be_told};
 use crate::output::{FileName, write_report};
 use crate::scan::KnownFrames;
 
@@ -87,8 +87,10 @@ impl Check {
     ) -> Result<(CheckReport, bool)> {
         // The newest state is what SQLite sees, whatever it is of.
         let is_newest = self.at == StateName::Last;
-        let pair =
-            states_can_be_told(files, held, self.accept.accept_foreign || is_newest, context)?;
+        let pair = match is_newest {
+            true => newest_can_be_told(files, held, true, context)?,
+            false => states_can_be_told(files, held, self.accept.accept_foreign, context)?,
+        };
         let states = States::of(held, files, context)?;
         let snapshot = states.snapshot(self.at)?;
         let past = self.accept.of(states.past(snapshot.to_frame, context)?);

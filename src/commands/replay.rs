@@ -305,7 +305,7 @@ impl Replay {
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;
         if snapshot.to_frame < examination.prefix.mx_frame && takes_pages {
-            self.tell_doubt(files, source.held, pairing.as_ref(), context)?;
+            self.tell_doubt(files, source.held, (pairing.as_ref(), found.age), context)?;
         }
         let pairing = pairing.map(|pairing| pairing.beside(found.age.file));
         rails.page_checksums_are_known()?;

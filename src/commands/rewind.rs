@@ -15,9 +15,7 @@ use crate::access::held::{self, Held, HoldArgs};
 use crate::access::patience::{Patience, duration};
 use crate::access::states::{StateAt, StateName, States, changed_pages};
 use crate::access::{Context, missing};
-use crate::database;
 use crate::diagnosis::rails::{self, Consents, Danger, Looked};
-use crate::diagnosis::{StateDoubt, doubt_about_states};
 use crate::engine;
 use crate::engine::connection::{AfterCommit, Connection};
 use crate::format::Salts;
@@ -32,8 +30,10 @@ use crate::scan::KnownFrames;
 use crate::storage::{DeleteShm, LockMode, SyncKind};
 
 mod report;
+mod safe;
 
 use report::RewindReport;
+use safe::stays_sound;
 
 /// Take a database back to the state after an earlier transaction, while applications run
 ///
@@ -67,6 +67,9 @@ pub struct Rewind {
     /// Say what would be taken back, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    /// Go back although nothing tells whether the file has later pages than the log
+    #[arg(long)]
+    pub accept_foreign: bool,
 }
 
 /// Attempts that are not waited between.
@@ -100,9 +103,7 @@ impl Rewind {
             return Err(Failure::NoLog { path: wal, found }.into());
         };
         let (looked, seen) = rails::look_with(&target, self.timeout, None, context, |held| {
-            let seen = self.look(held, &target, context)?;
-            no_doubt_is_proven(held, &target, context)?;
-            Ok(seen)
+            self.look(held, &target, context)
         })?;
         if let Some(backfill) = &looked.backfill {
             let never = rails::unmended_backfill(&target.files, backfill);
@@ -110,7 +111,7 @@ impl Rewind {
         }
         let report = match self.dry_run || seen.is_there_already() {
             true => seen,
-            false => self.act(&target, looked, context)?,
+            false => self.act(&target, (looked, seen.is_accepted), context)?,
         };
         write_report(&mut context.output, &report)?;
         Ok(Exit::Done)
@@ -122,6 +123,10 @@ impl Rewind {
             let plan = plan(ends, target, context)?;
             stays_sound(ends, target, context)?;
             let mut report = self.report(ends, &plan, target);
+            if !report.is_there_already() {
+                report.is_accepted = self.is_accepted(ends, (held, target), context)?;
+            }
+            let mut report = report.settled();
             if self.dry_run || report.is_there_already() {
                 report.take_back(differences(ends, target));
             }
@@ -187,15 +192,15 @@ impl Rewind {
             takes_back: None,
             not_known: None,
             next: None,
+            is_accepted: false,
         }
-        .settled()
     }
 
     /// Attaches, writes the transaction and leaves.
     fn act(
         &self,
         target: &AttachTarget,
-        looked: Looked,
+        (looked, is_accepted): (Looked, bool),
         context: &Context,
     ) -> Result<RewindReport> {
         let file = target.open(context)?;
@@ -214,7 +219,7 @@ impl Rewind {
         connection.wal().file().sync(SyncKind::Normal)?;
         let done = self
             .begin(&mut connection, target, &mut patience, context)
-            .and_then(|()| self.write(&mut connection, target, context));
+            .and_then(|()| self.write(&mut connection, target, is_accepted, context));
         let delete = if target.had_index { DeleteShm::No } else { DeleteShm::Yes };
         let left = connection.detach(delete);
         match (done, left) {
@@ -267,6 +272,7 @@ impl Rewind {
         &self,
         connection: &mut Connection<'_>,
         target: &AttachTarget,
+        is_accepted: bool,
         context: &Context,
     ) -> Result<RewindReport> {
         let timeout = self.timeout.max(HoldArgs::default().timeout);
@@ -283,7 +289,8 @@ impl Rewind {
                     return Err(Failure::KeepsChanging { path, restarts: 1 }.into());
                 }
                 let plan = plan(ends, target, context)?;
-                let mut report = self.report(ends, &plan, target);
+                let mut report =
+                    RewindReport { is_accepted, ..self.report(ends, &plan, target) }.settled();
                 if !report.is_there_already() {
                     plan.write(connection, ends.past, ends.wanted, context.watch)
                         .with_context(|| About(target.paths.wal.clone()))?;
@@ -330,28 +337,6 @@ fn plan(ends: &Ends<'_>, target: &AttachTarget, context: &Context) -> Result<Pla
         .with_context(|| About(target.database.clone()))
 }
 
-/// A sound database is not made unsound: a state that is so over this file may be none that ever
-/// was.
-fn stays_sound(ends: &Ends<'_>, target: &AttachTarget, context: &Context) -> Result<()> {
-    let is_sound = |snapshot: &Snapshot| {
-        let state = ends.past.state(snapshot)?;
-        match database::quick_check(&state, context.watch) {
-            Ok(health) => Ok(health.is_sound()),
-            // A page that is gone is not written either: it is a free one.
-            Err(error) if error.is_of_the_state() => Ok(true),
-            Err(error) => Err(error),
-        }
-    };
-    let about = || About(target.database.clone());
-    if is_sound(ends.wanted).with_context(about)? || !is_sound(ends.newest).with_context(about)? {
-        return Ok(());
-    }
-    let txn = ends.wanted.to_txn;
-    let why = format!("the state after transaction {txn} is not sound here, and the newest one is");
-    let next = command(&format!("check --at {txn}"), &target.database);
-    Err(Failure::refused(&target.database, why, format!("what is wrong with it: {next}")).into())
-}
-
 /// The rows that differ from the newest state to the one that is asked for.
 fn differences(ends: &Ends<'_>, target: &AttachTarget) -> Result<Differences> {
     let about = || About(target.database.clone());
@@ -364,25 +349,4 @@ fn differences(ends: &Ends<'_>, target: &AttachTarget) -> Result<Differences> {
     let changed = changed_pages(ends.newest, ends.wanted);
     let comparison = Comparison::new(before, after, &changed).with_context(about)?;
     Differences::of(&comparison).with_context(about)
-}
-
-/// Refuses where pages of the file are not those that the log was written on.
-fn no_doubt_is_proven(held: &Held, target: &AttachTarget, context: &Context) -> Result<()> {
-    match doubt_about_states(&target.files, held, context)? {
-        Some(StateDoubt::Proven(doubt)) => {
-            let why = format!("{}: an earlier state would be none that ever was", doubt.why);
-            let hint = command("doctor", &target.database);
-            return Err(Failure::refused(&target.database, why, hint).into());
-        }
-        Some(StateDoubt::Open) => context.warn(
-            "whether the file has later pages than the log is not known; if it has, the state \
-             that is written is none that ever was",
-        ),
-        Some(StateDoubt::Unproven) => context.warn(
-            "nothing proves that the log was written on this file, though all fits; if it was not, \
-             the state that is written is none that ever was",
-        ),
-        None => {}
-    }
-    Ok(())
 }

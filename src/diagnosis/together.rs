@@ -11,7 +11,7 @@ use crate::access::{Context, Failure};
 use crate::format::FrameNo;
 use crate::history::lost_commits;
 use crate::history::snapshot::Snapshot;
-use crate::history::standing::newer::{self, FileAge};
+use crate::history::standing::newer::{self, Age, FileAge};
 use crate::history::standing::{self, Belonging, Depth, Pairing};
 use crate::history::view::View;
 use crate::log::{ExamineOptions, examine_with};
@@ -40,6 +40,11 @@ const TELL: [(Rule, bool); 10] = [
 /// What is said where something speaks for the pair, but another copy of the database may have it.
 pub const NOTHING_PROVES: &str = "nothing proves that the log was written on this file, though all \
                                   fits; if it was not, rows of earlier states are wrong";
+
+/// Why a state is not written to the database where nothing tells whether the file is of the log's
+/// time.
+pub const MAY_BE_NEWER: &str = "whether the file has later pages than the log is not known; if it \
+                                has, the state that is written is none that ever was";
 
 /// What makes states that take pages from the file be none that ever was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +92,36 @@ pub fn states_can_be_told(
     context: &Context,
 ) -> Result<Option<PairProof>> {
     let doubt = doubt_about_states(files, held, context)?;
+    doubt.iter().filter_map(StateDoubt::note).for_each(|note| context.note(note));
+    can_be_told(doubt, files, held, accept, context)
+}
+
+/// The same for the newest state alone, which is what SQLite sees: without what is only said of
+/// earlier ones.
+///
+/// # Errors
+/// As [`states_can_be_told`].
+pub fn newest_can_be_told(
+    files: &Files,
+    held: &Held,
+    accept: bool,
+    context: &Context,
+) -> Result<Option<PairProof>> {
+    can_be_told(doubt_about_states(files, held, context)?, files, held, accept, context)
+}
+
+fn can_be_told(
+    doubt: Option<StateDoubt>,
+    files: &Files,
+    held: &Held,
+    accept: bool,
+    context: &Context,
+) -> Result<Option<PairProof>> {
     let pair = doubt.as_ref().map_or(PairProof::Proven, StateDoubt::pair);
-    match told(doubt, context) {
-        Some(doubt) if accept => context.warn(doubt.why),
-        Some(doubt) => return Err(doubt.refusal(files).into()),
-        None => {}
+    match doubt {
+        Some(StateDoubt::Proven(doubt)) if accept => context.warn(doubt.why),
+        Some(StateDoubt::Proven(doubt)) => return Err(doubt.refusal(files).into()),
+        Some(StateDoubt::Open | StateDoubt::Unproven) | None => {}
     }
     Ok(is_pair(held).then_some(pair))
 }
@@ -102,19 +132,12 @@ pub fn states_can_be_told(
 /// # Errors
 /// When a file cannot be read.
 pub fn doubt_of_states(files: &Files, held: &Held, context: &Context) -> Result<Option<Doubt>> {
-    Ok(told(doubt_about_states(files, held, context)?, context))
-}
-
-fn told(doubt: Option<StateDoubt>, context: &Context) -> Option<Doubt> {
-    match doubt? {
-        StateDoubt::Proven(doubt) => return Some(doubt),
-        StateDoubt::Open => context.note(
-            "whether the file has later pages than the log is not known; if it has, rows and \
-             tables shown for earlier states are wrong",
-        ),
-        StateDoubt::Unproven => context.note(NOTHING_PROVES),
-    }
-    None
+    let doubt = doubt_about_states(files, held, context)?;
+    doubt.iter().filter_map(StateDoubt::note).for_each(|note| context.note(note));
+    Ok(match doubt {
+        Some(StateDoubt::Proven(doubt)) => Some(doubt),
+        Some(StateDoubt::Open | StateDoubt::Unproven) | None => None,
+    })
 }
 
 /// Why states that take pages from the file may be none that ever was.
@@ -129,6 +152,18 @@ pub enum StateDoubt {
 }
 
 impl StateDoubt {
+    /// What is said of earlier states where too little is known.
+    fn note(&self) -> Option<&'static str> {
+        match self {
+            Self::Proven(_) => None,
+            Self::Open => Some(
+                "whether the file has later pages than the log is not known; if it has, rows and \
+                 tables shown for earlier states are wrong",
+            ),
+            Self::Unproven => Some(NOTHING_PROVES),
+        }
+    }
+
     fn pair(&self) -> PairProof {
         match self {
             Self::Proven(_) => PairProof::Contradicted,
@@ -172,9 +207,7 @@ pub fn doubt_about_states(
         return Ok(None);
     }
     let pairing = judged.pairing.as_ref();
-    // A log that was copied whole may be from long before the file.
-    let may_be_newer = judged.age.file == FileAge::MayBeNewer || judged.age.has_all;
-    if may_be_newer || pairing.is_some_and(Pairing::is_open_in_time) {
+    if is_open_in_time(pairing, judged.age) {
         return Ok(Some(StateDoubt::Open));
     }
     Ok(match pairing {
@@ -183,6 +216,14 @@ pub fn doubt_about_states(
         // Nothing of the file could be compared: it is empty, say.
         None => is_pair(held).then_some(StateDoubt::Open),
     })
+}
+
+/// Whether nothing tells whether the file has later pages than the log.
+#[must_use]
+pub fn is_open_in_time(pairing: Option<&Pairing>, age: Age) -> bool {
+    // A log that was copied whole may be from long before the file.
+    let may_be_newer = age.file == FileAge::MayBeNewer || age.has_all;
+    may_be_newer || pairing.is_some_and(Pairing::is_open_in_time)
 }
 
 /// Whether there is a file, and a log with a committed frame.

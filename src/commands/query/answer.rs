@@ -14,8 +14,8 @@ use crate::access::failure::{About, Exit, Failure};
 use crate::access::files::Files;
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::row_text::{value_cell, value_json};
-use crate::access::states::{StateAt, States};
-use crate::diagnosis::{PairProof, states_can_be_told};
+use crate::access::states::{StateAt, StateName, States};
+use crate::diagnosis::{PairProof, newest_can_be_told, states_can_be_told};
 use crate::history::proven::ProvenPages;
 use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, Output, ResultStream};
@@ -84,9 +84,13 @@ fn read(
     (files, held): (&Files, &mut Held),
     context: &Context,
 ) -> Result<Found> {
-    let pair = states_can_be_told(files, held, query.accept.accept_foreign, context)?;
-    let states = States::of(held, files, context)?;
     let wanted = [query.at].into_iter().chain(query.also.iter().map(|also| also.state));
+    let can_be_told = match wanted.clone().all(|name| name == StateName::Last) {
+        true => newest_can_be_told,
+        false => states_can_be_told,
+    };
+    let pair = can_be_told(files, held, query.accept.accept_foreign, context)?;
+    let states = States::of(held, files, context)?;
     let snapshots = wanted.map(|name| states.snapshot(name)).collect::<Result<Vec<_>>>()?;
     let oldest = snapshots.iter().map(|snapshot| snapshot.to_frame).min().unwrap_or_default();
     let past = query.accept.of(states.past(oldest, context)?);

@@ -10,10 +10,11 @@ use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::states::by_left_index;
 use crate::diagnosis::rails;
-use crate::diagnosis::{NOTHING_PROVES, states_can_be_told};
+use crate::diagnosis::{MAY_BE_NEWER, NOTHING_PROVES, is_open_in_time, states_can_be_told};
 use crate::format::FrameNo;
 use crate::history::committed::CommittedFrames;
 use crate::history::past::{Backfilled, Past};
+use crate::history::standing::newer::Age;
 use crate::history::standing::{Belonging, Pairing};
 use crate::log::Examination;
 
@@ -57,11 +58,19 @@ impl Replay {
         &self,
         files: &Files,
         held: Option<&Held>,
-        pairing: Option<&Pairing>,
+        (pairing, age): (Option<&Pairing>, Age),
         context: &Context,
     ) -> Result<()> {
         if let Some(held) = held.filter(|_| self.base.is_none()) {
             return states_can_be_told(files, held, self.accept_foreign, context).map(drop);
+        }
+        let is_open = pairing.is_none() || is_open_in_time(pairing, age);
+        if self.in_place && is_open && self.accept_foreign {
+            context.warn(MAY_BE_NEWER);
+        } else if self.in_place && is_open {
+            let path = files.database.as_ref().unwrap_or(&files.wal);
+            let hint = "--accept-foreign writes it all the same";
+            return Err(Failure::refused(path, MAY_BE_NEWER, hint).into());
         }
         if pairing.is_none_or(|pairing| pairing.verdict != Belonging::Same) {
             context.note(NOTHING_PROVES);

@@ -45,6 +45,9 @@ pub(super) struct RewindReport {
     pub(super) not_known: Option<String>,
     /// The command that takes the rewind back; of a dry run, the one that does it.
     pub(super) next: Option<String>,
+    /// Something that is not known was accepted, and is in [`Self::next`].
+    #[serde(skip)]
+    pub(super) is_accepted: bool,
 }
 
 impl RewindReport {
@@ -65,7 +68,8 @@ impl RewindReport {
 
     fn command_to(&self, txn: u32) -> String {
         let [salt1, salt2] = self.salts;
-        rewind_command(&self.database, txn, Salts { salt1, salt2 })
+        let command = rewind_command(&self.database, txn, Salts { salt1, salt2 });
+        if self.is_accepted { command + " --accept-foreign" } else { command }
     }
 
     /// The transaction was written, up to `frame`.

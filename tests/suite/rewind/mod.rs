@@ -30,6 +30,11 @@ fn rewind(database: &Path, to: &str) -> (Value, i32) {
     rewind_in(database, to, &generation(database), &[])
 }
 
+/// The same where nothing tells whether the file is of a later time than the log.
+fn rewind_accepting(database: &Path, to: &str) -> (Value, i32) {
+    rewind_in(database, to, &generation(database), &["--accept-foreign"])
+}
+
 fn rewind_in(database: &Path, to: &str, generation: &str, more: &[&str]) -> (Value, i32) {
     let args = ["rewind", text(database), "--to", to, "--generation", generation];
     walsmith(&[&args, more].concat())

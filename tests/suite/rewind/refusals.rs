@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{generation, rewind, rewind_in};
+use super::{generation, rewind, rewind_accepting, rewind_in};
 use crate::shim::Shim;
 use crate::support::{
     beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_command,
@@ -77,14 +77,16 @@ fn what_is_no_state_of_the_log_is_an_error_and_what_is_the_newest_is_done() {
 fn a_generation_is_named_by_the_user_and_a_dry_run_prints_it() {
     let (_folder, database) = copy("twenty-rows");
     let before = fs::read(beside(&database, "-wal")).unwrap();
-    let run = |more: &[&str]| walsmith(&[&["rewind", text(&database), "--to", "7"], more].concat());
+    let rewind = ["rewind", text(&database), "--to", "7", "--accept-foreign"];
+    let run = |more: &[&str]| walsmith(&[&rewind, more].concat());
     let (report, exit) = run(&[]);
     assert_eq!((exit, kind_of(&report)), (6, "refused"), "{report}");
     let (forecast, exit) = run(&["--dry-run"]);
     assert_eq!(exit, 0, "{forecast}");
     assert_eq!(fs::read(beside(&database, "-wal")).unwrap(), before);
     let next = forecast["next"].as_str().unwrap();
-    assert!(report["error"]["hint"].as_str().unwrap().contains(next), "{report}");
+    let named = next.trim_end_matches(" --accept-foreign");
+    assert!(report["error"]["hint"].as_str().unwrap().contains(named), "{report}");
     let words: Vec<&str> = next.split(' ').skip(1).collect();
     assert_eq!(walsmith(&words).1, 0);
     assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[7]\n");
@@ -164,7 +166,7 @@ fn a_state_that_a_checkpoint_has_overwritten_is_refused_with_page_and_frame() {
     assert!(message.contains("page 2") && report["error"]["frame"].is_u64(), "{report}");
     assert_eq!(rows(&database, "SELECT a FROM t"), "[3]\n");
     // The state between is in the log whole.
-    let (report, exit) = rewind(&database, "1");
+    let (report, exit) = rewind_accepting(&database, "1");
     assert_eq!(exit, 0, "{report}");
     assert_eq!(rows(&database, "SELECT a FROM t"), "[2]\n");
 }
@@ -223,7 +225,7 @@ fn a_wal_index_that_was_not_there_is_not_there_afterwards() {
     let (report, exit) = rewind(&database, "99");
     assert_eq!(exit, 3, "{report}");
     assert_eq!(all(folder.path()), before);
-    let (report, exit) = rewind(&database, "3");
+    let (report, exit) = rewind_accepting(&database, "3");
     assert_eq!(exit, 0, "{report}");
     assert_eq!(beside(&database, "-shm").exists(), had);
     assert_eq!(walsmith(&["info", text(&database)]).0["wal"]["transactions"], json!(21));
@@ -253,4 +255,46 @@ fn a_sound_database_is_not_made_unsound() {
     let (report, exit) = rewind(&fork, "1");
     assert_eq!(exit, 6, "{report:#}");
     assert!(all(folder.path()) == before, "{report:#}");
+}
+
+/// A log that was copied whole says nothing of what the file became since, where nobody is
+/// attached.
+#[test]
+fn a_file_that_may_be_of_a_later_time_is_not_written_without_consent() {
+    let (folder, database) = made(
+        "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(a, b);
+         CREATE TABLE u(a); INSERT INTO u VALUES('old'); PRAGMA wal_checkpoint(TRUNCATE)",
+    );
+    let copy = folder.path().join("copy.db");
+    let log = beside(&copy, "-wal");
+    let rows_of = |txn: u32| format!("INSERT INTO t VALUES({txn}, hex(zeroblob(40)));");
+    let changes: String = (1..4).map(rows_of).collect();
+    let sql = format!("PRAGMA wal_autocheckpoint=0; {changes}");
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), &sql]).output().unwrap();
+    fs::copy(beside(&database, "-wal"), &log).unwrap();
+    let later = "PRAGMA wal_checkpoint(RESTART); UPDATE u SET a = 'later';
+                 PRAGMA wal_checkpoint(RESTART)";
+    oracle(&["run", text(&database), later]);
+    fs::copy(&database, &copy).unwrap();
+    let before = [fs::read(&copy).unwrap(), fs::read(&log).unwrap()];
+    let replay = ["replay", text(&copy), "--at", "2", "--in-place"];
+    for (report, exit) in [
+        rewind(&copy, "2"),
+        rewind_in(&copy, "2", &generation(&copy), &["--dry-run"]),
+        walsmith(&replay),
+    ] {
+        assert_eq!((exit, kind_of(&report)), (6, "refused"), "{report:#}");
+        assert!(report["error"]["hint"].as_str().unwrap().contains("--accept-foreign"), "{report}");
+    }
+    assert!([fs::read(&copy).unwrap(), fs::read(&log).unwrap()] == before);
+    let accept = "--accept-foreign";
+    let (forecast, exit) = rewind_in(&copy, "2", &generation(&copy), &["--dry-run", accept]);
+    assert_eq!(exit, 0, "{forecast:#}");
+    let words: Vec<&str> = forecast["next"].as_str().unwrap().split(' ').skip(1).collect();
+    assert!(words.contains(&accept), "{words:?}");
+    let (report, exit) = walsmith(&words);
+    assert_eq!(exit, 0, "{report:#}");
+    // What was accepted: rows of the log as they were, beside rows of a later time.
+    assert_eq!(rows(&copy, "SELECT count(*), (SELECT a FROM u) FROM t"), "[2,\"later\"]\n");
 }

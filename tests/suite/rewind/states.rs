@@ -8,7 +8,7 @@ use fastrand::Rng;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{copied, differences, generation, rewind, rewind_in};
+use super::{copied, differences, generation, rewind, rewind_accepting, rewind_in};
 use crate::round_trip::judge::Judge;
 use crate::round_trip::{World, is_gone, number};
 use crate::shim::Shim;
@@ -31,7 +31,7 @@ const FILL: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 fn states_of_seeded_histories_come_back() {
     let (count, first) = (number("WALSMITH_REWINDS", 12), number("WALSMITH_SEED", 1));
     let (mut judge, mut told) = (Judge::start(), Vec::new());
-    let (mut done, mut gone, mut grown, mut shrunk) = (0, 0, 0, 0);
+    let (mut done, mut gone, mut grown, mut shrunk, mut open) = (0, 0, 0, 0, 0);
     for seed in first..first + count {
         let world = World::of_seed(seed);
         let database = world.database();
@@ -43,7 +43,11 @@ fn states_of_seeded_histories_come_back() {
             if world.last == 0 {
                 break;
             }
-            let (report, exit) = rewind(&database, &to.to_string());
+            let (mut report, mut exit) = rewind(&database, &to.to_string());
+            if exit == 6 && report["error"]["hint"].to_string().contains("--accept-foreign") {
+                open += 1;
+                (report, exit) = rewind_accepting(&database, &to.to_string());
+            }
             let message = report["error"]["message"].as_str().unwrap_or_default();
             if exit == 6 && is_gone(message) {
                 gone += 1;
@@ -74,7 +78,8 @@ fn states_of_seeded_histories_come_back() {
         }
     }
     println!(
-        "{done} rewinds, {grown} of them to a larger state and {shrunk} to a smaller; {gone} gone"
+        "{done} rewinds, {grown} of them to a larger state and {shrunk} to a smaller, {open} with \
+         consent; {gone} gone"
     );
     told.truncate(3);
     assert!(told.is_empty(), "{}", told.join("\n"));
