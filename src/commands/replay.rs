@@ -290,7 +290,7 @@ impl Replay {
         let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
         // A state that is gone must not be judged by what is left of it.
-        let is_likely = snapshot.to_frame < examination.prefix.mx_frame
+        let mut is_likely = snapshot.to_frame < examination.prefix.mx_frame
             && self.past_is_only_likely(&rails, examination, source.held, context)?;
         let pairing = rails::judge_pair(log, &snapshot, source.base, Depth::States, context)?;
         let takes_pages = snapshot.takes_pages_from_file(shape.page_size());
@@ -305,7 +305,8 @@ impl Replay {
         let found = rails::dangers(&scene, effect, context)?;
         let accepted = rails::refuse(found.dangers, given)?;
         if snapshot.to_frame < examination.prefix.mx_frame && takes_pages {
-            self.tell_doubt(files, source.held, (pairing.as_ref(), found.age), context)?;
+            is_likely |=
+                self.tell_doubt(files, source.held, (pairing.as_ref(), found.age), context)?;
         }
         let pairing = pairing.map(|pairing| pairing.beside(found.age.file));
         rails.page_checksums_are_known()?;

@@ -67,7 +67,7 @@ pub struct Rewind {
     /// Say what would be taken back, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Go back although nothing tells whether the file has later pages than the log
+    /// Go back although nothing tells whether the file has later pages than the log; exits with 5
     #[arg(long)]
     pub accept_foreign: bool,
 }
@@ -114,7 +114,7 @@ impl Rewind {
             false => self.act(&target, (looked, seen.is_accepted), context)?,
         };
         write_report(&mut context.output, &report)?;
-        Ok(Exit::Done)
+        Ok(if report.is_accepted { Exit::Incomplete } else { Exit::Done })
     }
 
     /// What would be done, as the files are now.

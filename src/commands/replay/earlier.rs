@@ -53,20 +53,23 @@ impl Replay {
         Ok(tell_likely(&past, context))
     }
 
-    /// Refuses an earlier state that is none over this base, or says where nothing tells.
+    /// Refuses an earlier state that is none over this base, or says where nothing tells; whether
+    /// that was accepted of the database itself.
     pub(super) fn tell_doubt(
         &self,
         files: &Files,
         held: Option<&Held>,
         (pairing, age): (Option<&Pairing>, Age),
         context: &Context,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if let Some(held) = held.filter(|_| self.base.is_none()) {
-            return states_can_be_told(files, held, self.accept_foreign, context).map(drop);
+            states_can_be_told(files, held, self.accept_foreign, context)?;
+            return Ok(false);
         }
         let is_open = pairing.is_none() || is_open_in_time(pairing, age);
         if self.in_place && is_open && self.accept_foreign {
             context.warn(MAY_BE_NEWER);
+            return Ok(true);
         } else if self.in_place && is_open {
             let path = files.database.as_ref().unwrap_or(&files.wal);
             let hint = "--accept-foreign writes it all the same";
@@ -75,6 +78,6 @@ impl Replay {
         if pairing.is_none_or(|pairing| pairing.verdict != Belonging::Same) {
             context.note(NOTHING_PROVES);
         }
-        Ok(())
+        Ok(false)
     }
 }

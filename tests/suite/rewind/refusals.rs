@@ -82,13 +82,13 @@ fn a_generation_is_named_by_the_user_and_a_dry_run_prints_it() {
     let (report, exit) = run(&[]);
     assert_eq!((exit, kind_of(&report)), (6, "refused"), "{report}");
     let (forecast, exit) = run(&["--dry-run"]);
-    assert_eq!(exit, 0, "{forecast}");
+    assert_eq!(exit, 5, "{forecast}");
     assert_eq!(fs::read(beside(&database, "-wal")).unwrap(), before);
     let next = forecast["next"].as_str().unwrap();
     let named = next.trim_end_matches(" --accept-foreign");
     assert!(report["error"]["hint"].as_str().unwrap().contains(named), "{report}");
     let words: Vec<&str> = next.split(' ').skip(1).collect();
-    assert_eq!(walsmith(&words).1, 0);
+    assert_eq!(walsmith(&words).1, 5);
     assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[7]\n");
 }
 
@@ -289,12 +289,14 @@ fn a_file_that_may_be_of_a_later_time_is_not_written_without_consent() {
     }
     assert!([fs::read(&copy).unwrap(), fs::read(&log).unwrap()] == before);
     let accept = "--accept-foreign";
+    let (planned, exit) = walsmith(&[&replay[..], &[accept, "--dry-run"]].concat());
+    assert_eq!(exit, 5, "{planned:#}");
     let (forecast, exit) = rewind_in(&copy, "2", &generation(&copy), &["--dry-run", accept]);
-    assert_eq!(exit, 0, "{forecast:#}");
+    assert_eq!(exit, 5, "{forecast:#}");
     let words: Vec<&str> = forecast["next"].as_str().unwrap().split(' ').skip(1).collect();
     assert!(words.contains(&accept), "{words:?}");
     let (report, exit) = walsmith(&words);
-    assert_eq!(exit, 0, "{report:#}");
+    assert_eq!(exit, 5, "{report:#}");
     // What was accepted: rows of the log as they were, beside rows of a later time.
     assert_eq!(rows(&copy, "SELECT count(*), (SELECT a FROM u) FROM t"), "[2,\"later\"]\n");
 }
