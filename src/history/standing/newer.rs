@@ -110,7 +110,7 @@ fn weigh_age(
     thoroughly: bool,
     watch: &dyn Watch,
 ) -> Result<FileAge, scan::Error> {
-    let has_grown = has_grown(file, &frames.sizes, frames.frames_of_first)?;
+    let has_grown = has_grown(file, frames)?;
     let in_order = !frames.has_later_page();
     let pages = &frames.pages;
     let is_mixed =
@@ -125,16 +125,25 @@ fn weigh_age(
     if !health.is_sound() {
         return Ok(FileAge::NotNewer);
     }
-    if has_grown {
+    let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+    let state = |target| match snapshot_of(examination.facts(log, seen.clone(), watch), target) {
+        Ok(snapshot) => Ok(snapshot),
+        Err(snapshot::Error::Scan(error)) => Err(error),
+        // No commit: SQLite sees the file.
+        Err(_) => Ok(Snapshot::default()),
+    };
+    if has_grown && !frames.may_begin_with_vacuum() {
         return Ok(FileAge::Newer);
     }
-    let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let snapshot = match snapshot_of(examination.facts(log, seen, watch), Target::Last) {
-        Ok(snapshot) => snapshot,
-        Err(snapshot::Error::Scan(error)) => return Err(error),
-        // No commit: SQLite sees the file.
-        Err(_) => Snapshot::default(),
-    };
+    if has_grown {
+        // A VACUUM writes half-empty pages together, too, and leaves every row as it was.
+        let first = state(Target::Txn(1))?;
+        let view = View::plain(log, shape, &first, Some(database));
+        let of_view = database::check(&view, watch)?;
+        let is_vacuum = of_view.is_sound() && has_same_rows((&view, &of_view), (file, &health))?;
+        return Ok(if is_vacuum { FileAge::NotNewer } else { FileAge::Newer });
+    }
+    let snapshot = state(Target::Last)?;
     let view = View::plain(log, shape, &snapshot, Some(database));
     let of_view = database::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (file, &health))? {
@@ -153,23 +162,18 @@ fn weigh_age(
 /// have made the database smaller: there is no auto-vacuum, the sizes never fall, and the first
 /// transaction is no VACUUM, which writes every page, or the file does not have the
 /// free pages that it would have given up.
-fn has_grown(
-    file: &FilePages<'_>,
-    sizes: &[u32],
-    frames_of_first: u32,
-) -> Result<bool, scan::Error> {
-    let file_pages = file.size_pages()?;
+fn has_grown(file: &FilePages<'_>, frames: &SeenFrames) -> Result<bool, scan::Error> {
+    let (file_pages, sizes) = (file.size_pages()?, &frames.sizes);
     let (Some(&first), Some(&newest)) = (sizes.first(), sizes.last()) else { return Ok(false) };
     if file_pages <= newest || !sizes.is_sorted() {
         return Ok(false);
     }
     let header = database::header(file)?;
     let is_plain = header.validate().is_ok() && header.largest_root == 0;
-    let may_be_vacuum = frames_of_first >= first;
     let given_up = file_pages.saturating_sub(first);
     Ok(is_plain
         && header.page_count() == Some(file_pages)
-        && (!may_be_vacuum || header.freelist_pages < given_up / 2))
+        && (!frames.may_begin_with_vacuum() || header.freelist_pages < given_up / 2))
 }
 
 /// Whether page 1 of the file has a smaller change counter than the newest page 1 of the log:
@@ -242,6 +246,11 @@ impl SeenFrames {
         }
     }
 
+    /// Whether the first transaction has written every page, as VACUUM does.
+    fn may_begin_with_vacuum(&self) -> bool {
+        self.sizes.first().is_some_and(|&first| self.frames_of_first >= first)
+    }
+
     /// Where a checkpoint that copied this frame may have ended at the earliest: it copies up to a
     /// commit.
     fn copied_to(&self, frame: FrameNo) -> FrameNo {
@@ -303,6 +312,38 @@ impl SeenFrames {
         }
         Ok(())
     }
+}
+
+/// Whether two databases have the same rows in the same tables, in whatever order.
+fn has_same_rows(
+    (one, of_one): (&dyn Pages, &Health),
+    (other, of_other): (&dyn Pages, &Health),
+) -> Result<bool, scan::Error> {
+    // The schema has root pages.
+    let named = |health: &Health| -> Vec<(String, Pgno)> {
+        let tables = health.tables().filter(|table| table.root != Pgno::FIRST);
+        let mut tables: Vec<_> = tables.map(|table| (table.name.clone(), table.root)).collect();
+        tables.sort();
+        tables
+    };
+    let (ours, theirs) = (named(of_one), named(of_other));
+    if ours.len() != theirs.len() || ours.is_empty() {
+        return Ok(false);
+    }
+    for ((name, root), (other_name, other_root)) in ours.iter().zip(&theirs) {
+        if name != other_name || sum_of_rows(one, *root)? != sum_of_rows(other, *other_root)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The number of rows below a root page, and the sum of the hashes of their records.
+fn sum_of_rows(pages: &dyn Pages, root: Pgno) -> Result<(u64, u64), database::Error> {
+    let mut rows = Rows::new(pages, root)?;
+    rows.try_fold((0, 0), |(count, sum): (u64, u64), row| {
+        Ok((count + 1, sum.wrapping_add(row?.digest)))
+    })
 }
 
 /// Whether one database lacks rows of another, and has no row, and no other content of a row, that
