@@ -62,7 +62,8 @@ impl Replay {
         (pairing, age): (Option<&Pairing>, Age),
         context: &Context,
     ) -> Result<bool> {
-        if let Some(held) = held.filter(|_| self.base.is_none()) {
+        // What --in-place would do is not told from what others hold: they must have gone.
+        if let Some(held) = held.filter(|_| self.base.is_none() && !self.in_place) {
             states_can_be_told(files, held, self.accept_foreign, context)?;
             return Ok(false);
         }
