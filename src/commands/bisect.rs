@@ -1,5 +1,6 @@
 //! `bisect`: after which transaction is something wrong?
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::access::patience::duration;
 use crate::access::states::{StateAt, StateName, StateRange, States};
 use crate::diagnosis::{Doubt, doubt_of_states, is_its_log_up_to, states_can_be_told};
 use crate::history::bisect::Asked;
+use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, write_report};
 use crate::scan::KnownFrames;
 
@@ -34,14 +36,15 @@ use report::{BisectReport, Searched};
 /// since when a row is missing, or two tables disagree. Both ends are looked at, and then states
 /// between them by halves: of a thousand transactions about twelve.
 ///
-/// That finds the first transaction where what has come stays. --every looks at all states, and
-/// finds every transaction that made a change. A state of which a checkpoint has overwritten pages,
+/// That finds the first transaction where what has come stays. Where neither end is unsound, what
+/// came may have gone again: without --query all states are looked at then, if they are small,
+/// 500,000 pages together. --every looks at all states, and finds every transaction that made a change. A state of which a checkpoint has overwritten pages,
 /// or of which SQLite cannot answer the query, is passed over; where that leaves more than one
 /// transaction, all of them are named.
 ///
 /// Exits with 0 where no state is unsound, or the query is true of none, with 1 where one is, and
-/// with 5 where it is not known which transaction it was, or not known of all states with --every,
-/// or where the answer rests on pages that --accept-likely takes for unchanged.
+/// with 5 where it is not known which transaction it was, or not known of all states where all are
+/// looked at, or where the answer rests on pages that --accept-likely takes for unchanged.
 #[derive(Args, Clone, Debug)]
 pub struct Bisect {
     /// A database, its log (-wal) or its wal-index (-shm)
@@ -73,6 +76,9 @@ pub struct Bisect {
     #[command(flatten)]
     pub files: FileArgs,
 }
+
+/// Pages of all states together that are looked at unasked: some seconds.
+const FEW_PAGES: u64 = 500_000;
 
 impl Bisect {
     /// Runs the command.
@@ -155,7 +161,11 @@ impl Bisect {
         // Where the ends are sound, it may be a state between them that looks as if the log were
         // another file's.
         let is_open = !asked.turns().any(|turn| turn.comes) && asked.last().is_some();
-        let every = self.every || (doubt.is_some() && is_open);
+        let is_nowhere = is_open && asked.earliest().is_some_and(|(_, holds)| !holds);
+        let is_structure = self.query.is_none();
+        let few =
+            is_structure && is_nowhere && pages_of_all(&numbers, [&first, &last]) <= FEW_PAGES;
+        let every = self.every || few || (doubt.is_some() && is_open);
         if every && !self.every {
             asker.expect(&numbers, every);
             asked = Asked::each(numbers, &mut |txn| asker.ask(txn))?;
@@ -206,6 +216,13 @@ impl Bisect {
             doubt => Ok(doubt),
         }
     }
+}
+
+/// About how many pages all states have together.
+fn pages_of_all(numbers: &RangeInclusive<u32>, ends: [&Snapshot; 2]) -> u64 {
+    let states = u64::from(numbers.end() - numbers.start()) + 1;
+    let largest = ends.into_iter().filter_map(|end| end.db_size_pages).max();
+    states.saturating_mul(largest.unwrap_or_default().into())
 }
 
 /// An unsound state looks like a log over a file that is not its own. The log up to the last state
