@@ -62,5 +62,10 @@ fn left_by_sqlite(set: &Set<'_>) -> Option<&'static str> {
     if border >= copied_bytes && (1..4).any(are_moved) {
         return Some("as a crash leaves it, but for older frames that are moved by whole slots");
     }
-    None
+    // What older frames hold is nothing to anybody, so that damage of them tells nothing.
+    let later = (border + slot_bytes..wal.len().saturating_sub(16)).step_by(slot_bytes);
+    let are_older = later.clone().all(|at| wal[at + 8..at + 16] != wal[16..24]);
+    let is_in_order = same >= copied_bytes && same < wal.len() && wal[..32] == content.wal[..32];
+    (is_in_order && are_older && later.count() > 0 && !content.previous.is_empty())
+        .then_some("as a crash leaves it in a frame, but for older frames that are damaged, too")
 }
