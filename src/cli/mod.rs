@@ -17,7 +17,7 @@ use clap::FromArgMatches;
 use crate::access::classify::{describe, is_closed_pipe};
 use crate::access::{Context, Exit, Failure};
 use crate::output::text::escaped;
-use crate::output::{Format, Output, Paint, Tone, write_error};
+use crate::output::{Format, Output, Paint, Tone, wrapped, write_error};
 use crate::storage::shared::Spread;
 use crate::storage::threaded::ThreadedVfs;
 
@@ -107,19 +107,23 @@ fn formats_agree(cli: &Cli) -> Result<()> {
 
 fn finish(cli: &Cli, context: &mut Context, result: Result<Exit>) -> Exit {
     let paint = Paint::new(cli.global.color.allows(io::stderr().is_terminal()));
+    let width = terminal::stderr_width_columns();
     let mut stderr = io::stderr().lock();
-    for warning in context.warnings.borrow().iter() {
-        let name = paint.tone(Tone::Notice, "walsmith:");
-        let _ = writeln!(stderr, "{name} {}", escaped(warning));
-    }
+    let mut say = |tone, sentence: &str| {
+        let line = format!("{} {}", paint.tone(tone, "walsmith:"), escaped(sentence));
+        let _ = match width {
+            Some(_) => writeln!(stderr, "{}", wrapped(&line, 0, 2, width)),
+            None => writeln!(stderr, "{line}"),
+        };
+    };
+    context.warnings.borrow().iter().for_each(|warning| say(Tone::Notice, warning));
     let error = match result {
         Ok(exit) => return exit,
         Err(error) if is_closed_pipe(&error) => return Exit::Done,
         Err(error) => error,
     };
     let (exit, report) = describe(&error);
-    let message = escaped(&report.message);
-    let _ = writeln!(stderr, "{} {message}", paint.tone(Tone::Bad, "walsmith:"));
+    say(Tone::Bad, &report.message);
     // A wait for a lock that a signal has ended fails as busy.
     let is_interrupted = exit == Exit::Interrupted || context.watch.is_interrupted();
     if is_interrupted {

@@ -11,6 +11,12 @@ pub(super) fn width_columns(stdout_is_terminal: bool) -> Option<u16> {
     terminal.or_else(|| columns_of(&std::env::var("COLUMNS").ok()?))
 }
 
+/// Columns of the terminal that stderr is; `None` where it is none, and lines stay whole.
+pub(super) fn stderr_width_columns() -> Option<u16> {
+    let size = terminal_size::terminal_size_of(std::io::stderr());
+    size.map(|(terminal_size::Width(columns), _)| columns)
+}
+
 fn columns_of(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|&columns| columns > 0)
 }
