@@ -6,6 +6,7 @@ use super::{Ends, Rewind};
 use crate::access::Context;
 use crate::access::attach::AttachTarget;
 use crate::access::failure::{About, Failure};
+use crate::access::generation::rewind_command;
 use crate::access::held::Held;
 use crate::database;
 use crate::diagnosis::{MAY_BE_NEWER, StateDoubt, doubt_about_states};
@@ -34,7 +35,9 @@ impl Rewind {
                 return Ok(true);
             }
             Some(StateDoubt::Open) if takes_pages => {
-                (MAY_BE_NEWER.to_owned(), "--accept-foreign goes back all the same".to_owned())
+                let again = rewind_command(database, ends.wanted.to_txn, ends.salts);
+                let hint = format!("{again} --accept-foreign goes back all the same");
+                (MAY_BE_NEWER.to_owned(), hint)
             }
             Some(StateDoubt::Unproven) if takes_pages => {
                 context.warn(
