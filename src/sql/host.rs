@@ -16,7 +16,9 @@ use super::Error;
 /// Where page 1 has the versions of the file format: 2 is WAL mode, for which SQLite would look for
 /// a log (fileformat2.html section 1.3.3).
 const FORMAT_VERSIONS: [usize; 2] = [18, 19];
-/// A database without a log.
+/// A database with a log.
+const WAL_MODE: u8 = 2;
+/// One without.
 const ROLLBACK_MODE: u8 = 1;
 
 /// A state, under the name of its schema.
@@ -189,27 +191,26 @@ impl StateFile<'_> {
             let part = from..from + now.len();
             self.pages.show(page, &mut |image| {
                 if let Some(part) = image.get(part.clone()) {
-                    now.write_copy_of_slice(part);
+                    let written = now.write_copy_of_slice(part);
+                    if page == Pgno::FIRST {
+                        without_log(written, from);
+                    }
                 }
             })?;
-            if page == Pgno::FIRST {
-                self.without_log(now, from)?;
-            }
             at += now.len() as u64;
             rest = later;
         }
         Ok(())
     }
+}
 
-    /// Where `bytes`, from byte `from` of page 1 on, have a version of the format that is WAL mode,
-    /// it becomes the one without a log.
-    fn without_log(&self, bytes: &mut [MaybeUninit<u8>], from: usize) -> Result<(), scan::Error> {
-        self.pages.show(Pgno::FIRST, &mut |image| {
-            for at in FORMAT_VERSIONS.into_iter().filter(|at| image.get(*at) == Some(&2)) {
-                if let Some(version) = at.checked_sub(from).and_then(|place| bytes.get_mut(place)) {
-                    version.write(ROLLBACK_MODE);
-                }
-            }
-        })
+/// Where `bytes`, from byte `from` of page 1 on, have a version of the format that is WAL mode, it
+/// becomes the one without a log.
+fn without_log(bytes: &mut [u8], from: usize) {
+    for at in FORMAT_VERSIONS {
+        let version = at.checked_sub(from).and_then(|place| bytes.get_mut(place));
+        if let Some(version) = version.filter(|version| **version == WAL_MODE) {
+            *version = ROLLBACK_MODE;
+        }
     }
 }
