@@ -3,10 +3,33 @@
 
 use super::damage::Set;
 
+/// Bytes of a frame that are few enough to be found again.
+const FEW_BYTES: usize = 8;
+
 /// Why a claim that is false of the undamaged database is none that the files refute.
 pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
     let unseen = || unseen_frame(set).then_some("a frame has the same sum as before");
-    left_by_sqlite(set).or_else(unseen)
+    let mended = || {
+        let mended = without_small_damage(set);
+        let is_left = mended.wal != set.content.wal && left_by_sqlite(&mended).is_some();
+        is_left.then_some("as SQLite leaves it, but for damage that can be mended")
+    };
+    left_by_sqlite(set).or_else(unseen).or_else(mended)
+}
+
+/// The set with its own header, and with frames as they were of which few bytes are other ones.
+/// What else is damaged is seen as little as without that.
+fn without_small_damage<'c>(set: &Set<'c>) -> Set<'c> {
+    let (mut mended, wal) = (set.clone(), &set.content.wal);
+    let slot_bytes = 24 + set.content.page_bytes;
+    let Some((header, slots)) = mended.wal.split_at_mut_checked(32) else { return mended };
+    header.copy_from_slice(&wal[..32]);
+    for (slot, was) in slots.chunks_exact_mut(slot_bytes).zip(wal[32..].chunks_exact(slot_bytes)) {
+        if slot.iter().zip(was).filter(|(byte, was)| byte != was).count() <= FEW_BYTES {
+            slot.copy_from_slice(was);
+        }
+    }
+    mended
 }
 
 /// Whether a frame is damaged, and its sum is right all the same. The sums are linear: equal faults
