@@ -224,6 +224,21 @@ fn a_table_that_takes_the_name_of_a_renamed_one_is_another() {
     });
 }
 
+/// A table that is renamed and has lost a column is another one, and so is whatever has its name.
+#[test]
+fn a_name_never_means_two_tables_of_one_state() {
+    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
+    holds(&Trap {
+        before: &format!("{before} ALTER TABLE u ADD COLUMN c; INSERT INTO u VALUES(1, 2, 3);"),
+        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t; ALTER TABLE w RENAME TO u;
+                 ALTER TABLE t DROP COLUMN c;",
+        tables: &[("t", 1, 0, 0), ("u", 300, 0, 0), ("t", 0, 0, 300), ("u", 0, 0, 1)],
+        schema: &["u", "t"],
+        select: "SELECT * FROM t ORDER BY 1, 2",
+        ..TRAP
+    });
+}
+
 #[test]
 fn a_column_that_was_added_has_its_default_and_changes_no_row() {
     let before = format!("{} UPDATE t SET a = 1 WHERE id = 1;", filled());

@@ -180,6 +180,10 @@ impl Table {
         self.sql == other.sql
     }
 
+    fn has_name_of(&self, other: &Self) -> bool {
+        self.name.eq_ignore_ascii_case(&other.name)
+    }
+
     /// Whether rows of both are compared by the same key.
     fn has_key_of(&self, other: &Self) -> bool {
         let key = |table: &Self| -> Vec<String> {
@@ -244,20 +248,23 @@ impl<'t> TablePair<'t> {
 
 /// Which table of `before` is which of `after`: by name, and after a renaming by its row of the
 /// schema. Those that only `before` has come last.
+///
+/// Where a table has lost its name to a renamed one, and is none of `after` itself, both are told
+/// by their names: one name never means two tables of one state.
 #[must_use]
 pub fn pairs<'t>(before: &'t [Table], after: &'t [Table]) -> Vec<TablePair<'t>> {
     let mut taken = vec![false; before.len()];
-    let mut found = Vec::new();
     let mut take = |is_it: &dyn Fn(&Table) -> bool| {
         let place = before.iter().position(is_it)?;
         let free = !std::mem::replace(taken.get_mut(place)?, true);
-        before.get(place).filter(|_| free)
+        free.then_some(place)
     };
     // Names first: a renamed table must not take the place of one that kept its name.
-    let by_name: Vec<Option<&Table>> = after
+    let by_name: Vec<Option<usize>> = after
         .iter()
-        .map(|table| take(&|it| it.name.eq_ignore_ascii_case(&table.name) && it.has_key_of(table)))
+        .map(|table| take(&|it| it.has_name_of(table) && it.has_key_of(table)))
         .collect();
+    let mut places: Vec<(&Table, Option<usize>)> = Vec::new();
     for (table, same) in after.iter().zip(by_name) {
         let renamed = || {
             take(&|it| {
@@ -267,9 +274,25 @@ pub fn pairs<'t>(before: &'t [Table], after: &'t [Table]) -> Vec<TablePair<'t>> 
                     && table.is_renamed()
             })
         };
-        found.push(TablePair { before: same.or_else(renamed), after: Some(table) });
+        places.push((table, same.or_else(renamed)));
     }
+    let is_lost = |(table, place): &(&Table, Option<usize>), taken: &[bool]| {
+        let old = place.and_then(|place| before.get(place));
+        let mut left = before.iter().zip(taken).filter(|(_, taken)| !**taken);
+        old.is_some_and(|old| !old.has_name_of(table))
+            && left.any(|(other, _)| other.has_name_of(table))
+    };
+    while let Some(lost) = places.iter().position(|it| is_lost(it, &taken)) {
+        let place = places.get_mut(lost).and_then(|(_, place)| place.take());
+        if let Some(taken) = place.and_then(|place| taken.get_mut(place)) {
+            *taken = false;
+        }
+    }
+    let pair = |(table, place): (&'t Table, Option<usize>)| TablePair {
+        before: place.and_then(|place| before.get(place)),
+        after: Some(table),
+    };
     let gone = before.iter().zip(&taken).filter(|(_, taken)| !**taken);
-    found.extend(gone.map(|(table, _)| TablePair { before: Some(table), after: None }));
-    found
+    let gone = gone.map(|(table, _)| TablePair { before: Some(table), after: None });
+    places.into_iter().map(pair).chain(gone).collect()
 }
