@@ -38,9 +38,9 @@ use report::{BisectReport, Searched};
 ///
 /// That finds the first transaction where what has come stays. Where neither end is unsound, what
 /// came may have gone again: without --query all states are looked at then, if they are small,
-/// 500,000 pages together. --every looks at all states, and finds every transaction that made a change. A state of which a checkpoint has overwritten pages,
-/// or of which SQLite cannot answer the query, is passed over; where that leaves more than one
-/// transaction, all of them are named.
+/// 500,000 pages together. --every looks at all states, and finds every transaction that made a
+/// change. A state of which a checkpoint has overwritten pages, or of which SQLite cannot answer
+/// the query, is passed over; where that leaves more than one transaction, all of them are named.
 ///
 /// Exits with 0 where no state is unsound, or the query is true of none, with 1 where one is, and
 /// with 5 where it is not known which transaction it was, or not known of all states where all are

@@ -59,6 +59,7 @@ mod rescue;
 mod rewind;
 mod rolled_back;
 mod round_trip;
+mod row_renames;
 mod row_scripts;
 mod row_traps;
 mod rows;

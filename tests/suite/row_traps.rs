@@ -8,22 +8,22 @@ use serde_json::Value;
 use crate::support::{oracle, rows, text, walsmith, walsmith_command};
 
 /// A transaction, and what `log` has to say of it.
-struct Trap<'t> {
+pub(crate) struct Trap<'t> {
     /// What comes before it.
-    before: &'t str,
+    pub(crate) before: &'t str,
     /// The transaction.
-    change: &'t str,
+    pub(crate) change: &'t str,
     /// Tables with rows inserted, updated and deleted.
-    tables: &'t [(&'t str, u64, u64, u64)],
+    pub(crate) tables: &'t [(&'t str, u64, u64, u64)],
     /// Names of the schema entries that changed.
-    schema: &'t [&'t str],
+    pub(crate) schema: &'t [&'t str],
     /// What has to be the same after a script.
-    select: &'t str,
+    pub(crate) select: &'t str,
     /// What a script there, and one back, leaves out.
-    exits: (i32, i32),
+    pub(crate) exits: (i32, i32),
 }
 
-const TRAP: Trap = Trap {
+pub(crate) const TRAP: Trap = Trap {
     before: "",
     change: "",
     tables: &[],
@@ -75,7 +75,7 @@ fn goes(database: &Path, txn: u64, back: bool, exit: i32, select: &str) {
     }
 }
 
-fn holds(trap: &Trap) {
+pub(crate) fn holds(trap: &Trap) {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("x.db");
     let setup = "PRAGMA page_size=512; PRAGMA auto_vacuum=";
@@ -186,57 +186,6 @@ fn pages_that_a_later_transaction_freed_were_a_rows_before() {
     );
     let change = "DELETE FROM t WHERE id = 50;";
     holds(&Trap { before: &before, change, tables: &[("t", 0, 0, 1)], ..TRAP });
-}
-
-#[test]
-fn a_renamed_table_keeps_its_rows() {
-    holds(&Trap {
-        before: &filled(),
-        change: "ALTER TABLE t RENAME TO u;",
-        schema: &["u", "t"],
-        ..TRAP
-    });
-}
-
-#[test]
-fn tables_that_swap_their_names_keep_their_rows() {
-    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
-    holds(&Trap {
-        before: &format!("{before} INSERT INTO u VALUES(1, 2), (3, 4);"),
-        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t; ALTER TABLE w RENAME TO u;
-                 INSERT INTO t VALUES(5, 6); DELETE FROM u WHERE id = 7;",
-        tables: &[("t", 1, 0, 0), ("u", 0, 0, 1)],
-        schema: &["u", "t"],
-        select: "SELECT * FROM t ORDER BY 1, 2",
-        ..TRAP
-    });
-}
-
-#[test]
-fn a_table_that_takes_the_name_of_a_renamed_one_is_another() {
-    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
-    holds(&Trap {
-        before: &format!("{before} INSERT INTO u VALUES(1, 2), (3, 4);"),
-        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t;",
-        schema: &["w", "t", "u"],
-        select: "SELECT * FROM t ORDER BY 1, 2",
-        ..TRAP
-    });
-}
-
-/// A table that is renamed and has lost a column is another one, and so is whatever has its name.
-#[test]
-fn a_name_never_means_two_tables_of_one_state() {
-    let before = format!("{} CREATE TABLE u(a, b, PRIMARY KEY(b, a)) WITHOUT ROWID;", filled());
-    holds(&Trap {
-        before: &format!("{before} ALTER TABLE u ADD COLUMN c; INSERT INTO u VALUES(1, 2, 3);"),
-        change: "ALTER TABLE t RENAME TO w; ALTER TABLE u RENAME TO t; ALTER TABLE w RENAME TO u;
-                 ALTER TABLE t DROP COLUMN c;",
-        tables: &[("t", 1, 0, 0), ("u", 300, 0, 0), ("t", 0, 0, 300), ("u", 0, 0, 1)],
-        schema: &["u", "t"],
-        select: "SELECT * FROM t ORDER BY 1, 2",
-        ..TRAP
-    });
 }
 
 #[test]

@@ -30,8 +30,8 @@ fn rewind(database: &Path, to: &str) -> (Value, i32) {
     rewind_in(database, to, &generation(database), &[])
 }
 
-/// The same where nothing tells whether the file is of a later time than the log; that it did not is
-/// what the exit code says.
+/// The same where nothing tells whether the file is of a later time than the log, which the exit
+/// code says.
 fn rewind_accepting(database: &Path, to: &str) -> (Value, i32) {
     let (report, exit) = rewind_in(database, to, &generation(database), &["--accept-foreign"]);
     (report, if exit == 5 { 0 } else { exit })
