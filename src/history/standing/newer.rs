@@ -118,32 +118,29 @@ fn weigh_age(
     if !has_grown && in_order && !(thoroughly && is_mixed) {
         return Ok(FileAge::NotNewer);
     }
-    if is_before(log, file, examination)? {
+    if is_before(log, file, examination, |header| header.change_counter)? {
+        return Ok(FileAge::NotNewer);
+    }
+    // VACUUM writes half-empty pages together, too, and adds one to the schema cookie (vacuum.c),
+    // which a later file would have.
+    let may_be_vacuumed = has_grown && frames.may_begin_with_vacuum();
+    if may_be_vacuumed && is_before(log, file, examination, |header| header.schema_cookie)? {
         return Ok(FileAge::NotNewer);
     }
     let health = database::check(file, watch)?;
     if !health.is_sound() {
         return Ok(FileAge::NotNewer);
     }
-    let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let state = |target| match snapshot_of(examination.facts(log, seen.clone(), watch), target) {
-        Ok(snapshot) => Ok(snapshot),
-        Err(snapshot::Error::Scan(error)) => Err(error),
-        // No commit: SQLite sees the file.
-        Err(_) => Ok(Snapshot::default()),
-    };
-    if has_grown && !frames.may_begin_with_vacuum() {
+    if has_grown {
         return Ok(FileAge::Newer);
     }
-    if has_grown {
-        // A VACUUM writes half-empty pages together, too, and leaves every row as it was.
-        let first = state(Target::Txn(1))?;
-        let view = View::plain(log, shape, &first, Some(database));
-        let of_view = database::check(&view, watch)?;
-        let is_vacuum = of_view.is_sound() && has_same_rows((&view, &of_view), (file, &health))?;
-        return Ok(if is_vacuum { FileAge::NotNewer } else { FileAge::Newer });
-    }
-    let snapshot = state(Target::Last)?;
+    let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
+    let snapshot = match snapshot_of(examination.facts(log, seen, watch), Target::Last) {
+        Ok(snapshot) => snapshot,
+        Err(snapshot::Error::Scan(error)) => return Err(error),
+        // No commit: SQLite sees the file.
+        Err(_) => Snapshot::default(),
+    };
     let view = View::plain(log, shape, &snapshot, Some(database));
     let of_view = database::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (file, &health))? {
@@ -176,12 +173,13 @@ fn has_grown(file: &FilePages<'_>, frames: &SeenFrames) -> Result<bool, scan::Er
         && (!frames.may_begin_with_vacuum() || header.freelist_pages < given_up / 2))
 }
 
-/// Whether page 1 of the file has a smaller change counter than the newest page 1 of the log:
-/// whatever came after the log has no smaller one (pager.c pager_write_changecounter).
+/// Whether page 1 of the file has a smaller `counter` than the newest page 1 of the log: whatever
+/// came after the log has no smaller one (pager.c pager_write_changecounter).
 fn is_before(
     log: &dyn File,
     file: &FilePages<'_>,
     examination: &Examination,
+    counter: fn(&DatabaseHeader) -> u32,
 ) -> Result<bool, scan::Error> {
     let place = examination.prefix.page_one.zip(examination.page_size());
     let Some((frame, page_size)) = place else { return Ok(false) };
@@ -191,7 +189,7 @@ fn is_before(
     let (in_log, in_file) = (DatabaseHeader::decode(&bytes), database::header(file)?);
     let are_valid = whole && in_log.validate().is_ok() && in_file.validate().is_ok();
     // They wrap around.
-    let ahead = in_log.change_counter.wrapping_sub(in_file.change_counter).cast_signed();
+    let ahead = counter(&in_log).wrapping_sub(counter(&in_file)).cast_signed();
     Ok(are_valid && ahead > 0)
 }
 
@@ -312,38 +310,6 @@ impl SeenFrames {
         }
         Ok(())
     }
-}
-
-/// Whether two databases have the same rows in the same tables, in whatever order.
-fn has_same_rows(
-    (one, of_one): (&dyn Pages, &Health),
-    (other, of_other): (&dyn Pages, &Health),
-) -> Result<bool, scan::Error> {
-    // The schema has root pages.
-    let named = |health: &Health| -> Vec<(String, Pgno)> {
-        let tables = health.tables().filter(|table| table.root != Pgno::FIRST);
-        let mut tables: Vec<_> = tables.map(|table| (table.name.clone(), table.root)).collect();
-        tables.sort();
-        tables
-    };
-    let (ours, theirs) = (named(of_one), named(of_other));
-    if ours.len() != theirs.len() || ours.is_empty() {
-        return Ok(false);
-    }
-    for ((name, root), (other_name, other_root)) in ours.iter().zip(&theirs) {
-        if name != other_name || sum_of_rows(one, *root)? != sum_of_rows(other, *other_root)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The number of rows below a root page, and the sum of the hashes of their records.
-fn sum_of_rows(pages: &dyn Pages, root: Pgno) -> Result<(u64, u64), database::Error> {
-    let mut rows = Rows::new(pages, root)?;
-    rows.try_fold((0, 0), |(count, sum): (u64, u64), row| {
-        Ok((count + 1, sum.wrapping_add(row?.digest)))
-    })
 }
 
 /// Whether one database lacks rows of another, and has no row, and no other content of a row, that
