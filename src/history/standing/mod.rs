@@ -134,12 +134,14 @@ impl<'a> Pair<'a> {
         if opaque::looks_encrypted(&self.file)? && opaque::looks_encrypted(self.both)? {
             // Only whole images can be compared.
             let Compared { reasons, .. } = content::compare(self, content::Limit::ALL, watch)?;
-            return Ok(Pairing::of(reasons, self_contained, Order::Unknown));
+            let is_unsound = false;
+            return Ok(Pairing::of(reasons, self_contained, is_unsound, Order::Unknown));
         }
         if let Some(reason) = header::page_size(self)? {
             return Ok(Pairing {
                 verdict: Belonging::CannotTell,
                 self_contained,
+                is_unsound: false,
                 order: Order::Unknown,
                 reasons: vec![reason],
             });
@@ -152,8 +154,10 @@ impl<'a> Pair<'a> {
         let mut compared = content::compare(self, limit, watch)?;
         let mut reasons = std::mem::take(&mut compared.reasons);
         reasons.extend(header::compare(self, &compared.beginning)?);
+        let mut is_unsound = false;
         if !self_contained {
-            self_contained = self.together(&compared.beginning, &mut reasons, watch)?;
+            (self_contained, is_unsound) =
+                self.together(&compared.beginning, &mut reasons, watch)?;
         }
         if depth == Depth::States {
             reasons.extend(self.early(&reasons, &compared.beginning, watch)?);
@@ -177,7 +181,7 @@ impl<'a> Pair<'a> {
             true => order::weigh(self, &compared, &effects, &reasons, watch)?,
             false => Order::Unknown,
         };
-        Ok(Pairing::of(reasons, self_contained, order))
+        Ok(Pairing::of(reasons, self_contained, is_unsound, order))
     }
 
     /// What contradicts in earlier states of the log over the file, where nothing does in the last.
@@ -200,13 +204,13 @@ impl<'a> Pair<'a> {
     }
 
     /// Judges the database that the log over the file is; returns whether nothing of it comes from
-    /// the file.
+    /// the file, and whether it is unsound, as far as that is known.
     fn together(
         &self,
         beginning: &Beginning,
         reasons: &mut Vec<Reason>,
         watch: &dyn Watch,
-    ) -> Result<bool, scan::Error> {
+    ) -> Result<(bool, bool), scan::Error> {
         let schema = Schema::read(self.both)?;
         let file = Schema::read(&self.file)?;
         if let Some(reason) = columns::schemas(&file, &schema)
@@ -216,7 +220,7 @@ impl<'a> Pair<'a> {
         }
         if !self.is_small()? {
             reasons.extend(links::follow(self, watch)?);
-            return Ok(false);
+            return Ok((false, false));
         }
         let both = check(self.both, watch)?;
         reasons.extend(columns::records(self, &both, &schema)?);
@@ -225,7 +229,7 @@ impl<'a> Pair<'a> {
         if !both.is_sound() && !header::log_contradicts_itself(self)? {
             reasons.extend(structure::problems(&both, &check(&self.file, watch)?));
         }
-        Ok(structure::is_self_contained(self, &both))
+        Ok((structure::is_self_contained(self, &both), !both.is_sound()))
     }
 
     /// Every page of the result but the one of the lock bytes has a frame.

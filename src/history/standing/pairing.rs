@@ -43,6 +43,10 @@ pub struct Pairing {
     /// The log holds every page that the result uses: whatever the file is, nothing of it is left,
     /// and the result is what the log's own database was. Then the verdict is never `foreign`.
     pub self_contained: bool,
+    /// The log over the file is known not to be a sound database: it was damaged before, or the
+    /// file is a part of a later one, which a loss of power during a checkpoint leaves.
+    #[serde(skip)]
+    pub is_unsound: bool,
     /// Which of file and log came after the other.
     pub order: Order,
     /// Why.
@@ -169,10 +173,15 @@ fn verdict(reasons: &[Reason], self_contained: bool) -> Belonging {
 }
 
 impl Pairing {
-    pub(super) fn of(reasons: Vec<Reason>, self_contained: bool, order: Order) -> Self {
+    pub(super) fn of(
+        reasons: Vec<Reason>,
+        self_contained: bool,
+        is_unsound: bool,
+        order: Order,
+    ) -> Self {
         let verdict = verdict(&reasons, self_contained);
         let order = if verdict == Belonging::Same { Order::Current } else { order };
-        Self { verdict, self_contained, order, reasons }
+        Self { verdict, self_contained, is_unsound, order, reasons }
     }
 
     /// The same, where the file may have what came after the log: then it is not the state that the
@@ -238,7 +247,7 @@ impl Pairing {
     #[must_use]
     pub fn is_open_in_time(&self) -> bool {
         let tells = |it: &Reason| matches!(it.evidence, Evidence::Beginning | Evidence::Counters);
-        let is_told = self.reasons.iter().any(tells);
+        let is_told = !self.is_unsound && self.reasons.iter().any(tells);
         self.order == Order::Unknown && (!is_told || self.reasons.iter().any(Reason::contradicts))
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{beside, oracle_program, text, walsmith, walsmith_command};
+use crate::support::{beside, oracle_program, rows, text, walsmith, walsmith_command};
 
 const PAGE_BYTES: usize = 512;
 
@@ -99,4 +99,58 @@ fn lost_commits_that_were_not_copied_leave_the_others_as_they_were() {
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["rows"][0]["before"]["a"], "one");
     assert_eq!(entries[0]["rows"][0]["after"]["a"], "two");
+}
+
+/// Copies every other one of the frames of `lost` commits into the file, as a checkpoint that a
+/// loss of power ends, and cuts the log before them.
+fn lose_after(database: &Path, frames: usize) {
+    let log = beside(database, "-wal");
+    let wal = std::fs::read(&log).unwrap();
+    let mut file = std::fs::read(database).unwrap();
+    let lost = wal[32..].chunks_exact(24 + PAGE_BYTES).skip(frames);
+    for frame in lost.step_by(2) {
+        let page = u32::from_be_bytes(*frame.first_chunk().unwrap()) as usize;
+        if page > 1
+            && let Some(place) = file.chunks_exact_mut(PAGE_BYTES).nth(page - 1)
+        {
+            place.copy_from_slice(&frame[24..]);
+        }
+    }
+    std::fs::write(database, file).unwrap();
+    std::fs::remove_file(beside(database, "-shm")).unwrap();
+    std::fs::write(&log, &wal[..32 + frames * (24 + PAGE_BYTES)]).unwrap();
+}
+
+/// What SQLite says of the structure, on a copy.
+fn integrity(database: &Path) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(database, &copy).unwrap();
+    std::fs::copy(beside(database, "-wal"), beside(&copy, "-wal")).unwrap();
+    rows(&copy, "PRAGMA integrity_check")
+}
+
+#[test]
+fn a_file_with_parts_of_lost_commits_is_not_known_to_be_of_the_logs_time() {
+    let (_folder, database) = played(
+        "WITH c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < 60)
+         INSERT INTO t SELECT i, 'row ' || i || hex(randomblob(20)) FROM c;
+         PRAGMA wal_checkpoint(TRUNCATE);",
+    );
+    // Another connection adds one to the change counter, which tells that the log is the next.
+    let sql = "PRAGMA wal_autocheckpoint=0; UPDATE u SET a = 'four'; PRAGMA user_version = 1;
+               UPDATE t SET a = a || hex(randomblob(60)) WHERE id % 2;";
+    let mut writer = Command::new(oracle_program());
+    writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    assert_eq!(integrity(&database), "[\"ok\"]\n");
+    lose_after(&database, 2);
+    assert_ne!(integrity(&database), "[\"ok\"]\n", "the harm does nothing");
+    let (stderr, code) = said(&["log", text(&database)]);
+    let open = "whether the file has later pages than the log is not known";
+    assert!(stderr.contains(open), "{code:?}: {stderr}");
+    let (stderr, code) = said(&["rewind", text(&database), "--to", "1", "--dry-run"]);
+    assert_eq!(code, Some(6), "{stderr}");
+    assert!(stderr.contains(open), "{stderr}");
+    let (document, _) = walsmith(&["info", text(&database)]);
+    assert_eq!(document["pairing"]["verdict"], "cannot-tell", "{}", document["pairing"]);
 }
