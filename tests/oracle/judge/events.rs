@@ -129,9 +129,17 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
     found
 }
 
-/// What a renaming leaves of the statement of a table.
-fn defined(table: &Table) -> Option<&str> {
-    table.sql.split_once('(').map(|(_, columns)| columns)
+/// What a renaming leaves of the statement of a table: all but names of tables, its own and those
+/// that it refers to.
+fn defined(table: &Table) -> Option<Vec<&str>> {
+    let (_, columns) = table.sql.split_once('(')?;
+    let mut parts = columns.split("REFERENCES ");
+    let own = parts.next();
+    let others = parts.map(|it| match it.strip_prefix('"') {
+        Some(name) => name.split_once('"').map_or(name, |(_, rest)| rest),
+        None => it.trim_start_matches(|it: char| it.is_alphanumeric() || it == '_'),
+    });
+    Some(own.into_iter().chain(others).collect())
 }
 
 /// An ordinary table.
