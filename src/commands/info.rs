@@ -18,7 +18,7 @@ use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails::FalseBackfill;
 use crate::diagnosis::{self, Judged};
 use crate::format::{DatabaseHeader, PageSize, Pgno, Salts, WalIndexHeader};
-use crate::history::standing::Pairing;
+use crate::history::standing::{Belonging, Pairing};
 use crate::history::wrong_pages::PageChecksumCounts;
 use crate::log::{Examination, Verdict, index_file};
 use crate::output::text::command;
@@ -181,6 +181,7 @@ impl Info {
             true => None,
             false => missing::find(&files, context)?,
         };
+        let is_attached = together.as_ref().is_some_and(|it| it.is_attached);
         let judged = together.map(|it| it.judged);
         let mut summary = Summary {
             database,
@@ -195,7 +196,7 @@ impl Info {
             unread,
             next: None,
         };
-        summary.next = summary.next(&files, context)?;
+        summary.next = summary.next(&files, is_attached, context)?;
         let exit = summary.exit();
         write_report(&mut context.output, &summary)?;
         Ok(exit)
@@ -269,9 +270,9 @@ impl Summary {
         }
     }
 
-    /// The command of the worst finding; or who is in the way; or how a log that nobody needs is
-    /// emptied.
-    fn next(&self, files: &Files, context: &Context) -> Result<Option<String>> {
+    /// The command of the worst finding; or who is in the way; or how the log of this database is
+    /// emptied, or what SQLite will do with one that may be of another.
+    fn next(&self, files: &Files, is_attached: bool, context: &Context) -> Result<Option<String>> {
         let itself = files.database.as_deref().map(|database| command("info", database));
         let worst = self.findings.iter().flatten().find_map(|finding| finding.next.clone());
         let worst = worst.filter(|next| Some(next) != itself.as_ref());
@@ -289,10 +290,20 @@ impl Summary {
         Ok(if holders.iter().any(in_the_way) {
             Some(command("blockers", database))
         } else if wal.file_bytes > 0 && self.findings.as_ref().is_some_and(has_no_error) {
-            Some(command("checkpoint-now --mode truncate", database))
+            Some(match is_attached || self.is_its_log() {
+                true => command("checkpoint-now --mode truncate", database),
+                // What a checkpoint copies from another log cannot be taken back.
+                false => command("doctor", database),
+            })
         } else {
             None
         })
+    }
+
+    /// Nothing of the log is committed, or it is known to be that of the database.
+    fn is_its_log(&self) -> bool {
+        self.wal.as_ref().is_some_and(|wal| wal.mx_frame == 0)
+            || self.pairing.as_ref().is_some_and(|pairing| pairing.verdict == Belonging::Same)
     }
 }
 

@@ -1,11 +1,13 @@
 //! `blockers` beside SQLite processes that hold locks.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::{
-    beside, copy, hold, hold_with, oracle, release, rows, text, walsmith, worker_program,
+    beside, copy, hold, hold_command, hold_with, oracle, oracle_program, release, rows, text,
+    walsmith, worker_program,
 };
 
 fn blockers(args: &[&str], database: &Path) -> (Vec<Value>, i32) {
@@ -96,4 +98,22 @@ fn a_process_that_holds_a_deleted_log_is_named() {
     assert!(deleted.iter().all(ours), "{found:#}");
     assert_eq!(exit, 1);
     release(reader);
+}
+
+/// The log of another state of the database would be copied over it, and cannot be taken back.
+#[test]
+fn info_tells_to_empty_the_log_only_where_it_is_known_to_be_the_databases() {
+    let (_folder, database) = copy("twenty-rows");
+    let next = || walsmith(&["info", text(&database)]).0["next"].clone();
+    let command = |words: &str| format!("walsmith {words} {}", text(&database));
+    let mut idle = Command::new(oracle_program());
+    idle.args(["hold-sql", text(&database), "SELECT 1"]);
+    let mut idle = hold_command(idle);
+    assert_eq!(next(), command("checkpoint-now --mode truncate"));
+    let reader = hold("hold-read", &database);
+    assert_eq!(next(), command("blockers"));
+    release(reader);
+    idle.kill().unwrap();
+    idle.wait().unwrap();
+    assert_eq!(next(), command("doctor"));
 }

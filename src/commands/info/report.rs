@@ -108,7 +108,11 @@ impl Summary {
                 "First copy the files".to_owned()
             }
             (Some(wal), Some(next)) if !has_finding && next.contains("truncate") => {
-                format!("Nobody needs the log; this frees {}", bytes(wal.file_bytes))
+                let frees = bytes(wal.file_bytes);
+                format!("Nobody is in the way; this copies the log and frees {frees}")
+            }
+            (Some(_), Some(next)) if !has_finding && next.starts_with("walsmith doctor ") => {
+                "What SQLite will do with them".to_owned()
             }
             (_, _) if has_finding => "Next".to_owned(),
             (_, _) => "Who is in the way".to_owned(),
