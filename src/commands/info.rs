@@ -80,6 +80,10 @@ pub struct Summary {
     pub findings: Option<Vec<Finding>>,
     /// The command to type; `None` where there is nothing to do.
     pub next: Option<String>,
+    /// The command that tells what SQLite will do, where the log may be that of another database or
+    /// state: a checkpoint of it cannot be taken back.
+    #[serde(skip)]
+    pub doctor: Option<String>,
     /// What the pages of the database file show; `None` where they have no checksums of their own,
     /// or the files could not be held.
     pub page_checksums: Option<PageChecksumCounts>,
@@ -195,8 +199,12 @@ impl Info {
             findings: judged.map(|it| it.findings),
             unread,
             next: None,
+            doctor: None,
         };
-        summary.next = summary.next(&files, is_attached, context)?;
+        summary.next = summary.next(&files, context)?;
+        if let (false, Some(database)) = (is_attached || summary.is_its_log(), &files.database) {
+            summary.doctor = Some(command("doctor", database));
+        }
         let exit = summary.exit();
         write_report(&mut context.output, &summary)?;
         Ok(exit)
@@ -270,9 +278,8 @@ impl Summary {
         }
     }
 
-    /// The command of the worst finding; or who is in the way; or how the log of this database is
-    /// emptied, or what SQLite will do with one that may be of another.
-    fn next(&self, files: &Files, is_attached: bool, context: &Context) -> Result<Option<String>> {
+    /// The command of the worst finding; or who is in the way; or how the log is emptied.
+    fn next(&self, files: &Files, context: &Context) -> Result<Option<String>> {
         let itself = files.database.as_deref().map(|database| command("info", database));
         let worst = self.findings.iter().flatten().find_map(|finding| finding.next.clone());
         let worst = worst.filter(|next| Some(next) != itself.as_ref());
@@ -290,17 +297,13 @@ impl Summary {
         Ok(if holders.iter().any(in_the_way) {
             Some(command("blockers", database))
         } else if wal.file_bytes > 0 && self.findings.as_ref().is_some_and(has_no_error) {
-            Some(match is_attached || self.is_its_log() {
-                true => command("checkpoint-now --mode truncate", database),
-                // What a checkpoint copies from another log cannot be taken back.
-                false => command("doctor", database),
-            })
+            Some(command("checkpoint-now --mode truncate", database))
         } else {
             None
         })
     }
 
-    /// Nothing of the log is committed, or it is known to be that of the database.
+    /// Nothing of the log is committed, or the file has what only this log can have put there.
     fn is_its_log(&self) -> bool {
         self.wal.as_ref().is_some_and(|wal| wal.mx_frame == 0)
             || self.pairing.as_ref().is_some_and(|pairing| pairing.verdict == Belonging::Same)

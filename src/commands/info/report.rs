@@ -69,9 +69,14 @@ impl Report for Summary {
         if self.wal.as_ref().is_some_and(WalSummary::needs_verification) {
             writeln!(to, "\nDo not open this database with SQLite yet.")?;
         }
-        match &self.next {
-            Some(next) => writeln!(to, "\n{}:\n  {next}", self.purpose()),
-            None => Ok(()),
+        let Some(next) = &self.next else { return Ok(()) };
+        let purpose = wrapped(&format!("{}:", self.purpose()), 0, 0, width);
+        writeln!(to, "\n{purpose}\n  {next}")?;
+        match &self.doctor {
+            Some(doctor) if self.empties_log() => {
+                writeln!(to, "\nWhat SQLite will do with the two:\n  {doctor}")
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -100,6 +105,11 @@ impl Summary {
         }
     }
 
+    /// Whether the next command is the checkpoint.
+    fn empties_log(&self) -> bool {
+        self.next.as_ref().is_some_and(|next| next.starts_with("walsmith checkpoint-now "))
+    }
+
     /// What the next command is for.
     fn purpose(&self) -> String {
         let has_finding = self.findings.iter().flatten().any(|finding| finding.next.is_some());
@@ -107,12 +117,15 @@ impl Summary {
             (_, Some(next)) if next.starts_with("walsmith rescue ") => {
                 "First copy the files".to_owned()
             }
-            (Some(wal), Some(next)) if !has_finding && next.contains("truncate") => {
+            (Some(wal), Some(_)) if !has_finding && self.empties_log() => {
                 let frees = bytes(wal.file_bytes);
-                format!("Nobody is in the way; this copies the log and frees {frees}")
-            }
-            (Some(_), Some(next)) if !has_finding && next.starts_with("walsmith doctor ") => {
-                "What SQLite will do with them".to_owned()
+                match self.doctor {
+                    None => format!("Nobody is in the way; this copies the log and frees {frees}"),
+                    Some(_) => format!(
+                        "Nobody is in the way. If the log is this database's, this copies it and \
+                         frees {frees}"
+                    ),
+                }
             }
             (_, _) if has_finding => "Next".to_owned(),
             (_, _) => "Who is in the way".to_owned(),
