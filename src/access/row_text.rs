@@ -130,7 +130,7 @@ fn images<'e>(pair: &TablePair<'e>, event: &'e RowEvent) -> (Option<Image<'e>>, 
     (pair.before.zip(event.before.as_deref()), pair.after.zip(event.after.as_deref()))
 }
 
-/// Columns whose values differ, by the names that they have afterwards.
+/// Columns whose stored values differ, by the names that they have afterwards.
 fn changed<'e>(
     before: Image<'e>,
     after: Image<'e>,
@@ -139,7 +139,8 @@ fn changed<'e>(
     let (new, theirs) = after;
     let old_value =
         |name: &str| old.reader.definition().place_of(name).and_then(|place| ours.get(place));
-    let differing = stored(new).filter_map(|(place, name)| {
+    let is_told = |name: &str| !old.reader.definition().is_virtual(name);
+    let differing = stored(new).filter(|(_, name)| is_told(name)).filter_map(|(place, name)| {
         let (old, new) = (old_value(name), theirs.get(place)?);
         (old != Some(new)).then_some((name, old, new))
     });

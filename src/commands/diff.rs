@@ -41,6 +41,9 @@ use written::{Head, stat_of, write_set};
 /// --invert, it makes FROM of TO: what transaction 41 deleted comes back by
 /// `walsmith diff app.db 40..41 --invert --sql | sqlite3 app.db`.
 ///
+/// Rows have the columns that are stored. VIRTUAL columns are computed when they are read: they are
+/// neither shown nor compared.
+///
 /// Exits with 0 where nothing differs, with 1 where something does.
 #[derive(Args, Clone, Debug)]
 pub struct Diff {

@@ -41,6 +41,9 @@ use spool::Spool;
 ///
 /// Where a checkpoint has overwritten what was before a transaction, its entry says `partial`: what
 /// it did is not known, or not all of it. Then, the exit code is 5.
+///
+/// Rows have the columns that are stored. VIRTUAL columns are computed when they are read: they are
+/// neither shown nor compared.
 #[derive(Args, Clone, Debug)]
 pub struct Log {
     /// A database, its log (-wal) or its wal-index (-shm)

@@ -62,6 +62,13 @@ impl TableDefinition {
         self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
+    /// Whether this column is computed when it is read: no record has it.
+    #[must_use]
+    pub fn is_virtual(&self, name: &str) -> bool {
+        let column = self.place_of(name).and_then(|place| self.columns.get(place));
+        column.is_some_and(|column| column.generated == Generated::Virtual)
+    }
+
     /// The columns of the primary key, in its order.
     #[must_use]
     pub fn key_columns(&self) -> Vec<usize> {

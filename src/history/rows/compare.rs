@@ -221,11 +221,14 @@ impl<E: From<Error>> Found<'_, '_, '_, E> {
 }
 
 /// Whether two rows of a table that was altered have the same values in the columns that both
-/// definitions name.
+/// definitions name and store.
 fn is_same_by_name(old: &Table, ours: &[SqlValue], new: &Table, theirs: &[SqlValue]) -> bool {
     let columns = &new.reader.definition().columns;
+    let is_virtual = |table: &Table, name| table.reader.definition().is_virtual(name);
     columns.iter().zip(theirs).all(|(column, value)| {
-        let place = old.reader.definition().place_of(&column.name);
+        let name = &column.name;
+        let place = old.reader.definition().place_of(name);
+        let place = place.filter(|_| !is_virtual(old, name) && !is_virtual(new, name));
         place.and_then(|place| ours.get(place)).is_none_or(|before| before == value)
     })
 }
