@@ -89,7 +89,9 @@ fn classify(
     if let Some(error) = cause.downcast_ref::<rows::Error>() {
         return Some(match error {
             rows::Error::Pages(error) => classify_scan(error, report),
-            rows::Error::Schema { .. } | rows::Error::Unreadable { .. } => ErrorKind::Corrupt,
+            rows::Error::Schema { .. }
+            | rows::Error::Unreadable { .. }
+            | rows::Error::Shared { .. } => ErrorKind::Corrupt,
             rows::Error::UnknownDefault { .. } => ErrorKind::Unsupported,
             rows::Error::WrittenAnew { .. } => {
                 report.hint = Some("--where key writes it; --table chooses others".to_owned());

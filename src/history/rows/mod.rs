@@ -93,6 +93,14 @@ pub enum Error {
         /// The page.
         page: Pgno,
     },
+    /// A page of a table is of another b-tree, too: what changes in it changes in both.
+    #[error("page {page} of table {table} is a page of another table or index, too")]
+    Shared {
+        /// The table.
+        table: String,
+        /// The page.
+        page: Pgno,
+    },
     /// A script asks for all values of the rows that it changes, and a table is written anew.
     #[error(
         "table {table} would be written anew, since its definition differs or its rows have no \

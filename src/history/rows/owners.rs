@@ -86,19 +86,26 @@ impl Owners {
         }
         for (tree, number) in trees.iter().zip((0..).map(TreeNo)) {
             let found = TreePages::read(pages, tree.root, tree.kind)?;
-            if let (Some(&page), false) = (found.unreadable.first(), tree.kind == TreeKind::Index) {
+            let name = |tree: &Tree| {
                 let table = tree.table.and_then(|place| catalog.tables.get(place));
-                let table = table.map_or("sqlite_schema", |table| &table.name).to_owned();
-                return Err(Error::Unreadable { table, page });
+                table.map_or("sqlite_schema", |table| &table.name).to_owned()
+            };
+            if let (Some(&page), false) = (found.unreadable.first(), tree.kind == TreeKind::Index) {
+                return Err(Error::Unreadable { table: name(tree), page });
             }
-            owners.own(found.interior.iter().chain(&found.leaves), number);
+            for &page in found.interior.iter().chain(&found.leaves) {
+                let other = owners.tree_of(page).and_then(|other| trees.get(other.place()));
+                // Pages of two indexes have no rows that are told.
+                let both = other.map(|other| [tree, other]);
+                let of_table = |tree: &&&Tree| tree.kind != TreeKind::Index;
+                if let Some(shared) = both.as_ref().and_then(|both| both.iter().find(of_table)) {
+                    return Err(Error::Shared { table: name(shared), page });
+                }
+                owners.of.insert(page, number);
+            }
         }
         owners.trees = trees;
         Ok(owners)
-    }
-
-    fn own<'p>(&mut self, pages: impl Iterator<Item = &'p Pgno>, tree: TreeNo) {
-        pages.for_each(|page| self.of.insert(*page, tree));
     }
 
     /// The tree of `page`.

@@ -34,6 +34,8 @@ struct Chains {
     leaf_of: HashMap<Pgno, Pgno>,
     /// Those of each leaf that has some.
     of_leaf: HashMap<Pgno, Vec<Pgno>>,
+    /// Those of rows of several leaves.
+    shared: HashSet<Pgno>,
     /// Trees of which rows cannot be read, and why: these may be on any other page.
     unknown: BTreeMap<TreeNo, Loss>,
 }
@@ -147,10 +149,10 @@ impl Known {
         let mut leaves = BTreeSet::new();
         for page in &open {
             match chains.leaf_of.get(page) {
-                Some(leaf) => {
+                Some(leaf) if !chains.shared.contains(page) => {
                     leaves.insert(*leaf);
                 }
-                None => is_explained = false,
+                Some(_) | None => is_explained = false,
             }
         }
         for leaf in leaves {
@@ -211,7 +213,14 @@ impl Chains {
                     if !chain.is_empty() {
                         self.of_leaf.entry(row.page).or_default().extend(&chain);
                     }
-                    self.leaf_of.extend(chain.drain(..).map(|page| (page, row.page)));
+                    for page in chain.drain(..) {
+                        let other = self.leaf_of.insert(page, row.page);
+                        if other.is_some_and(|other| other != row.page) {
+                            self.shared.insert(page);
+                            let table = name.to_owned();
+                            self.lose(number, Error::Shared { table, page })?;
+                        }
+                    }
                 }
                 Ok(Some(ReadRow::Unreadable(page))) => {
                     chain.clear();
