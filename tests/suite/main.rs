@@ -64,6 +64,7 @@ mod row_scripts;
 mod row_traps;
 mod rows;
 mod rows_past;
+mod rows_unsound;
 mod screens;
 mod shifted;
 mod shim;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::check::{Health, Owner};
-use crate::database::{EntryKind, Error, Schema, SchemaEntry, TableColumn};
+use crate::database::{self, EntryKind, Error, Pages, Schema, SchemaEntry, TableColumn, check};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
 use crate::format::{PageKind, Pgno};
+use crate::scan::Watch;
 
 use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
@@ -64,8 +65,58 @@ fn was_renamed(entry: &SchemaEntry, both: &Schema) -> bool {
         })
 }
 
-/// Rows in pages of the log that cannot be rows of their table.
-pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec<Reason>, Error> {
+/// A row that cannot be one of its table.
+struct Misfit<'s> {
+    table: &'s str,
+    root: Pgno,
+    page: Pgno,
+    row_id: i64,
+    how: &'static str,
+}
+
+/// Rows in pages of the log that cannot be rows of their table, and that the file does not have in
+/// it: SQLite writes a page with a row that was wrong before the log, too.
+pub(super) fn records(
+    pair: &Pair,
+    both: &Health,
+    schema: &Schema,
+    watch: &dyn Watch,
+) -> Result<Vec<Reason>, Error> {
+    let in_log = pair.snapshot.pages.keys().take(MAX_PAGES).copied();
+    let wrong = misfits(pair.both, both, schema, in_log)?;
+    if wrong.is_empty() {
+        return Ok(Vec::new());
+    }
+    let file = check(&pair.file, watch)?;
+    let in_file = (1..=pair.file.size_pages()?).map(Pgno);
+    let in_file = misfits(&pair.file, &file, schema, in_file)?;
+    let of_file: HashSet<(Pgno, i64, &str)> =
+        in_file.iter().map(|it| (it.root, it.row_id, it.how)).collect();
+    let mut found: BTreeMap<&str, Reason> = BTreeMap::new();
+    for Misfit { table, root, page, row_id, how } in wrong {
+        if of_file.contains(&(root, row_id, how)) {
+            continue;
+        }
+        let add = |reason: &mut Reason| reason.count += 1;
+        found.entry(table).and_modify(add).or_insert_with(|| Reason {
+            speaks_for: SpeaksFor::Foreign,
+            evidence: Evidence::Columns,
+            table: Some(table.to_owned()),
+            page: None,
+            count: 1,
+            example: format!("row {row_id} on page {page} of the log {how} {table}"),
+        });
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Such rows on some of the pages of a database.
+fn misfits<'s>(
+    all: &dyn Pages,
+    health: &Health,
+    schema: &'s Schema,
+    pages: impl Iterator<Item = Pgno>,
+) -> Result<Vec<Misfit<'s>>, Error> {
     let tables: HashMap<Pgno, (&str, &[TableColumn])> = schema
         .entries
         .iter()
@@ -76,15 +127,14 @@ pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec
             Some((root, (entry.name.as_str(), entry.columns.as_slice())))
         })
         .collect();
-    let page_size = pair.shape.page_size();
-    let usable =
-        page_size.in_memory() - usize::from(crate::database::header(pair.both)?.reserved_bytes);
+    let page_size = all.page_size();
+    let usable = page_size.in_memory() - usize::from(database::header(all)?.reserved_bytes);
     let mut image = vec![0; page_size.in_memory()];
-    let mut found: BTreeMap<&str, Reason> = BTreeMap::new();
-    for &page in pair.snapshot.pages.keys().take(MAX_PAGES) {
-        let Owner::Btree(root) = both.owners.of(page) else { continue };
+    let mut found = Vec::new();
+    for page in pages {
+        let Owner::Btree(root) = health.owners.of(page) else { continue };
         let Some(&(table, columns)) = tables.get(&root) else { continue };
-        pair.both.read(page, &mut image)?;
+        all.read(page, &mut image)?;
         let Some(header) = BtreeHeader::decode(page, page_size, &image) else { continue };
         if header.kind != PageKind::TableLeaf {
             continue;
@@ -94,18 +144,10 @@ pub(super) fn records(pair: &Pair, both: &Health, schema: &Schema) -> Result<Vec
             let local = image.get(cell.local.clone()).unwrap_or_default();
             let Some(how) = misfit(local, columns) else { continue };
             let row_id = cell.row_id.unwrap_or_default();
-            let add = |reason: &mut Reason| reason.count += 1;
-            found.entry(table).and_modify(add).or_insert_with(|| Reason {
-                speaks_for: SpeaksFor::Foreign,
-                evidence: Evidence::Columns,
-                table: Some(table.to_owned()),
-                page: None,
-                count: 1,
-                example: format!("row {row_id} on page {page} of the log {how} {table}"),
-            });
+            found.push(Misfit { table, root, page, row_id, how });
         }
     }
-    Ok(found.into_values().collect())
+    Ok(found)
 }
 
 /// How a record cannot be one of a table with these columns.

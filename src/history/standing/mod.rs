@@ -223,7 +223,7 @@ impl<'a> Pair<'a> {
             return Ok((false, false));
         }
         let both = check(self.both, watch)?;
-        reasons.extend(columns::records(self, &both, &schema)?);
+        reasons.extend(columns::records(self, &both, &schema, watch)?);
         reasons.extend(structure::growth(self, &both, &database::header(&self.file)?)?);
         // What contradicts itself gives no sound database over any file.
         if !both.is_sound() && !header::log_contradicts_itself(self)? {

@@ -55,10 +55,14 @@ pub(super) fn growth(
 pub(super) fn problems(both: &Health, file: &Health) -> Vec<Reason> {
     let known: HashSet<(Evidence, Option<String>)> =
         file.problems.iter().map(|problem| key(file, problem)).collect();
+    // ALTER TABLE RENAME leaves the root where it is.
+    let of_roots: HashSet<(Evidence, Pgno)> =
+        file.problems.iter().filter_map(|it| Some((evidence(&it.fault), it.root?))).collect();
     let mut found: BTreeMap<(String, Option<String>), Reason> = BTreeMap::new();
     for problem in &both.problems {
         let (evidence, table) = key(both, problem);
-        if known.contains(&(evidence, table.clone())) {
+        let is_at_root = problem.root.is_some_and(|root| of_roots.contains(&(evidence, root)));
+        if is_at_root || known.contains(&(evidence, table.clone())) {
             continue;
         }
         let place = (format!("{evidence:?}"), table.clone());

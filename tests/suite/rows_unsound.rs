@@ -1,0 +1,128 @@
+//! Rows of databases that were unsound before their log: SQLite writes such a file, too, so that
+//! its log is not another database's, and no row may be kept back without a word.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{oracle_program, rows, text, walsmith, walsmith_command};
+
+const PAGE_BYTES: usize = 512;
+
+/// A database with `tables` that is harmed by `harm`, and then has a log in which `change` is one
+/// transaction.
+fn unsound(tables: &str, harm: impl FnOnce(&Path), change: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let play = |sql: &str| {
+        let mut writer = Command::new(oracle_program());
+        writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    };
+    play(&format!("PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=DELETE; {tables}"));
+    harm(&database);
+    play(&format!("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; BEGIN; {change} COMMIT;"));
+    (folder, database)
+}
+
+/// What SQLite runs on a file without a log.
+fn run(database: &Path, sql: &str) {
+    Command::new(oracle_program()).args(["run", text(database), sql]).output().unwrap();
+}
+
+/// The document of `log`, what it says on stderr, and its exit code.
+fn log(database: &Path) -> (Value, String, i32) {
+    let (document, exit) = walsmith(&["log", text(database)]);
+    let output = walsmith_command().args(["log", text(database)]).output().unwrap();
+    (document, String::from_utf8(output.stderr).unwrap(), exit)
+}
+
+const TWO: &str = "CREATE TABLE a(x, y); CREATE TABLE b(x, y);
+                   INSERT INTO a VALUES(1, 'one'), (2, 'two'), (3, 'three');
+                   INSERT INTO b VALUES(1, 'one'), (2, 'two'), (3, 'three');";
+
+#[test]
+fn a_page_of_two_tables_is_told_of_neither() {
+    let one_root = |database: &Path| {
+        run(
+            database,
+            "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET rootpage =
+             (SELECT rootpage FROM sqlite_schema WHERE name = 'a') WHERE name = 'b'",
+        );
+    };
+    let (_folder, database) = unsound(TWO, one_root, "UPDATE a SET y = 'new' WHERE x = 3;");
+    // SQLite sees the update in both.
+    assert_eq!(rows(&database, "SELECT y FROM b WHERE x = 3"), "[\"new\"]\n");
+    let (_, stderr, exit) = log(&database);
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(stderr.contains("is a page of another table or index, too"), "{stderr}");
+}
+
+#[test]
+fn an_overflow_page_of_two_rows_leaves_open_which_rows_changed() {
+    let long = "INSERT INTO a VALUES(4, hex(zeroblob(400)));
+                INSERT INTO b VALUES(4, hex(zeroblob(400)));";
+    // The first overflow page of the row of `a` is that of `b`, too.
+    let one_chain = |database: &Path| {
+        let mut bytes = std::fs::read(database).unwrap();
+        let overflow = |page: usize, bytes: &[u8]| {
+            let start = (page - 1) * PAGE_BYTES;
+            let cell = u16::from_be_bytes(*bytes[start + 8 + 6..].first_chunk().unwrap());
+            // The payload of the last row begins the content, and its chain ends the cell.
+            let content = start + usize::from(cell);
+            let next = bytes[start + 8..start + 14]
+                .chunks(2)
+                .map(|cell| start + usize::from(u16::from_be_bytes(*cell.first_chunk().unwrap())));
+            content..next.min().unwrap()
+        };
+        let [of_a, of_b] = [2, 3].map(|page| overflow(page, &bytes).end - 4);
+        bytes.copy_within(of_a..of_a + 4, of_b);
+        std::fs::write(database, bytes).unwrap();
+    };
+    let tables = format!("{TWO} {long}");
+    let change = "UPDATE a SET y = replace(y, '00', '11') WHERE x = 4;";
+    let (_folder, database) = unsound(&tables, one_chain, change);
+    let changed = "SELECT y LIKE '%1111' FROM b WHERE x = 4";
+    assert_eq!(rows(&database, changed), "[1]\n", "the harm does nothing");
+    let (document, stderr, exit) = log(&database);
+    let entry = document["transactions"].as_array().unwrap().last().unwrap();
+    assert_eq!((exit, &entry["partial"]), (5, &Value::Bool(true)), "{stderr} {document:#}");
+}
+
+#[test]
+fn a_value_in_a_row_id_column_that_was_there_before_is_not_the_logs() {
+    let keyed = |database: &Path| {
+        run(
+            database,
+            "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql =
+             'CREATE TABLE a(x INTEGER PRIMARY KEY, y)' WHERE name = 'a'",
+        );
+    };
+    let (_folder, database) = unsound(TWO, keyed, "INSERT INTO a VALUES(4, 'four');");
+    assert_eq!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
+    let (document, stderr, exit) = log(&database);
+    assert_eq!(exit, 0, "{stderr}");
+    let entry = document["transactions"].as_array().unwrap().last().unwrap();
+    assert_eq!(entry["tables"][0]["inserted"], 1, "{entry}");
+}
+
+#[test]
+fn a_fault_of_a_table_that_is_renamed_is_not_the_logs() {
+    // Two rows that have changed places.
+    let exchanged = |database: &Path| {
+        let mut bytes = std::fs::read(database).unwrap();
+        let cells = PAGE_BYTES + 8;
+        bytes[cells..cells + 4].rotate_left(2);
+        std::fs::write(database, bytes).unwrap();
+    };
+    let swap = "ALTER TABLE a RENAME TO t; ALTER TABLE b RENAME TO a; ALTER TABLE t RENAME TO b;";
+    for change in ["ALTER TABLE a RENAME TO c;", swap] {
+        let (_folder, database) = unsound(TWO, exchanged, change);
+        assert_ne!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
+        let (document, exit) = walsmith(&["info", text(&database)]);
+        assert_eq!((exit, &document["findings"]), (0, &Value::Array(Vec::new())), "{change}");
+        let (document, stderr, _) = log(&database);
+        assert!(!stderr.contains("was not written on"), "{change}: {stderr} {document}");
+    }
+}
