@@ -38,8 +38,9 @@ const TELL: [(Rule, bool); 10] = [
 ];
 
 /// What is said where something speaks for the pair, but another copy of the database may have it.
-pub const NOTHING_PROVES: &str = "nothing proves that the log was written on this file, though all \
-                                  fits; if it was not, rows of earlier states are wrong";
+pub const NOTHING_PROVES: &str = "nothing proves that the file is the one that the log was \
+                                  written on, and has no later pages, though all fits; if not, \
+                                  rows of earlier states are wrong";
 
 /// Why a state is not written to the database where nothing tells whether the file is of the log's
 /// time.

@@ -41,8 +41,9 @@ impl Rewind {
             }
             Some(StateDoubt::Unproven) if takes_pages => {
                 context.warn(
-                    "nothing proves that the log was written on this file, though all fits; if it \
-                     was not, the state that is written is none that ever was",
+                    "nothing proves that the file is the one that the log was written on, and has \
+                     no later pages, though all fits; if not, the state that is written is none \
+                     that ever was",
                 );
                 return Ok(false);
             }
