@@ -110,7 +110,10 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
                 (is_new && is_gone || is_other && defined(before) == defined(after))
                     && !used.contains(old)
             };
-            befores.extend(others.filter(may_be).map(|(old, before)| (old, Some(before))));
+            let mut others: Vec<_> = others.filter(may_be).collect();
+            // Tables without a column in common look alike.
+            others.sort_by_key(|(_, before)| defined(before) != defined(after));
+            befores.extend(others.into_iter().map(|(old, before)| (old, Some(before))));
         }
         let mut least: Option<(Vec<String>, &str)> = None;
         for (old, before) in befores {
