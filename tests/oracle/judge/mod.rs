@@ -7,6 +7,7 @@ mod contents;
 mod counts;
 mod events;
 mod script;
+mod values;
 
 use std::fs;
 use std::io::{self, BufRead, Write};
