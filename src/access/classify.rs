@@ -89,9 +89,16 @@ fn classify(
     if let Some(error) = cause.downcast_ref::<rows::Error>() {
         return Some(match error {
             rows::Error::Pages(error) => classify_scan(error, report),
-            rows::Error::Schema { .. }
-            | rows::Error::Unreadable { .. }
-            | rows::Error::Shared { .. } => ErrorKind::Corrupt,
+            rows::Error::Schema { .. } | rows::Error::Unreadable { .. } => {
+                let check = report.file.as_ref().map(|path| command("check", path));
+                report.hint = check.map(|check| format!("what is wrong with it: {check}"));
+                ErrorKind::Corrupt
+            }
+            rows::Error::Shared { .. } => {
+                let diff = report.file.as_ref().map(|path| command("diff", path));
+                report.hint = diff.map(|diff| format!("both tables, read as wholes: {diff}"));
+                ErrorKind::Corrupt
+            }
             rows::Error::UnknownDefault { .. } => ErrorKind::Unsupported,
             rows::Error::WrittenAnew { .. } => {
                 report.hint = Some("--where key writes it; --table chooses others".to_owned());
