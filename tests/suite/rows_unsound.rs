@@ -38,6 +38,14 @@ fn log(database: &Path) -> (Value, String, i32) {
     (document, String::from_utf8(output.stderr).unwrap(), exit)
 }
 
+/// Two rows of the first table change places.
+fn exchanged(database: &Path) {
+    let mut bytes = std::fs::read(database).unwrap();
+    let cells = PAGE_BYTES + 8;
+    bytes[cells..cells + 4].rotate_left(2);
+    std::fs::write(database, bytes).unwrap();
+}
+
 const TWO: &str = "CREATE TABLE a(x, y); CREATE TABLE b(x, y);
                    INSERT INTO a VALUES(1, 'one'), (2, 'two'), (3, 'three');
                    INSERT INTO b VALUES(1, 'one'), (2, 'two'), (3, 'three');";
@@ -57,6 +65,12 @@ fn a_page_of_two_tables_is_told_of_neither() {
     let (_, stderr, exit) = log(&database);
     assert_eq!(exit, 3, "{stderr}");
     assert!(stderr.contains("is a page of another table or index, too"), "{stderr}");
+    // The command that it names reads both.
+    assert!(stderr.contains(&format!("walsmith diff {}", text(&database))), "{stderr}");
+    let (document, exit) = walsmith(&["diff", text(&database)]);
+    let events = document["rows"].as_array().unwrap();
+    let tables: Vec<&str> = events.iter().map(|it| it["table"].as_str().unwrap()).collect();
+    assert_eq!((exit, tables), (1, vec!["a", "b"]), "{document:#}");
 }
 
 #[test]
@@ -109,13 +123,6 @@ fn a_value_in_a_row_id_column_that_was_there_before_is_not_the_logs() {
 
 #[test]
 fn a_fault_of_a_table_that_is_renamed_is_not_the_logs() {
-    // Two rows that have changed places.
-    let exchanged = |database: &Path| {
-        let mut bytes = std::fs::read(database).unwrap();
-        let cells = PAGE_BYTES + 8;
-        bytes[cells..cells + 4].rotate_left(2);
-        std::fs::write(database, bytes).unwrap();
-    };
     let swap = "ALTER TABLE a RENAME TO t; ALTER TABLE b RENAME TO a; ALTER TABLE t RENAME TO b;";
     for change in ["ALTER TABLE a RENAME TO c;", swap] {
         let (_folder, database) = unsound(TWO, exchanged, change);
@@ -125,4 +132,63 @@ fn a_fault_of_a_table_that_is_renamed_is_not_the_logs() {
         let (document, stderr, _) = log(&database);
         assert!(!stderr.contains("was not written on"), "{change}: {stderr} {document}");
     }
+}
+
+#[test]
+fn a_fault_at_the_root_of_another_table_is_not_excused_in_a_foreign_log() {
+    let play = |database: &Path, sql: &str| {
+        let mut writer = Command::new(oracle_program());
+        writer.args(["write-and-die", text(database), sql]).output().unwrap();
+    };
+    let (folder, database) = unsound(TWO, exchanged, "UPDATE b SET y = 'new' WHERE x = 2;");
+    // Its first table has the root of `a`, and no page of it is in the log.
+    let other = folder.path().join("other.db");
+    let tables = "CREATE TABLE p(x, y); CREATE TABLE q(x, y);
+                  INSERT INTO p VALUES(71, 'P1'), (72, 'P2'); INSERT INTO q VALUES(81, 'Q1');";
+    play(&other, &format!("PRAGMA page_size={PAGE_BYTES}; PRAGMA journal_mode=WAL; {tables}"));
+    play(
+        &other,
+        "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA wal_autocheckpoint=0;
+         BEGIN; CREATE VIEW v AS SELECT 1; INSERT INTO q VALUES(82, 'Q2'); COMMIT;",
+    );
+    let wal = |database: &Path| format!("{}-wal", text(database));
+    std::fs::copy(wal(&other), wal(&database)).unwrap();
+    std::fs::remove_file(format!("{}-shm", text(&database))).unwrap();
+    let (document, _) = walsmith(&["info", text(&database)]);
+    assert_eq!(document["pairing"]["verdict"], "foreign", "{document:#}");
+    let reasons = document["pairing"]["reasons"].as_array().unwrap();
+    assert!(
+        reasons.iter().any(|it| it["evidence"] == "order" && it["table"] == "p"),
+        "{document:#}"
+    );
+}
+
+#[test]
+fn a_page_that_was_free_and_used_is_not_the_logs_fault_when_it_takes_it() {
+    let tables = "CREATE TABLE a(x, y); CREATE TABLE b(x INTEGER PRIMARY KEY, y, z);
+                  CREATE TABLE c(x);
+                  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+                  INSERT INTO a SELECT i, 'row ' || i || ' of a' FROM n;
+                  INSERT INTO c SELECT y FROM a; DROP TABLE c;";
+    // The first page that the freelist gives is a leaf of `a`.
+    let free_leaf = |database: &Path| {
+        let mut bytes = std::fs::read(database).unwrap();
+        let number =
+            |bytes: &[u8], at: usize| u32::from_be_bytes(*bytes[at..].first_chunk().unwrap());
+        let trunk = (number(&bytes, 32) as usize - 1) * PAGE_BYTES;
+        let root = PAGE_BYTES;
+        let cell = usize::from(u16::from_be_bytes(*bytes[root + 12 + 2..].first_chunk().unwrap()));
+        bytes.copy_within(root + cell..root + cell + 4, trunk + 8);
+        std::fs::write(database, bytes).unwrap();
+    };
+    let change = "INSERT INTO b SELECT x, y, hex(zeroblob(100)) FROM a LIMIT 5;";
+    let (_folder, database) = unsound(tables, free_leaf, change);
+    assert_ne!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
+    let (document, _) = walsmith(&["info", text(&database)]);
+    let reasons = document["pairing"]["reasons"].as_array().unwrap();
+    assert!(reasons.iter().all(|it| it["speaks_for"] == "same"), "{document:#}");
+    // Its rows are of both tables.
+    let (_, stderr, exit) = log(&database);
+    assert_eq!(exit, 3, "{stderr}");
+    assert!(stderr.contains("is a page of another table or index, too"), "{stderr}");
 }

@@ -14,7 +14,7 @@ use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::scan::{self, FrameFacts, Watch};
 
-use super::columns::share_a_table;
+use super::columns::{former_names, share_a_table};
 use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
 
 /// Most states of the log whose structure is checked.
@@ -226,7 +226,8 @@ impl Beginning {
             if early.is_sound() {
                 continue;
             }
-            let found = structure::problems(&early, &file);
+            let former_names = former_names(&Schema::read(&pair.file)?, &Schema::read(&view)?);
+            let found = structure::problems(&early, &file, &former_names);
             let count = found.iter().map(|reason| reason.count).sum();
             let Some(first) = found.into_iter().next() else { return Ok(None) };
             let example = first.example.replace(

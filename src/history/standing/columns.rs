@@ -10,6 +10,7 @@ use crate::format::record::{self, Value};
 use crate::format::{PageKind, Pgno};
 use crate::scan::Watch;
 
+use super::structure::used_twice;
 use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
 /// The names of the tables of a schema, but for those of SQLite itself.
@@ -29,7 +30,7 @@ pub(super) fn share_a_table(earlier: &Schema, later: &Schema) -> bool {
             })
     };
     !tables(earlier).is_disjoint(&tables(later))
-        || earlier.entries.iter().any(|entry| stayed(entry) || was_renamed(entry, later))
+        || earlier.entries.iter().any(|entry| stayed(entry) || renamed(entry, later).is_some())
 }
 
 /// Both have tables, and none in common.
@@ -53,16 +54,21 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
     })
 }
 
-/// Whether a table of the file has another name in `both`: ALTER TABLE RENAME keeps its row of the
-/// schema, and quotes the name (alter.c renameTableFunc).
-fn was_renamed(entry: &SchemaEntry, both: &Schema) -> bool {
-    !entry.columns.is_empty()
-        && both.entries.iter().any(|other| {
-            let quoted = format!("CREATE TABLE \"{}\"", other.name.replace('"', "\"\""));
-            other.row_id == entry.row_id
-                && other.columns == entry.columns
-                && other.sql.starts_with(&quoted)
-        })
+/// A table of the file under its name in `both`: ALTER TABLE RENAME keeps its row of the schema,
+/// and quotes the name (alter.c renameTableFunc).
+fn renamed<'s>(entry: &SchemaEntry, both: &'s Schema) -> Option<&'s SchemaEntry> {
+    both.entries.iter().filter(|_| !entry.columns.is_empty()).find(|other| {
+        let quoted = format!("CREATE TABLE \"{}\"", other.name.replace('"', "\"\""));
+        other.row_id == entry.row_id
+            && other.columns == entry.columns
+            && other.sql.starts_with(&quoted)
+    })
+}
+
+/// The names in the file of the tables that have another in `both`.
+pub(super) fn former_names(file: &Schema, both: &Schema) -> HashMap<String, String> {
+    let pairs = file.entries.iter().filter_map(|entry| Some((entry, renamed(entry, both)?)));
+    pairs.map(|(entry, other)| (other.name.clone(), entry.name.clone())).collect()
 }
 
 /// A row that cannot be one of its table.
@@ -92,9 +98,10 @@ pub(super) fn records(
     let in_file = misfits(&pair.file, &file, schema, in_file)?;
     let of_file: HashSet<(Pgno, i64, &str)> =
         in_file.iter().map(|it| (it.root, it.row_id, it.how)).collect();
+    let twice: HashSet<Pgno> = used_twice(&file).collect();
     let mut found: BTreeMap<&str, Reason> = BTreeMap::new();
     for Misfit { table, root, page, row_id, how } in wrong {
-        if of_file.contains(&(root, row_id, how)) {
+        if twice.contains(&page) || of_file.contains(&(root, row_id, how)) {
             continue;
         }
         let add = |reason: &mut Reason| reason.count += 1;

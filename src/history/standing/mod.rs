@@ -227,7 +227,8 @@ impl<'a> Pair<'a> {
         reasons.extend(structure::growth(self, &both, &database::header(&self.file)?)?);
         // What contradicts itself gives no sound database over any file.
         if !both.is_sound() && !header::log_contradicts_itself(self)? {
-            reasons.extend(structure::problems(&both, &check(&self.file, watch)?));
+            let former_names = columns::former_names(&file, &schema);
+            reasons.extend(structure::problems(&both, &check(&self.file, watch)?, &former_names));
         }
         Ok((structure::is_self_contained(self, &both), !both.is_sound()))
     }

@@ -1,6 +1,6 @@
 //! Problems of the log over the file that the file alone does not have.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::Pages;
 use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem, StructureFault};
@@ -50,19 +50,25 @@ pub(super) fn growth(
     }))
 }
 
-/// One contradiction for each kind of problem and table. When the file alone has more problems than
-/// are listed, all of them are one.
-pub(super) fn problems(both: &Health, file: &Health) -> Vec<Reason> {
+/// One contradiction for each kind of problem and table, `former_names` being those of the tables
+/// that the file has under another name. When the file alone has more problems than are listed, all
+/// of them are one.
+pub(super) fn problems(
+    both: &Health,
+    file: &Health,
+    former_names: &HashMap<String, String>,
+) -> Vec<Reason> {
     let known: HashSet<(Evidence, Option<String>)> =
         file.problems.iter().map(|problem| key(file, problem)).collect();
-    // ALTER TABLE RENAME leaves the root where it is.
-    let of_roots: HashSet<(Evidence, Pgno)> =
-        file.problems.iter().filter_map(|it| Some((evidence(&it.fault), it.root?))).collect();
+    let twice: HashSet<Pgno> = used_twice(file).collect();
+    let harmed = tables_of(&twice, both);
     let mut found: BTreeMap<(String, Option<String>), Reason> = BTreeMap::new();
     for problem in &both.problems {
         let (evidence, table) = key(both, problem);
-        let is_at_root = problem.root.is_some_and(|root| of_roots.contains(&(evidence, root)));
-        if is_at_root || known.contains(&(evidence, table.clone())) {
+        let former = table.as_ref().map(|name| former_names.get(name).unwrap_or(name).clone());
+        let is_of_twice = used_again(problem).is_some_and(|page| twice.contains(&page))
+            || table.as_ref().is_some_and(|name| harmed.contains(name));
+        if is_of_twice || known.contains(&(evidence, former)) {
             continue;
         }
         let place = (format!("{evidence:?}"), table.clone());
@@ -77,6 +83,32 @@ pub(super) fn problems(both: &Health, file: &Health) -> Vec<Reason> {
     }
     let listed = if file.problem_count > MAX_PROBLEMS as u64 { 1 } else { usize::MAX };
     found.into_values().take(listed).collect()
+}
+
+/// Pages that the file uses twice: what SQLite writes in one use harms the other.
+pub(super) fn used_twice(file: &Health) -> impl Iterator<Item = Pgno> {
+    file.problems.iter().filter_map(used_again)
+}
+
+fn used_again(problem: &Problem) -> Option<Pgno> {
+    match problem.fault {
+        StructureFault::UsedTwice { target } => Some(target),
+        _ => None,
+    }
+}
+
+/// The tables that use such pages.
+fn tables_of(twice: &HashSet<Pgno>, both: &Health) -> HashSet<String> {
+    let first_uses = twice.iter().filter_map(|&page| match both.owners.of(page) {
+        Owner::Btree(root) | Owner::Overflow(root) => both.trees.iter().find(|it| it.root == root),
+        _ => None,
+    });
+    let again = |it: &&Problem| used_again(it).is_some_and(|page| twice.contains(&page));
+    let again = both.problems.iter().filter(again);
+    first_uses
+        .map(|tree| tree.table.clone())
+        .chain(again.filter_map(|problem| key(both, problem).1))
+        .collect()
 }
 
 /// The kind of a problem, and the table that it is about.
