@@ -1,5 +1,5 @@
-//! Databases that were made to break whoever reads them: `query` neither dies nor goes on without
-//! end, and writes nothing.
+//! Databases that were made to break whoever reads them: `query` and `check` neither die nor go on
+//! without end, and write nothing.
 //!
 //! Some mutants here; many with `WALSMITH_HOSTILE=100000 cargo test --release --test suite
 //! query::hostile -- --nocapture`. `WALSMITH_SEED` chooses others.
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use walsmith::database::Pages;
+use walsmith::database::{Pages, check, quick_check};
 use walsmith::format::{PageSize, Pgno};
 use walsmith::scan;
 use walsmith::sql::{Error, NamedState, Patience, Session};
@@ -156,6 +156,20 @@ fn bases() -> Vec<(Vec<u8>, PageSize)> {
     [512, 1024, 4096].map(of_size).into()
 }
 
+/// Checks a mutant; how long it took.
+fn judge(mutant: &Mutant, tally: &mut BTreeMap<&'static str, u32>) -> Duration {
+    let started = Instant::now();
+    for check in [check, quick_check] {
+        let what = match check(mutant, &scan::Nobody) {
+            Ok(health) if health.is_sound() => "checked and sound",
+            Ok(_) => "checked and not sound",
+            Err(error) => panic!("{error}"),
+        };
+        *tally.entry(what).or_default() += 1;
+    }
+    started.elapsed()
+}
+
 /// Asks everything of a mutant; what came of it, and how long it took.
 fn ask(mutant: &Mutant, limit: Duration, tally: &mut BTreeMap<&'static str, u32>) -> Duration {
     let clock = &OsVfs;
@@ -202,7 +216,7 @@ fn mutants_neither_crash_nor_hang_it() {
     let (count, first) = (number("WALSMITH_HOSTILE", 300), number("WALSMITH_SEED", 1));
     let limit = Duration::from_millis(500);
     let (bases, mut tally) = (bases(), BTreeMap::new());
-    let mut longest = (Duration::ZERO, 0);
+    let (mut longest, mut longest_check) = ((Duration::ZERO, 0), (Duration::ZERO, 0));
     for seed in first..first + count {
         let mut random = Rng::with_seed(seed);
         let (bytes, page_size) = &bases[random.usize(..bases.len())];
@@ -220,13 +234,16 @@ fn mutants_neither_crash_nor_hang_it() {
         let mutant = Mutant { bytes, page_size: *page_size, size_pages };
         let took = ask(&mutant, limit, &mut tally);
         longest = longest.max((took, seed));
+        longest_check = longest_check.max((judge(&mutant, &mut tally), seed));
         if seed % 1000 == 0 {
-            println!("seed {seed}, longest {longest:?}");
+            println!("seed {seed}, longest {longest:?}, of check {longest_check:?}");
         }
     }
-    println!("{count} mutants: {tally:?}; longest {longest:?}");
+    println!("{count} mutants: {tally:?}; longest {longest:?}, of check {longest_check:?}");
     // What SQLite does between two steps is short.
     assert!(longest.0 < limit + Duration::from_secs(10), "{longest:?}");
+    // It goes over each page that the file is said to have, up to a billion.
+    assert!(longest_check.0 < Duration::from_secs(60), "{longest_check:?}");
     assert!(tally.get("answers") > Some(&0) && tally.get("damage") > Some(&0), "{tally:?}");
 }
 
