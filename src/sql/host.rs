@@ -6,6 +6,8 @@ use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
+use rusqlite::ErrorCode;
+
 use crate::database::Pages;
 use crate::format::Pgno;
 use crate::scan::{self, Watch};
@@ -171,6 +173,24 @@ impl<'p> Host<'p> {
     /// Why the last statement failed, where it is for a reason of ours.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failed.borrow_mut().take()
+    }
+
+    /// Why SQLite has not opened the state `name`.
+    pub(super) fn not_opened(&self, name: &str, error: &rusqlite::Error) -> Error {
+        if let Some(failure) = self.take_failure() {
+            return failure;
+        }
+        let message = match error {
+            rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+            other => other.to_string(),
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::OutOfMemory) => Error::OutOfMemory,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Error::Damaged { message: format!("the state {name}: {message}"), statement: None }
+            }
+            _ => Error::NotOpened { name: name.to_owned(), message },
+        }
     }
 
     /// What was not allowed to the last statement.

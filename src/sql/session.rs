@@ -4,15 +4,14 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::ffi as code;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::database::SqlValue;
 
+use super::ffi::{Refusal, StateConnection, Statement};
 use super::host::{Denied, Host, NamedState, Patience};
-use super::statement::{Refusal, Statement, prepare};
-use super::vfs::StateVfs;
-use super::{Error, functions, hooks};
+use super::{Error, functions};
 
 /// What a hostile schema may ask of SQLite; each is enough for any that a person has written.
 const LIMITS: [(Limit, c_int); 4] = [
@@ -44,10 +43,9 @@ pub enum Event {
     Row(Vec<SqlValue>),
 }
 
-/// States that SQLite has open. The connection is closed before its VFS goes.
+/// States that SQLite has open.
 pub struct Session<'p> {
-    connection: Connection,
-    vfs: StateVfs<'p>,
+    states: StateConnection<'p>,
 }
 
 impl<'p> Session<'p> {
@@ -56,51 +54,45 @@ impl<'p> Session<'p> {
     /// # Errors
     /// When the size of a state cannot be read, or SQLite has no memory.
     pub fn open(states: &[NamedState<'p>], patience: Patience<'p>) -> Result<Self, Error> {
-        let host = Host::new(states, patience)?;
-        let vfs = StateVfs::register(host).ok_or(Error::OutOfMemory)?;
-        let (file, flags) = (Host::file_name(0), OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let file = file.to_string_lossy();
-        let opened = Connection::open_with_flags_and_vfs(file.as_ref(), flags, vfs.name());
-        let connection = opened.map_err(|error| not_opened(vfs.host(), "main", &error))?;
-        let this = Self { connection, vfs };
+        let this = Self { states: StateConnection::open(Host::new(states, patience)?)? };
         this.settle(states)?;
-        // SAFETY: the fields of `Session` are dropped in their order: the connection before the
-        // VFS.
-        unsafe { hooks::listen(&this.connection, &this.vfs) };
-        this.vfs.host().close();
+        this.states.close_to_others();
         Ok(this)
     }
 
     fn settle(&self, states: &[NamedState<'p>]) -> Result<(), Error> {
-        let main = |error| not_opened(self.vfs.host(), "main", &error);
+        let host = self.states.host();
+        let main = |error| host.not_opened("main", &error);
         self.settle_main().map_err(main)?;
         for (place, state) in states.iter().enumerate() {
-            self.attach(place, state.name)
-                .map_err(|error| not_opened(self.vfs.host(), state.name, &error))?;
+            self.attach(place, state.name).map_err(|error| host.not_opened(state.name, &error))?;
         }
         let attached = c_int::try_from(states.len().saturating_sub(1)).unwrap_or(c_int::MAX);
-        self.connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, attached).map_err(main)?;
+        let connection = self.states.connection();
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, attached).map_err(main)?;
         Ok(())
     }
 
     fn attach(&self, place: usize, name: &str) -> rusqlite::Result<()> {
+        let connection = self.states.connection();
         if place > 0 {
             let file = Host::file_name(place);
-            self.connection.execute("ATTACH ? AS ?", [file.to_string_lossy().as_ref(), name])?;
+            connection.execute("ATTACH ? AS ?", [file.to_string_lossy().as_ref(), name])?;
         }
-        self.connection.pragma_update(Some(name), "cache_size", CACHE_KIB)
+        connection.pragma_update(Some(name), "cache_size", CACHE_KIB)
     }
 
     fn settle_main(&self) -> rusqlite::Result<()> {
+        let connection = self.states.connection();
         // There is nobody to wait for.
-        self.connection.busy_timeout(Duration::ZERO)?;
+        connection.busy_timeout(Duration::ZERO)?;
         for (setting, value) in SETTINGS {
-            self.connection.set_db_config(setting, value)?;
+            connection.set_db_config(setting, value)?;
         }
         for (limit, most) in LIMITS {
-            self.connection.set_limit(limit, most)?;
+            connection.set_limit(limit, most)?;
         }
-        functions::add(&self.connection)
+        functions::add(connection)
     }
 
     /// Runs every statement of `sql`, one after the other, and gives what each returns to `each`.
@@ -147,7 +139,7 @@ impl<'p> Session<'p> {
         let (mut rest, mut number) = (sql, 1);
         while !rest.is_empty() {
             let at = Place { sql, number, start_bytes: sql.len() - rest.len() };
-            let prepared = prepare(&self.connection, rest);
+            let prepared = self.states.prepare(rest);
             let (statement, used) = prepared.map_err(|refusal| self.error(&refusal, &at))?;
             // What was read for the schema may have failed without a word.
             self.sound()?;
@@ -183,48 +175,30 @@ impl<'p> Session<'p> {
 
     /// Fails where a page could not be read, whatever SQLite has made of it.
     fn sound(&self) -> Result<(), Error> {
-        self.vfs.host().take_failure().map_or(Ok(()), Err)
+        self.states.host().take_failure().map_or(Ok(()), Err)
     }
 
     fn error(&self, refusal: &Refusal, at: &Place<'_>) -> Error {
-        if let Some(failure) = self.vfs.host().take_failure() {
+        if let Some(failure) = self.states.host().take_failure() {
             return failure;
         }
         let (statement, message) = (at.number, refusal.message.clone());
         match refusal.primary() {
-            ffi::SQLITE_AUTH => match self.vfs.host().take_denied() {
+            code::SQLITE_AUTH => match self.states.host().take_denied() {
                 Some(Denied::Attach) => Error::Attaches { statement },
                 Some(Denied::Pragma(pragma)) => Error::Sets { pragma, statement },
                 None => Error::Sql { message, statement, at: None },
             },
-            ffi::SQLITE_READONLY => Error::Writes { statement },
-            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => {
+            code::SQLITE_READONLY => Error::Writes { statement },
+            code::SQLITE_CORRUPT | code::SQLITE_NOTADB => {
                 Error::Damaged { message, statement: Some(statement) }
             }
-            ffi::SQLITE_NOMEM => Error::OutOfMemory,
-            ffi::SQLITE_IOERR | ffi::SQLITE_FULL | ffi::SQLITE_CANTOPEN => {
+            code::SQLITE_NOMEM => Error::OutOfMemory,
+            code::SQLITE_IOERR | code::SQLITE_FULL | code::SQLITE_CANTOPEN => {
                 Error::Temporary { message }
             }
             _ => Error::Sql { message, statement, at: at.line_and_column(refusal.at_bytes) },
         }
-    }
-}
-
-/// Why SQLite has not opened the state `name`.
-fn not_opened(host: &Host<'_>, name: &str, error: &rusqlite::Error) -> Error {
-    if let Some(failure) = host.take_failure() {
-        return failure;
-    }
-    let message = match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
-    };
-    match error.sqlite_error_code() {
-        Some(ErrorCode::OutOfMemory) => Error::OutOfMemory,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Error::Damaged { message: format!("the state {name}: {message}"), statement: None }
-        }
-        _ => Error::NotOpened { name: name.to_owned(), message },
     }
 }
 
@@ -249,6 +223,8 @@ impl Place<'_> {
 mod tests {
     use std::path::Path;
     use std::time::Duration;
+
+    use rusqlite::Connection;
 
     use super::*;
     use crate::database::{FilePages, Pages, header_of_file};

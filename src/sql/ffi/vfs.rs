@@ -9,7 +9,7 @@ use std::{ptr, slice};
 
 use rusqlite::ffi;
 
-use super::host::{Host, ReadEnd};
+use crate::sql::host::{Host, ReadEnd};
 
 /// A VFS that is registered, with what its callbacks find.
 pub(super) struct StateVfs<'p> {

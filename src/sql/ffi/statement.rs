@@ -12,13 +12,13 @@ use crate::database::SqlValue;
 
 /// What SQLite says when it cannot go on.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(in crate::sql) struct Refusal {
     /// The extended result code.
-    pub(super) code: c_int,
+    code: c_int,
     /// Its sentence.
-    pub(super) message: String,
+    pub(in crate::sql) message: String,
     /// Where in the text of the statement, in bytes.
-    pub(super) at_bytes: Option<usize>,
+    pub(in crate::sql) at_bytes: Option<usize>,
 }
 
 impl Refusal {
@@ -34,13 +34,13 @@ impl Refusal {
     }
 
     /// The result code without its extension.
-    pub(super) fn primary(&self) -> c_int {
+    pub(in crate::sql) fn primary(&self) -> c_int {
         self.code & 0xff
     }
 }
 
 /// A statement that is prepared.
-pub(super) struct Statement<'c> {
+pub(in crate::sql) struct Statement<'c> {
     pointer: *mut ffi::sqlite3_stmt,
     connection: &'c Connection,
 }
@@ -72,7 +72,7 @@ pub(super) fn prepare<'c>(
 
 impl Statement<'_> {
     /// The names of its columns; none where it gives no rows.
-    pub(super) fn columns(&self) -> Vec<String> {
+    pub(in crate::sql) fn columns(&self) -> Vec<String> {
         let name = |place| {
             // SAFETY: the statement is not finalized; a name ends in NUL, or is NULL without
             // memory.
@@ -90,7 +90,7 @@ impl Statement<'_> {
     }
 
     /// Goes on to the next row; `None` after the last.
-    pub(super) fn step(&mut self) -> Result<Option<Row<'_>>, Refusal> {
+    pub(in crate::sql) fn step(&mut self) -> Result<Option<Row<'_>>, Refusal> {
         // SAFETY: the statement is not finalized.
         match unsafe { ffi::sqlite3_step(self.pointer) } {
             ffi::SQLITE_ROW => Ok(Some(Row { pointer: self.pointer, statement: PhantomData })),
@@ -108,14 +108,14 @@ impl Drop for Statement<'_> {
 }
 
 /// A row, until the next step.
-pub(super) struct Row<'s> {
+pub(in crate::sql) struct Row<'s> {
     pointer: *mut ffi::sqlite3_stmt,
     statement: PhantomData<&'s mut ()>,
 }
 
 impl Row<'_> {
     /// Its values; `None` where there was no memory for one.
-    pub(super) fn values(&self) -> Option<Vec<SqlValue>> {
+    pub(in crate::sql) fn values(&self) -> Option<Vec<SqlValue>> {
         // SAFETY: the statement is on a row.
         let count = unsafe { ffi::sqlite3_data_count(self.pointer) };
         (0..count).map(|place| self.value(place)).collect()
@@ -123,7 +123,7 @@ impl Row<'_> {
 
     /// Whether the first value is true, as WHERE takes it (vdbemem.c sqlite3VdbeBooleanValue); no
     /// where there is none.
-    pub(super) fn is_true(&self) -> bool {
+    pub(in crate::sql) fn is_true(&self) -> bool {
         // SAFETY: the statement is on a row; of a column that is not there SQLite gives NULL.
         unsafe {
             ffi::sqlite3_column_type(self.pointer, 0) != ffi::SQLITE_NULL

@@ -6,8 +6,8 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use rusqlite::Connection;
 use rusqlite::ffi;
 
-use super::host::Denied;
 use super::vfs::{StateVfs, host_of};
+use crate::sql::host::Denied;
 
 /// Steps of SQLite's machine between two looks at the clock.
 const STEPS: c_int = 1000;
