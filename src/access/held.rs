@@ -285,7 +285,7 @@ impl Held {
         let database = witness.or(self.database.as_deref());
         let options = ExamineOptions { database, known_frames };
         match examine_with(file.as_ref(), options, context.watch) {
-            Ok(examination) => Ok(Some(Some(Reading { file, examination }))),
+            Ok(examination) => Ok(Some(Some(Reading::new(file, examination)))),
             Err(log::Error::Scan(scan::Error::Shrunk { .. })) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,16 +1,19 @@
 //! A truthful reading of a log that may change while it is read.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::format::WAL_HEADER_BYTES;
 use crate::format::lock_bytes::{SHARED_BYTES, WAL_WRITE_LOCK};
+use crate::format::{FrameNo, WAL_HEADER_BYTES};
+use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::log::index_file::valid_header;
 use crate::log::shift::Displacement;
 use crate::log::{Examination, ExamineOptions, Verdict, examine_with};
 use crate::repair::offline::shm_holder;
-use crate::scan::{self, KnownFrames};
+use crate::scan::{self, KnownFrames, Watch};
 use crate::storage::{File, LockMode};
 
 use super::files::{Files, open_if_readable};
@@ -64,9 +67,16 @@ pub struct Reading {
     pub file: Box<dyn File>,
     /// The examination that holds.
     pub examination: Examination,
+    newest: OnceCell<Snapshot>,
 }
 
 impl Reading {
+    /// A log that was examined.
+    #[must_use]
+    pub fn new(file: Box<dyn File>, examination: Examination) -> Self {
+        Self { file, examination, newest: OnceCell::new() }
+    }
+
     /// Examines the log; `None` when there is none.
     ///
     /// A clean reading is believed, and so is any reading of a file that did not change while
@@ -102,7 +112,7 @@ impl Reading {
                 // What a writer has not finished is open, not torn.
                 examination.verdict = Verdict::UncommittedTail;
                 (examination.undone, examination.displacement) = (None, Displacement::default());
-                return Ok(Some(Self { file, examination }));
+                return Ok(Some(Self::new(file, examination)));
             }
             if examination.verdict == Verdict::Damaged
                 && !alone
@@ -116,7 +126,7 @@ impl Reading {
                 || (quiet && stamp.holds(file.as_ref(), &examination, context)?)
                 || before.as_ref().is_some_and(|before| agrees(before, &examination));
             if settled {
-                return Ok(Some(Self { file, examination }));
+                return Ok(Some(Self::new(file, examination)));
             }
             before = Some(examination);
         }
@@ -127,9 +137,30 @@ impl Reading {
     #[must_use]
     pub fn with_shift_undone(mut self) -> Self {
         match self.examination.undone.take() {
-            Some(undone) => Self { file: undone.file(self.file), examination: undone.examination },
+            Some(undone) => Self::new(undone.file(self.file), undone.examination),
             None => self,
         }
+    }
+
+    /// The snapshot of a commit of the valid prefix; that of the last is taken once.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or `target` names no commit.
+    pub fn snapshot(
+        &self,
+        target: Target,
+        watch: &dyn Watch,
+    ) -> Result<Cow<'_, Snapshot>, snapshot::Error> {
+        if let (Target::Last, Some(newest)) = (target, self.newest.get()) {
+            return Ok(Cow::Borrowed(newest));
+        }
+        let committed = FrameNo::FIRST..FrameNo(self.examination.prefix.mx_frame).next();
+        let facts = self.examination.facts(self.file.as_ref(), committed, watch);
+        let taken = snapshot_of(facts, target)?;
+        Ok(match target {
+            Target::Last => Cow::Borrowed(self.newest.get_or_init(|| taken)),
+            Target::Txn(_) | Target::Frame(_) => Cow::Owned(taken),
+        })
     }
 }
 

@@ -78,7 +78,7 @@ impl FrameList {
     pub fn run(&self, context: &mut Context) -> Result<Exit> {
         let files = Files::find(context.vfs, &self.path, &self.files)?;
         let reading = Reading::of(&files, LogOptions::KEEPING_FRAMES, context)?;
-        let Some(Reading { file, examination }) = reading else {
+        let Some(Reading { file, examination, .. }) = reading else {
             return self.nothing(&files, context);
         };
         let Some(shape) = examination.shape else {

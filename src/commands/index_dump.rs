@@ -219,7 +219,7 @@ impl IndexReport {
         reading: &Reading,
         context: &Context,
     ) -> Result<()> {
-        let Reading { file, examination } = reading;
+        let Reading { file, examination, .. } = reading;
         let prefix = &examination.prefix;
         let salts = examination.header.map(|header| header.salts);
         self.log = Some(LogReport {

@@ -217,7 +217,7 @@ fn live_log(
     index: Option<&Index>,
     context: &Context,
 ) -> Result<Option<(WalSummary, Option<Salts>)>> {
-    let Some(Reading { file, examination }) =
+    let Some(Reading { file, examination, .. }) =
         Reading::of(files, LogOptions::KEEPING_FRAMES, context)?
     else {
         return Ok(None);
@@ -248,7 +248,7 @@ fn together(
     let judged = diagnosis::judge(files, held, context)?;
     let is_attached = held.index.is_some();
     let wal = match &held.log {
-        Some(Reading { file, examination }) if !is_attached => {
+        Some(Reading { file, examination, .. }) if !is_attached => {
             Some(wal_of(files, file.as_ref(), examination, index, context)?)
         }
         Some(_) | None => None,

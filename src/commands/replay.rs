@@ -13,7 +13,7 @@ use crate::access::live::{LogOptions, Reading};
 use crate::access::states::StateName;
 use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Scene};
 use crate::format::FrameNo;
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
 use crate::log::LogShape;
@@ -281,18 +281,16 @@ impl Replay {
             }
             return self.base_alone(files, accepted);
         };
-        let Reading { file, examination } = log;
-        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-        let facts = examination.facts(file.as_ref(), committed, context.watch);
+        let Reading { file, examination, .. } = log;
         let snapshot =
-            snapshot_of(facts, self.target()).with_context(|| About(files.wal.clone()))?;
+            log.snapshot(self.target(), context.watch).with_context(|| About(files.wal.clone()))?;
         let view = View::plain(file.as_ref(), &shape, &snapshot, source.base);
         let rails = rails::Rails { files, log: file.as_ref(), shape: &shape, view };
         rails.base_fits(self.base.is_some())?;
         // A state that is gone must not be judged by what is left of it.
         let mut is_likely = snapshot.to_frame < examination.prefix.mx_frame
             && self.past_is_only_likely(&rails, examination, source.held, context)?;
-        let pairing = rails::judge_pair(log, &snapshot, source.base, Depth::States, context)?;
+        let pairing = rails::judge_pair(log, source.base, Depth::States, context)?;
         let takes_pages = snapshot.takes_pages_from_file(shape.page_size());
         let pairing = match pairing {
             // Judged was the newest state, and that takes nothing from the file.
@@ -311,7 +309,7 @@ impl Replay {
         let pairing = pairing.map(|pairing| pairing.beside(found.age.file));
         rails.page_checksums_are_known()?;
         let log = Some((file.as_ref(), shape));
-        Ok(Plan { log, snapshot, accepted, pairing, is_likely })
+        Ok(Plan { log, snapshot: snapshot.into_owned(), accepted, pairing, is_likely })
     }
 
     fn base_alone<'a>(&self, files: &Files, accepted: Vec<Accepted>) -> Result<Plan<'a>> {

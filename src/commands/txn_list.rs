@@ -94,7 +94,7 @@ impl TxnList {
         watch: &dyn Watch,
         stream: &mut RowStream,
     ) -> Result<()> {
-        let Reading { file, examination } = reading;
+        let Reading { file, examination, .. } = reading;
         let mut fold = TransactionFold::default();
         let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
         for facts in examination.facts(file.as_ref(), committed, watch) {

@@ -171,7 +171,8 @@ fn verify(path: &Path, overrides: &FileArgs, context: &Context) -> Result<FileRe
         _ if discarded.is_some() => SqliteSees::Nothing,
         (Verdict::Damaged | Verdict::BadHeader, Some(database)) => {
             let (file, examination) = (reading.file, examination.clone());
-            let Reading { file, examination } = Reading { file, examination }.with_shift_undone();
+            let Reading { file, examination, .. } =
+                Reading::new(file, examination).with_shift_undone();
             copied::sqlite_sees(file.as_ref(), database.as_ref(), &examination, context.watch)?
         }
         (Verdict::Empty, _) => SqliteSees::Prefix,

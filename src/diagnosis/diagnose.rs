@@ -13,9 +13,9 @@ use crate::access::live::Reading;
 use crate::access::{Context, missing};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, FilePages};
+use crate::format::PageSize;
 use crate::format::lock_bytes::SHARED_BYTES;
-use crate::format::{FrameNo, PageSize};
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::history::standing::Pairing;
 use crate::history::view::View;
 use crate::log::{Examination, Recoverable};
@@ -282,11 +282,9 @@ fn structure(files: &Files, held: &Held, context: &Context) -> Result<Option<Fin
     let log = held.log.as_ref().filter(with_commits);
     let shaped = log.and_then(|log| Some((log, log.examination.shape?)));
     let health = match (shaped, held.database.as_deref()) {
-        (Some((Reading { file, examination }, shape)), database) => {
-            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-            let facts = examination.facts(file.as_ref(), committed, context.watch);
-            let snapshot = snapshot_of(facts, Target::Last)?;
-            let view = View::plain(file.as_ref(), &shape, &snapshot, database);
+        (Some((log, shape)), database) => {
+            let snapshot = log.snapshot(Target::Last, context.watch)?;
+            let view = View::plain(log.file.as_ref(), &shape, &snapshot, database);
             database::check(&view, context.watch)
         }
         (None, Some(file)) => {

@@ -8,8 +8,7 @@ use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::live::Reading;
-use crate::format::FrameNo;
-use crate::history::snapshot::{Target, snapshot_of};
+use crate::history::snapshot::Target;
 use crate::history::standing::newer::Age;
 use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
@@ -78,9 +77,7 @@ fn pairing(
     let examination = &reading.examination;
     let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
     let Some(shape) = shape else { return Ok(None) };
-    let log = reading.file.as_ref();
-    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let snapshot = snapshot_of(examination.facts(log, committed, context.watch), Target::Last)?;
-    let view = View::plain(log, &shape, &snapshot, base);
+    let snapshot = reading.snapshot(Target::Last, context.watch)?;
+    let view = View::plain(reading.file.as_ref(), &shape, &snapshot, base);
     Ok(standing::judge(&view, Depth::States, context.watch)?)
 }

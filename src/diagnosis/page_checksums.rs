@@ -1,16 +1,16 @@
 //! The page checksums of a database of cksumvfs.
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 
 use crate::access::Context;
 use crate::access::held::Held;
-use crate::access::live::Reading;
 use crate::database::header_of_file;
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum;
-use crate::format::FrameNo;
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::history::wrong_pages::{self, Around, PageChecksumCounts};
 use crate::output::quantity::{counted, grouped};
 use crate::storage::File;
@@ -35,12 +35,8 @@ pub fn read(
         return Ok(None);
     }
     let snapshot = match &held.log {
-        Some(Reading { file, examination }) => {
-            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-            let facts = examination.facts(file.as_ref(), committed, context.watch);
-            snapshot_of(facts, Target::Last)?
-        }
-        None => Snapshot::default(),
+        Some(log) => log.snapshot(Target::Last, context.watch)?,
+        None => Cow::Owned(Snapshot::default()),
     };
     // Who attaches first copies all of the log again.
     let backfill = held.index.map_or(0, |index| index.backfill);

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::format::{Checksum, FrameNo, Pgno};
+use crate::format::{Checksum, FrameHeader, FrameNo, Pgno};
 use crate::scan::{Error, FrameFacts};
 
 use super::page_map::PageMap;
@@ -18,15 +18,19 @@ pub struct Commit {
     pub db_size_pages: u32,
 }
 
+struct CommittedFrame {
+    page: Pgno,
+    /// The frame before of the same page, 0 for none.
+    before: u32,
+    /// As it was when the log was examined.
+    checksum: Checksum,
+}
+
 /// The committed frames of a log.
 #[derive(Default)]
 pub struct CommittedFrames {
-    /// The page of each frame, from frame 1 on.
-    pages: Vec<Pgno>,
-    /// The frame before of the same page, 0 for none, of each frame.
-    before: Vec<u32>,
-    /// The checksum of each frame, as it was when the log was examined.
-    sums: Vec<Checksum>,
+    /// From frame 1 on.
+    frames: Vec<CommittedFrame>,
     newest: PageMap<FrameNo>,
     commits: Vec<Commit>,
 }
@@ -43,12 +47,9 @@ impl CommittedFrames {
         // Nearly twice as fast as a loop over `next`.
         committed.try_for_each(|facts| {
             let facts = facts?;
-            let page = facts.header.page;
-            let before = frames.newest.get(page).map_or(0, |frame| frame.0);
-            frames.pages.push(page);
-            frames.before.push(before);
-            frames.sums.push(facts.header.checksum);
-            frames.newest.insert(page, facts.frame);
+            let FrameHeader { page, checksum, .. } = facts.header;
+            let before = frames.newest.insert(page, facts.frame).map_or(0, |frame| frame.0);
+            frames.frames.push(CommittedFrame { page, before, checksum });
             if let Some(db_size_pages) = facts.commit_size_pages() {
                 frames.commits.push(Commit { last_frame: facts.frame, db_size_pages });
             }
@@ -59,7 +60,7 @@ impl CommittedFrames {
 
     /// How many frames there are.
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.pages.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.frames.len()).unwrap_or(u32::MAX)
     }
 
     /// How many transactions there are.
@@ -127,13 +128,13 @@ impl CommittedFrames {
     /// The page that a frame has.
     #[must_use]
     pub fn page(&self, frame: FrameNo) -> Option<Pgno> {
-        self.pages.get((frame.0 as usize).checked_sub(1)?).copied()
+        Some(self.frames.get((frame.0 as usize).checked_sub(1)?)?.page)
     }
 
     /// The frame before of the same page.
     #[must_use]
     pub fn before(&self, frame: FrameNo) -> Option<FrameNo> {
-        let before = *self.before.get((frame.0 as usize).checked_sub(1)?)?;
+        let before = self.frames.get((frame.0 as usize).checked_sub(1)?)?.before;
         (before > 0).then_some(FrameNo(before))
     }
 
@@ -142,7 +143,7 @@ impl CommittedFrames {
     pub(super) fn sum_before(&self, frame: FrameNo, start: Checksum) -> Option<Checksum> {
         match frame.0.checked_sub(2) {
             None => Some(start),
-            Some(place) => self.sums.get(place as usize).copied(),
+            Some(place) => Some(self.frames.get(place as usize)?.checksum),
         }
     }
 
@@ -176,11 +177,18 @@ impl CommittedFrames {
             db_size_pages: Some(db_size_pages),
             ..Snapshot::default()
         };
-        let committed = self.pages.iter().zip(1..=last_frame.0);
-        let in_database = committed.filter(|(page, _)| page.0 <= db_size_pages);
         let mut newest = PageMap::default();
-        in_database.for_each(|(page, frame)| newest.insert(*page, FrameNo(frame)));
-        snapshot.pages = newest.iter().map(|(page, frame)| (page, *frame)).collect();
+        let newest = match txn == self.transactions() {
+            true => &self.newest,
+            false => {
+                for (committed, frame) in self.frames.iter().zip(1..=last_frame.0) {
+                    newest.insert(committed.page, FrameNo(frame));
+                }
+                &newest
+            }
+        };
+        let in_database = newest.iter().filter(|(page, _)| page.0 <= db_size_pages);
+        snapshot.pages = in_database.map(|(page, frame)| (page, *frame)).collect();
         Some(snapshot)
     }
 }

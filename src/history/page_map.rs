@@ -24,24 +24,31 @@ impl<T> Default for PageMap<T> {
 }
 
 impl<T> PageMap<T> {
-    /// Enters what is known of `page`, in place of what was.
-    pub(super) fn insert(&mut self, page: Pgno, value: T) {
-        let at = page.0 as usize;
+    /// Enters what is known of `page`, in place of what was, which it returns.
+    pub(super) fn insert(&mut self, page: Pgno, value: T) -> Option<T> {
         self.inserted += 1;
-        if at >= self.near.len() && at / PAGES_AN_ENTRY < self.inserted {
-            self.lengthen(at + 1);
-        }
-        match self.near.get_mut(at) {
-            Some(entry) => *entry = Some(value),
-            None => drop(self.far.insert(page, value)),
+        match self.near.get_mut(page.0 as usize) {
+            Some(entry) => entry.replace(value),
+            None => self.insert_after_array(page, value),
         }
     }
 
-    /// Forgets what is known of `page`.
-    pub(super) fn remove(&mut self, page: Pgno) {
+    fn insert_after_array(&mut self, page: Pgno, value: T) -> Option<T> {
+        let at = page.0 as usize;
+        if at / PAGES_AN_ENTRY < self.inserted {
+            self.lengthen(at + 1);
+        }
+        match self.near.get_mut(at) {
+            Some(entry) => entry.replace(value),
+            None => self.far.insert(page, value),
+        }
+    }
+
+    /// Forgets what is known of `page`, and returns it.
+    pub(super) fn remove(&mut self, page: Pgno) -> Option<T> {
         match self.near.get_mut(page.0 as usize) {
-            Some(entry) => *entry = None,
-            None => drop(self.far.remove(&page)),
+            Some(entry) => entry.take(),
+            None => self.far.remove(&page),
         }
     }
 
@@ -105,8 +112,7 @@ mod tests {
                     false => Pgno(value),
                 };
                 assert_eq!(map.get_mut(page).copied(), model.get(&page).copied(), "seed {seed}");
-                map.insert(page, value);
-                model.insert(page, value);
+                assert_eq!(map.insert(page, value), model.insert(page, value), "seed {seed}");
                 assert_eq!(map.get(page), Some(&value), "seed {seed}");
             }
             let all = BTreeMap::from_iter(map.iter().map(|(page, value)| (page, *value)));

@@ -89,7 +89,9 @@ impl<'a> ProvenPages<'a> {
         let size_pages = past.state(snapshot)?.size_pages()?;
         let page_bytes = past.page_size().in_memory();
         let mut frames = PageMap::default();
-        snapshot.pages.iter().for_each(|(page, frame)| frames.insert(*page, *frame));
+        for (&page, &frame) in &snapshot.pages {
+            frames.insert(page, frame);
+        }
         let in_log = RefCell::new(Run::of(FRAME_HEADER_BYTES + page_bytes));
         Ok(Self { past, frames, size_pages, in_log, in_file: RefCell::new(Run::of(page_bytes)) })
     }

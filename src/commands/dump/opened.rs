@@ -14,7 +14,7 @@ use crate::database::describe::{PageFormat, describe};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameHeader, FrameNo, PageSize, Pgno};
 use crate::history::image_sums::ImageSums;
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::log::LogShape;
 use crate::log::state::SlotState;
 use crate::output::FileName;
@@ -60,7 +60,7 @@ impl Opened<'_> {
     }
 
     pub(super) fn overview(&self, limit: u32, context: &Context) -> Result<LogDump> {
-        let Some(Reading { file, examination }) = self.reading else {
+        let Some(Reading { file, examination, .. }) = self.reading else {
             let found = "there is no log; --page shows pages of the database".to_owned();
             return Err(Failure::NoLog { path: self.files.wal.clone(), found }.into());
         };
@@ -80,7 +80,7 @@ impl Opened<'_> {
     pub(super) fn frame(&self, frame: FrameNo, context: &Context) -> Result<PageDump> {
         let log = self.reading;
         let shaped = log.and_then(|r| r.examination.shape.map(|shape| (r, shape)));
-        let (Reading { file, examination }, shape) =
+        let (Reading { file, examination, .. }, shape) =
             shaped.ok_or_else(|| Failure::unsupported(&self.files.wal, "it holds no frames"))?;
         if frame == shape.extent.end() && shape.extent.trailing_bytes >= FRAME_HEADER_BYTES as u64 {
             return self.partial_frame(file.as_ref(), &shape, context);
@@ -220,7 +220,7 @@ impl Opened<'_> {
         context: &Context,
     ) -> Result<Option<(&dyn File, LogShape, Snapshot)>> {
         let shaped = self.reading.and_then(|reading| reading.examination.shape.zip(Some(reading)));
-        let Some((shape, Reading { file, examination })) = shaped else {
+        let Some((shape, reading)) = shaped else {
             return match target {
                 Target::Last | Target::Txn(0) => Ok(None),
                 Target::Txn(_) | Target::Frame(_) => {
@@ -229,10 +229,9 @@ impl Opened<'_> {
                 }
             };
         };
-        let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame + 1);
-        let facts = examination.facts(file.as_ref(), committed, context.watch);
-        let snapshot = snapshot_of(facts, target).with_context(|| About(self.files.wal.clone()))?;
-        Ok(Some((file.as_ref(), shape, snapshot)))
+        let snapshot = reading.snapshot(target, context.watch);
+        let snapshot = snapshot.with_context(|| About(self.files.wal.clone()))?;
+        Ok(Some((reading.file.as_ref(), shape, snapshot.into_owned())))
     }
 
     /// The layout by page 1 as SQLite reads it: log first, then the database.

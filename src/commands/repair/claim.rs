@@ -11,8 +11,7 @@ use crate::database::check::Health;
 use crate::database::{self, FilePages};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails;
-use crate::format::FrameNo;
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::history::snapshot::Target;
 use crate::history::standing::newer::{self, FileAge};
 use crate::log::cure::Cure;
 use crate::repair::plan::Restored;
@@ -65,16 +64,10 @@ impl Prepared {
 
     /// Whether each problem of the result is one that SQLite's own view has as well.
     fn is_no_worse(&self, health: &Health, context: &Context) -> Result<bool> {
-        let (no_pages, Some(Reading { file, examination })) = (BTreeSet::new(), &self.reading)
-        else {
+        let (no_pages, Some(reading)) = (BTreeSet::new(), &self.reading) else {
             return Ok(false);
         };
-        let seen = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-        let facts = examination.facts(file.as_ref(), seen, context.watch);
-        let snapshot = match examination.prefix.mx_frame {
-            0 => Snapshot::default(),
-            _ => snapshot_of(facts, Target::Last)?,
-        };
+        let snapshot = reading.snapshot(Target::Last, context.watch)?.into_owned();
         let seen = Restored { snapshot, ..Restored::default() };
         let Some(view) = self.view(&seen, &no_pages) else { return Ok(false) };
         // A log that makes a sound file unsound was not written on it.

@@ -34,7 +34,7 @@ impl Repair {
         };
         let reading = reading.map(Reading::with_shift_undone);
         let mut plan = match &reading {
-            Some(Reading { file, examination }) => {
+            Some(Reading { file, examination, .. }) => {
                 Plan::of(file.as_ref(), examination, witness, context.watch)
                     .with_context(|| About(files.wal.clone()))?
             }

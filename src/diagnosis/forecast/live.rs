@@ -9,8 +9,8 @@ use crate::access::files::Files;
 use crate::access::held::Held;
 use crate::access::holders::{self, Blocker, HeldAs};
 use crate::access::live::Reading;
-use crate::format::{FrameNo, WalIndexHeader};
-use crate::history::snapshot::{Target, snapshot_of};
+use crate::format::WalIndexHeader;
+use crate::history::snapshot::Target;
 use crate::history::view::View;
 
 use super::open::{self, Sight};
@@ -67,12 +67,10 @@ fn sight(
     held: &Held,
     context: &Context,
 ) -> Result<Option<Sight>> {
-    let Reading { file, examination } = log;
+    let Reading { file, examination, .. } = log;
     let is_whole = examination.prefix.mx_frame == index.mx_frame && index.mx_frame > 0;
     let Some(shape) = examination.shape.filter(|_| is_whole) else { return Ok(None) };
-    let committed = FrameNo::FIRST..FrameNo(index.mx_frame).next();
-    let facts = examination.facts(file.as_ref(), committed, context.watch);
-    let snapshot = snapshot_of(facts, Target::Last)?;
+    let snapshot = log.snapshot(Target::Last, context.watch)?;
     let view = View::plain(file.as_ref(), &shape, &snapshot, held.database.as_deref());
     open::of_view(&view, context.watch).map(Some).map_err(Into::into)
 }

@@ -13,13 +13,14 @@ use serde::Serialize;
 use crate::access::Context;
 use crate::access::files::Files;
 use crate::access::held::Held;
+use crate::access::live::Reading;
 use crate::diagnosis::rights::Rights;
 use crate::engine::rollback::{self, JournalState};
-use crate::format::{FrameNo, WalHeaderFault};
-use crate::history::snapshot::{Target, snapshot_of};
+use crate::format::WalHeaderFault;
+use crate::history::snapshot::Target;
 use crate::history::standing::newer::FileAge;
 use crate::history::view::View;
-use crate::log::{Examination, HeaderStatus, LogShape, Verdict};
+use crate::log::{HeaderStatus, LogShape, Verdict};
 use crate::storage::overlay::Overlay;
 use crate::storage::{File, FileType};
 
@@ -274,7 +275,7 @@ fn alone(files: &Files, held: &Held, file_age: FileAge, context: &Context) -> Re
         });
     }
     let shape = examination.shape.filter(|_| examination.prefix.mx_frame > 0);
-    with_log(log.file.as_ref(), examination, shape, base, seen, context)
+    with_log(log, shape, base, seen, context)
 }
 
 /// A log without a byte is none (unix.c unixAccess), unless page 1 says that there is one.
@@ -300,14 +301,13 @@ fn empty_log(base: Option<&dyn File>, seen: Forecast, context: &Context) -> Resu
 
 /// The log is opened, whether or not a frame of it counts.
 fn with_log(
-    log: &dyn File,
-    examination: &Examination,
+    log: &Reading,
     shape: Option<LogShape>,
     base: Option<&dyn File>,
     seen: Forecast,
     context: &Context,
 ) -> Result<Forecast> {
-    let mx_frame = examination.prefix.mx_frame;
+    let mx_frame = log.examination.prefix.mx_frame;
     let Some(shape) = shape else {
         let sight = base.map_or(Ok(Sight::EMPTY), |base| open::of_file(base, context.watch))?;
         return Ok(Forecast {
@@ -320,9 +320,9 @@ fn with_log(
             ..seen
         });
     };
-    let frames = FrameNo::FIRST..FrameNo(mx_frame).next();
-    let snapshot = snapshot_of(examination.facts(log, frames, context.watch), Target::Last)?;
-    let sight = open::of_view(&View::plain(log, &shape, &snapshot, base), context.watch)?;
+    let snapshot = log.snapshot(Target::Last, context.watch)?;
+    let view = View::plain(log.file.as_ref(), &shape, &snapshot, base);
+    let sight = open::of_view(&view, context.watch)?;
     let grows_too_far = open::grows_too_far(&snapshot, &shape, base)?;
     // The last checkpoint refuses pages of another size than the pager has by then.
     let has_page_size = match (sight.open, base) {

@@ -6,8 +6,8 @@ use crate::access::files::Files;
 use crate::access::live::Reading;
 use crate::access::{Context, Failure};
 use crate::diagnosis::rule::Rule;
-use crate::format::{FrameNo, PageSize, Pgno};
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::format::{PageSize, Pgno};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::output::quantity::counted;
 use crate::output::text::{argument, command, new_name};
 use crate::storage::File;
@@ -25,8 +25,8 @@ pub fn discarded_log(
     database: Option<&dyn File>,
     context: &Context,
 ) -> Result<Option<Danger>> {
-    let Reading { file, examination } = log;
-    let (commits, committed) = (examination.prefix.transactions, examination.prefix.mx_frame);
+    let examination = &log.examination;
+    let commits = examination.prefix.transactions;
     let Some(shape) = examination.shape.filter(|_| commits > 0) else { return Ok(None) };
     let what = match database {
         Some(database) => match database.size()? {
@@ -41,9 +41,7 @@ pub fn discarded_log(
         "the database {what}: SQLite deletes the log unread, and {} with it",
         counted(commits.into(), "committed transaction")
     );
-    let frames = FrameNo::FIRST..FrameNo(committed).next();
-    let facts = examination.facts(file.as_ref(), frames, context.watch);
-    let snapshot = snapshot_of(facts, Target::Last)?;
+    let snapshot = log.snapshot(Target::Last, context.watch)?;
     let danger = Danger::new(Rule::LogDiscarded, &files.wal, why);
     let is_whole = missing_pages(&snapshot, shape.page_size()).next().is_none();
     Ok(Some(match is_whole {

@@ -14,8 +14,8 @@ use crate::diagnosis::rule::Rule;
 use crate::engine::page_checksum::{Doubt, Wanted};
 use crate::engine::rollback::{self, Discarded, JournalState};
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{DatabaseHeader, FrameNo, PageSize, WalIndexHeader};
-use crate::history::snapshot::{Snapshot, Target, snapshot_of};
+use crate::format::{DatabaseHeader, PageSize, WalIndexHeader};
+use crate::history::snapshot::{Snapshot, Target};
 use crate::history::standing::newer::Age;
 use crate::history::standing::{self, Depth, Pairing};
 use crate::history::view::View;
@@ -124,7 +124,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
         }
         return Ok(found);
     };
-    let Reading { file, examination } = log;
+    let Reading { file, examination, .. } = log;
     let attached = if index.is_some() { attached_process(files, context)? } else { None };
     found.dangers.extend(damaged_log(files, examination, attached));
     let Some(shape) = examination.shape.filter(|_| examination.prefix.mx_frame > 0) else {
@@ -134,14 +134,12 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
         found.dangers.extend(file_alone(files, database)?);
         return Ok(found);
     };
-    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let facts = examination.facts(file.as_ref(), committed, context.watch);
-    let snapshot = snapshot_of(facts, target)?;
+    let snapshot = log.snapshot(target, context.watch)?;
     let view = View::plain(file.as_ref(), &shape, &snapshot, database);
     let depth = if index.is_some() { Depth::Foreign } else { Depth::Newest };
     let judged = match pairing {
         Some(pairing) => Some(pairing.clone()),
-        None => judge_pair(log, &snapshot, database, depth, context)?,
+        None => judge_pair(log, database, depth, context)?,
     };
     let is_damaged = found.dangers.iter().any(|danger| danger.rule == Rule::LogDamaged);
     if !is_damaged && index.is_none() {
@@ -191,30 +189,19 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
     Ok(found)
 }
 
-/// Whether `log` and `database` belong together: of a log that was copied into the file past the
-/// state of `snapshot`, too.
+/// Whether `log` and `database` belong together, by the newest state of both.
 ///
 /// # Errors
 /// When a file cannot be read, or the watcher stops it.
 pub fn judge_pair(
     log: &Reading,
-    snapshot: &Snapshot,
     database: Option<&dyn File>,
     depth: Depth,
     context: &Context,
 ) -> Result<Option<Pairing>> {
-    let Reading { file, examination } = log;
-    let Some(shape) = &examination.shape else { return Ok(None) };
-    let newest = match snapshot.to_frame < examination.prefix.mx_frame {
-        true => {
-            let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-            let facts = examination.facts(file.as_ref(), committed, context.watch);
-            Some(snapshot_of(facts, Target::Last)?)
-        }
-        false => None,
-    };
-    let snapshot = newest.as_ref().unwrap_or(snapshot);
-    let view = View::plain(file.as_ref(), shape, snapshot, database);
+    let Some(shape) = &log.examination.shape else { return Ok(None) };
+    let newest = log.snapshot(Target::Last, context.watch)?;
+    let view = View::plain(log.file.as_ref(), shape, &newest, database);
     Ok(standing::judge(&view, depth, context.watch)?)
 }
 
@@ -249,13 +236,9 @@ pub fn contradictions(
 ) -> Result<Option<Danger>> {
     let with_commits = |it: &&Reading| it.examination.prefix.mx_frame > 0;
     let shaped = log.filter(with_commits).and_then(|it| Some((it, it.examination.shape?)));
-    let Some((Reading { file, examination }, shape)) = shaped else {
-        return file_alone(files, database);
-    };
-    let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
-    let facts = examination.facts(file.as_ref(), committed, context.watch);
-    let snapshot = snapshot_of(facts, Target::Last)?;
-    let view = View::plain(file.as_ref(), &shape, &snapshot, database);
+    let Some((log, shape)) = shaped else { return file_alone(files, database) };
+    let snapshot = log.snapshot(Target::Last, context.watch)?;
+    let view = View::plain(log.file.as_ref(), &shape, &snapshot, database);
     Ok(contradicting_sizes(files, &view)?.or(page_one_of_file(files, &view)?))
 }
 

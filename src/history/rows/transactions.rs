@@ -137,7 +137,7 @@ impl<'p> BackwardStates<'p> {
             match frame {
                 Some(frame) => self.newest.insert(page, frame),
                 None => self.newest.remove(page),
-            }
+            };
         }
         (self.size_pages, self.txn) = (size_pages, earlier);
         Ok(Some(compared))
