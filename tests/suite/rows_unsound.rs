@@ -192,3 +192,35 @@ fn a_page_that_was_free_and_used_is_not_the_logs_fault_when_it_takes_it() {
     assert_eq!(exit, 3, "{stderr}");
     assert!(stderr.contains("is a page of another table or index, too"), "{stderr}");
 }
+
+#[test]
+fn a_fault_that_the_log_makes_itself_does_not_speak_against_the_file() {
+    let tables = "CREATE TABLE a(x INTEGER PRIMARY KEY, y); CREATE INDEX a_y ON a(y);
+                  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+                  INSERT INTO a SELECT i, i * i % 17 FROM n;";
+    let insert = |row: u32| format!("INSERT INTO a VALUES({row}, {row});");
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let play = |sql: &str| {
+        let mut writer = Command::new(oracle_program());
+        writer.args(["write-and-die", text(&database), sql]).output().unwrap();
+    };
+    play(&format!("PRAGMA page_size=4096; PRAGMA journal_mode=DELETE; {tables}"));
+    let inserts: String = (100..110).map(insert).collect();
+    // A row whose entry is taken out of the index, where no statement can.
+    let harm = "PRAGMA writable_schema=ON; DELETE FROM sqlite_schema WHERE name = 'a_y';
+                PRAGMA schema_version=1000; INSERT INTO a VALUES(200, 1);
+                INSERT INTO sqlite_schema VALUES('index', 'a_y', 'a',
+                    (SELECT max(rootpage) + 1 FROM sqlite_schema), 'CREATE INDEX a_y ON a(y)');
+                PRAGMA schema_version=1001; PRAGMA writable_schema=OFF; INSERT INTO a VALUES(201, 2);";
+    play(&format!("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {inserts} {harm}"));
+    assert_ne!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
+    let (document, exit) = walsmith(&["doctor", text(&database)]);
+    let findings = document["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|it| it["severity"] != "error"), "{exit}: {document:#}");
+    let (document, exit) = walsmith(&["check", text(&database), "--at", "5"]);
+    assert_eq!(exit, 0, "{document:#}");
+    let (document, stderr, exit) = log(&database);
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(document["transactions"][4]["tables"][0]["inserted"], 1, "{document:#}");
+}

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::database::check::Health;
 use crate::database::{self, Error, Pages, Schema, check};
 use crate::format::{DatabaseHeader, FrameNo, Pgno};
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
@@ -15,7 +16,7 @@ use crate::history::view::View;
 use crate::scan::{self, FrameFacts, Watch};
 
 use super::columns::{former_names, share_a_table};
-use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
+use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, own_fault, structure};
 
 /// Most states of the log whose structure is checked.
 const MAX_STATES: usize = 32;
@@ -173,18 +174,19 @@ impl Beginning {
         }))
     }
 
-    /// Commits that were states of the database, if the file is the log's own, and are not the
-    /// last: the earliest, and others up to `most` that are as far apart as can be.
+    /// Commits that were states of the database, if the file is the log's own.
     /// A page of an interrupted copy may be neither the old one nor the new one, unless the file is
     /// sound by itself.
-    fn states(&self, pair: &Pair, is_sound: bool, most: usize) -> Vec<FrameNo> {
-        if !self.is_known(pair) {
-            return Vec::new();
-        }
+    pub(super) fn known_states(&self, pair: &Pair, is_sound: bool) -> &[FrameNo] {
         let known_from = if is_sound && !self.shrinks { self.known_from } else { self.copied_to };
         let from = self.commits.partition_point(|&commit| Some(commit) < known_from);
-        let commits = self.commits.split_last().map_or(&[][..], |(_, all)| all);
-        let states = commits.get(from..).unwrap_or_default();
+        self.commits.get(from..).filter(|_| self.is_known(pair)).unwrap_or_default()
+    }
+
+    /// Those of them that are not the last: the earliest, and others up to `most` that are as far
+    /// apart as can be.
+    fn states(&self, pair: &Pair, is_sound: bool, most: usize) -> Vec<FrameNo> {
+        let states = self.known_states(pair, is_sound).split_last().map_or(&[][..], |(_, all)| all);
         states.iter().copied().step_by(states.len().div_ceil(most.max(1)).max(1)).collect()
     }
 
@@ -219,6 +221,7 @@ impl Beginning {
         let affordable = MAX_CHECKED_BYTES / bytes.max(pair.base.size()?).max(1);
         let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
         let file = check(&pair.file, watch)?;
+        let mut own: Option<Health> = None;
         for commit in self.states(pair, file.is_sound(), most) {
             let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(None) };
             let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
@@ -227,9 +230,15 @@ impl Beginning {
                 continue;
             }
             let former_names = former_names(&Schema::read(&pair.file)?, &Schema::read(&view)?);
-            let found = structure::problems(&early, &file, &former_names);
+            let problems =
+                |own: Option<&Health>| structure::problems(&early, &file, &former_names, own);
+            let mut found = problems(own.as_ref());
+            if !found.is_empty() && own.is_none() {
+                own = own_fault::of_log(pair, self, commit, watch)?;
+                found = problems(own.as_ref());
+            }
             let count = found.iter().map(|reason| reason.count).sum();
-            let Some(first) = found.into_iter().next() else { return Ok(None) };
+            let Some(first) = found.into_iter().next() else { continue };
             let example = first.example.replace(
                 "with the log over the file",
                 &format!("with the log up to frame {commit} over the file"),
@@ -241,7 +250,7 @@ impl Beginning {
 }
 
 /// The state at `commit`; `None` where the frames do not give it.
-fn snapshot_at(
+pub(super) fn snapshot_at(
     pair: &Pair,
     commit: FrameNo,
     watch: &dyn Watch,

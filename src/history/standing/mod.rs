@@ -36,6 +36,7 @@ mod header;
 mod links;
 pub mod newer;
 mod order;
+mod own_fault;
 mod pairing;
 mod structure;
 mod tails;
@@ -223,14 +224,24 @@ impl<'a> Pair<'a> {
             return Ok((false, false));
         }
         let both = check(self.both, watch)?;
+        let mut is_unsound = !both.is_sound();
         reasons.extend(columns::records(self, &both, &schema, watch)?);
         reasons.extend(structure::growth(self, &both, &database::header(&self.file)?)?);
         // What contradicts itself gives no sound database over any file.
         if !both.is_sound() && !header::log_contradicts_itself(self)? {
             let former_names = columns::former_names(&file, &schema);
-            reasons.extend(structure::problems(&both, &check(&self.file, watch)?, &former_names));
+            let alone = check(&self.file, watch)?;
+            let mut problems = structure::problems(&both, &alone, &former_names, None);
+            let newest = FrameNo(self.snapshot.to_frame);
+            if !problems.is_empty()
+                && let Some(own) = own_fault::of_log(self, beginning, newest, watch)?
+            {
+                problems = structure::problems(&both, &alone, &former_names, Some(&own));
+                is_unsound = !problems.is_empty();
+            }
+            reasons.extend(problems);
         }
-        Ok((structure::is_self_contained(self, &both), !both.is_sound()))
+        Ok((structure::is_self_contained(self, &both), is_unsound))
     }
 
     /// Every page of the result but the one of the lock bytes has a frame.

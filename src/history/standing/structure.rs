@@ -51,15 +51,18 @@ pub(super) fn growth(
 }
 
 /// One contradiction for each kind of problem and table, `former_names` being those of the tables
-/// that the file has under another name. When the file alone has more problems than are listed, all
-/// of them are one.
+/// that the file has under another name, without what the log has made itself (`own_fault`). When
+/// the file alone has more problems than are listed, all of them are one.
 pub(super) fn problems(
     both: &Health,
     file: &Health,
     former_names: &HashMap<String, String>,
+    of_log: Option<&Health>,
 ) -> Vec<Reason> {
     let known: HashSet<(Evidence, Option<String>)> =
         file.problems.iter().map(|problem| key(file, problem)).collect();
+    let own: HashSet<(Evidence, Option<String>)> =
+        of_log.iter().flat_map(|it| it.problems.iter().map(|problem| key(it, problem))).collect();
     let twice: HashSet<Pgno> = used_twice(file).collect();
     let harmed = tables_of(&twice, both);
     let mut found: BTreeMap<(String, Option<String>), Reason> = BTreeMap::new();
@@ -68,7 +71,8 @@ pub(super) fn problems(
         let former = table.as_ref().map(|name| former_names.get(name).unwrap_or(name).clone());
         let is_of_twice = used_again(problem).is_some_and(|page| twice.contains(&page))
             || table.as_ref().is_some_and(|name| harmed.contains(name));
-        if is_of_twice || known.contains(&(evidence, former)) {
+        let is_own = own.contains(&(evidence, table.clone()));
+        if is_own || is_of_twice || known.contains(&(evidence, former)) {
             continue;
         }
         let place = (format!("{evidence:?}"), table.clone());
@@ -90,7 +94,8 @@ pub(super) fn used_twice(file: &Health) -> impl Iterator<Item = Pgno> {
     file.problems.iter().filter_map(used_again)
 }
 
-fn used_again(problem: &Problem) -> Option<Pgno> {
+/// The page that is used for the second time.
+pub(super) fn used_again(problem: &Problem) -> Option<Pgno> {
     match problem.fault {
         StructureFault::UsedTwice { target } => Some(target),
         _ => None,
@@ -100,22 +105,27 @@ fn used_again(problem: &Problem) -> Option<Pgno> {
 /// The tables that use such pages.
 fn tables_of(twice: &HashSet<Pgno>, both: &Health) -> HashSet<String> {
     let first_uses = twice.iter().filter_map(|&page| match both.owners.of(page) {
-        Owner::Btree(root) | Owner::Overflow(root) => both.trees.iter().find(|it| it.root == root),
+        Owner::Btree(root) | Owner::Overflow(root) => table_at(both, root),
         _ => None,
     });
     let again = |it: &&Problem| used_again(it).is_some_and(|page| twice.contains(&page));
     let again = both.problems.iter().filter(again);
-    first_uses
-        .map(|tree| tree.table.clone())
-        .chain(again.filter_map(|problem| key(both, problem).1))
-        .collect()
+    first_uses.chain(again.filter_map(|problem| table_of(both, problem))).collect()
+}
+
+/// The table that the tree with this root is of.
+pub(super) fn table_at(health: &Health, root: Pgno) -> Option<String> {
+    health.trees.iter().find(|tree| tree.root == root).map(|tree| tree.table.clone())
+}
+
+/// The table that a problem is about.
+pub(super) fn table_of(health: &Health, problem: &Problem) -> Option<String> {
+    problem.root.and_then(|root| table_at(health, root)).or_else(|| problem.name.clone())
 }
 
 /// The kind of a problem, and the table that it is about.
 fn key(health: &Health, problem: &Problem) -> (Evidence, Option<String>) {
-    let tree = problem.root.and_then(|root| health.trees.iter().find(|tree| tree.root == root));
-    let table = tree.map(|tree| tree.table.clone()).or_else(|| problem.name.clone());
-    (evidence(&problem.fault), table)
+    (evidence(&problem.fault), table_of(health, problem))
 }
 
 fn evidence(fault: &StructureFault) -> Evidence {
