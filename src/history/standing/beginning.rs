@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::check::Health;
 use crate::database::{self, Error, Pages, Schema, check};
 use crate::format::{DatabaseHeader, FrameNo, Pgno};
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
@@ -16,7 +15,8 @@ use crate::history::view::View;
 use crate::scan::{self, FrameFacts, Watch};
 
 use super::columns::{former_names, share_a_table};
-use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, own_fault, structure};
+use super::own_fault::OwnFaults;
+use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
 
 /// Most states of the log whose structure is checked.
 const MAX_STATES: usize = 32;
@@ -221,7 +221,7 @@ impl Beginning {
         let affordable = MAX_CHECKED_BYTES / bytes.max(pair.base.size()?).max(1);
         let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
         let file = check(&pair.file, watch)?;
-        let mut own: Option<Health> = None;
+        let mut own: Option<OwnFaults> = None;
         for commit in self.states(pair, file.is_sound(), most) {
             let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(None) };
             let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
@@ -230,12 +230,10 @@ impl Beginning {
                 continue;
             }
             let former_names = former_names(&Schema::read(&pair.file)?, &Schema::read(&view)?);
-            let problems =
-                |own: Option<&Health>| structure::problems(&early, &file, &former_names, own);
-            let mut found = problems(own.as_ref());
+            let problems = |own: &OwnFaults| structure::problems(&early, &file, &former_names, own);
+            let mut found = problems(own.as_ref().unwrap_or(&OwnFaults::default()));
             if !found.is_empty() && own.is_none() {
-                own = own_fault::of_log(pair, self, commit, watch)?;
-                found = problems(own.as_ref());
+                found = problems(own.insert(OwnFaults::find(pair, self, commit, watch)?));
             }
             let count = found.iter().map(|reason| reason.count).sum();
             let Some(first) = found.into_iter().next() else { continue };

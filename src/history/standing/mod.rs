@@ -26,6 +26,7 @@ use beginning::Beginning;
 use content::Compared;
 use effects::Effects;
 pub use order::Order;
+use own_fault::OwnFaults;
 pub use pairing::{Belonging, Evidence, Pairing, Reason, SpeaksFor};
 
 mod beginning;
@@ -231,15 +232,14 @@ impl<'a> Pair<'a> {
         if !both.is_sound() && !header::log_contradicts_itself(self)? {
             let former_names = columns::former_names(&file, &schema);
             let alone = check(&self.file, watch)?;
-            let mut problems = structure::problems(&both, &alone, &former_names, None);
-            let newest = FrameNo(self.snapshot.to_frame);
-            if !problems.is_empty()
-                && let Some(own) = own_fault::of_log(self, beginning, newest, watch)?
-            {
-                problems = structure::problems(&both, &alone, &former_names, Some(&own));
-                is_unsound = !problems.is_empty();
+            let problems = |own: &OwnFaults| structure::problems(&both, &alone, &former_names, own);
+            let mut found = problems(&OwnFaults::default());
+            if !found.is_empty() {
+                let newest = FrameNo(self.snapshot.to_frame);
+                found = problems(&OwnFaults::find(self, beginning, newest, watch)?);
+                is_unsound = !found.is_empty();
             }
-            reasons.extend(problems);
+            reasons.extend(found);
         }
         Ok((structure::is_self_contained(self, &both), is_unsound))
     }

@@ -7,6 +7,7 @@ use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem, StructureFaul
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Error;
 
+use super::own_fault::OwnFaults;
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
 /// Whether nothing of the result comes from the file: every page is in the log, but free ones.
@@ -51,18 +52,16 @@ pub(super) fn growth(
 }
 
 /// One contradiction for each kind of problem and table, `former_names` being those of the tables
-/// that the file has under another name, without what the log has made itself (`own_fault`). When
-/// the file alone has more problems than are listed, all of them are one.
+/// that the file has under another name, without what the log has made itself. When the file alone
+/// has more problems than are listed, all of them are one.
 pub(super) fn problems(
     both: &Health,
     file: &Health,
     former_names: &HashMap<String, String>,
-    of_log: Option<&Health>,
+    own: &OwnFaults,
 ) -> Vec<Reason> {
     let known: HashSet<(Evidence, Option<String>)> =
         file.problems.iter().map(|problem| key(file, problem)).collect();
-    let own: HashSet<(Evidence, Option<String>)> =
-        of_log.iter().flat_map(|it| it.problems.iter().map(|problem| key(it, problem))).collect();
     let twice: HashSet<Pgno> = used_twice(file).collect();
     let harmed = tables_of(&twice, both);
     let mut found: BTreeMap<(String, Option<String>), Reason> = BTreeMap::new();
@@ -71,8 +70,7 @@ pub(super) fn problems(
         let former = table.as_ref().map(|name| former_names.get(name).unwrap_or(name).clone());
         let is_of_twice = used_again(problem).is_some_and(|page| twice.contains(&page))
             || table.as_ref().is_some_and(|name| harmed.contains(name));
-        let is_own = own.contains(&(evidence, table.clone()));
-        if is_own || is_of_twice || known.contains(&(evidence, former)) {
+        if own.has(both, problem) || is_of_twice || known.contains(&(evidence, former)) {
             continue;
         }
         let place = (format!("{evidence:?}"), table.clone());
@@ -125,7 +123,12 @@ pub(super) fn table_of(health: &Health, problem: &Problem) -> Option<String> {
 
 /// The kind of a problem, and the table that it is about.
 fn key(health: &Health, problem: &Problem) -> (Evidence, Option<String>) {
-    (evidence(&problem.fault), table_of(health, problem))
+    (evidence_of(problem), table_of(health, problem))
+}
+
+/// The kind of a problem.
+pub(super) fn evidence_of(problem: &Problem) -> Evidence {
+    evidence(&problem.fault)
 }
 
 fn evidence(fault: &StructureFault) -> Evidence {
