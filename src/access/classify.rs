@@ -128,8 +128,8 @@ fn classify_sql(error: &sql::Error, report: &mut ErrorReport) -> ErrorKind {
         sql::Error::Writes { .. } => {
             let file = report.file.as_ref();
             report.hint = file.map(|path| {
-                let replay = command("replay --at N --output new.db", path);
-                format!("a copy of a state can be changed: {replay}")
+                let replay = command("replay --output new.db", path);
+                format!("a copy can be changed, also that of an earlier state (--at): {replay}")
             });
             ErrorKind::Sql
         }

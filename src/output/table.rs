@@ -229,7 +229,7 @@ fn longest_word(rows: &[Vec<String>], column: usize, head: &str) -> usize {
 }
 
 /// Facts as two aligned columns, `name  value`; a value that is too long for `width` goes on under
-/// its beginning.
+/// its beginning, but for a command: that is one line, so that it can be copied.
 #[must_use]
 pub fn key_values(facts: &[(&str, String)], width: Option<u16>) -> String {
     let names = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
@@ -239,7 +239,7 @@ pub fn key_values(facts: &[(&str, String)], width: Option<u16>) -> String {
     let line = |(name, value): &(&str, String)| {
         let line = format!("  {name:<names$}  {value}");
         // Leading spaces of a value align its numbers: only what is too long is broken.
-        let fits = line.width() <= columns;
+        let fits = line.width() <= columns || value.starts_with("walsmith ");
         (if fits { line } else { textwrap::fill(&line, &options) }) + "\n"
     };
     facts.iter().map(line).collect()
@@ -288,5 +288,8 @@ mod tests {
         let facts = [("a", "1".to_owned()), ("name", "one two three four five six".to_owned())];
         let wanted = "  a     1\n  name  one two three four\n        five six\n";
         assert_eq!(key_values(&facts, Some(28)), wanted);
+        let command = "walsmith diff /a/long/path/of/a.db 1..2".to_owned();
+        let whole = format!("  next  {command}\n");
+        assert_eq!(key_values(&[("next", command)], Some(28)), whole);
     }
 }
