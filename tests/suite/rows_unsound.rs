@@ -212,7 +212,8 @@ fn a_fault_that_the_log_makes_itself_does_not_speak_against_the_file() {
                 PRAGMA schema_version=1000; INSERT INTO a VALUES(200, 1);
                 INSERT INTO sqlite_schema VALUES('index', 'a_y', 'a',
                     (SELECT max(rootpage) + 1 FROM sqlite_schema), 'CREATE INDEX a_y ON a(y)');
-                PRAGMA schema_version=1001; PRAGMA writable_schema=OFF; INSERT INTO a VALUES(201, 2);";
+                PRAGMA schema_version=1001; PRAGMA writable_schema=OFF;
+                INSERT INTO a VALUES(201, 2);";
     play(&format!("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {inserts} {harm}"));
     assert_ne!(rows(&database, "PRAGMA integrity_check"), "[\"ok\"]\n");
     let (document, exit) = walsmith(&["doctor", text(&database)]);

@@ -10,9 +10,8 @@ use std::collections::BTreeSet;
 
 use crate::database::{self, Error, Pages, Schema, check};
 use crate::format::{DatabaseHeader, FrameNo, Pgno};
-use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
-use crate::scan::{self, FrameFacts, Watch};
+use crate::scan::{FrameFacts, Watch};
 
 use super::columns::{former_names, share_a_table};
 use super::own_fault::OwnFaults;
@@ -174,19 +173,22 @@ impl Beginning {
         }))
     }
 
-    /// Commits that were states of the database, if the file is the log's own.
+    /// Commits up to `last` that were states of the database, if the file is the log's own.
     /// A page of an interrupted copy may be neither the old one nor the new one, unless the file is
     /// sound by itself.
-    pub(super) fn known_states(&self, pair: &Pair, is_sound: bool) -> &[FrameNo] {
+    pub(super) fn known_states(&self, pair: &Pair, is_sound: bool, last: FrameNo) -> &[FrameNo] {
         let known_from = if is_sound && !self.shrinks { self.known_from } else { self.copied_to };
         let from = self.commits.partition_point(|&commit| Some(commit) < known_from);
-        self.commits.get(from..).filter(|_| self.is_known(pair)).unwrap_or_default()
+        let to = self.commits.partition_point(|&commit| commit <= last);
+        self.commits.get(from..to).filter(|_| self.is_known(pair)).unwrap_or_default()
     }
 
     /// Those of them that are not the last: the earliest, and others up to `most` that are as far
     /// apart as can be.
     fn states(&self, pair: &Pair, is_sound: bool, most: usize) -> Vec<FrameNo> {
-        let states = self.known_states(pair, is_sound).split_last().map_or(&[][..], |(_, all)| all);
+        let last = FrameNo(pair.snapshot.to_frame);
+        let states = self.known_states(pair, is_sound, last);
+        let states = states.split_last().map_or(&[][..], |(_, all)| all);
         states.iter().copied().step_by(states.len().div_ceil(most.max(1)).max(1)).collect()
     }
 
@@ -205,7 +207,7 @@ impl Beginning {
             .collect();
         writes_page_1.dedup();
         for commit in writes_page_1.into_iter().take(MAX_STATES) {
-            let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(false) };
+            let Some(snapshot) = pair.snapshot_at(commit, watch)? else { return Ok(false) };
             let view = View::plain(pair.log, pair.shape, &snapshot, None);
             if share_a_table(file, &Schema::read(&view)?) {
                 return Ok(true);
@@ -223,7 +225,7 @@ impl Beginning {
         let file = check(&pair.file, watch)?;
         let mut own: Option<OwnFaults> = None;
         for commit in self.states(pair, file.is_sound(), most) {
-            let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(None) };
+            let Some(snapshot) = pair.snapshot_at(commit, watch)? else { return Ok(None) };
             let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
             let early = check(&view, watch)?;
             if early.is_sound() {
@@ -233,7 +235,8 @@ impl Beginning {
             let problems = |own: &OwnFaults| structure::problems(&early, &file, &former_names, own);
             let mut found = problems(own.as_ref().unwrap_or(&OwnFaults::default()));
             if !found.is_empty() && own.is_none() {
-                found = problems(own.insert(OwnFaults::find(pair, self, commit, watch)?));
+                let states = self.known_states(pair, file.is_sound(), commit);
+                found = problems(own.insert(OwnFaults::find(pair, states, watch)?));
             }
             let count = found.iter().map(|reason| reason.count).sum();
             let Some(first) = found.into_iter().next() else { continue };
@@ -244,20 +247,6 @@ impl Beginning {
             return Ok(Some(Reason { table: first.table, count, ..against(example) }));
         }
         Ok(None)
-    }
-}
-
-/// The state at `commit`; `None` where the frames do not give it.
-pub(super) fn snapshot_at(
-    pair: &Pair,
-    commit: FrameNo,
-    watch: &dyn Watch,
-) -> Result<Option<Snapshot>, scan::Error> {
-    let facts = pair.shape.facts(pair.log, FrameNo::FIRST..commit.next(), watch);
-    match snapshot_of(facts, Target::Frame(commit)) {
-        Ok(snapshot) => Ok(Some(snapshot)),
-        Err(snapshot::Error::Scan(error)) => Err(error),
-        Err(_) => Ok(None),
     }
 }
 

@@ -16,7 +16,7 @@
 
 use crate::database::{self, FilePages, Schema, check, opaque};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo};
-use crate::history::snapshot::Snapshot;
+use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::LogShape;
 use crate::scan::{self, Watch};
@@ -39,6 +39,7 @@ pub mod newer;
 mod order;
 mod own_fault;
 mod pairing;
+mod problem;
 mod structure;
 mod tails;
 
@@ -199,6 +200,20 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The state at `commit`; `None` where the frames do not give it.
+    fn snapshot_at(
+        &self,
+        commit: FrameNo,
+        watch: &dyn Watch,
+    ) -> Result<Option<Snapshot>, scan::Error> {
+        let facts = self.shape.facts(self.log, FrameNo::FIRST..commit.next(), watch);
+        match snapshot_of(facts, Target::Frame(commit)) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(snapshot::Error::Scan(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Whether the database may be checked as a whole.
     fn is_small(&self) -> Result<bool, scan::Error> {
         let bytes = u64::from(self.size_pages) * self.shape.page_size().bytes_u64();
@@ -236,7 +251,8 @@ impl<'a> Pair<'a> {
             let mut found = problems(&OwnFaults::default());
             if !found.is_empty() {
                 let newest = FrameNo(self.snapshot.to_frame);
-                found = problems(&OwnFaults::find(self, beginning, newest, watch)?);
+                let states = beginning.known_states(self, alone.is_sound(), newest);
+                found = problems(&OwnFaults::find(self, states, watch)?);
                 is_unsound = !found.is_empty();
             }
             reasons.extend(found);

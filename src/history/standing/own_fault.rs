@@ -10,8 +10,7 @@ use crate::history::snapshot::Snapshot;
 use crate::history::view::View;
 use crate::scan::Watch;
 
-use super::beginning::{Beginning, snapshot_at};
-use super::structure::{evidence_of, table_at, table_of, used_again};
+use super::problem::{evidence_of, table_at, table_of, used_again};
 use super::{Evidence, Pair};
 
 /// Most times that a first state with something else wrong is looked for.
@@ -27,8 +26,8 @@ pub(super) struct OwnFaults {
 }
 
 impl OwnFaults {
-    /// Finds those of the states of the log over the file up to the one at `unsound`, as far as
-    /// they cannot come of the file.
+    /// Finds those of the states of the log over the file at `commits`, as far as they cannot come
+    /// of the file.
     ///
     /// A transaction reads the state before it. Where nothing is wrong in that, and the pages that
     /// the transaction wrote for the first time are of no table with a fault, the pages with a
@@ -36,19 +35,9 @@ impl OwnFaults {
     ///
     /// # Errors
     /// When a file cannot be read, or the watcher stops it.
-    pub(super) fn find(
-        pair: &Pair,
-        beginning: &Beginning,
-        unsound: FrameNo,
-        watch: &dyn Watch,
-    ) -> Result<Self, Error> {
+    pub(super) fn find(pair: &Pair, commits: &[FrameNo], watch: &dyn Watch) -> Result<Self, Error> {
         let mut found = Self::default();
-        let file_is_sound = check(&pair.file, watch)?.is_sound();
-        let commits = beginning.known_states(pair, file_is_sound);
-        let commits = commits.get(..=commits.partition_point(|&commit| commit < unsound));
-        let Some((&earliest, mut later)) = commits.and_then(<[FrameNo]>::split_first) else {
-            return Ok(found);
-        };
+        let Some((&earliest, mut later)) = commits.split_first() else { return Ok(found) };
         let Some(mut before) = State::at(pair, earliest, watch)? else { return Ok(found) };
         for _ in 0..MAX_FAULTS {
             if !found.all(&before) {
@@ -117,7 +106,7 @@ struct State {
 impl State {
     /// The state at `commit`; `None` where the frames do not give it.
     fn at(pair: &Pair, commit: FrameNo, watch: &dyn Watch) -> Result<Option<Self>, Error> {
-        let Some(snapshot) = snapshot_at(pair, commit, watch)? else { return Ok(None) };
+        let Some(snapshot) = pair.snapshot_at(commit, watch)? else { return Ok(None) };
         let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
         let health = check(&view, watch)?;
         Ok(Some(Self { snapshot, health }))

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::Pages;
-use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem, StructureFault};
+use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem};
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Error;
 
 use super::own_fault::OwnFaults;
+use super::problem::{evidence_of, table_at, table_of, used_again};
 use super::{Evidence, Pair, Reason, SpeaksFor};
 
 /// Whether nothing of the result comes from the file: every page is in the log, but free ones.
@@ -92,14 +93,6 @@ pub(super) fn used_twice(file: &Health) -> impl Iterator<Item = Pgno> {
     file.problems.iter().filter_map(used_again)
 }
 
-/// The page that is used for the second time.
-pub(super) fn used_again(problem: &Problem) -> Option<Pgno> {
-    match problem.fault {
-        StructureFault::UsedTwice { target } => Some(target),
-        _ => None,
-    }
-}
-
 /// The tables that use such pages.
 fn tables_of(twice: &HashSet<Pgno>, both: &Health) -> HashSet<String> {
     let first_uses = twice.iter().filter_map(|&page| match both.owners.of(page) {
@@ -111,60 +104,7 @@ fn tables_of(twice: &HashSet<Pgno>, both: &Health) -> HashSet<String> {
     first_uses.chain(again.filter_map(|problem| table_of(both, problem))).collect()
 }
 
-/// The table that the tree with this root is of.
-pub(super) fn table_at(health: &Health, root: Pgno) -> Option<String> {
-    health.trees.iter().find(|tree| tree.root == root).map(|tree| tree.table.clone())
-}
-
-/// The table that a problem is about.
-pub(super) fn table_of(health: &Health, problem: &Problem) -> Option<String> {
-    problem.root.and_then(|root| table_at(health, root)).or_else(|| problem.name.clone())
-}
-
 /// The kind of a problem, and the table that it is about.
 fn key(health: &Health, problem: &Problem) -> (Evidence, Option<String>) {
     (evidence_of(problem), table_of(health, problem))
-}
-
-/// The kind of a problem.
-pub(super) fn evidence_of(problem: &Problem) -> Evidence {
-    evidence(&problem.fault)
-}
-
-fn evidence(fault: &StructureFault) -> Evidence {
-    match fault {
-        StructureFault::Header { .. } | StructureFault::IncrementalVacuum => Evidence::Header,
-        StructureFault::PageCount { .. } => Evidence::CommitSize,
-        StructureFault::SchemaEntry { .. }
-        | StructureFault::RootPage { .. }
-        | StructureFault::SchemaRow
-        | StructureFault::SchemaStatement { .. }
-        | StructureFault::SameName
-        | StructureFault::AutomaticIndexes { .. }
-        | StructureFault::OrphanIndex { .. } => Evidence::Schema,
-        StructureFault::NoSuchPage { .. }
-        | StructureFault::UsedTwice { .. }
-        | StructureFault::NeverUsed
-        | StructureFault::FreelistLength { .. }
-        | StructureFault::FreelistLeaves { .. } => Evidence::PageUse,
-        StructureFault::TooDeep
-        | StructureFault::Height { .. }
-        | StructureFault::Kind { .. }
-        | StructureFault::Empty
-        | StructureFault::CellCount { .. }
-        | StructureFault::FreeSpace
-        | StructureFault::CellOffset { .. }
-        | StructureFault::CellOutside { .. }
-        | StructureFault::SharedBytes { .. }
-        | StructureFault::Fragments { .. } => Evidence::Btree,
-        StructureFault::Record { .. } => Evidence::Columns,
-        StructureFault::RowIdOrder { .. } | StructureFault::KeyOrder { .. } => Evidence::Order,
-        StructureFault::OverflowLength { .. } => Evidence::Overflow,
-        StructureFault::LargestRoot { .. }
-        | StructureFault::PointerMapUsed
-        | StructureFault::PointerMap { .. } => Evidence::PointerMap,
-        StructureFault::EntryCount { .. }
-        | StructureFault::EntryRows
-        | StructureFault::EntryValues => Evidence::IndexEntries,
-    }
 }
