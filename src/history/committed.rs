@@ -178,7 +178,7 @@ impl CommittedFrames {
             ..Snapshot::default()
         };
         let mut newest = PageMap::default();
-        let newest = match txn == self.transactions() {
+        let newest = match last_frame.0 == self.count() {
             true => &self.newest,
             false => {
                 for (committed, frame) in self.frames.iter().zip(1..=last_frame.0) {

@@ -95,7 +95,9 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
         if (after.is_none() && used.contains(&name)) || (rows.is_empty() && !is_whole) {
             continue;
         }
-        let mut befores = vec![(name, named(from, name))];
+        // A table that has another name by now leaves its own free for a new one.
+        let own = named(from, name).filter(|_| !used.contains(&name));
+        let mut befores = vec![(name, own)];
         if let Some(after) = after {
             // It may have been renamed. A virtual table is none of these.
             let is_new = befores[0].1.is_none();
