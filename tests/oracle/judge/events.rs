@@ -97,7 +97,7 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
         }
         // A table that has another name by now leaves its own free for a new one.
         let own = named(from, name).filter(|_| !used.contains(&name));
-        let mut befores = vec![(name, own)];
+        let mut befores = vec![(Some(name), own)];
         if let Some(after) = after {
             // It may have been renamed. A virtual table is none of these.
             let is_new = befores[0].1.is_none();
@@ -113,9 +113,17 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
             let mut others: Vec<_> = others.filter(may_be).collect();
             // Tables without a column in common look alike.
             others.sort_by_key(|(_, before)| defined(before) != defined(after));
-            befores.extend(others.into_iter().map(|(old, before)| (old, Some(before))));
+            befores.extend(others.into_iter().map(|(old, before)| (Some(old), Some(before))));
+            // Or its old one has another name that is still to come, and it is new.
+            let goes_on = |old: &Table| {
+                let mut tables = to.tables.iter().filter(|(other, _)| *other != name);
+                tables.any(|(_, other)| defined(other) == defined(old))
+            };
+            if is_other && own.is_some_and(goes_on) {
+                befores.push((None, None));
+            }
         }
-        let mut least: Option<(Vec<String>, &str)> = None;
+        let mut least: Option<(Vec<String>, Option<&str>)> = None;
         for (old, before) in befores {
             let wrong = Pair { name, before, after, encoding }.wrong(rows, is_whole);
             if least.as_ref().is_none_or(|(least, _)| wrong.len() < least.len()) {
@@ -126,7 +134,7 @@ fn faults(from: &Contents, to: &Contents, encoding: &str, claim: &Claim) -> Vec<
             }
         }
         let Some((wrong, old)) = least else { continue };
-        used.push(old);
+        used.extend(old);
         found.extend(wrong);
     }
     found
