@@ -87,11 +87,11 @@ pub(crate) fn walsmith_program() -> PathBuf {
     assert_cmd::cargo::cargo_bin!("walsmith").into()
 }
 
-/// A program that dies of SIGINT, also where whoever runs the tests ignores it: a shell does that
-/// to what it starts in the background, and it is inherited.
+/// A program that dies of signals, also where whoever runs the tests ignores them: a shell and
+/// nohup do that to what they start in the background, and it is inherited.
 pub(crate) fn with_default_signals(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("env");
-    command.arg("--default-signal=INT").arg(program);
+    command.arg("--default-signal=INT,TERM,HUP").arg(program);
     command
 }
 
