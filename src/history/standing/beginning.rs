@@ -223,7 +223,7 @@ impl Beginning {
         let affordable = MAX_CHECKED_BYTES / bytes.max(pair.base.size()?).max(1);
         let most = usize::try_from(affordable).map_or(MAX_STATES, |most| most.min(MAX_STATES));
         let file = check(&pair.file, watch)?;
-        let mut own: Option<OwnFaults> = None;
+        let mut own = OwnFaults::default();
         for commit in self.states(pair, file.is_sound(), most) {
             let Some(snapshot) = pair.snapshot_at(commit, watch)? else { return Ok(None) };
             let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
@@ -233,10 +233,11 @@ impl Beginning {
             }
             let former_names = former_names(&Schema::read(&pair.file)?, &Schema::read(&view)?);
             let problems = |own: &OwnFaults| structure::problems(&early, &file, &former_names, own);
-            let mut found = problems(own.as_ref().unwrap_or(&OwnFaults::default()));
-            if !found.is_empty() && own.is_none() {
+            let mut found = problems(&own);
+            if !found.is_empty() {
                 let states = self.known_states(pair, file.is_sound(), commit);
-                found = problems(own.insert(OwnFaults::find(pair, states, watch)?));
+                own = OwnFaults::find(pair, states, watch)?;
+                found = problems(&own);
             }
             let count = found.iter().map(|reason| reason.count).sum();
             let Some(first) = found.into_iter().next() else { continue };
