@@ -8,17 +8,18 @@ use rusqlite::Connection;
 
 use crate::see::open;
 
-/// Makes the database of [`write`], for three writers.
+/// Makes the database of [`write`], for four writers.
 pub(crate) fn prepare(path: &Path) {
     let setup = "PRAGMA journal_mode=WAL;
         CREATE TABLE t(id INTEGER PRIMARY KEY, w, n, k, b);
         CREATE INDEX t_by_count ON t(w, n); CREATE INDEX t_by_key ON t(k);
-        CREATE TABLE s(w INTEGER PRIMARY KEY, n); INSERT INTO s VALUES(0, 0), (1, 0), (2, 0);
+        CREATE TABLE s(w INTEGER PRIMARY KEY, n);
+        INSERT INTO s VALUES(0, 0), (1, 0), (2, 0), (3, 0);
         CREATE TABLE junk(x)";
     open(path).execute_batch(setup).unwrap();
 }
 
-/// Writes as one of three writers, or as the only one, who is called by its journal mode.
+/// Writes as one of four writers, or as the only one, who is called by its journal mode.
 pub(crate) fn write_as(path: &Path, writer: &str, seconds: u64) {
     match writer.parse() {
         Ok(number) => write(path, number, seconds),

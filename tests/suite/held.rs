@@ -32,7 +32,7 @@ impl Busy {
         Self::with_writers(seconds, 3)
     }
 
-    /// The same with more writers, who share the three counters.
+    /// The same with more writers, who share the four counters.
     pub(crate) fn with_writers(seconds: u64, count: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("busy.db");
@@ -40,7 +40,7 @@ impl Busy {
         let writer = |number: u32| {
             Command::new(oracle_program())
                 .args(["write-counted", text(&database)])
-                .args([(number % 3).to_string(), seconds.to_string()])
+                .args([(number % 4).to_string(), seconds.to_string()])
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap()

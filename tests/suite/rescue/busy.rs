@@ -33,11 +33,11 @@ impl Busy {
             command.args(["write-counted", text(&database), number, "3600"]);
             command.stdout(Stdio::null()).spawn().unwrap()
         };
-        let writers = ["0", "1", "2", "0"].map(writer).into();
+        let writers = ["0", "1", "2", "3"].map(writer).into();
         let busy = Self { _folder: folder, database, writers };
-        // Until all of them have committed.
+        // Until each of them has committed, and so has the log and the index open.
         let begun = "SELECT count(*) FROM s WHERE n > 0";
-        while crate::support::rows(&busy.database, begun).trim() != "[3]" {
+        while crate::support::rows(&busy.database, begun).trim() != "[4]" {
             std::thread::yield_now();
         }
         busy
