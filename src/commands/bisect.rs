@@ -14,7 +14,7 @@ use crate::access::files::{FileArgs, Files};
 use crate::access::held::{self, Held, HoldArgs};
 use crate::access::patience::duration;
 use crate::access::states::{StateAt, StateName, StateRange, States};
-use crate::diagnosis::{Doubt, doubt_of_states, is_its_log_up_to, states_can_be_told};
+use crate::diagnosis::{Doubt, Doubted, doubt_of_states, is_its_log_up_to, states_can_be_told};
 use crate::history::bisect::Asked;
 use crate::history::snapshot::Snapshot;
 use crate::output::{FileName, write_report};
@@ -212,7 +212,7 @@ impl Bisect {
             return Ok(None);
         }
         match doubt_of_states(files, held, context)? {
-            Some(doubt) if !doubt.is_of_the_newest => Err(doubt.refusal(files).into()),
+            Some(doubt) if doubt.about != Doubted::Newest => Err(doubt.refusal(files).into()),
             doubt => Ok(doubt),
         }
     }

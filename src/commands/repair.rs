@@ -162,8 +162,9 @@ impl Repair {
             }
             None => None,
         };
-        let file_age = prepared.file_age(context)?;
-        let pairing = pairing.map(|pairing| pairing.beside(file_age));
+        let age = prepared.file_age(context)?;
+        let file_age = age.file;
+        let pairing = pairing.map(|pairing| pairing.beside(age));
         let lossless =
             prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
         // What is left of a damaged log may contradict its own file; a sound result shows that it

@@ -306,7 +306,7 @@ impl Replay {
             is_likely |=
                 self.tell_doubt(files, source.held, (pairing.as_ref(), found.age), context)?;
         }
-        let pairing = pairing.map(|pairing| pairing.beside(found.age.file));
+        let pairing = pairing.map(|pairing| pairing.beside(found.age));
         rails.page_checksums_are_known()?;
         let log = Some((file.as_ref(), shape));
         Ok(Plan { log, snapshot: snapshot.into_owned(), accepted, pairing, is_likely })

@@ -65,7 +65,7 @@ pub fn judge(files: &Files, held: &Held, context: &Context) -> Result<Judged> {
         findings.extend(page_checksums::finding(file, found));
         findings.sort_by_key(|finding| Reverse(finding.severity));
     }
-    let pairing = pairing.map(|pairing| pairing.beside(age.file));
+    let pairing = pairing.map(|pairing| pairing.beside(age));
     Ok(Judged { pairing, age, backfill, page_checksums, findings, unseen_processes })
 }
 

@@ -19,6 +19,6 @@ pub mod users;
 pub use diagnose::{Diagnosis, Options, diagnose};
 pub use judge::{Judged, judge};
 pub use together::{
-    Doubt, MAY_BE_NEWER, NOTHING_PROVES, PairProof, StateDoubt, doubt_about_states,
+    Doubt, Doubted, MAY_BE_NEWER, NOTHING_PROVES, PairProof, StateDoubt, doubt_about_states,
     doubt_of_states, is_its_log_up_to, is_open_in_time, newest_can_be_told, states_can_be_told,
 };

@@ -104,7 +104,8 @@ rules! {
     PairUnclear "pair-unclear" Error
         "The log was not written on this state of the file, and SQLite will apply it all the same."
         "A contradiction between log and file: page 1, references between pages, or structure \
-         problems that neither has alone."
+         problems that neither has alone. A warning where the file is the newest state byte by \
+         byte, so that only earlier states are in doubt."
         "`walsmith info` shows what speaks for and against it. Find the file that belongs to it.";
     FileNewer "file-newer" Error
         "The file has pages that came after the log: opening the database takes them back."

@@ -52,8 +52,19 @@ pub const MAY_BE_NEWER: &str = "whether the file has later pages than the log is
 pub struct Doubt {
     /// What it is.
     pub why: String,
-    /// It may come of the newest state alone.
-    pub is_of_the_newest: bool,
+    /// The states that it is about.
+    pub about: Doubted,
+}
+
+/// States that a doubt is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubted {
+    /// It may come of the newest one alone, whatever the states before it are.
+    Newest,
+    /// Every one.
+    All,
+    /// Those before the newest, which is the file itself.
+    Earlier,
 }
 
 impl Doubt {
@@ -108,7 +119,11 @@ pub fn newest_can_be_told(
     accept: bool,
     context: &Context,
 ) -> Result<Option<PairProof>> {
-    can_be_told(doubt_about_states(files, held, context)?, files, held, accept, context)
+    let doubt = match doubt_about_states(files, held, context)? {
+        Some(StateDoubt::Proven(Doubt { about: Doubted::Earlier, .. })) => Some(StateDoubt::Open),
+        doubt => doubt,
+    };
+    can_be_told(doubt, files, held, accept, context)
 }
 
 fn can_be_told(
@@ -191,17 +206,19 @@ pub fn doubt_about_states(
     let found = judged.findings.iter().filter(is_tell);
     let (of_the_newest, others): (Vec<&Finding>, Vec<&Finding>) =
         found.partition(|finding| TELL.contains(&(finding.rule, true)));
-    let proven = |why: String, is_of_the_newest| {
-        Ok(Some(StateDoubt::Proven(Doubt { why, is_of_the_newest })))
-    };
+    let proven = |why: String, about| Ok(Some(StateDoubt::Proven(Doubt { why, about })));
     if let Some(finding) = others.first() {
-        return proven(finding.message.clone(), false);
+        return proven(finding.message.clone(), Doubted::All);
     }
     if let Some(why) = lost_commits_in_file(files, held, context)? {
-        return proven(why, false);
+        return proven(why, Doubted::All);
     }
     if let Some(finding) = of_the_newest.first() {
-        return proven(finding.message.clone(), true);
+        return proven(finding.message.clone(), Doubted::Newest);
+    }
+    // As a warning it is about a file that is the newest state.
+    if let Some(finding) = judged.findings.iter().find(|it| it.rule == Rule::PairUnclear) {
+        return proven(finding.message.clone(), Doubted::Earlier);
     }
     // Attached processes have written the log on this file.
     if held.index.is_some() {

@@ -7,7 +7,9 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{oracle_program, rows, text, walsmith, walsmith_command};
+use crate::support::{
+    hold_command, oracle_program, release, rows, text, walsmith, walsmith_command,
+};
 
 const PAGE_BYTES: usize = 512;
 
@@ -224,4 +226,61 @@ fn a_fault_that_the_log_makes_itself_does_not_speak_against_the_file() {
     let (document, stderr, exit) = log(&database);
     assert_eq!(exit, 0, "{stderr}");
     assert_eq!(document["transactions"][4]["tables"][0]["inserted"], 1, "{document:#}");
+}
+
+#[test]
+fn a_fault_that_was_repaired_and_copied_is_none_of_the_newest_state() {
+    let rest = "CREATE TABLE u(x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+                WHERE i < 60) INSERT INTO u SELECT zeroblob(900) FROM n;";
+    // The log has every page, or not; a process is attached, or not.
+    for (rest, is_attached) in [("", true), ("", false), (rest, true), (rest, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        let tables = "CREATE TABLE t(x INTEGER PRIMARY KEY, y); CREATE INDEX t_y ON t(y);
+                      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+                      INSERT INTO t SELECT i, i * i % 17 FROM n;";
+        run(&database, &format!("PRAGMA page_size=4096; {tables} {rest}"));
+        let log = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+                   PRAGMA writable_schema=ON; INSERT INTO t VALUES(100, 1);
+                   DELETE FROM sqlite_schema WHERE name = 't_y'; PRAGMA schema_version=1000;
+                   INSERT INTO t VALUES(200, 1);
+                   INSERT INTO sqlite_schema VALUES('index', 't_y', 't', 3,
+                       'CREATE INDEX t_y ON t(y)');
+                   PRAGMA schema_version=1001;";
+        let mut writer = Command::new(oracle_program());
+        writer.args(["write-and-die", text(&database), log]).output().unwrap();
+        let copied = "PRAGMA wal_autocheckpoint=0; REINDEX; PRAGMA wal_checkpoint";
+        let mut holder = Command::new(oracle_program());
+        holder.args([if is_attached { "hold-sql" } else { "write-and-die" }]);
+        holder.args([text(&database), copied]);
+        let holder = match is_attached {
+            true => Some(hold_command(holder)),
+            false => holder.output().map(|_| None).unwrap(),
+        };
+        let at = format!("{} {is_attached}", rest.len());
+        // What SQLite sees is the file.
+        let copy = folder.path().join("copy.db");
+        std::fs::copy(&database, &copy).unwrap();
+        assert_eq!(rows(&copy, "PRAGMA integrity_check"), "[\"ok\"]\n", "{at}");
+        let (document, exit) = walsmith(&["doctor", text(&database)]);
+        let findings = document["findings"].as_array().unwrap();
+        assert!(findings.iter().all(|it| it["severity"] != "error"), "{at}: {document:#}");
+        assert_eq!(exit, 0, "{at}");
+        let doubts = findings.iter().filter(|it| it["rule"] == "pair-unclear").count();
+        assert_eq!(doubts, usize::from(!rest.is_empty()), "{at}: {document:#}");
+        let (document, exit) = walsmith(&["query", text(&database), "SELECT count(*) FROM t"]);
+        assert_eq!((exit, &document["results"][0]["rows"][0][0]), (0, &62.into()), "{at}");
+        let (document, exit) = walsmith(&["check", text(&database)]);
+        assert_eq!(exit, 0, "{at}: {document:#}");
+        let (document, _) = walsmith(&["info", text(&database)]);
+        assert_ne!(document["pairing"]["order"], "file-newer", "{at}: {document:#}");
+        // Nothing tells these from a file that went on without the log.
+        let early = ["query", text(&database), "SELECT count(*) FROM t", "--at", "5"];
+        let exit = walsmith_command().args(early).output().unwrap().status.code();
+        assert_eq!(exit, Some(if rest.is_empty() { 0 } else { 6 }), "{at}");
+        let (document, exit) = walsmith(&["checkpoint-now", text(&database)]);
+        assert_eq!(exit, 0, "{at}: {document:#}");
+        assert_eq!(std::fs::read(&database).unwrap(), std::fs::read(&copy).unwrap(), "{at}");
+        holder.into_iter().for_each(release);
+    }
 }

@@ -12,7 +12,7 @@ use crate::database::{self, FilePages};
 use crate::diagnosis::finding::Finding;
 use crate::diagnosis::rails;
 use crate::history::snapshot::Target;
-use crate::history::standing::newer::{self, FileAge};
+use crate::history::standing::newer::{self, Age, FileAge};
 use crate::log::cure::Cure;
 use crate::repair::plan::Restored;
 
@@ -107,14 +107,14 @@ impl Prepared {
     }
 
     /// Whether the database file has pages that the result takes back to an older state.
-    pub(super) fn file_age(&self, context: &Context) -> Result<FileAge> {
+    pub(super) fn file_age(&self, context: &Context) -> Result<Age> {
         let (Some(reading), Some(base)) = (&self.reading, &self.base) else {
-            return Ok(FileAge::NotNewer);
+            return Ok(Age::default());
         };
         if self.restored().snapshot.pages.is_empty() {
-            return Ok(FileAge::NotNewer);
+            return Ok(Age::default());
         }
         let (log, examination) = (reading.file.as_ref(), &reading.examination);
-        Ok(newer::file_age(log, base.file(), examination, true, context.watch)?.file)
+        Ok(newer::file_age(log, base.file(), examination, true, context.watch)?)
     }
 }

@@ -159,6 +159,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
         log: (!is_damaged && sizes.is_none()).then_some((file.as_ref(), examination)),
         sizes_contradict: !is_damaged && sizes.is_some(),
         only_looks: effect == Effect::Looks,
+        is_newest: snapshot.to_frame == examination.prefix.mx_frame,
         database,
         thoroughly: index.is_none(),
         watch: context.watch,
@@ -167,7 +168,7 @@ pub fn dangers(scene: &Scene<'_>, effect: Effect, context: &Context) -> Result<J
     let is_explained = sizes.is_some() && danger.is_some() && effect == Effect::Looks;
     found.dangers.extend(danger);
     found.age = age;
-    found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(age.file));
+    found.pairing = judged.filter(|_| index.is_none()).map(|judged| judged.beside(age));
     found.dangers.extend(sizes.filter(|_| !is_explained));
     if effect == Effect::Looks {
         found.dangers.extend(match discarded {

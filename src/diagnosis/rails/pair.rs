@@ -32,6 +32,8 @@ pub(super) struct HeldPair<'a> {
     pub sizes_contradict: bool,
     /// Nothing is written.
     pub only_looks: bool,
+    /// The step is about the newest state.
+    pub is_newest: bool,
     pub database: Option<&'a dyn File>,
     /// Nobody is attached: what content says is asked as well.
     pub thoroughly: bool,
@@ -45,26 +47,35 @@ pub(super) fn danger(pair: &HeldPair<'_>) -> Result<(Option<Danger>, Age)> {
     }
     // A wrong size makes another state of the log.
     let only_looks = pair.only_looks && !pair.sizes_contradict;
-    if let Some(judged) = pair.judged.filter(|it| only_looks && it.takes_all_back()) {
+    let age = match (pair.log, pair.database) {
+        (Some((log, examination)), Some(database)) => {
+            Some(newer::file_age(log, database, examination, pair.thoroughly, pair.watch)?)
+        }
+        (_, _) => None,
+    };
+    let takes_all_back = only_looks && !age.is_some_and(|age| age.is_newest_state);
+    if let Some(judged) = pair.judged.filter(|it| takes_all_back && it.takes_all_back()) {
         return Ok((Some(of_contradiction(pair.files, judged)), Age::default()));
     }
-    let (Some((log, examination)), Some(database)) = (pair.log, pair.database) else {
+    let Some(age) = age else {
         let other_state = pair.judged.filter(|it| pair.sizes_contradict && it.is_another_state());
         let danger = other_state.map(|judged| of_contradiction(pair.files, judged));
         return Ok((danger, Age::default()));
     };
-    let age = newer::file_age(log, database, examination, pair.thoroughly, pair.watch)?;
     let danger = match age.file {
         FileAge::Newer => {
-            let is_other = |it: &&Pairing| it.order_beside(age.file) != Order::FileNewer;
+            let is_other = |it: &&Pairing| it.order_beside(age) != Order::FileNewer;
             Some(match pair.judged.filter(is_other) {
                 Some(judged) => of_contradiction(pair.files, judged),
                 None => newer_file(pair.files),
             })
         }
-        FileAge::MayBeNewer | FileAge::NotNewer => {
-            pair.judged.and_then(|judged| unclear(pair.files, judged))
-        }
+        FileAge::MayBeNewer | FileAge::NotNewer => pair.judged.and_then(|judged| match age {
+            Age { is_newest_state: true, .. } if pair.is_newest => {
+                earlier_states(pair.files, judged).filter(|_| only_looks)
+            }
+            _ => unclear(pair.files, judged),
+        }),
     };
     Ok((danger, age))
 }
@@ -110,6 +121,20 @@ fn of_contradiction(files: &Files, judged: &Pairing) -> Danger {
     let next = command("info", database_of(files));
     let danger = Danger::new(rule, database_of(files), why);
     danger.next(next, "shows what speaks for and against it").unless(Consent::Foreign)
+}
+
+/// Something speaks against the pair, and the newest state is the file itself: SQLite sees that,
+/// and a checkpoint changes nothing.
+fn earlier_states(files: &Files, judged: &Pairing) -> Option<Danger> {
+    let why = format!(
+        "the newest state is the file itself, and states before it are not known: an application \
+         has damaged them, or the log was not written on this file: {}",
+        reasons_against(judged)
+    );
+    let danger = Danger::new(Rule::PairUnclear, database_of(files), why).warning();
+    let next = command("info", database_of(files));
+    let danger = danger.next(next, "shows what speaks for and against it");
+    judged.is_contradicted().then_some(danger)
 }
 
 fn newer_file(files: &Files) -> Danger {

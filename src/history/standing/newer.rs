@@ -67,6 +67,9 @@ pub struct Age {
     /// The file has the newest image of every page of the log: what SQLite sees is the file, and
     /// whether that has more than the log, nothing tells.
     pub has_all: bool,
+    /// And the file has the size of the newest state, after which no commit is lost: that state is
+    /// the file, byte by byte, and takes nothing back, whatever the states before it are.
+    pub is_newest_state: bool,
 }
 
 /// Whether the database file has pages that came after the log.
@@ -100,7 +103,20 @@ pub fn file_age(
     let has_all = frames.pages.values().next().is_some() && pages.all(|page| page.is_equal);
     let log = (log, examination);
     let age = weigh_age((log, &shape), (&file, database), &frames, thoroughly, watch)?;
-    Ok(Age { file: age, has_all })
+    let is_whole = has_all && examination.lost.is_none();
+    let is_newest_state = is_whole && has_size(&file, database, &frames)?;
+    Ok(Age { file: age, has_all, is_newest_state })
+}
+
+/// Whether the file ends where the newest state does.
+fn has_size(
+    file: &FilePages<'_>,
+    database: &dyn File,
+    frames: &SeenFrames,
+) -> Result<bool, scan::Error> {
+    let size_bytes = |pages: u32| u64::from(pages) * file.page_size().bytes_u64();
+    let newest = frames.sizes.last().copied().map(size_bytes);
+    Ok(newest == Some(database.size()?))
 }
 
 fn weigh_age(

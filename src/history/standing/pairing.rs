@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::format::Pgno;
 
-use super::newer::FileAge;
+use super::newer::{Age, FileAge};
 use super::order::Order;
 
 /// Whether a log and a database belong together.
@@ -187,9 +187,9 @@ impl Pairing {
     /// The same, where the file may have what came after the log: then it is not the state that the
     /// log was written on.
     #[must_use]
-    pub fn beside(self, age: FileAge) -> Self {
+    pub fn beside(self, age: Age) -> Self {
         let order = self.order_beside(age);
-        let verdict = match (self.verdict, age) {
+        let verdict = match (self.verdict, age.file) {
             (Belonging::Same, FileAge::MayBeNewer | FileAge::Newer) => Belonging::CannotTell,
             (verdict, _) => verdict,
         };
@@ -198,15 +198,18 @@ impl Pairing {
 
     /// The order, where the file may have what came after the log. Its size and the order of its
     /// pages are those of a later file in a fork, too, but that has no more than one or two images
-    /// of the log.
+    /// of the log. A file that is the newest state may only have later pages that the log has not.
     #[must_use]
-    pub fn order_beside(&self, age: FileAge) -> Order {
+    pub fn order_beside(&self, age: Age) -> Order {
         let images = [Evidence::Images, Evidence::EqualImages];
         let equal = self.reasons.iter().filter(|reason| images.contains(&reason.evidence));
         let behind = |reason: &Reason| {
             reason.speaks_for == SpeaksFor::Foreign && reason.evidence == Evidence::Counters
         };
-        match (age, self.order) {
+        match (age.file, self.order) {
+            (_, Order::FileNewer | Order::FileOlder | Order::Fork) if age.is_newest_state => {
+                if self.self_contained { Order::Current } else { Order::Unknown }
+            }
             (FileAge::Newer, Order::FileOlder) if self.reasons.iter().any(behind) => {
                 Order::FileOlder
             }
