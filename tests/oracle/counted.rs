@@ -22,14 +22,22 @@ pub(crate) fn prepare(path: &Path) {
 /// Writes as one of four writers, or as the only one, who is called by its journal mode.
 pub(crate) fn write_as(path: &Path, writer: &str, seconds: u64) {
     match writer.parse() {
-        Ok(number) => write(path, number, seconds),
+        Ok(number) => write(path, number, seconds, false),
         Err(_) => write_alone(path, writer, seconds),
     }
 }
 
+/// The same as a writer who keeps at most his [`MOST_ROWS`], so that the whole is read fast.
+pub(crate) fn write_bounded(path: &Path, writer: u32, seconds: u64) {
+    write(path, writer, seconds, true);
+}
+
+/// Rows that a writer keeps.
+const MOST_ROWS: u32 = 500;
+
 /// Commits transactions of one to six rows, updates and deletions for `seconds`, with small
 /// automatic checkpoints; prints how many.
-fn write(path: &Path, writer: u32, seconds: u64) {
+fn write(path: &Path, writer: u32, seconds: u64, is_bounded: bool) {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(30)).unwrap();
     let frames = [60, 150, 400][writer as usize % 3];
@@ -49,6 +57,15 @@ fn write(path: &Path, writer: u32, seconds: u64) {
              UPDATE s SET n = n + {rows} WHERE w = {writer}; COMMIT"
         );
         connection.execute_batch(&sql).unwrap();
+        if is_bounded && commits % 20 == 7 {
+            let sql = format!(
+                "BEGIN IMMEDIATE; DELETE FROM t WHERE w = {writer} AND id <= (SELECT id FROM t
+                     WHERE w = {writer} ORDER BY id DESC LIMIT 1 OFFSET {MOST_ROWS});
+                 UPDATE s SET n = (SELECT count(*) FROM t WHERE w = {writer}) WHERE w = {writer};
+                 COMMIT"
+            );
+            connection.execute_batch(&sql).unwrap();
+        }
         if commits % 50 == 13 {
             let sql = "BEGIN IMMEDIATE; DELETE FROM junk;
                  WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 40)

@@ -84,6 +84,9 @@ fn run(args: &[&str]) {
         ["write-counted", database, writer, seconds] => {
             counted::write_as(Path::new(database), writer, number(seconds));
         }
+        ["write-counted", database, writer, seconds, "bounded"] => {
+            counted::write_bounded(Path::new(database), number(writer), number(seconds));
+        }
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {
             work::checkpoint(Path::new(database), mode, sync);

@@ -29,11 +29,11 @@ pub(crate) struct Busy {
 
 impl Busy {
     pub(crate) fn start(seconds: u64) -> Self {
-        Self::with_writers(seconds, 3)
+        Self::with_writers(seconds, 3, &[])
     }
 
-    /// The same with more writers, who share the four counters.
-    pub(crate) fn with_writers(seconds: u64, count: u32) -> Self {
+    /// The same with more writers, who share the four counters and are called with `options`.
+    pub(crate) fn with_writers(seconds: u64, count: u32, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("busy.db");
         oracle(&["prepare-counted", text(&database)]);
@@ -41,6 +41,7 @@ impl Busy {
             Command::new(oracle_program())
                 .args(["write-counted", text(&database)])
                 .args([(number % 4).to_string(), seconds.to_string()])
+                .args(options)
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap()

@@ -21,7 +21,7 @@ const IS_A_COMMIT: &str = "
 #[test]
 fn every_answer_beside_busy_writers_is_one_commit() {
     let seconds = std::env::var("WALSMITH_HELD_SECONDS").map_or(8, |text| text.parse().unwrap());
-    let busy = Busy::with_writers(seconds, 4);
+    let busy = Busy::with_writers(seconds, 4, &["bounded"]);
     let (mut exits, mut frames) = (BTreeMap::<i32, u32>::new(), BTreeMap::new());
     let mut random = fastrand::Rng::with_seed(1);
     while busy.is_going_on() {
