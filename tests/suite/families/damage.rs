@@ -1,11 +1,14 @@
 //! Families of damage. Each hits committed frames where it can; one that finds no place for itself
 //! changes nothing, and another database is drawn.
 
+use std::fs;
 use std::ops::Range;
+use std::path::Path;
 
 use fastrand::Rng;
 
 use super::content::Content;
+use crate::support::beside;
 
 /// A database and its log on the way to be damaged.
 #[derive(Clone)]
@@ -118,6 +121,11 @@ pub(super) const FAMILIES: &[(&str, Damage)] = &[
 impl<'a> Set<'a> {
     pub(super) fn of(content: &'a Content) -> Self {
         Self { content, database: content.database.clone(), wal: content.wal.clone() }
+    }
+
+    pub(super) fn write(&self, database: &Path) {
+        fs::write(database, &self.database).unwrap();
+        fs::write(beside(database, "-wal"), &self.wal).unwrap();
     }
 
     pub(super) fn is_as(&self, other: &Self) -> bool {

@@ -10,22 +10,33 @@ const FEW_BYTES: usize = 8;
 pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
     let unseen = || unseen_frame(set).then_some("a frame has the same sum as before");
     let mended = || {
-        let mended = without_small_damage(set);
+        let mended = without_small_damage(set, FEW_BYTES);
         let is_left = mended.wal != set.content.wal && left_by_sqlite(&mended).is_some();
         is_left.then_some("as SQLite leaves it, but for damage that can be mended")
     };
     left_by_sqlite(set).or_else(unseen).or_else(mended)
 }
 
-/// The set with its own header, and with frames as they were of which few bytes are other ones.
-/// What else is damaged is seen as little as without that.
-fn without_small_damage<'c>(set: &Set<'c>) -> Set<'c> {
+/// The set without all damage that frame headers tell, where SQLite could have left it so: whoever
+/// gives its rows has mended all that can be.
+pub(super) fn without_damage<'c>(set: &Set<'c>) -> Option<Set<'c>> {
+    let mended = without_small_damage(set, set.content.page_bytes);
+    let is_left = mended.wal != set.content.wal && left_by_sqlite(&mended).is_some();
+    is_left.then_some(mended)
+}
+
+/// The set with its own header, and with frames as they were of which at most `most` bytes are
+/// other ones, and no more than [`FEW_BYTES`] of their header. What else is damaged is seen as
+/// little as without that.
+fn without_small_damage<'c>(set: &Set<'c>, most: usize) -> Set<'c> {
     let (mut mended, wal) = (set.clone(), &set.content.wal);
     let slot_bytes = 24 + set.content.page_bytes;
     let Some((header, slots)) = mended.wal.split_at_mut_checked(32) else { return mended };
     header.copy_from_slice(&wal[..32]);
     for (slot, was) in slots.chunks_exact_mut(slot_bytes).zip(wal[32..].chunks_exact(slot_bytes)) {
-        if slot.iter().zip(was).filter(|(byte, was)| byte != was).count() <= FEW_BYTES {
+        let others =
+            |bytes: usize| slot.iter().zip(was).take(bytes).filter(|(a, b)| a != b).count();
+        if others(24) <= FEW_BYTES && others(slot_bytes) <= most {
             slot.copy_from_slice(was);
         }
     }

@@ -4,7 +4,8 @@
 //! Five damages of each here; 1,000 of all:
 //! `WALSMITH_FAMILIES=1000 cargo test --release --test suite families -- --nocapture`.
 //! `WALSMITH_SEED` chooses others, `WALSMITH_FAMILY` one family; the line of a failing case has all
-//! three, and `WALSMITH_KEEP=FOLDER` writes its files there.
+//! three, and `WALSMITH_KEEP=FOLDER` writes its files there. `WALSMITH_SHOW=WORDS` prints the line
+//! of each case that is counted apart with these words.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -199,6 +200,12 @@ fn print_table(cases: &[Case]) {
     }
     println!("\nCounted apart:");
     apart.iter().for_each(|(reason, count)| println!("{count:5} {reason}"));
+    let Ok(shown) = std::env::var("WALSMITH_SHOW") else { return };
+    for case in cases {
+        for reason in case.outcome.apart.iter().filter(|reason| reason.contains(&shown)) {
+            println!("{} {}: {reason}", case.again, case.damages.join(" + "));
+        }
+    }
 }
 
 /// Prints what is false, and returns how many cases are.
