@@ -20,7 +20,7 @@ use crate::history::view::View;
 use crate::log::Verdict;
 use crate::output::{FileName, write_report};
 use crate::repair::offline::{self, Offline};
-use crate::repair::plan::{Action, Step};
+use crate::repair::plan::{Action, Step, are_likely};
 use crate::repair::replay::{self, SetAside};
 use crate::repair::undo;
 use crate::storage::SyncDirectory;
@@ -165,8 +165,8 @@ impl Repair {
         let age = prepared.file_age(context)?;
         let file_age = age.file;
         let pairing = pairing.map(|pairing| pairing.beside(age));
-        let lossless =
-            prepared.lossless(health.as_ref(), file_age, empty_result, is_encrypted, context)?;
+        let is_sound = prepared.is_sound(health.as_ref(), context)?;
+        let lossless = prepared.lossless(is_sound, file_age, empty_result, is_encrypted);
         // What is left of a damaged log may contradict its own file; a sound result shows that it
         // does not.
         let is_wrong = |pairing: &Pairing| {
@@ -184,6 +184,7 @@ impl Repair {
         if let Some(health) = health.as_ref().filter(|it| plan.steps.is_empty() && !it.is_sound()) {
             findings.push(unsound(files, health));
         }
+        let steps = if is_sound { plan.steps.clone() } else { plan.doubted_steps() };
         let mut report = RepairReport {
             database: files.database.as_deref().map(FileName::from),
             wal: reading.as_ref().map(|_| FileName::from(&files.wal)),
@@ -191,7 +192,7 @@ impl Repair {
             lossless,
             file_age,
             is_encrypted,
-            likely: plan.is_likely(),
+            likely: are_likely(&steps),
             search_cut_short: reading
                 .as_ref()
                 .is_some_and(|read| read.examination.tail.cures.is_cut_short),
@@ -205,7 +206,7 @@ impl Repair {
             pairing,
             transactions_before: plan.transactions_before,
             transactions_after: prepared.restored().snapshot.to_txn,
-            plan: plan.steps.clone(),
+            plan: steps,
             applied: false,
             output: target.map(FileName::from),
             undo: None,

@@ -19,17 +19,13 @@ pub(crate) fn prepare(path: &Path) {
     open(path).execute_batch(setup).unwrap();
 }
 
-/// Writes as one of four writers, or as the only one, who is called by its journal mode.
-pub(crate) fn write_as(path: &Path, writer: &str, seconds: u64) {
+/// Writes as one of four writers, or as the only one, who is called by its journal mode. One of
+/// four who is `bounded` keeps at most his last [`MOST_ROWS`], so that the whole is read fast.
+pub(crate) fn write_as(path: &Path, writer: &str, seconds: u64, options: &[&str]) {
     match writer.parse() {
-        Ok(number) => write(path, number, seconds, false),
+        Ok(number) => write(path, number, seconds, options == ["bounded"]),
         Err(_) => write_alone(path, writer, seconds),
     }
-}
-
-/// The same as a writer who keeps at most his [`MOST_ROWS`], so that the whole is read fast.
-pub(crate) fn write_bounded(path: &Path, writer: u32, seconds: u64) {
-    write(path, writer, seconds, true);
 }
 
 /// Rows that a writer keeps.

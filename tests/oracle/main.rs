@@ -81,11 +81,8 @@ fn run(args: &[&str]) {
         ["lose-locks", database] => holders::lose_locks(Path::new(database)),
         ["grown", database] => holders::grown(Path::new(database)),
         ["prepare-counted", database] => counted::prepare(Path::new(database)),
-        ["write-counted", database, writer, seconds] => {
-            counted::write_as(Path::new(database), writer, number(seconds));
-        }
-        ["write-counted", database, writer, seconds, "bounded"] => {
-            counted::write_bounded(Path::new(database), number(writer), number(seconds));
+        ["write-counted", database, writer, seconds, options @ ..] => {
+            counted::write_as(Path::new(database), writer, number(seconds), options);
         }
         ["checkpoint", database, mode] => work::checkpoint(Path::new(database), mode, "FULL"),
         ["checkpoint", database, mode, sync] => {

@@ -25,32 +25,24 @@ impl Prepared {
     /// It is claimed on three conditions: every step is proven or evident; the result has no
     /// problem in its structure that what SQLite sees without a repair does not have; and nothing
     /// that was found contradicts it, a database file that is newer than the state of the log among
-    /// it (`age`). `health` is that of the result, and `None` where nothing needs a repair or
-    /// nobody can see the structure.
+    /// it (`age`). `is_sound` is what [`Self::is_sound`] says.
     pub(super) fn lossless(
         &self,
-        health: Option<&Health>,
+        is_sound: bool,
         age: FileAge,
         is_empty: bool,
         is_encrypted: bool,
-        context: &Context,
-    ) -> Result<Option<bool>> {
+    ) -> Option<bool> {
         let by_journal = self.journal().is_some();
         let restored = self.restored();
         let is_unsummed = |frame| restored.fixes.get(frame) == Some(&Cure::Unsummed);
         let by_unsummed = restored.snapshot.pages.values().any(is_unsummed);
-        let is_sound = match health {
-            Some(health) => {
-                health.is_sound() || (!by_journal && self.is_no_worse(health, context)?)
-            }
-            None => true,
-        };
         let is_given_up = !self.plan.is_lossless() || !self.findings.is_empty();
         if is_given_up || !is_sound {
-            return Ok(Some(false));
+            return Some(false);
         }
         if age == FileAge::Newer {
-            return Ok(Some(false));
+            return Some(false);
         }
         let by_base = self.base.as_ref().is_some_and(Base::is_unknown);
         let is_unseen = is_encrypted && !self.plan.steps.is_empty();
@@ -59,7 +51,19 @@ impl Prepared {
             || by_unsummed
             || is_unseen
             || age == FileAge::MayBeNewer;
-        Ok((!(is_unknown || by_journal && is_empty)).then_some(true))
+        (!(is_unknown || by_journal && is_empty)).then_some(true)
+    }
+
+    /// Whether the result has no problem in its structure that SQLite's own view does not have.
+    /// `health` is that of the result, and `None` where nothing needs a repair or nobody can see
+    /// the structure.
+    pub(super) fn is_sound(&self, health: Option<&Health>, context: &Context) -> Result<bool> {
+        Ok(match health {
+            Some(health) if !health.is_sound() => {
+                self.journal().is_none() && self.is_no_worse(health, context)?
+            }
+            Some(_) | None => true,
+        })
     }
 
     /// Whether each problem of the result is one that SQLite's own view has as well.

@@ -159,7 +159,20 @@ impl Plan {
     /// Whether a step is only likely.
     #[must_use]
     pub fn is_likely(&self) -> bool {
-        self.steps.iter().any(|step| step.proof == Some(Proof::Likelihood))
+        are_likely(&self.steps)
+    }
+
+    /// The steps, where the structure of the result speaks against them: what only other images
+    /// and structure told is likely at best.
+    #[must_use]
+    pub fn doubted_steps(&self) -> Vec<Step> {
+        let mut steps = self.steps.clone();
+        for step in steps.iter_mut().filter(|step| step.proof == Some(Proof::Evidence)) {
+            step.proof = Some(Proof::Likelihood);
+            step.reason.push_str("; but the structure of the result is damaged");
+            "the frame as it may have been written".clone_into(&mut step.gains);
+        }
+        steps
     }
 
     /// Whether nothing is given up. A plan for a broken log that gets no transaction back says
@@ -227,6 +240,12 @@ impl Plan {
             | Verdict::Clean => plan,
         })
     }
+}
+
+/// Whether one of `steps` is only likely.
+#[must_use]
+pub fn are_likely(steps: &[Step]) -> bool {
+    steps.iter().any(|step| step.proof == Some(Proof::Likelihood))
 }
 
 impl Step {

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::ask::{Answer, ask};
-use super::content::{Content, Look, Looks};
+use super::content::{Look, Looks};
 use super::damage::Set;
 use super::excuse::{excuse, without_damage};
 use crate::support::{beside, text};
@@ -205,6 +204,11 @@ impl Judgement<'_> {
         if self.has_output && sound == Some(true) && !self.ours.sound {
             self.fail(Kind::FalseSound, plan_in_words(self.report));
         }
+        // No database here was unsound before.
+        let is_evident = |it: &Value| it["proof"] == "evidence" && changes_an_image(it);
+        if sound == Some(false) && steps_of(self.report).iter().any(is_evident) {
+            self.fail(Kind::FalseStep, format!("unsound, {}", plan_in_words(self.report)));
+        }
     }
 
     /// Steps that count as sure, where the result shows what they gave: nothing else touches their
@@ -217,7 +221,7 @@ impl Judgement<'_> {
         if is_told || !self.has_output || !self.names_are_as_they_were() {
             return;
         }
-        let steps = self.report["plan"].as_array().map_or(&[][..], Vec::as_slice);
+        let steps = steps_of(self.report);
         let chosen = self.report["candidates"].as_array();
         let chosen = chosen.and_then(|all| all.iter().find(|one| one["chosen"] == true));
         let frames_given = match chosen.map(|choice| (&choice["kind"], &choice["to_frame"])) {
@@ -361,16 +365,20 @@ fn changes_an_image(step: &Value) -> bool {
     step["action"].as_str().is_some_and(|action| ACTIONS.contains(&action))
 }
 
+fn steps_of(report: &Value) -> &[Value] {
+    report["plan"].as_array().map_or(&[][..], Vec::as_slice)
+}
+
 /// Each action of a plan once.
 fn actions(report: &Value) -> String {
-    let steps = report["plan"].as_array().map_or(&[][..], Vec::as_slice);
-    let actions: BTreeSet<&str> = steps.iter().filter_map(|step| step["action"].as_str()).collect();
+    let actions: BTreeSet<&str> =
+        steps_of(report).iter().filter_map(|step| step["action"].as_str()).collect();
     Vec::from_iter(actions).join(", ")
 }
 
 /// The first steps of a plan with what is said for them.
 fn plan_in_words(report: &Value) -> String {
-    let steps = report["plan"].as_array().map_or(&[][..], Vec::as_slice);
+    let steps = steps_of(report);
     let word = |value: &Value| value.as_str().unwrap_or("none").to_owned();
     let shown: Vec<String> = steps
         .iter()
@@ -381,18 +389,4 @@ fn plan_in_words(report: &Value) -> String {
         .collect();
     let more = if steps.len() > 4 { ", .." } else { "" };
     format!("plan: {}{more}", shown.join(", "))
-}
-
-/// A line that makes the case again.
-pub(super) fn again(content: &Content, family: &str, seed: u64) -> String {
-    let name = &content.name;
-    format!("WALSMITH_FAMILY='{family}' WALSMITH_SEED={seed} WALSMITH_FAMILIES=1 ({name})")
-}
-
-/// Folder in which a case that is run alone is kept.
-pub(super) fn keep(set: &Set<'_>, folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    set.write(&folder.join("x.db"));
-    fs::write(folder.join("truth.db"), &set.content.copied).unwrap();
-    fs::write(folder.join("truth.db-wal-undamaged"), &set.content.wal).unwrap();
 }

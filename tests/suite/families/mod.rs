@@ -8,6 +8,7 @@
 //! of each case that is counted apart with these words.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::AddAssign;
 use std::path::Path;
 use std::sync::Mutex;
@@ -132,9 +133,9 @@ fn one(
         }
     }
     if let Ok(folder) = std::env::var("WALSMITH_KEEP") {
-        judge::keep(&set, &Path::new(&folder).join(format!("{seed}")));
+        keep(&set, &Path::new(&folder).join(format!("{seed}")));
     }
-    let again = judge::again(set.content, family, seed);
+    let again = again(set.content, family, seed);
     Case { family, damages, again, outcome: judge(&set, looks) }
 }
 
@@ -224,4 +225,18 @@ fn print_failures(cases: &[Case]) -> usize {
     kinds.iter().for_each(|((kind, _), count)| *all.entry(*kind).or_default() += count);
     println!("{all:?}");
     cases.iter().filter(|case| !case.outcome.failures.is_empty()).count()
+}
+
+/// A line that makes the case again.
+fn again(content: &Content, family: &str, seed: u64) -> String {
+    let name = &content.name;
+    format!("WALSMITH_FAMILY='{family}' WALSMITH_SEED={seed} WALSMITH_FAMILIES=1 ({name})")
+}
+
+/// Folder in which a case that is run alone is kept.
+fn keep(set: &Set<'_>, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    set.write(&folder.join("x.db"));
+    fs::write(folder.join("truth.db"), &set.content.copied).unwrap();
+    fs::write(folder.join("truth.db-wal-undamaged"), &set.content.wal).unwrap();
 }
