@@ -131,6 +131,29 @@ pub(super) fn no_frame_follows(
     Ok(read > 0 && bytes.iter().take(read).all(|&byte| byte == 0))
 }
 
+/// Slots at the stop that are looked at.
+const MOST_LEFTOVERS: u32 = 16;
+
+/// Whether the slots at the stop are what older generations leave: one may look so by chance, and
+/// not all of them.
+///
+/// # Errors
+/// When the log cannot be read.
+pub(super) fn is_of_older_generations(
+    file: &dyn File,
+    shape: &LogShape,
+    tail: &Tail,
+    watch: &dyn Watch,
+) -> Result<bool, Error> {
+    if tail.stop_link != Some(Link::Foreign) {
+        return Ok(true);
+    }
+    let end = shape.extent.end().min(FrameNo(tail.stop.0.saturating_add(MOST_LEFTOVERS)));
+    let slots = shape.facts(file, tail.stop..end, watch).collect::<Result<Vec<_>, _>>()?;
+    let mut pairs = slots.iter().zip(slots.iter().skip(1));
+    Ok(pairs.all(|(slot, next)| slot.blank || is_likely_leftover(slot, Some(next), shape.salts)))
+}
+
 /// What a slot is to the frames of a rollback before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {

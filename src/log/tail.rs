@@ -71,6 +71,8 @@ pub(super) struct TailFold {
     has_lost_commit: bool,
     /// In the slot after the stop is nothing that any generation can have left over.
     no_frame_follows: bool,
+    /// In any slot after it is neither a frame of whatever generation nor zeros.
+    has_other_bytes: bool,
 }
 
 impl TailFold {
@@ -89,7 +91,14 @@ impl TailFold {
             stop_is_unsummed: false,
             cures,
         };
-        Self { tail, salts, at_stop: None, has_lost_commit: false, no_frame_follows: false }
+        Self {
+            tail,
+            salts,
+            at_stop: None,
+            has_lost_commit: false,
+            no_frame_follows: false,
+            has_other_bytes: false,
+        }
     }
 
     /// Takes the next frame.
@@ -101,6 +110,7 @@ impl TailFold {
             self.tail.stop_is_unsummed = judged.facts.is_in_progress();
         }
         self.no_frame_follows |= frame == self.tail.stop.next() && judged.is_no_frame;
+        self.has_other_bytes |= judged.is_no_frame;
         let of_this_generation = match judged.link {
             Link::Linked | Link::Broken { .. } | Link::Unproven => true,
             Link::Blank | Link::Foreign => false,
@@ -176,7 +186,9 @@ impl TailFold {
             } => true,
             // What is left over of a rollback is followed by frames, by zeros, or by nothing.
             Link::Broken { .. } => was_to_commit || self.no_frame_follows,
-            Link::Unproven | Link::Blank => was_to_commit,
+            Link::Unproven => was_to_commit,
+            // Room that was made holds nothing else.
+            Link::Blank => was_to_commit || self.has_other_bytes,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
             Link::Foreign => was_to_commit && more_follows && !at_stop.facts.is_in_progress(),

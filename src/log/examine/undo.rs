@@ -12,7 +12,7 @@ use crate::log::prefix::{Prefix, PrefixFold, StopReason};
 use crate::log::shift::layout::{Broken, Realigned};
 use crate::log::shift::{Displacement, Layer, Layers, Shift, front, runs};
 use crate::log::tail::{Break, Certainty};
-use crate::log::{LogShape, guess};
+use crate::log::{LogShape, guess, rolled_back};
 use crate::scan::{Extent, KnownFrames, Watch};
 use crate::storage::File;
 use crate::storage::line_ends::{LineEnds, Untranslated};
@@ -29,7 +29,11 @@ pub(super) fn with_shift_undone(
     database: Option<&dyn File>,
     watch: &dyn Watch,
 ) -> Result<Examination, Error> {
-    if !may_be_shifted(&found) {
+    let is_leftover = match found.shape {
+        Some(shape) => rolled_back::is_of_older_generations(file, &shape, &found.tail, watch)?,
+        None => true,
+    };
+    if !may_be_shifted(&found) && is_leftover {
         return Ok(found);
     }
     let undo = ShiftSearch { file, database, watch, found: &found };

@@ -81,7 +81,7 @@ impl Content {
     }
 
     /// The database as of the first `count` frames.
-    fn state(&self, count: usize) -> Vec<u8> {
+    pub(crate) fn state(&self, count: usize) -> Vec<u8> {
         let mut state = self.database.clone();
         for (&page, &frame) in &self.last_writers(count) {
             let start = (page as usize - 1) * self.page_bytes;

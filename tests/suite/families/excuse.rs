@@ -10,33 +10,40 @@ const FEW_BYTES: usize = 8;
 pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
     let unseen = || unseen_frame(set).then_some("a frame has the same sum as before");
     let mended = || {
-        let mended = without_small_damage(set, FEW_BYTES);
+        let mended = without_small_damage(set);
         let is_left = mended.wal != set.content.wal && left_by_sqlite(&mended).is_some();
         is_left.then_some("as SQLite leaves it, but for damage that can be mended")
     };
     left_by_sqlite(set).or_else(unseen).or_else(mended)
 }
 
-/// The set without all damage that frame headers tell, where SQLite could have left it so: whoever
-/// gives its rows has mended all that can be.
-pub(super) fn without_damage<'c>(set: &Set<'c>) -> Option<Set<'c>> {
-    let mended = without_small_damage(set, set.content.page_bytes);
-    let is_left = mended.wal != set.content.wal && left_by_sqlite(&mended).is_some();
-    is_left.then_some(mended)
+/// Whether `written` is the state at a commit after which the log was cut, in the next transaction
+/// or before it: whoever gives that has mended all that can be.
+pub(super) fn is_cut_at(set: &Set<'_>, written: &[u8]) -> bool {
+    let Set { content, wal, .. } = set;
+    let all = content.frames.len();
+    let commits: Vec<usize> = (1..=all).filter(|&it| content.frames[it - 1].commits).collect();
+    let is_left = |commit: usize| {
+        let at = content.frames[commit - 1].at;
+        wal.windows(24).any(|head| head == &content.wal[at..at + 24])
+    };
+    let has_room = |commit: usize| wal.len() >= 32 + commit * (24 + content.page_bytes);
+    let last = commits.iter().rposition(|&commit| content.state(commit) == written);
+    last.is_some_and(|last| {
+        let next = &commits[last + 1..];
+        next.first().is_some_and(|&commit| !has_room(commit)) && !next.iter().any(|it| is_left(*it))
+    })
 }
 
-/// The set with its own header, and with frames as they were of which at most `most` bytes are
-/// other ones, and no more than [`FEW_BYTES`] of their header. What else is damaged is seen as
-/// little as without that.
-fn without_small_damage<'c>(set: &Set<'c>, most: usize) -> Set<'c> {
+/// The set with its own header, and with frames as they were of which few bytes are other ones.
+/// What else is damaged is seen as little as without that.
+fn without_small_damage<'c>(set: &Set<'c>) -> Set<'c> {
     let (mut mended, wal) = (set.clone(), &set.content.wal);
     let slot_bytes = 24 + set.content.page_bytes;
     let Some((header, slots)) = mended.wal.split_at_mut_checked(32) else { return mended };
     header.copy_from_slice(&wal[..32]);
     for (slot, was) in slots.chunks_exact_mut(slot_bytes).zip(wal[32..].chunks_exact(slot_bytes)) {
-        let others =
-            |bytes: usize| slot.iter().zip(was).take(bytes).filter(|(a, b)| a != b).count();
-        if others(24) <= FEW_BYTES && others(slot_bytes) <= most {
+        if slot.iter().zip(was).filter(|(byte, was)| byte != was).count() <= FEW_BYTES {
             slot.copy_from_slice(was);
         }
     }

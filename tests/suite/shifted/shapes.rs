@@ -112,3 +112,33 @@ fn a_plan_that_regains_nothing_of_a_broken_log_is_not_lossless() {
         assert!(plan.iter().any(|step| step["lossless"] == false), "{name}: {report:#}");
     }
 }
+
+/// The first salt then counts up to that of the log, as that of an older generation does.
+#[test]
+fn a_shift_that_begins_with_an_older_salt_is_found() {
+    let small = Small::new();
+    let at = 32 + 30 * 4120 + 11;
+    for zeros in [1, 5, 81, 100] {
+        let shape = [&small.wal[..at], &vec![0; zeros], &small.wal[at..]].concat();
+        let (file, report, rows) = small.judge(&shape);
+        assert_eq!(file["verdict"], "damaged", "{zeros}: {file:#}");
+        assert_eq!(report["lossless"] == true, rows == 60, "{zeros}: {report:#}");
+        assert!(file["shifted"][0]["commits"].as_u64() >= Some(30), "{zeros}: {file:#}");
+    }
+}
+
+#[test]
+fn bytes_among_zeros_are_no_room_that_was_made() {
+    let (small, mut random) = (Small::new(), fastrand::Rng::with_seed(3));
+    let end = 32 + 30 * 4120;
+    for _ in 0..20 {
+        let mut wal = [&small.wal[..end], &vec![0; small.wal.len() - end]].concat();
+        let verdict = |wal: &[u8]| {
+            let (_folder, path) = put(&small.database, wal, None);
+            walsmith(&["verify-checksums", text(&path)]).0["files"][0]["verdict"].clone()
+        };
+        assert_eq!(verdict(&wal), "clean");
+        wal[random.usize(end + 4120..small.wal.len())] = random.u8(1..);
+        assert_eq!(verdict(&wal), "torn-tail");
+    }
+}
