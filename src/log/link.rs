@@ -94,7 +94,7 @@ pub struct Judged {
 pub(super) const MOST_LIKELY_PAGES: u32 = 1 << 27;
 
 /// Generations that a log is not likely to have had since a slot of it was written.
-const MOST_LIKELY_AGE: u32 = 1 << 16;
+pub(super) const MOST_LIKELY_AGE: u32 = 1 << 16;
 
 /// Whether a slot that is not of the generation of `salts` looks like a frame of an older one: its
 /// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot

@@ -6,6 +6,7 @@ use crate::format::{Checksum, FrameNo, Pgno, Salts, WAL_HEADER_BYTES};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::LogShape;
+use super::link::MOST_LIKELY_AGE;
 
 /// Why recovery stops at a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -130,12 +131,15 @@ impl PrefixFold {
     }
 
     /// The header of a generation is written before its first frame (wal.c walFrames), and its
-    /// first salt counts on (walRestartHdr), so such frames cannot be left over.
+    /// first salt counts on (walRestartHdr), so such frames cannot be left over. The newest counts.
     fn look_for_later(&mut self, facts: &FrameFacts) {
         let salts = facts.header.salts;
-        let is_later = salts.salt1 == self.salts.salt1.wrapping_add(1) && facts.header.page.0 != 0;
+        let later_by = |salts: Salts| salts.salt1.wrapping_sub(self.salts.salt1);
+        let is_later = (1..=MOST_LIKELY_AGE).contains(&later_by(salts)) && facts.header.page.0 != 0;
+        let is_newest =
+            is_later && self.prefix.later.is_none_or(|known| later_by(salts) > later_by(known));
         let before = std::mem::replace(&mut self.later, is_later.then_some(*facts));
-        if let Some(before) = before.filter(|_| is_later && self.prefix.later.is_none())
+        if let Some(before) = before.filter(|_| is_newest)
             && before.header.salts == salts
             && self.joiner.follows(facts, before.header.checksum)
         {

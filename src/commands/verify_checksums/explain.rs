@@ -328,6 +328,10 @@ fn sees(file: &FileReport) -> String {
         Some(SqliteSees::Nothing) => {
             "The database is empty or not there: SQLite deletes the log unread.".to_owned()
         }
+        Some(SqliteSees::Complete) if file.shifted_frames_missing == Some(true) => {
+            "All that is intact is already in the database file; the first frames are lost."
+                .to_owned()
+        }
         Some(SqliteSees::Complete) => {
             "Everything after the damage is already in the database file: \
             nothing is lost."

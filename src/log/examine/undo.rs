@@ -167,8 +167,8 @@ impl ShiftSearch<'_> {
         self.examine(log, &chain)
     }
 
-    /// The log of a generation whose header is not the one that the file has: that of the
-    /// generation before is there, from an old copy or because a write was lost.
+    /// The log of a generation whose header is not the one that the file has: that of a generation
+    /// before is there, from an old copy or because a write was lost.
     fn later(&self) -> Result<Option<ShiftUndone>, Error> {
         let (Some(salts), Some(old), Some(shape)) =
             (self.found.prefix.later, self.found.header, self.found.shape)
@@ -177,7 +177,8 @@ impl ShiftSearch<'_> {
         };
         // The same connection counts the sequence on; where it was another, frame 1 does not
         // follow.
-        let sequence = old.checkpoint_seq.wrapping_add(1);
+        let later_by = salts.salt1.wrapping_sub(old.salts.salt1);
+        let sequence = old.checkpoint_seq.wrapping_add(later_by);
         let header = WalHeader::new(shape.order, shape.page_size(), sequence, salts);
         let log = Log {
             file: self.file,

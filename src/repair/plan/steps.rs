@@ -213,18 +213,23 @@ pub(super) fn restore_header(proof: Proof, is_older: bool) -> Step {
 }
 
 /// The step that begins with the database file, which has everything up to the commit `frame`.
-pub(super) fn skip_copied(frame: FrameNo) -> Step {
+/// Where the first frames are lost, they may have been of a newer generation than the others.
+pub(super) fn skip_copied(frame: FrameNo, may_be_older: bool) -> Step {
+    let gains = match may_be_older {
+        true => "no frame up to here is needed; the first ones are lost, and may have been newer",
+        false => "no frame up to here is needed",
+    };
     Step {
         action: Action::SkipCopied,
         frame: Some(frame),
         pages: Vec::new(),
-        lossless: true,
-        proof: Some(Proof::Evidence),
+        lossless: !may_be_older,
+        proof: (!may_be_older).then_some(Proof::Evidence),
         rivals: 0,
         reason: "the database file has every page as of this frame: the log was copied before it \
                  was damaged"
             .to_owned(),
-        gains: "no frame up to here is needed".to_owned(),
+        gains: gains.to_owned(),
     }
 }
 

@@ -228,7 +228,8 @@ impl<'a> Planner<'a> {
         self.track.clear();
         (self.nameless, self.nameless_frames, self.chance) = (None, 0, Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
-        self.steps.push(steps::skip_copied(frame));
+        let may_be_older = self.examination.displacement.frames_missing;
+        self.steps.push(steps::skip_copied(frame, may_be_older));
     }
 
     fn finish(mut self) -> Plan {

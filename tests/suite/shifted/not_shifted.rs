@@ -94,3 +94,49 @@ fn frames_that_only_a_later_generation_can_have_are_not_left_over() {
     let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
     assert_eq!((exit, verified["files"][0]["verdict"].clone()), (0, "clean".into()));
 }
+
+/// The first block is that of an older generation, or its bytes are lost: neither hides the commits
+/// of the newest one, and what is left of an older one is not all.
+#[test]
+fn an_older_or_a_lost_first_block_hides_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let row = |row: u32| format!("INSERT INTO t VALUES({row}, hex(zeroblob(50)));");
+    let write = |sql: &str| and_die(&["write-and-die", text(&path), sql]);
+    write("PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
+    let mut generations = Vec::new();
+    for generation in 0..4 {
+        let rows: String = (0..10).map(|n| row(100 * generation + n)).collect();
+        write(&format!("PRAGMA wal_autocheckpoint=0; PRAGMA wal_checkpoint(RESTART); {rows}"));
+        generations.push(fs::read(beside(&path, "-wal")).unwrap());
+    }
+    let (database, newest) = (fs::read(&path).unwrap(), generations.pop().unwrap());
+    let look = |wal: &[u8]| {
+        let (folder, path) = put(&database, wal, None);
+        let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
+        assert_eq!(exit, 1, "{verified:#}");
+        let verdict = verified["files"][0]["verdict"].clone();
+        let (_, exit) = walsmith(&["checkpoint-now", "--mode", "truncate", text(&path)]);
+        assert_eq!(exit, 6);
+        let (report, _) = walsmith(&["repair", text(&path)]);
+        assert_eq!(fs::read(beside(&path, "-wal")).unwrap(), wal);
+        drop(folder);
+        (verdict, report)
+    };
+    for old in &generations {
+        let (verdict, report) = look(&[&old[..512], &newest[512..]].concat());
+        assert_eq!(verdict, "damaged", "{report:#}");
+        assert_ne!(report["lossless"], true, "{report:#}");
+    }
+    for commits in [1, 2, 3] {
+        let rows: String = (0..commits).map(|n| row(1000 + n)).collect();
+        let (_folder, path) = put(&database, &newest, None);
+        let sql = format!("PRAGMA wal_autocheckpoint=0; PRAGMA wal_checkpoint(RESTART); {rows}");
+        and_die(&["write-and-die", text(&path), &sql]);
+        let wal = fs::read(beside(&path, "-wal")).unwrap();
+        let lost = [&[0; 512], &wal[512..]].concat();
+        let (_folder, path) = put(&fs::read(&path).unwrap(), &lost, None);
+        let (report, _) = walsmith(&["repair", text(&path)]);
+        assert_ne!(report["lossless"], true, "{commits}: {report:#}");
+    }
+}

@@ -129,7 +129,7 @@ fn a_shift_that_begins_with_an_older_salt_is_found() {
 
 #[test]
 fn bytes_among_zeros_are_no_room_that_was_made() {
-    let (small, mut random) = (Small::new(), fastrand::Rng::with_seed(3));
+    let (small, mut random) = (Small::new(), Rng::with_seed(3));
     let end = 32 + 30 * 4120;
     for _ in 0..20 {
         let mut wal = [&small.wal[..end], &vec![0; small.wal.len() - end]].concat();
