@@ -164,7 +164,12 @@ fn of_held(
     if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
-    let full = forecast::forecast(files, held, judged.age.file, context)?;
+    let is_open_in_time = judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time);
+    let mut full = forecast::forecast(files, held, judged.age.file, context)?;
+    let is_partly_copied = judged.pairing.as_ref().is_some_and(Pairing::is_partly_copied);
+    if is_open_in_time && is_partly_copied && held.index.is_none() && !judged.age.has_all {
+        full.taken_back = full.taken_back.filter(|it| *it);
+    }
     let is_attached = held.index.is_some();
     let rights = Rights::of(&options.account, files);
     let forecast = full.limited(&rights, is_attached);
@@ -174,7 +179,6 @@ fn of_held(
         let forecast = full.limited(&rights, is_attached);
         findings.extend(probe::permissions::finding(files, &owner, &rights, forecast));
     }
-    let is_open_in_time = judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time);
     let unseen_processes = judged.unseen_processes;
     Ok(Content { findings, forecast, is_open_in_time, unseen_processes })
 }

@@ -229,3 +229,35 @@ fn a_later_file_in_which_only_values_were_changed_is_not_called_the_logs_own() {
     let value = rows(&copy, "SELECT ltrim(x, '0') FROM t WHERE id = 55");
     assert_eq!(value.trim(), "[\"141421\"]");
 }
+
+/// Pages of the first transaction are copied, and those of the last one are others: a reader held
+/// up a checkpoint, or the file has gone on by values that change no counter.
+#[test]
+fn a_file_that_may_have_gone_on_is_said_to_be_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let write = |sql: &str| drop(Shim(None).and_die(&["write-and-die", text(&path), sql]));
+    write(
+        "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE t(a INTEGER PRIMARY KEY, b, c);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60)
+         INSERT INTO t SELECT i, i, hex(zeroblob(150)) FROM n; PRAGMA wal_checkpoint(TRUNCATE);
+         INSERT INTO t VALUES(1000, 222, hex(zeroblob(4500))); UPDATE t SET b = 111 WHERE a = 1",
+    );
+    let cut = fs::read(beside(&path, "-wal")).unwrap();
+    write(
+        "PRAGMA wal_autocheckpoint=0; UPDATE t SET b = 333 WHERE a = 1;
+         PRAGMA wal_checkpoint(PASSIVE)",
+    );
+    fs::write(beside(&path, "-wal"), &cut).unwrap();
+    fs::remove_file(beside(&path, "-shm")).unwrap();
+    let (report, exit) = walsmith(&["doctor", text(&path)]);
+    assert_eq!((exit, &report["forecast"]["taken_back"]), (0, &Value::Null), "{report:#}");
+    let diagnosis = report["diagnosis"].as_str().unwrap();
+    assert!(diagnosis.contains("would take them back, is not known"), "{diagnosis}");
+    // It does take one back.
+    let alone = folder.path().join("alone.db");
+    fs::copy(&path, &alone).unwrap();
+    let row = "SELECT b FROM t WHERE a = 1";
+    assert_eq!((rows(&alone, row), rows(&path, row)), ("[333]\n".into(), "[111]\n".into()));
+}

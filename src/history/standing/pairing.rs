@@ -249,9 +249,22 @@ impl Pairing {
     /// Nothing tells whether the file is later than the log, or another state of its database.
     #[must_use]
     pub fn is_open_in_time(&self) -> bool {
-        let tells = |it: &Reason| matches!(it.evidence, Evidence::Beginning | Evidence::Counters);
+        // What only changes values leaves the counters of a page 1 that was copied.
+        let counters_tell = !self.is_partly_copied();
+        let tells = |it: &Reason| {
+            it.evidence == Evidence::Beginning
+                || (it.evidence == Evidence::Counters && counters_tell)
+        };
         let is_told = !self.is_unsound && self.reasons.iter().any(tells);
         self.order == Order::Unknown && (!is_told || self.reasons.iter().any(Reason::contradicts))
+    }
+
+    /// The file has images of the log, and not every page: what the others are is not known, where
+    /// nothing tells the order.
+    #[must_use]
+    pub fn is_partly_copied(&self) -> bool {
+        let images = [Evidence::Images, Evidence::EqualImages];
+        self.reasons.iter().any(|it| !it.contradicts() && images.contains(&it.evidence))
     }
 
     /// The judgement in words.
