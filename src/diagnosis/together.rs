@@ -82,7 +82,8 @@ impl Doubt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PairProof {
-    /// Attached processes use both, or the file has what only this log can have put there.
+    /// Attached processes have written the whole log, or the file has what only this log can have
+    /// put there.
     Proven,
     /// Something speaks for it, and nothing against it.
     Likely,
@@ -220,8 +221,7 @@ pub fn doubt_about_states(
     if let Some(finding) = judged.findings.iter().find(|it| it.rule == Rule::PairUnclear) {
         return proven(finding.message.clone(), Doubted::Earlier);
     }
-    // Attached processes have written the log on this file.
-    if held.index.is_some() {
+    if is_written_by_users(held) {
         return Ok(None);
     }
     let pairing = judged.pairing.as_ref();
@@ -234,6 +234,14 @@ pub fn doubt_about_states(
         // Nothing of the file could be compared: it is empty, say.
         None => is_pair(held).then_some(StateDoubt::Open),
     })
+}
+
+/// Whether attached processes have written the whole log on this file: their index counts a change
+/// for each of its commits, and begins with none where it was built from a log that was there
+/// (wal.c walIndexRecover).
+fn is_written_by_users(held: &Held) -> bool {
+    let (Some(index), Some(log)) = (&held.index, &held.log) else { return held.index.is_some() };
+    index.change >= log.examination.prefix.transactions
 }
 
 /// Whether nothing tells whether the file has later pages than the log.

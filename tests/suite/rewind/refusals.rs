@@ -130,7 +130,8 @@ fn whoever_is_in_the_way_longer_than_the_timeout_is_named() {
     for holding in ["hold-write", "hold-exclusive"] {
         let holder = hold(holding, &database);
         let before = fs::read(beside(&database, "-wal")).unwrap();
-        let (report, exit) = rewind_in(&database, "2", &named, &["--timeout", "200ms"]);
+        let more = ["--timeout", "200ms", "--accept-foreign"];
+        let (report, exit) = rewind_in(&database, "2", &named, &more);
         assert_eq!((exit, kind_of(&report)), (4, "busy"), "{holding}: {report}");
         let message = report["error"]["message"].as_str().unwrap();
         let pid = holder.id().to_string();
@@ -144,13 +145,35 @@ fn whoever_is_in_the_way_longer_than_the_timeout_is_named() {
 #[test]
 fn readers_keep_what_they_see() {
     let (_folder, database) = copy("twenty-rows");
-    let named = generation(&database);
     let reader = hold("hold-read", &database);
-    let (report, exit) = rewind_in(&database, "7", &named, &[]);
+    let (report, exit) = rewind_accepting(&database, "7");
     assert_eq!(exit, 0, "{report}");
     assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[7]\n");
     release(reader);
     assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[7]\n");
+}
+
+/// Processes that have found a log, which may be an old one, prove nothing of it; those that have
+/// written it do.
+#[test]
+fn users_who_have_not_written_the_log_prove_nothing() {
+    let (_folder, database) = copy("twenty-rows");
+    let reader = hold("hold-read", &database);
+    let (report, exit) = rewind(&database, "7");
+    assert_eq!((exit, kind_of(&report)), (6, "refused"), "{report}");
+    let message = report["error"]["message"].as_str().unwrap();
+    assert!(message.contains("whether the file has later pages"), "{message}");
+    let query = ["query", text(&database), "--at", "7", "SELECT count(*) FROM t"];
+    let said = walsmith_command().args(query).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stderr).contains("is not known"), "{said:?}");
+    release(reader);
+    oracle(&["run", text(&database), "PRAGMA wal_checkpoint(TRUNCATE)"]);
+    let reader = hold("hold-read", &database);
+    oracle(&["run", text(&database), "INSERT INTO t(a) VALUES(501); INSERT INTO t(a) VALUES(502)"]);
+    let (report, exit) = rewind(&database, "1");
+    assert_eq!(exit, 0, "{report}");
+    release(reader);
+    assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[21]\n");
 }
 
 #[test]
