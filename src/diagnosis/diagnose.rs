@@ -164,10 +164,12 @@ fn of_held(
     if options.check && held.database.is_some() {
         findings.extend(structure(files, held, context)?);
     }
-    let is_open_in_time = judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time);
+    let is_open = judged.pairing.as_ref().is_some_and(Pairing::is_open_in_time);
+    let is_open_in_time = is_open && !judged.age.is_newest_state;
     let mut full = forecast::forecast(files, held, judged.age.file, context)?;
-    let is_partly_copied = judged.pairing.as_ref().is_some_and(Pairing::is_partly_copied);
-    if is_open_in_time && is_partly_copied && held.index.is_none() && !judged.age.has_all {
+    // Pages that are none of the log's may be later ones.
+    let has_others = judged.pairing.as_ref().is_some_and(Pairing::has_images);
+    if is_open_in_time && has_others && held.index.is_none() {
         full.taken_back = full.taken_back.filter(|it| *it);
     }
     let is_attached = held.index.is_some();

@@ -16,7 +16,7 @@ use crate::history::page_map::PageMap;
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::link::{Judged, Link};
-use crate::log::{Examination, LogShape};
+use crate::log::{Examination, LogShape, Verdict};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -103,8 +103,8 @@ pub fn file_age(
     let has_all = frames.pages.values().next().is_some() && pages.all(|page| page.is_equal);
     let log = (log, examination);
     let age = weigh_age((log, &shape), (&file, database), &frames, thoroughly, watch)?;
-    let is_whole = has_all && examination.lost.is_none();
-    let is_newest_state = is_whole && has_size(&file, database, &frames)?;
+    let is_whole = matches!(examination.verdict, Verdict::Clean | Verdict::UncommittedTail);
+    let is_newest_state = is_whole && has_all && has_size(&file, database, &frames)?;
     Ok(Age { file: age, has_all, is_newest_state })
 }
 

@@ -250,7 +250,7 @@ impl Pairing {
     #[must_use]
     pub fn is_open_in_time(&self) -> bool {
         // What only changes values leaves the counters of a page 1 that was copied.
-        let counters_tell = !self.is_partly_copied();
+        let counters_tell = !self.has_images();
         let tells = |it: &Reason| {
             it.evidence == Evidence::Beginning
                 || (it.evidence == Evidence::Counters && counters_tell)
@@ -259,10 +259,9 @@ impl Pairing {
         self.order == Order::Unknown && (!is_told || self.reasons.iter().any(Reason::contradicts))
     }
 
-    /// The file has images of the log, and not every page: what the others are is not known, where
-    /// nothing tells the order.
+    /// The file has images of the log.
     #[must_use]
-    pub fn is_partly_copied(&self) -> bool {
+    pub fn has_images(&self) -> bool {
         let images = [Evidence::Images, Evidence::EqualImages];
         self.reasons.iter().any(|it| !it.contradicts() && images.contains(&it.evidence))
     }

@@ -162,12 +162,17 @@ impl Plan {
         are_likely(&self.steps)
     }
 
-    /// The steps, where the structure of the result speaks against them: what only other images
-    /// and structure told is likely at best.
+    /// The steps, where the structure of the result speaks against them: a frame that only other
+    /// images and structure told is likely at best.
     #[must_use]
     pub fn doubted_steps(&self) -> Vec<Step> {
         let mut steps = self.steps.clone();
-        for step in steps.iter_mut().filter(|step| step.proof == Some(Proof::Evidence)) {
+        let actions = [Action::CorrectWord, Action::TakeImage, Action::TakeFrame];
+        let is_told = |step: &&mut Step| {
+            let changes = actions.contains(&step.action) || step.action == Action::SolveHeader;
+            changes && step.proof == Some(Proof::Evidence)
+        };
+        for step in steps.iter_mut().filter(is_told) {
             step.proof = Some(Proof::Likelihood);
             step.reason.push_str("; but the structure of the result is damaged");
             "the frame as it may have been written".clone_into(&mut step.gains);
