@@ -105,11 +105,15 @@ pub(super) const FAMILIES: &[(&str, Damage)] = &[
         set.change(at, |byte| byte ^ key);
     }),
     ("header damaged", |set, rng| match rng.u32(..4) {
-        0 => set.wal[..32].fill(0),
+        0 => {
+            let header = set.within(0..32);
+            set.wal[header].fill(0);
+        }
         1 => {
             let from = rng.usize(..31);
             let to = rng.usize(from + 1..=32);
-            set.wal[from..to].fill_with(|| rng.u8(..));
+            let bytes = set.within(from..to);
+            set.wal[bytes].fill_with(|| rng.u8(..));
         }
         _ => {
             let (at, key) = (rng.usize(..32), rng.u8(1..));
