@@ -15,13 +15,9 @@ use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 
 /// The names of the tables of a schema, but for those of SQLite itself.
 fn tables(schema: &Schema) -> HashSet<&str> {
-    with_pages(schema).map(|entry| entry.name.as_str()).collect()
-}
-
-/// The tables and indexes of a schema, but for those of SQLite itself.
-fn with_pages(schema: &Schema) -> impl Iterator<Item = &SchemaEntry> {
-    let all = schema.entries.iter().filter(|entry| !entry.kind.is_statement());
-    all.filter(|entry| !entry.name.to_ascii_lowercase().starts_with("sqlite_"))
+    let tables = schema.entries.iter().filter(|entry| !entry.kind.is_statement());
+    let own = |name: &str| !name.to_ascii_lowercase().starts_with("sqlite_");
+    tables.filter(|entry| own(&entry.name)).map(|entry| entry.name.as_str()).collect()
 }
 
 /// Whether a later schema has a table of an earlier one, under its name or another, or a view or
@@ -55,16 +51,6 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
                 names.first().unwrap_or(&"")
             ),
         }
-    })
-}
-
-/// Whether the log has given up or written the root page of every table and index of the file: it
-/// may have dropped them all.
-pub(super) fn are_dropped(pair: &Pair, file: &Schema, both: &Health) -> bool {
-    let mut roots = with_pages(file).filter_map(|entry| u32::try_from(entry.root).ok()).map(Pgno);
-    roots.all(|root| {
-        let is_free = matches!(both.owners.of(root), Owner::FreelistTrunk | Owner::FreelistLeaf);
-        is_free || root.0 > pair.size_pages || pair.snapshot.pages.contains_key(&root)
     })
 }
 

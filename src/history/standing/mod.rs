@@ -230,18 +230,17 @@ impl<'a> Pair<'a> {
     ) -> Result<(bool, bool), scan::Error> {
         let schema = Schema::read(self.both)?;
         let file = Schema::read(&self.file)?;
-        let other_tables = match columns::schemas(&file, &schema) {
-            Some(reason) if !beginning.has_a_table_of(&file, self, watch)? => Some(reason),
-            Some(_) | None => None,
-        };
+        if let Some(reason) = columns::schemas(&file, &schema)
+            && !beginning.has_a_table_of(&file, self, watch)?
+        {
+            reasons.push(reason);
+        }
         if !self.is_small()? {
-            reasons.extend(other_tables);
             reasons.extend(links::follow(self, watch)?);
             return Ok((false, false));
         }
         let both = check(self.both, watch)?;
         let mut is_unsound = !both.is_sound();
-        reasons.extend(other_tables.filter(|_| !columns::are_dropped(self, &file, &both)));
         reasons.extend(columns::records(self, &both, &schema, watch)?);
         reasons.extend(structure::growth(self, &both, &database::header(&self.file)?)?);
         // What contradicts itself gives no sound database over any file.
