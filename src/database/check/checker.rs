@@ -23,7 +23,6 @@ pub(super) struct Checker<'a> {
     pub pass: Pass<'a>,
     trees: Vec<Planned>,
     unchecked: Vec<Unchecked>,
-    entries: Entries,
 }
 
 /// A b-tree of the schema, and what its statement says of it.
@@ -82,9 +81,13 @@ fn twice(table: &SchemaEntry) -> Option<&'static str> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
-        let pass = Pass::new(pages, watch)?;
-        Ok(Self { pass, trees: Vec::new(), unchecked: Vec::new(), entries: Entries::Compared })
+    pub(super) fn new(
+        pages: &'a dyn Pages,
+        entries: Entries,
+        watch: &'a dyn Watch,
+    ) -> Result<Self, Error> {
+        let pass = Pass::new(pages, entries, watch)?;
+        Ok(Self { pass, trees: Vec::new(), unchecked: Vec::new() })
     }
 
     /// Judges the header (btree.c lockBtree, prepare.c sqlite3InitOne); false when SQLite does not
@@ -239,7 +242,6 @@ impl<'a> Checker<'a> {
 
     /// Of the entries of indexes only the number counts, and the order of keys in no tree.
     pub(super) fn leave_entries_out(&mut self) {
-        self.entries = Entries::LeftOut;
         for planned in &mut self.trees {
             (planned.ordered, planned.sum) = (false, None);
             planned.keys.clear();
@@ -277,8 +279,8 @@ impl<'a> Checker<'a> {
             self.pass.current = Some((tree.root, tree.name.clone()));
             self.pass.owners.begin_tree(tree.root);
             let keys = std::mem::take(&mut planned.keys);
-            let looked_at = (planned.ordered, self.entries);
-            let facts = Walk::new(&mut self.pass, (tree.root, tree.kind), looked_at, keys).run()?;
+            let walk = Walk::new(&mut self.pass, (tree.root, tree.kind), planned.ordered, keys);
+            let facts = walk.run()?;
             (tree.pages, tree.rows) = (facts.pages, facts.rows);
             planned.facts = facts;
         }

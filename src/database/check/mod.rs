@@ -127,7 +127,7 @@ enum Entries {
 }
 
 fn check_with(pages: &dyn Pages, entries: Entries, watch: &dyn Watch) -> Result<Health, Error> {
-    let mut checker = Checker::new(pages, watch)?;
+    let mut checker = Checker::new(pages, entries, watch)?;
     if !checker.header() {
         return Ok(checker.finish());
     }
@@ -150,7 +150,7 @@ fn check_with(pages: &dyn Pages, entries: Entries, watch: &dyn Watch) -> Result<
 /// # Errors
 /// As [`check`].
 pub fn check_schema(pages: &dyn Pages, watch: &dyn Watch) -> Result<Health, Error> {
-    let mut checker = Checker::new(pages, watch)?;
+    let mut checker = Checker::new(pages, Entries::Compared, watch)?;
     if checker.header() {
         checker.schema(&Schema::default());
         checker.trees()?;

@@ -20,6 +20,17 @@ pub(super) struct Checked {
     pub long_headers: Vec<usize>,
     /// What is wrong with it.
     pub faults: Vec<StructureFault>,
+    /// Instead of the cells, where no more is asked of them.
+    pub summary: Option<Summary>,
+}
+
+/// The cells of a leaf without fault and without overflow pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Summary {
+    /// Rows with ascending row ids.
+    Rows { first: i64, last: i64 },
+    /// Entries of an index.
+    Entries,
 }
 
 /// Judges page `pgno` of `image`.
@@ -40,7 +51,8 @@ pub(super) fn check(
     }
     let freeblocks = free_space(&header, layout, image).ok_or(StructureFault::FreeSpace)?;
     let cells = Vec::with_capacity(usize::from(header.cell_count));
-    let mut checked = Checked { header, cells, long_headers: Vec::new(), faults: Vec::new() };
+    let (long_headers, faults) = (Vec::new(), Vec::new());
+    let mut checked = Checked { header, cells, long_headers, faults, summary: None };
     if checked.add_cells(layout, image) {
         checked.coverage(freeblocks, layout);
     }
@@ -88,6 +100,38 @@ impl Checked {
                 left.chain([right]).collect()
             }
             None => Vec::new(),
+        }
+    }
+
+    /// Without its cells, where keys are not asked for and a summary tells the rest.
+    pub(super) fn summarized(mut self) -> Self {
+        self.summary = self.summary();
+        if self.summary.is_some() {
+            self.cells = Vec::new();
+        }
+        self
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        let is_plain = self.faults.is_empty() && self.header.right_child.is_none();
+        if !is_plain || self.cells.iter().any(|(_, cell)| cell.overflow.is_some()) {
+            return None;
+        }
+        let mut row_ids = self.cells.iter().map(|(_, cell)| cell.row_id);
+        match self.header.kind {
+            PageKind::TableLeaf => {
+                let first = row_ids.next()??;
+                let mut last = first;
+                for row_id in row_ids {
+                    last = row_id.filter(|&row_id| row_id > last)?;
+                }
+                Some(Summary::Rows { first, last })
+            }
+            PageKind::IndexLeaf => Some(Summary::Entries),
+            PageKind::TableInterior
+            | PageKind::IndexInterior
+            | PageKind::LockByte
+            | PageKind::Other => None,
         }
     }
 

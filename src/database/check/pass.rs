@@ -5,9 +5,9 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Watch;
 
+use super::Entries;
 use super::ahead::{Ahead, BATCH, Batch, Judged};
 use super::owners::{Owner, Owners, Refused};
-use super::page;
 use super::pointer_map::{self, PointerMap, Use};
 use super::problem::{Ledger, Problem, StructureFault};
 
@@ -19,6 +19,7 @@ pub(super) struct Pass<'a> {
     watch: &'a dyn Watch,
     pub header: DatabaseHeader,
     pub layout: PageLayout,
+    pub entries: Entries,
     pub owners: Owners,
     pub ledger: Ledger,
     pub pointer_map: Option<PointerMap>,
@@ -30,13 +31,18 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(pages: &'a dyn Pages, watch: &'a dyn Watch) -> Result<Self, Error> {
+    pub(super) fn new(
+        pages: &'a dyn Pages,
+        entries: Entries,
+        watch: &'a dyn Watch,
+    ) -> Result<Self, Error> {
         let page_size = pages.page_size();
         let mut image = vec![0; page_size.in_memory()];
         pages.read(Pgno::FIRST, &mut image)?;
         let bytes = image.first_chunk().unwrap_or(&[0; DATABASE_HEADER_BYTES]);
         let header = DatabaseHeader::decode(bytes);
         let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
+        let layout = PageLayout { page_size, usable };
         let in_header = header.page_count();
         let size_pages = pages.size_pages()?;
         let used_pages = in_header.unwrap_or(size_pages).min(size_pages);
@@ -47,13 +53,14 @@ impl<'a> Pass<'a> {
             size_pages,
             watch,
             header,
-            layout: PageLayout { page_size, usable },
+            layout,
+            entries,
             owners: Owners::new(page_size, used_pages, map),
             ledger: Ledger::default(),
             pointer_map: map.map(|map| PointerMap::new(map, page_size)),
             current: None,
             images: vec![image],
-            ahead: Ahead::begin(pages, PageLayout { page_size, usable }, used_pages),
+            ahead: Ahead::begin(pages, (layout, entries), used_pages),
             read_pages: 0,
         })
     }
@@ -121,18 +128,18 @@ impl<'a> Pass<'a> {
         }
         let mut image = self.take_image();
         self.read(page, &mut image)?;
-        let checked = page::check(page, self.layout, &image);
-        Ok(Judged { image, checked })
+        Ok(Judged::new(page, self.layout, self.entries, image))
     }
 
     /// Before the child at `place` of an interior page is gone to: those that come after it are
-    /// read, and judged by a thread.
+    /// read, and judged by threads.
     pub(super) fn look_ahead(&mut self, children: &[Pgno], place: usize) {
-        if !place.is_multiple_of(BATCH) || self.ahead.is_none() {
+        let Some(ahead) = self.ahead.as_ref().filter(|_| place.is_multiple_of(BATCH)) else {
             return;
-        }
-        let from = if place == 0 { 0 } else { place + BATCH };
-        let next = children.get(from..children.len().min(place + 2 * BATCH)).unwrap_or_default();
+        };
+        let end = place + ahead.pages_ahead();
+        let from = if place == 0 { 0 } else { end - BATCH };
+        let next = children.get(from..children.len().min(end)).unwrap_or_default();
         for pages in next.chunks(BATCH) {
             self.give(pages);
         }

@@ -12,7 +12,7 @@ use super::chain::PayloadEnd;
 use super::entries::KeySum;
 use super::key_order::{self, Key, KeyBefore};
 use super::owners::Owner;
-use super::page::{self, Checked};
+use super::page::{self, Checked, Summary};
 use super::pass::Pass;
 use super::pointer_map::Use;
 use super::problem::StructureFault;
@@ -60,10 +60,10 @@ impl<'c, 'a> Walk<'c, 'a> {
     pub(super) fn new(
         pass: &'c mut Pass<'a>,
         (root, kind): (Pgno, TreeKind),
-        (ordered, entries): (bool, Entries),
+        ordered: bool,
         keys: Vec<KeySum>,
     ) -> Self {
-        let row_ids = (entries == Entries::Compared).then_some(0);
+        let row_ids = (pass.entries == Entries::Compared).then_some(0);
         let facts = Facts { row_ids, keys, ..Facts::default() };
         Self { pass, root, kind, ordered, before: Before::None, key: KeyBefore::default(), facts }
     }
@@ -122,10 +122,17 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
         if header.kind != PageKind::TableInterior {
             self.facts.rows += u64::from(header.cell_count);
-            if checked.cells.len() < usize::from(header.cell_count) {
+            let is_listed = checked.summary.is_none();
+            if is_listed && checked.cells.len() < usize::from(header.cell_count) {
                 self.facts.row_ids = None;
                 self.facts.keys.iter_mut().for_each(|sum| sum.add(None));
             }
+        }
+        if let Some(Summary::Rows { first, last }) = checked.summary {
+            if !self.row_id_fits(header.kind, first) {
+                self.pass.fault(Some(page), StructureFault::RowIdOrder { cell: 0, row_id: first });
+            }
+            self.before = Before::Row(last);
         }
         let mut height = Height::default();
         let children = checked.children();
