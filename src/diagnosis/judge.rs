@@ -79,5 +79,6 @@ fn pairing(
     let Some(shape) = shape else { return Ok(None) };
     let snapshot = reading.snapshot(Target::Last, context.watch)?;
     let view = View::plain(reading.file.as_ref(), &shape, &snapshot, base);
+    let view = view.knowing(&examination.known);
     Ok(standing::judge(&view, Depth::States, context.watch)?)
 }

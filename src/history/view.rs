@@ -6,7 +6,7 @@ use crate::database;
 use crate::format::{FRAME_HEADER_BYTES, FrameNo, PageSize, Pgno};
 use crate::log::LogShape;
 use crate::log::cure::{Cure, ImageSource};
-use crate::scan::Error;
+use crate::scan::{Error, KnownFrames};
 use crate::storage::shared::Spread;
 use crate::storage::{self, File};
 
@@ -18,6 +18,8 @@ static NO_FIXES: BTreeMap<FrameNo, Cure> = BTreeMap::new();
 const PAGE_COUNT_FIELD: std::ops::Range<usize> = 28..32;
 /// The file's own pages are right.
 static NO_PAGES: BTreeSet<Pgno> = BTreeSet::new();
+/// Nothing was read.
+static NO_FRAMES: KnownFrames = KnownFrames::none();
 
 /// A database as it is to be.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,8 @@ pub struct View<'a> {
     pub base_pages: &'a BTreeSet<Pgno>,
     /// Pages that page 1 counts; `None` leaves it as it is.
     pub page_count: Option<u32>,
+    /// Frames of the log that were read before.
+    pub known: &'a KnownFrames,
 }
 
 impl<'a> View<'a> {
@@ -60,7 +64,14 @@ impl<'a> View<'a> {
         base: Option<&'a dyn File>,
     ) -> Self {
         let (fixes, base_pages) = (&NO_FIXES, &NO_PAGES);
-        Self { page_size, log, snapshot, fixes, base, base_pages, page_count: None }
+        let (page_count, known) = (None, &NO_FRAMES);
+        Self { page_size, log, snapshot, fixes, base, base_pages, page_count, known }
+    }
+
+    /// The same, where frames of the log were read before.
+    #[must_use]
+    pub fn knowing(self, known: &'a KnownFrames) -> Self {
+        Self { known, ..self }
     }
 
     /// A database file alone. `snapshot` is the default one.

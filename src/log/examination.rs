@@ -116,11 +116,9 @@ impl Examination {
         frames: Range<FrameNo>,
         watch: &'a dyn Watch,
     ) -> impl Iterator<Item = Result<FrameFacts, scan::Error>> {
-        self.shape.into_iter().flat_map(move |shape| {
-            let border = self.known.end().clamp(frames.start, frames.end.max(frames.start));
-            let known = self.known.facts(shape.chain(), frames.start, border).map(Ok);
-            known.chain(shape.facts(file, border..frames.end, watch))
-        })
+        self.shape
+            .into_iter()
+            .flat_map(move |shape| shape.facts_beside(&self.known, file, frames.clone(), watch))
     }
 
     /// The slots up to `last`, each judged with a look at the one after it; none where the shape of

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::format::{ByteOrder, Checksum, FrameNo, PageSize, Salts, WalHeader};
-use crate::scan::{Chain, Error, Extent, FrameFacts, Frames, Joiner, Watch};
+use crate::scan::{Chain, Error, Extent, FrameFacts, Frames, Joiner, KnownFrames, Watch};
 use crate::storage::File;
 
 /// Page size, byte order, generation and start sum of a log: from its header, or guessed.
@@ -60,5 +60,18 @@ impl LogShape {
         let order = self.order;
         let judge = move |frame, slot: &[u8]| FrameFacts::judge(frame, slot, order);
         Frames::new(file, self.extent, frames, watch, judge)
+    }
+
+    /// The same, where the frames `known` of the log need not be read again.
+    pub fn facts_beside<'a>(
+        &self,
+        known: &'a KnownFrames,
+        file: &'a dyn File,
+        frames: Range<FrameNo>,
+        watch: &'a dyn Watch,
+    ) -> impl Iterator<Item = Result<FrameFacts, Error>> + use<'a> {
+        let border = known.end().clamp(frames.start, frames.end.max(frames.start));
+        let read = self.facts(file, border..frames.end, watch);
+        known.facts(self.chain(), frames.start, border).map(Ok).chain(read)
     }
 }

@@ -33,6 +33,12 @@ struct KnownFrame {
 }
 
 impl KnownFrames {
+    /// Keeps none.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { frames: Vec::new(), limit: 0 }
+    }
+
     /// Frames that are kept at most: 8 MB. Those after them are read again.
     pub const LIMIT: usize = 400_000;
 

@@ -102,14 +102,12 @@ impl Prepared {
             (None, Some(base)) => base.page_size,
             (None, None) => return None,
         };
+        let log = self.reading.as_ref().map(|read| read.file.as_ref()).zip(shape);
         Some(View {
-            page_size,
-            log: self.reading.as_ref().map(|read| read.file.as_ref()).zip(shape),
-            snapshot: &restored.snapshot,
             fixes: &restored.fixes,
-            base,
             base_pages: pages,
             page_count: restored.page_count,
+            ..View::new(page_size, log, &restored.snapshot, base)
         })
     }
 }

@@ -203,6 +203,7 @@ pub fn judge_pair(
     let Some(shape) = &log.examination.shape else { return Ok(None) };
     let newest = log.snapshot(Target::Last, context.watch)?;
     let view = View::plain(log.file.as_ref(), shape, &newest, database);
+    let view = view.knowing(&log.examination.known);
     Ok(standing::judge(&view, depth, context.watch)?)
 }
 

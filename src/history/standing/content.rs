@@ -1,6 +1,6 @@
 //! Images and rows of the log that are in the file, too.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::database::{Error, Pages};
 use crate::format::btree::BtreeHeader;
@@ -54,6 +54,8 @@ pub(super) struct Compared {
     pub pages: BTreeMap<Pgno, Page>,
     /// What the log says of the state that it was written on.
     pub beginning: Beginning,
+    /// Pages whose newest frame is an interior page; `None` where not all frames were looked at.
+    pub interior: Option<BTreeSet<Pgno>>,
 }
 
 /// How much is compared.
@@ -72,7 +74,7 @@ impl Limit {
 
 /// What images and rows say, and what the log says of its beginning.
 pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Compared, Error> {
-    let (pages, beginning) = pages(pair, limit, watch)?;
+    let Seen { pages, beginning, interior } = pages(pair, limit, watch)?;
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let mut reasons = Vec::new();
     // Where every page is its newest frame the log changes nothing.
@@ -105,28 +107,38 @@ pub(super) fn compare(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Co
         });
     }
     reasons.extend(rows(pair, &pages)?);
-    Ok(Compared { reasons, pages, beginning })
+    Ok(Compared { reasons, pages, beginning, interior })
+}
+
+/// What one look at the frames gives; see [`Compared`].
+struct Seen {
+    pages: BTreeMap<Pgno, Page>,
+    beginning: Beginning,
+    interior: Option<BTreeSet<Pgno>>,
 }
 
 /// Pages of which the file has an image and the log has frames. Frames after the snapshot count as
 /// well, those of older generations too: a log is reset only when all of it is in the file.
-fn pages(
-    pair: &Pair,
-    limit: Limit,
-    watch: &dyn Watch,
-) -> Result<(BTreeMap<Pgno, Page>, Beginning), Error> {
+fn pages(pair: &Pair, limit: Limit, watch: &dyn Watch) -> Result<Seen, Error> {
     let shape = pair.shape;
     let images = ImageSums::of(pair.log, shape, pair.base, None)?;
     let mut pages: BTreeMap<Pgno, Page> = BTreeMap::new();
     let mut beginning = Beginning::default();
+    let mut interior = BTreeSet::new();
     let first_in_file = images.of_page(Pgno::FIRST)?;
     let end = shape.extent.end().min(FrameNo(limit.frames + 1));
-    for facts in shape.facts(pair.log, FrameNo::FIRST..end, watch) {
+    for facts in pair.facts(FrameNo::FIRST..end, watch) {
         let facts = facts?;
         let page = facts.header.page;
         let is_current = facts.header.salts == shape.salts;
         if is_current {
             beginning.take(&facts, pair.snapshot.to_frame);
+        }
+        if facts.frame.0 <= pair.snapshot.to_frame {
+            match PageKind::of_byte(page, shape.page_size(), facts.kind_byte) {
+                PageKind::TableInterior | PageKind::IndexInterior => interior.insert(page),
+                _ => interior.remove(&page),
+            };
         }
         if page <= Pgno::FIRST {
             if page == Pgno::FIRST && is_current {
@@ -166,7 +178,8 @@ fn pages(
     if shape.extent.end() > end {
         beginning = Beginning::default();
     }
-    Ok((pages, beginning))
+    let is_all = pair.both.fixes.is_empty() && pair.snapshot.to_frame < end.0;
+    Ok(Seen { pages, beginning, interior: is_all.then_some(interior) })
 }
 
 /// Whether two databases would not have this page in common by chance: no page of the schema, which

@@ -1,6 +1,8 @@
 //! References from pages of the log to pages of the file, for databases that are too large to be
 //! checked as a whole.
 
+use std::collections::BTreeSet;
+
 use crate::database::Error;
 use crate::format::btree::BtreeHeader;
 use crate::format::{PageKind, Pgno};
@@ -20,11 +22,17 @@ struct PageLink {
 }
 
 /// One contradiction for each page of the log most of whose children in the file are no such pages,
-/// or have row ids out of their bounds. A damaged page of the file is one child of many.
-pub(super) fn follow(pair: &Pair, watch: &dyn Watch) -> Result<Vec<Reason>, Error> {
+/// or have row ids out of their bounds. A damaged page of the file is one child of many. Only
+/// `interior` pages have children, where it is known which these are.
+pub(super) fn follow(
+    pair: &Pair,
+    interior: Option<&BTreeSet<Pgno>>,
+    watch: &dyn Watch,
+) -> Result<Vec<Reason>, Error> {
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let (mut followed, mut reasons) = (0, Vec::new());
-    for &page in pair.snapshot.pages.keys() {
+    let has_children = |page: &&Pgno| interior.is_none_or(|interior| interior.contains(page));
+    for &page in pair.snapshot.pages.keys().filter(has_children) {
         if followed >= MAX_PAGES || reasons.len() >= MAX_PARENTS {
             break;
         }

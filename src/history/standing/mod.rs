@@ -14,12 +14,14 @@
 //! frames. The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most
 //! [`MAX_PAGES`] references from pages of the log to pages of the file are followed.
 
+use std::ops::Range;
+
 use crate::database::{self, FilePages, Schema, check, opaque};
 use crate::format::{FRAME_HEADER_BYTES, FrameNo};
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::LogShape;
-use crate::scan::{self, Watch};
+use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
 use beginning::Beginning;
@@ -159,8 +161,7 @@ impl<'a> Pair<'a> {
         reasons.extend(header::compare(self, &compared.beginning)?);
         let mut is_unsound = false;
         if !self_contained {
-            (self_contained, is_unsound) =
-                self.together(&compared.beginning, &mut reasons, watch)?;
+            (self_contained, is_unsound) = self.together(&compared, &mut reasons, watch)?;
         }
         if depth == Depth::States {
             reasons.extend(self.early(&reasons, &compared.beginning, watch)?);
@@ -200,13 +201,22 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The facts of the slots `frames`, in file order.
+    fn facts(
+        &self,
+        frames: Range<FrameNo>,
+        watch: &'a dyn Watch,
+    ) -> impl Iterator<Item = Result<FrameFacts, scan::Error>> + use<'a> {
+        self.shape.facts_beside(self.both.known, self.log, frames, watch)
+    }
+
     /// The state at `commit`; `None` where the frames do not give it.
     fn snapshot_at(
         &self,
         commit: FrameNo,
         watch: &dyn Watch,
     ) -> Result<Option<Snapshot>, scan::Error> {
-        let facts = self.shape.facts(self.log, FrameNo::FIRST..commit.next(), watch);
+        let facts = self.facts(FrameNo::FIRST..commit.next(), watch);
         match snapshot_of(facts, Target::Frame(commit)) {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(snapshot::Error::Scan(error)) => Err(error),
@@ -224,10 +234,11 @@ impl<'a> Pair<'a> {
     /// the file, and whether it is unsound, as far as that is known.
     fn together(
         &self,
-        beginning: &Beginning,
+        compared: &Compared,
         reasons: &mut Vec<Reason>,
         watch: &dyn Watch,
     ) -> Result<(bool, bool), scan::Error> {
+        let beginning = &compared.beginning;
         let schema = Schema::read(self.both)?;
         let file = Schema::read(&self.file)?;
         if let Some(reason) = columns::schemas(&file, &schema)
@@ -236,7 +247,7 @@ impl<'a> Pair<'a> {
             reasons.push(reason);
         }
         if !self.is_small()? {
-            reasons.extend(links::follow(self, watch)?);
+            reasons.extend(links::follow(self, compared.interior.as_ref(), watch)?);
             return Ok((false, false));
         }
         let both = check(self.both, watch)?;
