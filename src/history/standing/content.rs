@@ -22,6 +22,9 @@ const MIN_PAGE_VALUES: usize = 24;
 /// Fewest bytes of common rows that say something.
 const MIN_COMMON_BYTES: usize = 48;
 
+/// So many common rows are not by chance: the pages after them are not read.
+const ENOUGH_ROWS: u64 = 1000;
+
 /// Fewest rows that say something where they are on other pages.
 const MIN_MOVED_ROWS: u64 = 4;
 
@@ -207,6 +210,9 @@ fn rows(pair: &Pair, pages: &BTreeMap<Pgno, Page>) -> Result<Option<Reason>, Err
     let (mut ours, mut theirs) = (vec![0; page_size.in_memory()], vec![0; page_size.in_memory()]);
     let (mut count, mut common_bytes, mut example) = (0_u64, 0_usize, None);
     for (&page, found) in pages {
+        if count >= ENOUGH_ROWS {
+            break;
+        }
         pair.file.read(page, &mut ours)?;
         let ours = records(page, page_size, &ours);
         let (mut shared, mut shared_bytes) = (0_usize, 0_usize);
