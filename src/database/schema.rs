@@ -79,7 +79,8 @@ impl EntryKind {
         matches!(self, Self::View | Self::Trigger)
     }
 
-    pub(super) fn is_table(self) -> bool {
+    /// A table with a b-tree of its own.
+    pub(crate) fn is_table(self) -> bool {
         self.tree().is_some_and(TreeKind::is_table)
     }
 }

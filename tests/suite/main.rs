@@ -16,6 +16,7 @@ mod damages;
 mod defaults;
 mod definitions;
 mod doctor;
+mod dropped_tables;
 mod dry_run;
 mod dump;
 mod engine;

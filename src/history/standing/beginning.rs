@@ -13,7 +13,7 @@ use crate::format::{DatabaseHeader, FrameNo, Pgno};
 use crate::history::view::View;
 use crate::scan::{FrameFacts, Watch};
 
-use super::columns::{former_names, share_a_table};
+use super::columns::{are_replaced, former_names, share_a_table, statements_between};
 use super::own_fault::OwnFaults;
 use super::{Evidence, MAX_CHECKED_BYTES, Pair, Reason, SpeaksFor, structure};
 
@@ -214,6 +214,36 @@ impl Beginning {
             }
         }
         Ok(false)
+    }
+
+    /// Whether the first transaction that writes page 1 may have dropped every table of the file:
+    /// its counters go on from those of the file, and its pages can be those of new tables.
+    pub(super) fn replaces_all_tables_of(
+        &self,
+        file: &Schema,
+        pair: &Pair,
+        watch: &dyn Watch,
+    ) -> Result<bool, Error> {
+        // A checkpoint copies page 1 first.
+        let first = self.firsts.first().filter(|_| self.is_known(pair) && !self.has_page_1);
+        let Some(&first) = first else { return Ok(false) };
+        let transaction = self.transaction_of(first);
+        let before = transaction.checked_sub(1).and_then(|before| self.commits.get(before));
+        let Some(&commit) = self.commits.get(transaction) else { return Ok(false) };
+        let Some(in_log) = pair.header_in(first)? else { return Ok(false) };
+        let in_file = database::header(&pair.file)?;
+        let Some(snapshot) = pair.snapshot_at(commit, watch)? else { return Ok(false) };
+        let view = View::plain(pair.log, pair.shape, &snapshot, Some(pair.base));
+        // The same connection writes the same change counter again.
+        let changes = in_log.change_counter.wrapping_sub(in_file.change_counter);
+        let cookies = in_log.schema_cookie.wrapping_sub(in_file.schema_cookie).cast_signed();
+        let least = statements_between(file, &Schema::read(&view)?);
+        if changes > 1 || !usize::try_from(cookies).is_ok_and(|cookies| cookies >= least) {
+            return Ok(false);
+        }
+        let health = check(&view, watch)?;
+        let before = before.copied().unwrap_or(FrameNo(0));
+        Ok(health.is_sound() && are_replaced(file, before, (&snapshot, &health)))
     }
 
     /// Problems that a state of the log over the file has and the file alone does not have: one

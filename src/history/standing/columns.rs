@@ -7,7 +7,8 @@ use crate::database::check::{Health, Owner};
 use crate::database::{self, EntryKind, Error, Pages, Schema, SchemaEntry, TableColumn, check};
 use crate::format::btree::BtreeHeader;
 use crate::format::record::{self, Value};
-use crate::format::{PageKind, Pgno};
+use crate::format::{FrameNo, PageKind, Pgno};
+use crate::history::snapshot::Snapshot;
 use crate::scan::Watch;
 
 use super::structure::used_twice;
@@ -52,6 +53,54 @@ pub(super) fn schemas(file: &Schema, both: &Schema) -> Option<Reason> {
             ),
         }
     })
+}
+
+/// How many statements lead from one schema to another without a table in common, at least: each
+/// adds one to the schema cookie (build.c sqlite3ChangeCookie).
+pub(super) fn statements_between(earlier: &Schema, later: &Schema) -> usize {
+    let made = later.entries.iter().filter(|entry| !entry.sql.is_empty() && !is_of_sqlite(entry));
+    // Indexes and triggers go with their table.
+    let is_dropped = |entry: &&SchemaEntry| {
+        entry.kind != EntryKind::Index && !entry.kind.is_statement() && !is_of_sqlite(entry)
+    };
+    earlier.entries.iter().filter(is_dropped).count() + made.count()
+}
+
+/// Whether a transaction may have dropped every table of the file, and made all that are there
+/// after it: roots of the file are given up or written, and it has written, after the commit
+/// `before`, every page of a table or index that the file does not have.
+pub(super) fn are_replaced(
+    file: &Schema,
+    before: FrameNo,
+    (state, over_file): (&Snapshot, &Health),
+) -> bool {
+    let dropped = file.entries.iter().filter(|entry| !is_of_sqlite(entry));
+    let mut roots = dropped.filter_map(|entry| u32::try_from(entry.root).ok()).map(Pgno);
+    let are_given_up = roots.all(|root| {
+        let owner = over_file.owners.of(root);
+        let is_free = matches!(owner, Owner::FreelistTrunk | Owner::FreelistLeaf);
+        root.0 == 0 || is_free || root.0 > over_file.size_pages || state.pages.contains_key(&root)
+    });
+    let stays = |root: Pgno| {
+        let is_there = |entry: &SchemaEntry| is_of_sqlite(entry) && entry.root == i64::from(root.0);
+        root == Pgno::FIRST || file.entries.iter().any(is_there)
+    };
+    let is_written = |page: &Pgno| state.pages.get(page).is_some_and(|&frame| frame > before);
+    let mut pages = (1..=over_file.size_pages).map(Pgno);
+    are_given_up
+        && pages.all(|page| match over_file.owners.of(page) {
+            Owner::Btree(root) | Owner::Overflow(root) => stays(root) || is_written(&page),
+            Owner::FreelistTrunk
+            | Owner::FreelistLeaf
+            | Owner::PointerMap
+            | Owner::LockByte
+            | Owner::Unknown => true,
+        })
+}
+
+/// SQLite's own tables stay when those that they are about are dropped.
+fn is_of_sqlite(entry: &SchemaEntry) -> bool {
+    entry.kind.is_table() && entry.name.to_ascii_lowercase().starts_with("sqlite_")
 }
 
 /// A table of the file under its name in `both`: ALTER TABLE RENAME keeps its row of the schema,

@@ -1,8 +1,7 @@
 //! Page 1 of the file against page 1 in the log (`engine/PROTOCOL.md`, Whose log is it?).
 
 use crate::database::{self, Error};
-use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno};
+use crate::format::{DatabaseHeader, FrameNo, Pgno};
 
 use super::beginning::Beginning;
 use super::{Evidence, Pair, Reason, SpeaksFor};
@@ -39,7 +38,7 @@ fn mode(
         return Ok(None);
     }
     for &frame in &beginning.firsts {
-        if header_in(pair, frame)?.is_none_or(|in_log| !in_log.is_wal()) {
+        if pair.header_in(frame)?.is_none_or(|in_log| !in_log.is_wal()) {
             return Ok(None);
         }
     }
@@ -153,7 +152,7 @@ fn continuity(
     let known = |frame: &FrameNo| frame.0 <= pair.snapshot.to_frame;
     let Some(first) = beginning.firsts.first().copied().filter(known) else { return Ok(None) };
     let in_file = file.change_counter;
-    let Some(in_log) = header_in(pair, first)? else { return Ok(None) };
+    let Some(in_log) = pair.header_in(first)? else { return Ok(None) };
     let in_log = in_log.change_counter;
     let reason =
         |speaks_for, example| Reason { speaks_for, ..against(Evidence::Counters, example) };
@@ -200,12 +199,4 @@ pub(super) fn ahead_of_newest(pair: &Pair, beginning: &Beginning) -> Result<Opti
     let are_valid = file.validate().is_ok() && both.validate().is_ok();
     let ahead = file.change_counter.wrapping_sub(both.change_counter).cast_signed();
     Ok((is_told && are_valid).then_some(ahead))
-}
-
-/// The database header in a frame of page 1.
-pub(super) fn header_in(pair: &Pair, frame: FrameNo) -> Result<Option<DatabaseHeader>, Error> {
-    let mut bytes = [0; DATABASE_HEADER_BYTES];
-    let at = frame.offset_bytes(pair.shape.page_size()) + FRAME_HEADER_BYTES as u64;
-    let is_whole = pair.log.read_at(&mut bytes, at)? == bytes.len();
-    Ok(is_whole.then(|| DatabaseHeader::decode(&bytes)))
 }

@@ -17,7 +17,8 @@
 use std::ops::Range;
 
 use crate::database::{self, FilePages, Schema, check, opaque};
-use crate::format::{FRAME_HEADER_BYTES, FrameNo};
+use crate::format::database_header::DATABASE_HEADER_BYTES;
+use crate::format::{DatabaseHeader, FRAME_HEADER_BYTES, FrameNo};
 use crate::history::snapshot::{self, Snapshot, Target, snapshot_of};
 use crate::history::view::View;
 use crate::log::LogShape;
@@ -210,6 +211,14 @@ impl<'a> Pair<'a> {
         self.shape.facts_beside(self.both.known, self.log, frames, watch)
     }
 
+    /// The database header in a frame of page 1; `None` where the log ends in it.
+    fn header_in(&self, frame: FrameNo) -> Result<Option<DatabaseHeader>, scan::Error> {
+        let mut bytes = [0; DATABASE_HEADER_BYTES];
+        let at = frame.offset_bytes(self.shape.page_size()) + FRAME_HEADER_BYTES as u64;
+        let is_whole = self.log.read_at(&mut bytes, at)? == bytes.len();
+        Ok(is_whole.then(|| DatabaseHeader::decode(&bytes)))
+    }
+
     /// The state at `commit`; `None` where the frames do not give it.
     fn snapshot_at(
         &self,
@@ -241,12 +250,14 @@ impl<'a> Pair<'a> {
         let beginning = &compared.beginning;
         let schema = Schema::read(self.both)?;
         let file = Schema::read(&self.file)?;
+        let is_small = self.is_small()?;
         if let Some(reason) = columns::schemas(&file, &schema)
             && !beginning.has_a_table_of(&file, self, watch)?
+            && !(is_small && beginning.replaces_all_tables_of(&file, self, watch)?)
         {
             reasons.push(reason);
         }
-        if !self.is_small()? {
+        if !is_small {
             reasons.extend(links::follow(self, compared.interior.as_ref(), watch)?);
             return Ok((false, false));
         }

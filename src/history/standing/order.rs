@@ -89,7 +89,7 @@ pub(super) fn weigh(
     let mut balance = rows.balance() + tails.balance();
     let file = database::header(&pair.file)?;
     if let Some(&first) = beginning.firsts.first().filter(|_| !beginning.has_page_1)
-        && let Some(in_log) = header::header_in(pair, first)?
+        && let Some(in_log) = pair.header_in(first)?
     {
         balance += match file.change_counter.wrapping_sub(in_log.change_counter).cast_signed() {
             1.. => 8,
