@@ -13,6 +13,9 @@ use super::{Error, Pages};
 /// Bytes of a schema row that are read. Root page and kind are at its beginning.
 const MAX_ROW_BYTES: u64 = 8 << 20;
 
+/// What the name of an index begins with that a constraint needs.
+pub(super) const AUTOMATIC_INDEX: &str = "sqlite_autoindex_";
+
 /// The rows of `sqlite_schema`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
@@ -237,8 +240,10 @@ fn entry(row_id: i64, row: &[u8], encoding: u32) -> Option<SchemaEntry> {
         _ => text(4)?,
     };
     if sql.is_empty() {
-        let own = name.get(..17).is_some_and(|name| name.eq_ignore_ascii_case("sqlite_autoindex_"));
-        return own.then_some(SchemaEntry {
+        // SQLite finds it by its name alone, which has that of its table.
+        let (head, rest) = name.split_at_checked(AUTOMATIC_INDEX.len())?;
+        let table = rest.rsplit_once('_').map_or(table, |(table, _)| table.to_owned());
+        return head.eq_ignore_ascii_case(AUTOMATIC_INDEX).then_some(SchemaEntry {
             row_id,
             kind: EntryKind::Index,
             name,

@@ -80,6 +80,26 @@ fn entries_of_indexes_are_what_quick_leaves_out() {
     assert!(judged(&database, &["--quick"]).1);
 }
 
+/// SQLite finds the index of a constraint by its name, whatever table its row says.
+#[test]
+fn the_name_of_an_automatic_index_tells_its_table() {
+    for (column, is_sound) in [("tbl_name", true), ("name", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        let sql = format!(
+            "CREATE TABLE \"a_1 t\"(a UNIQUE, b); INSERT INTO \"a_1 t\" VALUES(1, 2), (3, 4);
+             PRAGMA writable_schema=ON;
+             UPDATE sqlite_schema SET {column} = replace({column}, 'a_', 'x_')
+             WHERE type = 'index';"
+        );
+        oracle(&["run", text(&database), &sql]);
+        assert_eq!(Oracle::checking().integrity(&database).is_empty(), is_sound, "{column}");
+        assert_eq!(Oracle::checking_quickly().integrity(&database).is_empty(), is_sound);
+        assert_eq!(judged(&database, &[]).1, is_sound, "{column}");
+        assert_eq!(judged(&database, &["--quick"]).1, is_sound, "{column}");
+    }
+}
+
 /// Pages and rows are those of SQLite's dbstat and count(*).
 #[test]
 fn space_is_what_dbstat_says() {

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use crate::database::schema::{EntryKind, Schema, SchemaEntry};
+use crate::database::schema::{AUTOMATIC_INDEX, EntryKind, Schema, SchemaEntry};
 
 /// What is wrong with the automatic indexes of a table, or is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn judge(schema: &Schema, table: &SchemaEntry) -> Automatic {
     let last = needed.end() + usize::from(table.kind == EntryKind::WithoutRowid);
     let number = |entry: &&SchemaEntry| {
         let (head, number) = entry.name.rsplit_once('_')?;
-        let table = head.get("sqlite_autoindex_".len()..)?;
+        let table = head.get(AUTOMATIC_INDEX.len()..)?;
         let count = number.parse::<usize>().ok().filter(|it| it.to_string() == number)?;
         table.eq_ignore_ascii_case(&entry.table).then_some(count)
     };
