@@ -119,10 +119,11 @@ impl Asked {
         Ok(())
     }
 
-    /// The state to ask next: the middle of the longest run of those that were not asked, between
-    /// the first change that is known and the state before it.
+    /// The state to ask next: the middle of the longest run of those that were not asked, within
+    /// the first change that is not settled. Where the first state is not known, the search for the
+    /// earliest that is may come upon several changes.
     fn next_between(&self) -> Option<u32> {
-        let turn = self.turns().find(|turn| turn.comes)?;
+        let turn = self.turns().find(|turn| turn.comes && !turn.is_settled)?;
         let inside = turn.from + 1..turn.to;
         let mut longest = 0..0;
         let mut start = inside.start;
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_change_is_one_whatever_the_states_are() {
-        for length in 1..=8 {
+        for length in 1..=10 {
             for states in all(length) {
                 let asked = halved(&states);
                 for (state, holds) in asked.states() {

@@ -81,12 +81,12 @@ fn wrong_by_halves(said: &Said, truth: &[(u32, Option<bool>)]) -> Option<String>
     let comes: Vec<_> = all.iter().copied().filter(|turn| turn.2).collect();
     let is_one = all.len() <= 1;
     let ends = |place: Option<&(u32, Option<bool>)>| place.and_then(|it| it.1);
-    let outcome = match (found.as_slice(), states.iter().find_map(|it| it.1)) {
-        ([(from, to, _)], _) if from + 1 == *to => "found",
-        ([_], _) => "range",
-        ([], Some(true)) => "before",
-        ([], Some(false)) => "none",
-        (_, _) => return Some("several changes".to_owned()),
+    let outcome = match (found.first(), states.iter().find_map(|it| it.1)) {
+        (Some((from, to, _)), _) if from + 1 == *to => "found",
+        (Some(_), _) => "range",
+        (None, Some(true)) => "before",
+        (None, Some(false)) => "none",
+        (None, None) => return Some("nothing is known".to_owned()),
     };
     if said.outcome() != outcome {
         return Some(format!("{outcome} it is"));
