@@ -156,7 +156,10 @@ fn of_held(
         let found = probe::log::findings(files, examination, index, is_blocked);
         // What would copy the log is refused beside an error.
         let is_wrong = findings.iter().any(Finding::is_error);
-        findings.extend(found.into_iter().filter(|it| !is_wrong || it.needs_attention()));
+        let has_all = judged.age.is_newest_state;
+        let is_false = |it: &Finding| it.rule == Rule::OnlyInLog && has_all;
+        let found = found.into_iter().filter(|it| !is_false(it));
+        findings.extend(found.filter(|it| !is_wrong || it.needs_attention()));
     }
     findings.extend(encrypted(files, held)?);
     findings.extend(orphan(files, held, &findings, context)?);

@@ -109,6 +109,27 @@ fn a_log_that_begins_with_a_vacuum_is_not_older_than_the_file() {
 }
 
 #[test]
+fn commits_that_the_file_has_are_not_only_in_the_log() {
+    for (after, wanted) in [("", false), ("INSERT INTO t(x) VALUES('later');", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let sql = format!(
+            "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(x);
+             INSERT INTO t VALUES('first'); PRAGMA wal_checkpoint(PASSIVE); {after}"
+        );
+        Shim(None).and_die(&["write-and-die", text(&path), &sql]);
+        fs::remove_file(beside(&path, "-shm")).unwrap();
+        let alone = folder.path().join("alone.db");
+        fs::copy(&path, &alone).unwrap();
+        let count = "SELECT count(*) FROM t";
+        let (report, exit) = walsmith(&["doctor", text(&path)]);
+        assert_eq!(rules(&report["findings"]).contains(&"only-in-log"), wanted, "{report:#}");
+        assert_eq!(exit, 0, "{report:#}");
+        assert_eq!(rows(&alone, count) != rows(&path, count), wanted);
+    }
+}
+
+#[test]
 fn a_log_beside_an_empty_database_or_none_is_thrown_away() {
     for bytes in [Some(0), Some(1), None] {
         let folder = tempfile::tempdir().unwrap();
