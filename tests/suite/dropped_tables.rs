@@ -88,3 +88,30 @@ fn other_tables_speak_against_a_log_that_has_not_made_them_on_the_roots_of_the_f
     let found = against(&file);
     assert!(found.iter().any(|reason| reason.contains("none of the file's tables")), "{found:?}");
 }
+
+#[test]
+fn rows_of_sqlites_own_tables_that_a_drop_would_delete_speak_against_a_log() {
+    let new = "BEGIN; CREATE TABLE n(id INTEGER PRIMARY KEY, v); INSERT INTO n(v) VALUES(1);
+               ALTER TABLE n ADD COLUMN c0; ALTER TABLE n ADD COLUMN c1;
+               ALTER TABLE n ADD COLUMN c2; DROP TABLE beta; COMMIT;";
+    for (ours, theirs) in [
+        (
+            "BEGIN; CREATE TABLE alpha(id INTEGER PRIMARY KEY AUTOINCREMENT, v);
+             INSERT INTO alpha(v) VALUES('mine'); COMMIT;",
+            "BEGIN; CREATE TABLE beta(id INTEGER PRIMARY KEY AUTOINCREMENT, v); COMMIT;",
+        ),
+        (
+            "BEGIN; CREATE TABLE alpha(id INTEGER PRIMARY KEY, v); CREATE INDEX ia ON alpha(v);
+             INSERT INTO alpha(v) VALUES('mine'); ANALYZE; COMMIT;",
+            "BEGIN; CREATE TABLE beta(id INTEGER PRIMARY KEY, v); CREATE INDEX ib ON beta(v);
+             ANALYZE; COMMIT;",
+        ),
+    ] {
+        let (_ours, file) = replaced(ours, "");
+        let (_theirs, other) = replaced(theirs, new);
+        std::fs::copy(other.with_extension("db-wal"), file.with_extension("db-wal")).unwrap();
+        let found = against(&file);
+        assert!(found.iter().any(|it| it.contains("none of the file's tables")), "{found:?}");
+        assert_eq!(walsmith(&["checkpoint-now", "--dry-run", text(&file)]).1, 6, "{theirs}");
+    }
+}

@@ -43,6 +43,7 @@ mod known;
 mod live;
 mod mutate;
 mod newer;
+mod older_files;
 mod oracle_agreement;
 mod output;
 mod page_checksums;

@@ -20,7 +20,7 @@ struct Kind {
 }
 
 const KINDS: [Kind; 4] = [
-    Kind { name: "file-newer", rule: "file-newer", found_percent: 78 },
+    Kind { name: "file-newer", rule: "file-newer", found_percent: 75 },
     Kind { name: "file-older", rule: "file-older", found_percent: 55 },
     Kind { name: "fork", rule: "pair-fork", found_percent: 45 },
     Kind { name: "lost-checkpoint", rule: "lost-checkpoint", found_percent: 70 },

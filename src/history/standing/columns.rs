@@ -81,9 +81,12 @@ pub(super) fn are_replaced(
         let is_free = matches!(owner, Owner::FreelistTrunk | Owner::FreelistLeaf);
         root.0 == 0 || is_free || root.0 > over_file.size_pages || state.pages.contains_key(&root)
     });
+    // One of SQLite's own that has rows had those of the tables that were dropped.
     let stays = |root: Pgno| {
-        let is_there = |entry: &SchemaEntry| is_of_sqlite(entry) && entry.root == i64::from(root.0);
-        root == Pgno::FIRST || file.entries.iter().any(is_there)
+        let is_it = |entry: &&SchemaEntry| entry.root == i64::from(root.0);
+        let own = file.entries.iter().filter(|entry| is_of_sqlite(entry)).find(is_it);
+        let tree = over_file.trees.iter().find(|tree| tree.root == root);
+        root == Pgno::FIRST || own.is_some_and(|_| tree.is_some_and(|tree| tree.rows == 0))
     };
     let is_written = |page: &Pgno| state.pages.get(page).is_some_and(|&frame| frame > before);
     let mut pages = (1..=over_file.size_pages).map(Pgno);

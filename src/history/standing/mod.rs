@@ -258,6 +258,7 @@ impl<'a> Pair<'a> {
             reasons.push(reason);
         }
         if !is_small {
+            reasons.extend(structure::growth_at_least(self, &database::header(&self.file)?)?);
             reasons.extend(links::follow(self, compared.interior.as_ref(), watch)?);
             return Ok((false, false));
         }

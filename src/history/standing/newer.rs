@@ -28,8 +28,9 @@ struct SeenFrames {
     /// The frame of each commit, and the size of the database after it.
     commits: Vec<FrameNo>,
     sizes: Vec<u32>,
-    /// Frames of the first transaction.
+    /// Frames of the first transaction, and those of them that are of pages after the file's.
     frames_of_first: u32,
+    grown_by_first: u32,
 }
 
 /// A page of the file, and its frames.
@@ -143,6 +144,10 @@ fn weigh_age(
     if may_be_vacuumed && is_before(log, file, examination, |header| header.schema_cookie)? {
         return Ok(FileAge::NotNewer);
     }
+    let lacks_pages = lacks_pages(file, frames)?;
+    if lacks_pages && !may_be_vacuumed_since(log, file, examination)? {
+        return Ok(FileAge::NotNewer);
+    }
     let health = database::check(file, watch)?;
     if !health.is_sound() {
         return Ok(FileAge::NotNewer);
@@ -160,6 +165,7 @@ fn weigh_age(
     let view = View::plain(log, shape, &snapshot, Some(database));
     let of_view = database::check(&view, watch)?;
     Ok(match is_poorer((&view, &of_view), (file, &health))? {
+        _ if lacks_pages => FileAge::MayBeNewer,
         _ if !of_view.is_sound() => FileAge::Newer,
         false if in_order && !frames.has_passed_over() && !frames.is_partly_copied() => {
             FileAge::NotNewer
@@ -189,6 +195,27 @@ fn has_grown(file: &FilePages<'_>, frames: &SeenFrames) -> Result<bool, scan::Er
         && (!frames.may_begin_with_vacuum() || header.freelist_pages < given_up / 2))
 }
 
+/// Whether pages after the end of the file are in the database before the first commit, and so are
+/// missing: a file that is no older was made smaller by VACUUM.
+fn lacks_pages(file: &FilePages<'_>, frames: &SeenFrames) -> Result<bool, scan::Error> {
+    let header = database::header(file)?;
+    let count = header.page_count().filter(|_| header.largest_root == 0);
+    let (Some(count), Some(&first)) = (count, frames.sizes.first()) else { return Ok(false) };
+    let grown = first.saturating_sub(count);
+    Ok(file.size_pages()? == count && frames.sizes.is_sorted() && grown > frames.grown_by_first)
+}
+
+/// Whether the file may have come from the log's newest state by VACUUM, which adds one to the
+/// schema cookie (vacuum.c): not by the newest page 1 of the log.
+fn may_be_vacuumed_since(
+    log: &dyn File,
+    file: &FilePages<'_>,
+    examination: &Examination,
+) -> Result<bool, scan::Error> {
+    let ahead = ahead(log, file, examination, |header| header.schema_cookie)?;
+    Ok(ahead.is_none_or(|log_is_ahead| log_is_ahead < 0))
+}
+
 /// Whether page 1 of the file has a smaller `counter` than the newest page 1 of the log: whatever
 /// came after the log has no smaller one (pager.c pager_write_changecounter).
 fn is_before(
@@ -197,8 +224,19 @@ fn is_before(
     examination: &Examination,
     counter: fn(&DatabaseHeader) -> u32,
 ) -> Result<bool, scan::Error> {
+    Ok(ahead(log, file, examination, counter)?.is_some_and(|ahead| ahead > 0))
+}
+
+/// How far a counter of the newest page 1 of the log is ahead of the file's; `None` where one of
+/// them is no page 1.
+fn ahead(
+    log: &dyn File,
+    file: &FilePages<'_>,
+    examination: &Examination,
+    counter: fn(&DatabaseHeader) -> u32,
+) -> Result<Option<i32>, scan::Error> {
     let place = examination.prefix.page_one.zip(examination.page_size());
-    let Some((frame, page_size)) = place else { return Ok(false) };
+    let Some((frame, page_size)) = place else { return Ok(None) };
     let mut bytes = [0; DATABASE_HEADER_BYTES];
     let offset_bytes = frame.offset_bytes(page_size) + FRAME_HEADER_BYTES as u64;
     let whole = log.read_at(&mut bytes, offset_bytes)? == bytes.len();
@@ -206,7 +244,7 @@ fn is_before(
     let are_valid = whole && in_log.validate().is_ok() && in_file.validate().is_ok();
     // They wrap around.
     let ahead = counter(&in_log).wrapping_sub(counter(&in_file)).cast_signed();
-    Ok(are_valid && ahead > 0)
+    Ok(are_valid.then_some(ahead))
 }
 
 /// The last commit that the log has, whether SQLite sees it or not.
@@ -233,7 +271,7 @@ impl SeenFrames {
         // Nearly twice as fast as a loop over `next`.
         prefix.try_for_each(|facts| {
             let facts = facts?;
-            frames.take_size(facts.frame, &facts.header);
+            frames.take_size(facts.frame, &facts.header, last_page);
             match facts.header.page <= last_page {
                 true => frames.take_image(&facts, facts.header.page, true, &images),
                 false => Ok(()),
@@ -243,7 +281,7 @@ impl SeenFrames {
             let judged = slot?.judged;
             let Judged { facts, header, link, .. } = &judged;
             if judged.is_proven() {
-                frames.take_size(facts.frame, header);
+                frames.take_size(facts.frame, header, last_page);
             }
             if !matches!(link, Link::Blank | Link::Foreign) && header.page <= last_page {
                 frames.take_image(facts, header.page, *link == Link::Linked, &images)?;
@@ -252,8 +290,9 @@ impl SeenFrames {
         Ok(frames)
     }
 
-    fn take_size(&mut self, frame: FrameNo, header: &FrameHeader) {
+    fn take_size(&mut self, frame: FrameNo, header: &FrameHeader, last_page: Pgno) {
         self.frames_of_first += u32::from(self.sizes.is_empty());
+        self.grown_by_first += u32::from(self.sizes.is_empty() && header.page > last_page);
         if header.commit_size_pages != 0 {
             self.commits.push(frame);
             self.sizes.push(header.commit_size_pages);

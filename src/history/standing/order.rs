@@ -14,6 +14,7 @@ use crate::format::{FRAME_HEADER_BYTES, FrameNo, Pgno};
 
 use crate::scan::Watch;
 
+use super::beginning::Beginning;
 use super::content::{self, Compared, Page};
 use super::effects::Effects;
 use super::tails::Tails;
@@ -76,6 +77,7 @@ pub(super) fn weigh(
     // A later file has no smaller counter, and an earlier one no greater.
     match ahead.map(i32::signum) {
         Some(-1) => {}
+        Some(0) | None if lacks_pages(pair, beginning)? => {}
         _ if rows.are_later() || effects.are_in_file() => return Ok(Order::FileNewer),
         _ if effects.has_unchanged() => {}
         Some(1) if tails.conflicts == 0 => return Ok(Order::FileNewer),
@@ -109,6 +111,17 @@ pub(super) fn weigh(
         ..0 => Order::FileOlder,
         0 => Order::Unknown,
     })
+}
+
+/// Whether pages that the log does not write are after the end of the file: without VACUUM it was
+/// smaller than before the log.
+fn lacks_pages(pair: &Pair, beginning: &Beginning) -> Result<bool, Error> {
+    let file = database::header(&pair.file)?;
+    let count = file.page_count().filter(|_| file.largest_root == 0);
+    let (Some(count), Some(first)) = (count, beginning.size_at_first()) else { return Ok(false) };
+    let mut after = (count.saturating_add(1)..=first).map(Pgno);
+    Ok(pair.file.size_pages()? == count
+        && after.any(|page| !pair.snapshot.pages.contains_key(&page)))
 }
 
 /// Of the file more: it went on by itself; of the log more: the file is older.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::database::Pages;
 use crate::database::check::{Health, MAX_PROBLEMS, Owner, Problem};
+use crate::database::{self, Pages};
 use crate::format::{DatabaseHeader, Pgno};
 use crate::scan::Error;
 
@@ -48,6 +48,35 @@ pub(super) fn growth(
         count: missing.len() as u64,
         example: format!(
             "page {page} is neither in the file of {file_pages} pages nor in the log that grows it"
+        ),
+    }))
+}
+
+/// The same where the pages are too many to be looked at: as many as the freelist counts may be
+/// free ones.
+///
+/// # Errors
+/// When the size of the file or page 1 cannot be read.
+pub(super) fn growth_at_least(pair: &Pair, file: &DatabaseHeader) -> Result<Option<Reason>, Error> {
+    let file_pages = pair.file.size_pages()?;
+    if file.page_count() != Some(file_pages) || pair.size_pages <= file_pages {
+        return Ok(None);
+    }
+    let first = Pgno(file_pages.saturating_add(1));
+    let grown = pair.snapshot.pages.range(first..=Pgno(pair.size_pages)).count();
+    let lock_byte_page = pair.shape.page_size().lock_byte_page();
+    let is_lock_byte = (first..=Pgno(pair.size_pages)).contains(&lock_byte_page);
+    let unwritten = (pair.size_pages - file_pages) as usize;
+    let unwritten = unwritten.saturating_sub(grown).saturating_sub(usize::from(is_lock_byte));
+    let free = database::header(pair.both)?.freelist_pages as usize;
+    Ok((unwritten > free).then(|| Reason {
+        speaks_for: SpeaksFor::Foreign,
+        evidence: Evidence::CommitSize,
+        table: None,
+        page: None,
+        count: (unwritten - free) as u64,
+        example: format!(
+            "pages after the file's {file_pages} are neither in it nor in the log that grows it"
         ),
     }))
 }

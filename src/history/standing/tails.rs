@@ -52,6 +52,7 @@ type TableRows<'a> = BTreeMap<i64, &'a [u8]>;
 
 /// A leaf of a table.
 struct Leaf {
+    page: Pgno,
     image: Vec<u8>,
     /// Where its rows are, by their ids.
     rows: BTreeMap<i64, Range<usize>>,
@@ -132,7 +133,12 @@ impl Tails {
             let ends = ours.last_key_value().zip(theirs.last_key_value());
             let Some(((&last, row), (&end, of_end))) = ends else { continue };
             if last >= end {
-                let goes_on = last > end && ours.get(&end) == Some(of_end);
+                // An inner leaf of the tree has rows after it as well, and none of its own.
+                let at_end = leaves.iter().find(|leaf| leaf.rows.contains_key(&end));
+                let same = at_end.and_then(|leaf| here.iter().find(|it| it.page == leaf.page));
+                let is_longer = same
+                    .is_some_and(|it| it.rows.last_key_value().is_some_and(|(&id, _)| id > end));
+                let goes_on = is_longer && ours.get(&end) == Some(of_end);
                 self.in_file += usize::from(goes_on);
                 self.conflicts +=
                     usize::from(ours.get(&end).is_some_and(|row| are_two(row, of_end)));
@@ -178,7 +184,7 @@ impl Leaf {
             rows.insert(cell.row_id?, cell.local);
             take(cell.range);
         }
-        Some(Self { image, rows, free })
+        Some(Self { page, image, rows, free })
     }
 
     fn rows(&self) -> impl Iterator<Item = (i64, &[u8])> {
