@@ -13,6 +13,7 @@ use crate::access::live;
 use crate::access::{Context, holders};
 use crate::database::opaque::looks_encrypted;
 use crate::database::{self, Pages};
+use crate::diagnosis::finding;
 use crate::diagnosis::rails::{self, Consents, Effect};
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{self, Depth, Pairing};
@@ -181,6 +182,10 @@ impl Repair {
             false => lossless,
         };
         let mut findings = prepared.findings.clone();
+        let examination = reading.as_ref().map(|read| &read.examination);
+        if let Some(examination) = examination.filter(|it| it.tail.is_blank_after) {
+            findings.extend(finding::blank_tail(files, examination));
+        }
         if let Some(health) = health.as_ref().filter(|it| plan.steps.is_empty() && !it.is_sound()) {
             findings.push(unsound(files, health));
         }
@@ -289,7 +294,8 @@ impl Repair {
             }
             (None, _) => {}
         }
-        let is_clean = !is_lossy && !report.likely && report.accepted.is_empty();
+        let is_told = report.accepted.is_empty() && report.findings.is_empty();
+        let is_clean = !is_lossy && !report.likely && is_told;
         Ok((if is_clean { Exit::Done } else { Exit::Found }, file))
     }
 

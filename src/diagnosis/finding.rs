@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::access::files::Files;
+use crate::format::FrameNo;
 use crate::log::link::Link;
 use crate::log::{Examination, Verdict};
 use crate::output::file_name;
@@ -80,10 +81,12 @@ impl From<Danger> for Finding {
 /// Zeros where the next frame would be: SQLite never extends a log with zeros.
 #[must_use]
 pub fn blank_tail(files: &Files, examination: &Examination) -> Option<Finding> {
-    let is_blank = examination.tail.stop_link == Some(Link::Blank);
+    let tail = &examination.tail;
+    let is_blank = tail.stop_link == Some(Link::Blank);
     let is_whole = examination.verdict == Verdict::Clean && examination.prefix.mx_frame > 0;
-    let page_size = examination.page_size().filter(|_| is_blank && is_whole)?;
-    let frame = examination.tail.stop;
+    let after_lost = tail.last_lost_commit.filter(|_| tail.is_blank_after).map(FrameNo::next);
+    let frame = after_lost.or((is_blank && is_whole).then_some(tail.stop))?;
+    let page_size = examination.page_size()?;
     let message = "zeros come directly after the last commit: a file system or a VFS has made room \
                    there, or what was written never reached the disk";
     let found = Finding::new(Rule::BlankTail, files.wal.clone(), message.to_owned());

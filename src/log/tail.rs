@@ -46,6 +46,8 @@ pub struct Tail {
     pub last_intact_commit: Option<FrameNo>,
     /// Last frame that a repair could commit: intact, or damaged and proven complete.
     pub last_lost_commit: Option<FrameNo>,
+    /// Zeros come directly after it: what was written there may never have reached the disk.
+    pub is_blank_after: bool,
     /// Last slot of this generation after the stop.
     pub last_current: Option<FrameNo>,
     /// The stop.
@@ -84,6 +86,7 @@ impl TailFold {
             intact_commits: 0,
             last_intact_commit: None,
             last_lost_commit: None,
+            is_blank_after: false,
             last_current: None,
             stop: prefix.stop.frame,
             inside_transaction: prefix.valid_frames > prefix.mx_frame,
@@ -111,6 +114,8 @@ impl TailFold {
         }
         self.no_frame_follows |= frame == self.tail.stop.next() && judged.is_no_frame;
         self.has_other_bytes |= judged.is_no_frame;
+        let is_next = self.tail.last_lost_commit.map(FrameNo::next) == Some(frame);
+        self.tail.is_blank_after |= is_next && judged.link == Link::Blank;
         let of_this_generation = match judged.link {
             Link::Linked | Link::Broken { .. } | Link::Unproven => true,
             Link::Blank | Link::Foreign => false,
@@ -127,6 +132,7 @@ impl TailFold {
         }
         if judged.is_proven() {
             self.tail.last_lost_commit = Some(frame);
+            self.tail.is_blank_after = false;
         } else if of_this_generation {
             self.has_lost_commit = true;
         }

@@ -212,6 +212,32 @@ fn zeros_after_the_last_commit_are_noted_and_no_error() {
     }
 }
 
+#[test]
+fn zeros_after_the_last_commit_of_a_damaged_log_leave_open_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    copied(&path);
+    let wal = beside(&path, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    let damaged = |zeros_from: usize| {
+        let mut log = whole.clone();
+        // A stored sum, which the frame after it proves.
+        log[32 + 4 * FRAME + 20] ^= 0x40;
+        log[zeros_from..].fill(0);
+        fs::write(&wal, log).unwrap();
+        let (plan, exit) = walsmith(&["repair", text(&path)]);
+        assert_eq!(exit, 1, "{plan:#}");
+        plan
+    };
+    assert_eq!(damaged(whole.len())["lossless"], true);
+    let plan = damaged(commit_before(&whole, 60));
+    assert!(plan["lossless"].is_null(), "{plan:#}");
+    assert_eq!(rules(&plan["findings"]), ["blank-tail"], "{plan:#}");
+    let output = folder.path().join("out.db");
+    let (written, exit) = walsmith(&["repair", text(&path), "--apply", "-o", text(&output)]);
+    assert_eq!((exit, &written["applied"]), (1, &true.into()), "{written:#}");
+}
+
 /// No counter tells it, no row is missing, and the order of pages is that of a checkpoint.
 #[test]
 fn a_later_file_in_which_only_values_were_changed_is_not_called_the_logs_own() {

@@ -46,7 +46,11 @@ impl Prepared {
         }
         let by_base = self.base.as_ref().is_some_and(Base::is_unknown);
         let is_unseen = is_encrypted && !self.plan.steps.is_empty();
+        // Where a log is damaged, zeros after its last commit may be damage as well.
+        let examination = self.reading.as_ref().map(|read| &read.examination);
+        let is_blank_after = examination.is_some_and(|it| it.tail.is_blank_after);
         let is_unknown = self.plan.is_likely()
+            || is_blank_after
             || by_base
             || by_unsummed
             || is_unseen

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::diagnosis::rule::Rule;
 use crate::history::standing::newer::FileAge;
 use crate::history::standing::{Belonging, Pairing};
 use crate::log::Verdict;
@@ -234,6 +235,9 @@ impl RepairReport {
                 writeln!(to, "{}", wrapped(&sentence, 0, 2, width))?;
             }
             None if self.file_age == FileAge::MayBeNewer => writeln!(to, "Wrote {output}.")?,
+            None if self.findings.iter().any(|it| it.rule == Rule::BlankTail) => {
+                writeln!(to, "Wrote {output}, with every commit before the zeros.")?;
+            }
             None if self.plan.is_empty() => {
                 let sentence = format!(
                     "Wrote {output}. The header of the journal is zeros: its transaction has \
