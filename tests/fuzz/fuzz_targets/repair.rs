@@ -126,13 +126,10 @@ fn of<'a>(
     base_pages: &'a BTreeSet<Pgno>,
 ) -> View<'a> {
     View {
-        page_size: shape.page_size(),
-        log: Some((log, shape)),
-        snapshot: &restored.snapshot,
         fixes: &restored.fixes,
-        base: Some(base),
         base_pages,
         page_count: restored.page_count,
+        ..View::plain(log, shape, &restored.snapshot, Some(base))
     }
 }
 
