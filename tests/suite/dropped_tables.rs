@@ -28,6 +28,13 @@ fn against(path: &Path) -> Vec<String> {
     against.map(ToString::to_string).collect()
 }
 
+/// The log of `other`, beside `file`, has none of its tables.
+fn must_contradict(file: &Path, other: &Path) {
+    std::fs::copy(other.with_extension("db-wal"), file.with_extension("db-wal")).unwrap();
+    let found = against(file);
+    assert!(found.iter().any(|reason| reason.contains("none of the file's tables")), "{found:?}");
+}
+
 #[test]
 fn tables_that_are_dropped_in_one_go_do_not_speak_against_their_log() {
     let rows_of = |table: &str| {
@@ -71,9 +78,7 @@ fn tables_that_nobody_has_dropped_speak_against_a_log() {
         "CREATE TABLE b(p, q); CREATE TABLE c(r); INSERT INTO b VALUES(3, 4);",
         "INSERT INTO c VALUES(5); CREATE TABLE d(s);",
     );
-    std::fs::copy(other.with_extension("db-wal"), file.with_extension("db-wal")).unwrap();
-    let found = against(&file);
-    assert!(found.iter().any(|reason| reason.contains("none of the file's tables")), "{found:?}");
+    must_contradict(&file, &other);
 }
 
 #[test]
@@ -84,9 +89,7 @@ fn other_tables_speak_against_a_log_that_has_not_made_them_on_the_roots_of_the_f
          CREATE TABLE c(r); DROP TABLE c;",
         "UPDATE b SET p = 5; CREATE TABLE d(s);",
     );
-    std::fs::copy(other.with_extension("db-wal"), file.with_extension("db-wal")).unwrap();
-    let found = against(&file);
-    assert!(found.iter().any(|reason| reason.contains("none of the file's tables")), "{found:?}");
+    must_contradict(&file, &other);
 }
 
 #[test]
@@ -109,9 +112,7 @@ fn rows_of_sqlites_own_tables_that_a_drop_would_delete_speak_against_a_log() {
     ] {
         let (_ours, file) = replaced(ours, "");
         let (_theirs, other) = replaced(theirs, new);
-        std::fs::copy(other.with_extension("db-wal"), file.with_extension("db-wal")).unwrap();
-        let found = against(&file);
-        assert!(found.iter().any(|it| it.contains("none of the file's tables")), "{found:?}");
+        must_contradict(&file, &other);
         assert_eq!(walsmith(&["checkpoint-now", "--dry-run", text(&file)]).1, 6, "{theirs}");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::database::{PageLayout, Pages};
 use crate::format::Pgno;
@@ -17,6 +18,9 @@ pub(super) const BATCH: usize = 32;
 
 /// Bytes of the children of one page that are given away before the walk comes to them.
 const AHEAD_BYTES: usize = 1 << 20;
+
+/// After so long without an answer it is asked whether a thread has panicked.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Pages with their images.
 pub(super) type Batch = Vec<(Pgno, Vec<u8>)>;
@@ -120,11 +124,20 @@ impl Ahead {
                 done
             } else if let Ok(batch) = self.waiting.try_recv() {
                 judge(batch, self.layout, self.entries)
-            } else if let Ok(done) = self.judged.recv() {
-                done
             } else {
-                self.pages.clear();
-                return None;
+                match self.judged.recv_timeout(PATIENCE) {
+                    Ok(done) => done,
+                    // They wait for more as long as they live.
+                    Err(RecvTimeoutError::Timeout)
+                        if !self.judges.iter().any(JoinHandle::is_finished) =>
+                    {
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                        self.pages.clear();
+                        return None;
+                    }
+                }
             };
             for (page, judged) in done {
                 if let Some(place) = self.pages.get_mut(&page) {
