@@ -83,3 +83,17 @@ fn pages_that_are_nowhere_are_found_in_a_large_file_as_well() {
     assert_eq!(walsmith(&["replay", text(&path), "--output", text(&output)]).1, 6);
     assert!(!output.exists());
 }
+
+#[test]
+fn a_pointer_map_that_begins_like_an_interior_page_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    // 17,222 is a page of the map, and its first entry is for a page below a root.
+    let sql = "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; CREATE TABLE f(x);
+        INSERT INTO f VALUES(zeroblob(67 << 20)); CREATE TABLE t(id INTEGER PRIMARY KEY, v);
+        PRAGMA wal_checkpoint(TRUNCATE); PRAGMA wal_autocheckpoint=0;
+        WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+        INSERT INTO t SELECT i, hex(zeroblob(900)) FROM n;";
+    Command::new(oracle_program()).args(["write-and-die", text(&path), sql]).output().unwrap();
+    assert_eq!(errors(&path), Vec::<String>::new());
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::Error;
+use crate::database::{self, Error};
 use crate::format::btree::BtreeHeader;
 use crate::format::{PageKind, Pgno};
 use crate::scan::Watch;
@@ -31,7 +31,15 @@ pub(super) fn follow(
 ) -> Result<Vec<Reason>, Error> {
     let mut image = vec![0; pair.shape.page_size().in_memory()];
     let (mut followed, mut reasons) = (0, Vec::new());
-    let has_children = |page: &&Pgno| interior.is_none_or(|interior| interior.contains(page));
+    let page_size = pair.shape.page_size();
+    let header = database::header(pair.both)?;
+    let usable = page_size.in_memory() - usize::from(header.reserved_bytes);
+    // An entry of the pointer map may begin as an interior page does.
+    let is_of_map =
+        |page| header.largest_root != 0 && database::is_pointer_map(page_size, usable, page);
+    let has_children = |page: &&Pgno| {
+        interior.is_none_or(|interior| interior.contains(page)) && !is_of_map(**page)
+    };
     for &page in pair.snapshot.pages.keys().filter(has_children) {
         if followed >= MAX_PAGES || reasons.len() >= MAX_PARENTS {
             break;
