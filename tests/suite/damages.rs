@@ -11,7 +11,7 @@ use std::process::Command;
 
 use fastrand::Rng;
 
-use crate::support::{beside, hold, oracle_program, release, rows, text, walsmith};
+use crate::support::{and_die, beside, hold, oracle_program, release, rows, text, walsmith};
 
 type Damage = fn(&mut Vec<u8>, &mut Rng, usize);
 
@@ -114,13 +114,6 @@ const ROWS: &str = "SELECT 't', a, b, c FROM t UNION ALL SELECT 'u', k, v, NULL 
 fn rows_of(database: &Path) -> BTreeSet<String> {
     let output = Command::new(oracle_program()).args(["rows", text(database), ROWS]).output();
     String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-/// An action of the oracle that ends with its death.
-fn and_die(args: &[&str]) {
-    let output = Command::new(oracle_program()).args(args).output().unwrap();
-    let aborted = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(6);
-    assert!(aborted, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Whole {

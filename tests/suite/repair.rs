@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith, walsmith_program,
+    and_die, beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith,
+    walsmith_program,
 };
 
 #[test]
@@ -22,6 +23,57 @@ fn an_abandoned_history_is_not_taken_and_not_called_lossless() {
     // What SQLite sees, and nothing of the other history.
     let ours = rows(&output, "SELECT * FROM t");
     assert_eq!(ours, rows(&database, "SELECT * FROM t"));
+}
+
+/// Nobody knows which page a frame was to write of which nothing is left. Where later transactions
+/// wrote every page again between its neighbours, the newest state is whole all the same.
+#[test]
+fn a_frame_without_a_name_does_not_take_the_later_transactions_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("x.db");
+    let update = "UPDATE t SET x = randomblob(900);".repeat(4);
+    let sql = format!(
+        "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;
+         CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30)
+         INSERT INTO t SELECT i, randomblob(900) FROM n; {update}"
+    );
+    and_die(&["write-and-die", text(&database), &sql]);
+    let path = beside(&database, "-wal");
+    let whole = folder.path().join("whole.db");
+    assert_eq!(walsmith(&["replay", text(&database), "--output", text(&whole)]).1, 0);
+    let (wal, truth) = (fs::read(&path).unwrap(), fs::read(&whole).unwrap());
+    let (list, _) = walsmith(&["frame-list", text(&path)]);
+    let commits: Vec<usize> = (1..)
+        .zip(list["frames"].as_array().unwrap())
+        .filter(|(_, frame)| frame["commit_size_pages"].as_u64().is_some_and(|size| size > 0))
+        .map(|(frame, _)| frame)
+        .collect();
+    let [.., third, fourth, last] = commits.as_slice() else { panic!("{commits:?}") };
+    for (lost, is_whole) in [(third + 3, true), (fourth + 3, false)] {
+        assert!(lost < *last);
+        let mut harmed = wal.clone();
+        let mut rng = fastrand::Rng::with_seed(13);
+        let slot = 32 + (lost - 1) * 4120;
+        harmed[slot..slot + 4120].fill_with(|| rng.u8(..));
+        fs::write(&path, &harmed).unwrap();
+        let output = folder.path().join(format!("{lost}.db"));
+        let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+        let (report, exit) = walsmith(&apply);
+        assert_eq!((report["lossless"].as_bool(), exit), (Some(false), 6), "{report:#}");
+        let (report, exit) = walsmith(&[&apply[..], &["--accept-loss"]].concat());
+        assert_eq!((exit, report["lost"]["rows_are_exact"].as_bool()), (1, Some(false)));
+        let step = report["plan"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (step["action"].as_str(), step["lossless"].as_bool()),
+            (Some("take-old-pages"), Some(false))
+        );
+        let gains = step["gains"].as_str().unwrap();
+        // What the frame after the lost one follows from is lost with it.
+        assert_eq!(gains, "the newest state; up to 2 pages of it may be older");
+        assert_eq!(fs::read(&output).unwrap() == truth, is_whole, "frame {lost}");
+        assert_eq!(rows(&output, "PRAGMA integrity_check"), "[\"ok\"]\n");
+    }
 }
 
 #[test]

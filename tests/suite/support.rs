@@ -71,6 +71,13 @@ pub(crate) fn oracle(args: &[&str]) -> String {
     finished(Command::new(oracle_program()).args(args))
 }
 
+/// An action of the oracle that ends with its death.
+pub(crate) fn and_die(args: &[&str]) {
+    let output = Command::new(oracle_program()).args(args).output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert_eq!(signal, Some(6), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Runs our engine to its end and returns what it printed.
 pub(crate) fn worker(args: &[&str]) -> String {
     finished(Command::new(worker_program()).args(args))

@@ -47,8 +47,9 @@ impl Prepared {
     /// Whether every page of the newest state can be read, so that its rows can be counted.
     pub(super) fn newest_is_whole(&self) -> bool {
         let newest = self.plan.candidates.first();
-        newest
-            .is_some_and(|it| it.old_pages.is_empty() && it.guessed.is_empty() && it.nameless == 0)
+        newest.is_some_and(|it| {
+            it.old_pages.is_empty() && it.guessed.is_empty() && it.nameless.is_empty()
+        })
     }
 
     pub(super) fn journal(&self) -> Option<&Path> {
@@ -131,6 +132,8 @@ pub(super) fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         None if plan.is_likely() => "the newest state is likely at best".to_owned(),
         None => "another state than the newest is taken".to_owned(),
     };
+    let candidate = choice.number.checked_sub(1).and_then(|index| plan.candidates.get(index));
+    let nameless = candidate.map_or(0, |candidate| candidate.nameless.len());
     let list = |pages: &[Pgno]| {
         let shown: Vec<String> = pages.iter().take(8).map(|page| page.to_string()).collect();
         let more = if pages.len() > shown.len() { ", ..." } else { "" };
@@ -141,11 +144,15 @@ pub(super) fn lossy_step(choice: &Choice, plan: &Plan) -> Step {
         CandidateKind::NewestLikely | CandidateKind::NewestWithOldPages => (
             Action::TakeOldPages,
             why,
-            match (choice.old_pages.as_slice(), choice.guessed_frames.as_slice()) {
-                ([], _) => {
-                    "the newest state, with the likeliest correction where several fit".into()
+            match (choice.old_pages.as_slice(), choice.guessed_frames.as_slice(), nameless) {
+                ([], [], 1) => "the newest state; one page of it may be older".to_owned(),
+                ([], [], frames @ 2..) => {
+                    format!("the newest state; up to {frames} pages of it may be older")
                 }
-                (pages, _) => {
+                ([], _, _) => {
+                    "the newest state, with the likeliest correction where several fit".to_owned()
+                }
+                (pages, _, _) => {
                     format!("the newest state, with older copies of {}", list(pages))
                 }
             },

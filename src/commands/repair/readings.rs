@@ -36,7 +36,7 @@ impl Prepared {
             restored: self.plan.restored.clone(),
             old_pages: Vec::new(),
             guessed: Vec::new(),
-            nameless: 0,
+            nameless: Vec::new(),
         };
         let both = [CandidateKind::RolledBack, CandidateKind::SqliteView].map(candidate);
         self.plan.candidates.extend(both);

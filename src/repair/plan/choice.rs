@@ -13,6 +13,7 @@ use crate::format::{FrameNo, PageKind, Pgno};
 use crate::history::view::View;
 use crate::scan::{self, Watch};
 
+use super::nameless::MayBeOlder;
 use super::{Candidate, CandidateKind, Plan};
 
 /// A candidate, judged.
@@ -132,11 +133,6 @@ impl Candidate {
         let guessed = frames.iter().filter(|(_, frame)| self.guessed.contains(frame));
         self.old_pages.iter().copied().chain(guessed.map(|(page, _)| *page))
     }
-
-    /// Whether it is known of every lost frame which page it was to write.
-    fn is_complete_in_pages(&self) -> bool {
-        self.nameless == 0
-    }
 }
 
 /// A database, and what the structure check says of it.
@@ -192,6 +188,7 @@ impl<'a> CheckedView<'a> {
         is_doubtful: bool,
     ) -> Result<u64, scan::Error> {
         let doubtful: BTreeSet<Pgno> = candidate.doubtful_pages().collect();
+        let may_be_older = MayBeOlder::new(&candidate.nameless, &candidate.restored.snapshot.pages);
         let newest = [CandidateKind::NewestLikely, CandidateKind::NewestWithOldPages];
         if is_doubtful || !newest.contains(&candidate.kind) {
             let losses = self.lost_against(sqlite)?;
@@ -215,14 +212,17 @@ impl<'a> CheckedView<'a> {
                     | Owner::FreelistLeaf => false,
                 })
             };
-            if candidate.is_complete_in_pages() && !doubtful.iter().any(of_table) {
+            let (mut named, any) = may_be_older.named();
+            if !any && !named.any(|page| of_table(&page)) && !doubtful.iter().any(of_table) {
                 continue;
             }
             // Where a page is no leaf with row ids, any row may have gone with it.
-            let sure = candidate.is_complete_in_pages() && self.are_leaves(&doubtful)?;
+            let sure = self.are_leaves(&doubtful)?;
             let (before, after) =
                 (Rows::new(&sqlite.view, theirs.root)?, Rows::new(&self.view, ours.root)?);
-            let is_intact = |page: Option<Pgno>| page.is_none_or(|page| !doubtful.contains(&page));
+            let is_intact = |page: Option<Pgno>| {
+                page.is_none_or(|page| !doubtful.contains(&page) && !may_be_older.has(page))
+            };
             database::compare_rows(before, after, |change| {
                 let explained = match change {
                     RowChange::Kept | RowChange::Added => true,

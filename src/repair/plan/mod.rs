@@ -17,11 +17,13 @@ use crate::scan::Watch;
 use crate::storage::File;
 
 pub mod choice;
+mod nameless;
 mod steps;
 mod track;
 mod walk;
 
 pub use crate::log::proof::Proof;
+pub use nameless::Nameless;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -134,7 +136,7 @@ pub struct Candidate {
     /// Frames of which the likeliest of several one-word corrections was taken.
     pub guessed: Vec<FrameNo>,
     /// Frames of which nobody knows which page they were to write, guessed ones left out.
-    pub nameless: u32,
+    pub nameless: Vec<Nameless>,
 }
 
 /// What a candidate is.

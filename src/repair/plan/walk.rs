@@ -10,6 +10,7 @@ use crate::log::{Break, Certainty, Examination, LogShape, StopReason, Verdict};
 use crate::scan::{self, Watch};
 use crate::storage::File;
 
+use super::nameless::Nameless;
 use super::steps::{self, Gap, LogEnd};
 use super::track::Track;
 use super::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
@@ -46,10 +47,10 @@ struct Planner<'a> {
     /// Frames of it that are left out, and the pages that they name.
     dropped: Vec<(Pgno, FrameNo)>,
     track: Track,
-    /// A frame whose page number is unknown, and so nothing after it is complete.
-    nameless: Option<FrameNo>,
-    /// How many there are.
-    nameless_frames: u32,
+    /// Frames whose page number is unknown: nothing after the first is complete.
+    nameless: Vec<Nameless>,
+    /// Those of the transaction that is being read.
+    open_nameless: Vec<FrameNo>,
     /// How likely it is that some cure fits by chance; `None` where that is no number.
     chance: Option<f64>,
     transactions_before: u32,
@@ -73,8 +74,8 @@ impl<'a> Planner<'a> {
             open: Vec::new(),
             dropped: Vec::new(),
             track: Track::new(start),
-            nameless: None,
-            nameless_frames: 0,
+            nameless: Vec::new(),
+            open_nameless: Vec::new(),
             chance: Some(0.0),
             transactions_before,
             torn_tail: examination.verdict == Verdict::TornTail,
@@ -169,8 +170,7 @@ impl<'a> Planner<'a> {
             let is_shown = self.examination.tail.cures.is_shown_damaged(frame);
             self.steps.push(steps::dropped(judged, page, is_shown));
         } else {
-            self.nameless = self.nameless.or(Some(frame));
-            self.nameless_frames += 1;
+            self.open_nameless.push(frame);
         }
     }
 
@@ -209,16 +209,21 @@ impl<'a> Planner<'a> {
     fn commit(&mut self, frame: FrameNo, size_pages: u32) {
         let lock_byte_page = self.shape.page_size().lock_byte_page();
         let impossible = |page: Pgno| page.0 > size_pages || page == lock_byte_page;
-        if let Some((_, frame)) = self.dropped.drain(..).find(|(page, _)| impossible(*page)) {
-            // Its header is not right either, and it was to write another page.
-            self.nameless = self.nameless.or(Some(frame));
-            self.nameless_frames += 1;
+        let (renamed, named): (Vec<_>, Vec<_>) =
+            self.dropped.drain(..).partition(|(page, _)| impossible(*page));
+        // Their headers are not right either, and they were to write other pages.
+        self.open_nameless.extend(renamed.into_iter().map(|(_, frame)| frame));
+        if !self.open_nameless.is_empty() {
+            let known = self.open.iter().chain(&named).copied().collect();
+            let mut lost = std::mem::take(&mut self.open_nameless);
+            lost.sort_unstable();
+            self.nameless.extend(Nameless::of_transaction(&lost, known, size_pages));
         }
         self.track.commit(frame, size_pages, std::mem::take(&mut self.open));
         if self.source.copied_to == Some(frame) {
             self.skip_copied(frame);
         }
-        if self.track.missing.is_empty() && self.nameless.is_none() {
+        if self.track.missing.is_empty() && self.nameless.is_empty() {
             self.track.mark_complete();
         }
     }
@@ -226,7 +231,7 @@ impl<'a> Planner<'a> {
     /// Nothing up to here is needed from the log, damaged or not.
     fn skip_copied(&mut self, frame: FrameNo) {
         self.track.clear();
-        (self.nameless, self.nameless_frames, self.chance) = (None, 0, Some(0.0));
+        (self.nameless, self.chance) = (Vec::new(), Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
         let may_be_older = self.examination.displacement.frames_missing;
         self.steps.push(steps::skip_copied(frame, may_be_older));
@@ -280,14 +285,14 @@ impl<'a> Planner<'a> {
             restored: if gives_up { track.current().clone() } else { complete.clone() },
             old_pages: track.missing.iter().copied().collect(),
             guessed: track.likely.iter().copied().collect(),
-            nameless: self.nameless_frames,
+            nameless: self.nameless.clone(),
         };
         let plain = |kind, restored| Candidate {
             kind,
             restored,
             old_pages: Vec::new(),
             guessed: Vec::new(),
-            nameless: 0,
+            nameless: Vec::new(),
         };
         let of = |snapshot| Restored { snapshot, ..Restored::default() };
         let mut all = vec![newest];
@@ -319,9 +324,9 @@ impl<'a> Planner<'a> {
     }
 
     fn drop_rest(&self, is_doubtful: bool) -> Step {
-        let gap = match self.nameless {
+        let gap = match self.nameless.first() {
             _ if is_doubtful => Gap::Doubtful,
-            Some(frame) => Gap::Nameless(frame),
+            Some(first) => Gap::Nameless(first.frame),
             None => Gap::Missing,
         };
         let first = FrameNo(self.track.complete_to()).next();

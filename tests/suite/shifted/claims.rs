@@ -8,8 +8,8 @@ use std::process::Command;
 use fastrand::Rng;
 use walsmith::format::{ByteOrder, FrameHeader, WAL_HEADER_BYTES, WalHeader};
 
-use super::{and_die, put};
-use crate::support::{beside, oracle_program, rows, text, walsmith};
+use super::put;
+use crate::support::{and_die, beside, oracle_program, rows, text, walsmith};
 
 const ROWS: &str = "SELECT 't', a, b, c FROM t UNION ALL SELECT 'u', k, v, NULL FROM u";
 

@@ -9,19 +9,12 @@ mod not_shifted;
 mod shapes;
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{beside, oracle, oracle_program, text, walsmith};
-
-fn and_die(args: &[&str]) {
-    let output = Command::new(oracle_program()).args(args).output().unwrap();
-    assert_eq!(output.status.signal(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
-}
+use crate::support::{and_die, beside, oracle, text, walsmith};
 
 /// A copy of the files in a folder of their own.
 fn put(database: &[u8], wal: &[u8], shm: Option<&[u8]>) -> (TempDir, PathBuf) {
