@@ -16,8 +16,8 @@ use crate::scan::{FrameFacts, Joiner};
 
 use super::rivals::Models;
 use super::splice::{self, WordChange};
-use super::witness::{OtherImage, agree_around, changed, goes_on};
-use super::{Cure, Cured, ImageSource};
+use super::witness::{Differences, OtherImage, agree_around, changed, distance, goes_on};
+use super::{Cure, Cured};
 
 /// Single words that are tried.
 const MOST_WORDS: usize = 64;
@@ -147,7 +147,7 @@ impl<'a> Explainer<'a> {
                     if all.iter().any(|one| one.changes == changes) {
                         continue;
                     }
-                    let Some(cure) = take_part(other.source, &changes) else { continue };
+                    let Some(cure) = Cure::of_part(other.source, &changes) else { continue };
                     let soundness = self.soundness(header.page, damaged, &changes);
                     let (word, is_witnessed) = (None, true);
                     all.push(Explanation { word, changes, cure, header, is_witnessed, soundness });
@@ -205,13 +205,14 @@ impl<'a> Explainer<'a> {
 
     /// How sure the only explanation is that another image witnesses.
     fn witnessed_proof(&self, case: &Case<'_>, damaged: &[u32], one: &Explanation) -> Proof {
-        if one.soundness == Soundness::Unsound {
+        let corrected = changed(damaged, &one.changes);
+        let is_unsound = one.soundness == Soundness::Unsound;
+        if is_unsound || self.differences(case).are_unseen(&corrected) {
             return Proof::Likelihood;
         }
         if splice::is_beyond_models(&one.changes) {
             return Proof::Checksum;
         }
-        let corrected = changed(damaged, &one.changes);
         if case.images.iter().any(|other| goes_on(&corrected, &other.words, &one.changes)) {
             return Proof::Likelihood;
         }
@@ -219,13 +220,26 @@ impl<'a> Explainer<'a> {
             one.changes.iter().all(|change| agree_around(&corrected, &other.words, change.word))
         });
         let rivals = self.rivals(case, one);
-        let is_contested = rivals.iter().filter(|rival| **rival != one.changes).any(|rival| {
-            let instead = changed(damaged, rival);
-            case.images.iter().any(|other| {
-                rival.iter().all(|change| other.words.get(change.word) == instead.get(change.word))
-            })
-        });
+        let is_contested =
+            self.differences(case).contest(damaged, self.difference(case), &one.changes)
+                || rivals.iter().filter(|rival| **rival != one.changes).any(|rival| {
+                    let instead = changed(damaged, rival);
+                    case.images.iter().any(|other| {
+                        rival
+                            .iter()
+                            .all(|change| other.words.get(change.word) == instead.get(change.word))
+                    })
+                });
         if witnesses && !is_contested { Proof::Evidence } else { Proof::Likelihood }
+    }
+
+    fn differences<'b>(&'b self, case: &'b Case<'_>) -> Differences<'b> {
+        Differences { images: &case.images, effects: &self.effects }
+    }
+
+    /// What the sum of the frame lacks.
+    fn difference(&self, case: &Case<'_>) -> Checksum {
+        case.facts.header.checksum.minus(self.joiner.sum(case.facts, case.before))
     }
 
     /// The simplest of the explanations that no other image witnesses.
@@ -237,17 +251,21 @@ impl<'a> Explainer<'a> {
             let nearer = moves && is_nearer(one.header.page);
             (nearer, one.soundness, std::cmp::Reverse(self.weight(case, one)))
         })?;
-        let as_found = self.soundness(found_page, damaged, &[]);
         let proof = match best.word {
             Some(Word::Image(_)) | None => {
                 let excluded = best.soundness == Soundness::Sound
-                    && as_found != Soundness::Sound
+                    && self.soundness(found_page, damaged, &[]) != Soundness::Sound
                     && self.rivals(case, best).iter().all(|rival| {
                         self.soundness(best.header.page, damaged, rival) != Soundness::Sound
                     })
                     && all.iter().all(|other| {
                         std::ptr::eq(other, best) || other.soundness != Soundness::Sound
-                    });
+                    })
+                    && !self.differences(case).contest(
+                        damaged,
+                        self.difference(case),
+                        &best.changes,
+                    );
                 if excluded { Proof::Evidence } else { Proof::Likelihood }
             }
             Some(Word::PageNumber) if is_nearer(best.header.page) => Proof::Evidence,
@@ -268,7 +286,12 @@ impl<'a> Explainer<'a> {
                 let excluded = self.rivals(case, best).iter().all(|rival| is_excluded(rival))
                     && others
                         .into_iter()
-                        .all(|other| !other.changes.is_empty() && is_excluded(&other.changes));
+                        .all(|other| !other.changes.is_empty() && is_excluded(&other.changes))
+                    && !self.differences(case).contest(
+                        damaged,
+                        self.difference(case),
+                        &best.changes,
+                    );
                 if excluded { Proof::Evidence } else { Proof::Likelihood }
             }
         };
@@ -277,8 +300,7 @@ impl<'a> Explainer<'a> {
 
     /// What the models of faults put beside a correction of one word.
     fn rivals(&self, case: &Case<'_>, one: &Explanation) -> Vec<Vec<WordChange>> {
-        let computed = self.joiner.sum(case.facts, case.before);
-        let difference = case.facts.header.checksum.minus(computed);
+        let difference = self.difference(case);
         let places: Vec<isize> = match one.word {
             Some(Word::PageNumber) => vec![-2],
             Some(Word::CommitSize) => vec![-1],
@@ -302,16 +324,11 @@ impl<'a> Explainer<'a> {
     /// Whether the image is nearly that of `page`, and not nearly one of the page that the frame
     /// names.
     fn is_nearer(&self, case: &Case<'_>, damaged: &[u32], page: Pgno) -> bool {
-        let distance = |images: &[OtherImage]| {
-            let differ = |other: &OtherImage| {
-                damaged.iter().zip(&other.words).filter(|(one, other)| one != other).count()
-            };
-            images.iter().map(differ).min()
-        };
         let instead = case.images_instead.iter().find(|(of, _)| *of == page);
-        let Some(near) = instead.and_then(|(_, images)| distance(images)) else { return false };
-        let far = distance(&case.images).unwrap_or(damaged.len());
-        near <= damaged.len() / 8 && far >= 4 * near + 16
+        let far = distance(damaged, &case.images).unwrap_or(damaged.len());
+        instead
+            .and_then(|(_, images)| distance(damaged, images))
+            .is_some_and(|near| near <= damaged.len() / 8 && far >= 4 * near + 16)
     }
 
     /// How much a fault has changed: words, bytes, bits.
@@ -325,14 +342,13 @@ impl<'a> Explainer<'a> {
             }
             Some(Word::StoredA) => vec![bits(case.facts.header.checksum.a, one.header.checksum.a)],
             Some(Word::StoredB) => vec![bits(case.facts.header.checksum.b, one.header.checksum.b)],
-            Some(Word::Image(_)) | None => one
-                .changes
-                .iter()
-                .map(|change| {
+            Some(Word::Image(_)) | None => {
+                let all = one.changes.iter().map(|change| {
                     let from = words.get(change.word).copied().unwrap_or_default();
                     bits(from, from.wrapping_add(change.delta))
-                })
-                .collect(),
+                });
+                all.collect()
+            }
         };
         let bytes = faults.iter().flat_map(|fault| fault.to_ne_bytes());
         let bits = faults.iter().map(|fault| fault.count_ones()).sum();
@@ -370,22 +386,15 @@ impl<'a> Explainer<'a> {
             (Proof::Checksum, _) => 0,
             _ => u32::try_from(self.rivals(case, one).len()).unwrap_or(u32::MAX),
         };
-        let pairs = f64::from(self.joiner.pairs());
         let chance = match proof {
             Proof::Checksum if one.changes.is_empty() => Some(1.0 / 2_f64.powi(32)),
             Proof::Checksum => {
                 let images = f64::from(u32::try_from(case.images.len()).unwrap_or(u32::MAX));
-                Some(images * 2.0 * pairs * pairs / 2_f64.powi(64))
+                Some(images * 2.0 * f64::from(self.joiner.pairs()).powi(2) / 2_f64.powi(64))
             }
             Proof::Evidence | Proof::Likelihood => None,
         };
         let rivals = others.saturating_add(models);
         Cured { cure: one.cure, header: one.header, chance, proof, rivals }
     }
-}
-
-pub(super) fn take_part(source: ImageSource, changes: &[WordChange]) -> Option<Cure> {
-    let (first, last) = (changes.first()?, changes.last()?);
-    let byte = |word: usize| u32::try_from(word * 4).ok();
-    Some(Cure::Image { source, first_byte: byte(first.word)?, end_byte: byte(last.word + 1)? })
 }

@@ -53,6 +53,16 @@ pub enum Cure {
     Field(Word),
 }
 
+impl Cure {
+    /// The part of another image that makes `changes`; `None` without one.
+    fn of_part(source: ImageSource, changes: &[splice::WordChange]) -> Option<Self> {
+        let (first, last) = (changes.first()?, changes.last()?);
+        let byte = |word: usize| u32::try_from(word * 4).ok();
+        let (first_byte, end_byte) = (byte(first.word)?, byte(last.word + 1)?);
+        Some(Self::Image { source, first_byte, end_byte })
+    }
+}
+
 /// A cure, and the header that the frame has with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cured {

@@ -288,7 +288,7 @@ impl Sources<'_> {
                     tried += 1;
                     let parts = splice::splices(&damaged, &words, difference, &effects);
                     let Some(part) = parts.first() else { continue };
-                    let Some(cure) = super::explain::take_part(source, part) else { continue };
+                    let Some(cure) = Cure::of_part(source, part) else { continue };
                     let proof = match splice::is_beyond_models(part) {
                         true => Proof::Checksum,
                         false => Proof::Likelihood,

@@ -36,28 +36,58 @@ pub(super) fn splices(
     difference: Checksum,
     effects: &Effects,
 ) -> Vec<Vec<WordChange>> {
+    let differs = differences(damaged, other);
+    runs(&differs, damaged.len(), difference, effects)
+}
+
+/// The same of words that are `stride` words apart: what a fault at equal distances has left of the
+/// other image, whatever it is (a lane, a stuck bit, an XOR).
+pub(super) fn strided_splices(
+    damaged: &[u32],
+    other: &[u32],
+    stride: usize,
+    difference: Checksum,
+    effects: &Effects,
+) -> Vec<Vec<WordChange>> {
+    let mut classes = vec![Vec::new(); stride];
+    for change in differences(damaged, other) {
+        if let Some(class) = classes.get_mut(change.word % stride) {
+            class.push(change);
+        }
+    }
+    let many = classes.iter().filter(|class| class.len() > 1);
+    many.flat_map(|class| runs(class, damaged.len(), difference, effects)).collect()
+}
+
+/// What turns one image into another.
+fn differences(damaged: &[u32], other: &[u32]) -> Vec<WordChange> {
+    let both = damaged.iter().zip(other).enumerate();
+    let changed = both.filter(|(_, (from, to))| from != to);
+    changed.map(|(word, (from, to))| WordChange { word, delta: to.wrapping_sub(*from) }).collect()
+}
+
+/// The runs of `changes` to an image of so many words that have the sum `difference`.
+fn runs(
+    changes: &[WordChange],
+    words: usize,
+    difference: Checksum,
+    effects: &Effects,
+) -> Vec<Vec<WordChange>> {
     let mut found = Vec::new();
     let mut after = Checksum::ZERO;
     let mut ends: HashMap<Checksum, usize> = HashMap::new();
-    let differs = damaged.iter().zip(other).enumerate().rev().filter(|(_, (from, to))| from != to);
-    for (word, (from, to)) in differs {
-        ends.entry(after).or_insert(word + 1);
-        let effect = effects.at(damaged.len() - 1 - word);
-        after = after.plus(times(effect, to.wrapping_sub(*from)));
-        if let Some(&end) = ends.get(&after.minus(difference)) {
-            found.push(changes(damaged, other, word, end));
+    for (first, change) in changes.iter().enumerate().rev() {
+        ends.entry(after).or_insert(first + 1);
+        after = after.plus(times(effects.at(words - 1 - change.word), change.delta));
+        let end = ends.get(&after.minus(difference));
+        if let Some(run) = end.and_then(|&end| changes.get(first..end)) {
+            found.push(run.to_vec());
             if found.len() >= MOST_SPLICES {
                 break;
             }
         }
     }
     found
-}
-
-fn changes(damaged: &[u32], other: &[u32], first: usize, end: usize) -> Vec<WordChange> {
-    let both = damaged.iter().zip(other).enumerate().take(end).skip(first);
-    let changed = both.filter(|(_, (from, to))| from != to);
-    changed.map(|(word, (from, to))| WordChange { word, delta: to.wrapping_sub(*from) }).collect()
 }
 
 /// The greatest distance of which all distances between changes are multiples; `None` with one
@@ -130,6 +160,29 @@ mod tests {
                 splices(&damaged, &other, difference, &effects),
                 Vec::<Vec<WordChange>>::new()
             );
+        }
+    }
+
+    #[test]
+    fn a_fault_at_equal_distances_is_found_among_other_differences() {
+        let mut random = Rng::with_seed(4);
+        for stride in [2, 4, 8, 16, 32, 64] {
+            let effects = Effects::of(1024);
+            let right: Vec<u32> = (0..1024).map(|_| random.u32(..)).collect();
+            let mut damaged = right.clone();
+            // A bit that is stuck: some words have it anyway.
+            (5..700).step_by(stride).for_each(|word| damaged[word] |= 1 << 20);
+            // The application changed words between them.
+            let mut other = right.clone();
+            (4..700).step_by(stride).for_each(|word| other[word] = 7);
+            let difference = sum(&right).minus(sum(&damaged));
+            assert!(splices(&damaged, &other, difference, &effects).is_empty());
+            let found = strided_splices(&damaged, &other, stride, difference, &effects);
+            let [fault] = found.as_slice() else { panic!("{stride}: {found:?}") };
+            for WordChange { word, delta } in fault {
+                damaged[*word] = damaged[*word].wrapping_add(*delta);
+            }
+            assert_eq!(damaged, right);
         }
     }
 

@@ -1,12 +1,15 @@
 //! What another image of a page says of changed words.
 
+use crate::format::Checksum;
+use crate::log::effects::Effects;
+
 use super::ImageSource;
 use super::splice::{self, WordChange};
 
 /// Words on each side of a changed one that another image must have as well, to be a witness of it.
 const WITNESSED_AROUND: usize = 2;
 /// Distances in words at which the same fault may repeat.
-const STRIDES: [usize; 6] = [1, 2, 4, 8, 16, 32];
+const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// Another image of a page.
 pub(super) struct OtherImage {
@@ -47,6 +50,49 @@ pub(super) fn goes_on(corrected: &[u32], other: &[u32], changes: &[WordChange]) 
                 || lacks(last.word + stride, last.delta)
         }),
     }
+}
+
+/// Differences of other images at equal distances: what a stuck bit, a lane, an XOR with any key
+/// would have left of them.
+pub(super) struct Differences<'a> {
+    pub images: &'a [OtherImage],
+    pub effects: &'a Effects,
+}
+
+impl Differences<'_> {
+    /// Whether some of them, other than `changes`, change the sum of `words` by `difference` as
+    /// well, or would leave one that no sum shows.
+    pub(super) fn contest(
+        &self,
+        words: &[u32],
+        difference: Checksum,
+        changes: &[WordChange],
+    ) -> bool {
+        self.explain(words, difference, changes) || self.are_unseen(&changed(words, changes))
+    }
+
+    /// Whether some of them are left in a corrected image, and no sum shows them: faults of high
+    /// bits.
+    pub(super) fn are_unseen(&self, corrected: &[u32]) -> bool {
+        self.explain(corrected, Checksum::ZERO, &[])
+    }
+
+    fn explain(&self, words: &[u32], difference: Checksum, but: &[WordChange]) -> bool {
+        let pairs = self.images.iter().flat_map(|other| STRIDES.map(|stride| (other, stride)));
+        pairs.into_iter().any(|(other, stride)| {
+            let parts =
+                splice::strided_splices(words, &other.words, stride, difference, self.effects);
+            parts.iter().any(|part| part != but)
+        })
+    }
+}
+
+/// Words in which the nearest of `images` differs; `None` without one.
+pub(super) fn distance(words: &[u32], images: &[OtherImage]) -> Option<usize> {
+    let differ = |other: &OtherImage| {
+        words.iter().zip(&other.words).filter(|(one, other)| one != other).count()
+    };
+    images.iter().map(differ).min()
 }
 
 /// Whether two images agree in a word and in those around it.
