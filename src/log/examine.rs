@@ -17,6 +17,7 @@ use super::spill::{self, Spill};
 use super::tail::{Break, Tail, TailFold};
 use super::{LogShape, rolled_back};
 
+mod off_grid;
 mod undo;
 
 /// Why a log could not be examined.

@@ -3,21 +3,21 @@
 
 use std::sync::Arc;
 
-use crate::format::{FrameNo, WAL_HEADER_BYTES, WalHeader};
+use crate::format::{FrameNo, Salts, WAL_HEADER_BYTES, WalHeader};
 use crate::log::cure::Sources;
 use crate::log::examination::{Examination, HeaderStatus, ShiftUndone, Verdict};
-use crate::log::forecast::{self, Forecast, Lost, Recoverable};
-use crate::log::link::{Link, is_likely_leftover};
+use crate::log::forecast::{self, Forecast, Recoverable};
+use crate::log::link::Link;
 use crate::log::prefix::{Prefix, PrefixFold, StopReason};
 use crate::log::shift::layout::{Broken, Realigned};
-use crate::log::shift::{Displacement, Layer, Layers, Shift, front, runs};
+use crate::log::shift::{Displacement, Layer, Layers, Shift, front};
 use crate::log::tail::{Break, Certainty};
 use crate::log::{LogShape, guess, rolled_back};
 use crate::scan::{Extent, KnownFrames, Watch};
 use crate::storage::File;
 use crate::storage::line_ends::{LineEnds, Untranslated};
 
-use super::{Error, cured_tail};
+use super::{Error, cured_tail, off_grid};
 
 /// Looks for the bytes of a log that is broken, and examines it with them in their places.
 ///
@@ -51,53 +51,7 @@ pub(super) fn with_shift_undone(
         }
         None => found,
     };
-    with_commits_off_grid(found, file, watch)
-}
-
-/// Headers of commits that are not where the slots are show that committed frames were there, even
-/// where no sum is right any more: SQLite loses them.
-fn with_commits_off_grid(
-    mut found: Examination,
-    file: &dyn File,
-    watch: &dyn Watch,
-) -> Result<Examination, Error> {
-    let loses = matches!(found.verdict, Verdict::Damaged | Verdict::BadHeader);
-    let Some(shape) = found.shape.filter(|_| !loses) else { return Ok(found) };
-    // Slots that hold frames, of whatever generation: the log goes on as it should, and what looks
-    // like a header is in the middle of a page.
-    let next = found.prefix.stop.frame.next();
-    for facts in shape.facts(file, next..shape.extent.end(), watch) {
-        let facts = facts?;
-        if facts.header.salts == shape.salts || is_likely_leftover(&facts, None, shape.salts) {
-            return Ok(found);
-        }
-    }
-    let from = found.prefix.stop.offset_bytes;
-    let mut off_grid = runs::headers_off_grid(file, &shape, from, watch)?;
-    if !off_grid.is_empty() {
-        // A copy of frames that the log has is no loss.
-        for facts in found.facts(file, FrameNo::FIRST..found.prefix.stop.frame, watch) {
-            off_grid.remove(&facts?.header.checksum);
-        }
-    }
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let commits = count(off_grid.values().filter(|commits| **commits).count());
-    if commits > 0 {
-        found.verdict = Verdict::Damaged;
-        found.lost = Some(Lost {
-            certainty: Certainty::Likely,
-            frames: count(off_grid.len()),
-            transactions: commits,
-            recoverable: Recoverable::None,
-            pages: Vec::new(),
-            likely_frames: 0,
-        });
-        if let Some(undone) = &mut found.undone {
-            undone.examination.verdict = found.verdict;
-            undone.examination.lost.clone_from(&found.lost);
-        }
-    }
-    Ok(found)
+    off_grid::with_commits(found, file, watch)
 }
 
 /// Whether something after the prefix is neither the end of the log nor left over from an older
@@ -140,8 +94,10 @@ impl ShiftSearch<'_> {
         if let Some(undone) = self.line_ends()? {
             return Ok(Some(undone));
         }
-        if let Some(undone) = self.later()? {
-            return Ok(Some(undone));
+        if let (Some(salts), Some(header), Some(shape)) =
+            (self.found.prefix.later, self.found.header, self.found.shape)
+        {
+            return self.later(salts, &header, &shape);
         }
         let Some(header) = self.found.header else { return Ok(None) };
         let (shape, certainty) = match self.found.verdict {
@@ -164,25 +120,40 @@ impl ShiftSearch<'_> {
             offset_bytes: 0,
         };
         let chain = self.chain(&log)?;
+        if self.found.verdict == Verdict::BadHeader
+            && let Some(salts) = self.later_than(&log, &chain)?
+        {
+            return self.later(salts, &header, &log.shape);
+        }
         self.examine(log, &chain)
+    }
+
+    /// The salts of a later generation than that of the frames with which a log begins.
+    fn later_than(&self, log: &Log<'_>, chain: &Prefix) -> Result<Option<Salts>, Error> {
+        let mut fold = PrefixFold::new(&log.shape);
+        for facts in log.shape.facts(log.file, chain.stop.frame..log.shape.extent.end(), self.watch)
+        {
+            fold.push(&facts?);
+        }
+        Ok(fold.finish(&log.shape).later)
     }
 
     /// The log of a generation whose header is not the one that the file has: that of a generation
     /// before is there, from an old copy or because a write was lost.
-    fn later(&self) -> Result<Option<ShiftUndone>, Error> {
-        let (Some(salts), Some(old), Some(shape)) =
-            (self.found.prefix.later, self.found.header, self.found.shape)
-        else {
-            return Ok(None);
-        };
+    fn later(
+        &self,
+        salts: Salts,
+        old: &WalHeader,
+        shape: &LogShape,
+    ) -> Result<Option<ShiftUndone>, Error> {
         // The same connection counts the sequence on; where it was another, frame 1 does not
         // follow.
-        let later_by = salts.salt1.wrapping_sub(old.salts.salt1);
+        let later_by = salts.salt1.wrapping_sub(shape.salts.salt1);
         let sequence = old.checkpoint_seq.wrapping_add(later_by);
         let header = WalHeader::new(shape.order, shape.page_size(), sequence, salts);
         let log = Log {
             file: self.file,
-            shape: LogShape { salts, start: header.checksum, ..shape },
+            shape: LogShape { salts, start: header.checksum, ..*shape },
             header,
             layers: Layers::default(),
             displacement: Displacement { header_is_older: true, ..Displacement::default() },

@@ -5,8 +5,8 @@ use std::fs;
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::{Small, and_die, put};
-use crate::support::{beside, names, read, text, walsmith};
+use super::{Small, put};
+use crate::support::{and_die, beside, names, read, text, walsmith};
 
 /// A log twice in one file, or a part of it, and logs that nothing was done to.
 #[test]
@@ -74,13 +74,22 @@ fn frames_that_only_a_later_generation_can_have_are_not_left_over() {
     let (database, whole) = (fs::read(&path).unwrap(), folder.path().join("whole.db"));
     assert_eq!(walsmith(&["replay", text(&path), "--output", text(&whole)]).1, 0);
     let truth = fs::read(&whole).unwrap();
-    for old in [32, 512, 4096] {
-        let torn = [&small.wal[..old], &wal[old..]].concat();
+    let whole_frame = 32 + 4120;
+    let older = [32, 512, 4096, whole_frame].map(|old| (old, None));
+    let harmed = [(4096, Some(15)), (whole_frame, Some(15))];
+    for (old, harmed) in older.into_iter().chain(harmed) {
+        let mut torn = [&small.wal[..old], &wal[old..]].concat();
+        // The header is damaged, too: its frame 1 is still no newer than the others.
+        harmed.into_iter().for_each(|byte: usize| torn[byte] ^= 1);
         let (_folder, path) = put(&database, &torn, None);
         let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
         let file = &verified["files"][0];
-        assert_eq!((exit, file["verdict"].clone()), (1, "damaged".into()), "{file:#}");
-        assert_eq!(file["header_is_older"], true);
+        let verdict = if harmed.is_none() { "damaged" } else { "bad-header" };
+        assert_eq!((exit, file["verdict"].clone()), (1, verdict.into()), "{file:#}");
+        assert!(
+            file["header_is_older"] == true || (harmed.is_some() && old < whole_frame),
+            "{file:#}"
+        );
         let output = folder.path().join("out.db");
         let apply = ["repair", text(&path), "--apply", "--force", "--output", text(&output)];
         let (report, exit) = walsmith(&apply);
