@@ -206,30 +206,28 @@ impl<'a> Explainer<'a> {
     /// How sure the only explanation is that another image witnesses.
     fn witnessed_proof(&self, case: &Case<'_>, damaged: &[u32], one: &Explanation) -> Proof {
         let corrected = changed(damaged, &one.changes);
-        let is_unsound = one.soundness == Soundness::Unsound;
-        if is_unsound || self.differences(case).are_unseen(&corrected) {
+        let differences = self.differences(case);
+        if one.soundness == Soundness::Unsound || differences.are_unseen(&corrected) {
             return Proof::Likelihood;
         }
         if splice::is_beyond_models(&one.changes) {
             return Proof::Checksum;
         }
-        if case.images.iter().any(|other| goes_on(&corrected, &other.words, &one.changes)) {
+        let goes_on = |other: &OtherImage| goes_on(&corrected, &other.words, &one.changes);
+        if case.images.iter().any(goes_on) || differences.may_go_on(&corrected, &one.changes) {
             return Proof::Likelihood;
         }
         let witnesses = case.images.iter().any(|other| {
             one.changes.iter().all(|change| agree_around(&corrected, &other.words, change.word))
         });
         let rivals = self.rivals(case, one);
-        let is_contested =
-            self.differences(case).contest(damaged, self.difference(case), &one.changes)
-                || rivals.iter().filter(|rival| **rival != one.changes).any(|rival| {
-                    let instead = changed(damaged, rival);
-                    case.images.iter().any(|other| {
-                        rival
-                            .iter()
-                            .all(|change| other.words.get(change.word) == instead.get(change.word))
-                    })
-                });
+        let is_contested = differences.contest(damaged, self.difference(case), &one.changes)
+            || rivals.iter().filter(|rival| **rival != one.changes).any(|rival| {
+                let instead = changed(damaged, rival);
+                let is_there =
+                    |other: &OtherImage, word| other.words.get(word) == instead.get(word);
+                case.images.iter().any(|it| rival.iter().all(|one| is_there(it, one.word)))
+            });
         if witnesses && !is_contested { Proof::Evidence } else { Proof::Likelihood }
     }
 

@@ -1,13 +1,15 @@
 //! What another image of a page says of changed words.
 
 use crate::format::Checksum;
-use crate::log::effects::Effects;
+use crate::log::effects::{Effects, times};
 
 use super::ImageSource;
 use super::splice::{self, WordChange};
 
 /// Words on each side of a changed one that another image must have as well, to be a witness of it.
 const WITNESSED_AROUND: usize = 2;
+/// Most words of a fault that no sum shows.
+const MOST_UNSEEN: usize = 16;
 /// Distances in words at which the same fault may repeat.
 const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
@@ -77,6 +79,22 @@ impl Differences<'_> {
         self.explain(corrected, Checksum::ZERO, &[])
     }
 
+    /// Whether a fault at equal distances may go on from the changed words where nothing would show
+    /// it: the words there are in no other image, and what they would add to the sum is 0. (Of
+    /// three equal faults of bit 28 at every 8th word the sum is that of none.)
+    pub(super) fn may_go_on(&self, corrected: &[u32], changes: &[WordChange]) -> bool {
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return false };
+        let is_unknown = |word: usize| {
+            let found = corrected.get(word);
+            found.is_some() && self.images.iter().all(|other| other.words.get(word) != found)
+        };
+        STRIDES.into_iter().any(|stride| {
+            let is_open = first.word.checked_sub(stride).is_some_and(is_unknown)
+                || is_unknown(last.word + stride);
+            is_open && [first, last].iter().any(|end| adds_nothing(end.delta, stride, self.effects))
+        })
+    }
+
     fn explain(&self, words: &[u32], difference: Checksum, but: &[WordChange]) -> bool {
         let pairs = self.images.iter().flat_map(|other| STRIDES.map(|stride| (other, stride)));
         pairs.into_iter().any(|(other, stride)| {
@@ -85,6 +103,17 @@ impl Differences<'_> {
             parts.iter().any(|part| part != but)
         })
     }
+}
+
+/// Whether so few equal faults, or opposite ones in turn, have the sum 0.
+fn adds_nothing(delta: u32, stride: usize, effects: &Effects) -> bool {
+    let (mut equal, mut opposite) = (Checksum::ZERO, Checksum::ZERO);
+    (0..MOST_UNSEEN).any(|turn| {
+        let effect = times(effects.at(turn * stride), delta);
+        equal = equal.plus(effect);
+        opposite = effect.minus(opposite);
+        turn > 0 && (equal == Checksum::ZERO || opposite == Checksum::ZERO)
+    })
 }
 
 /// Words in which the nearest of `images` differs; `None` without one.
@@ -100,4 +129,33 @@ pub(super) fn agree_around(one: &[u32], other: &[u32], word: usize) -> bool {
     let around =
         word.saturating_sub(WITNESSED_AROUND)..(word + WITNESSED_AROUND + 1).min(one.len());
     one.get(around.clone()).is_some_and(|part| Some(part) == other.get(around))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_a_high_bit_may_go_on_where_no_image_is() {
+        let effects = Effects::of(128);
+        let right: Vec<u32> = (0..128).map(|word| word * 0x0101_0101).collect();
+        let high = [WordChange { word: 95, delta: 1 << 28 }];
+        let of = |changes: &[WordChange], other: &[u32]| {
+            let images = [OtherImage { source: ImageSource::Database, words: other.to_vec() }];
+            Differences { images: &images, effects: &effects }.may_go_on(&right, changes)
+        };
+        assert!(!of(&high, &right), "every word around it is known");
+        let mut other = right.clone();
+        other[87] = 7;
+        assert!(of(&high, &other), "8 words before it nothing is known");
+        assert!(!of(&[WordChange { word: 95, delta: 1 << 8 }], &other), "the sum would show that");
+    }
+
+    #[test]
+    fn faults_of_high_bits_have_short_periods() {
+        let effects = Effects::of(4096);
+        // The period of Fibonacci numbers modulo 2^m is 3 * 2^(m-1).
+        assert!(adds_nothing(1 << 31, 1, &effects) && adds_nothing(1 << 28, 8, &effects));
+        assert!(!adds_nothing(1 << 20, 8, &effects) && !adds_nothing(1, 32, &effects));
+    }
 }

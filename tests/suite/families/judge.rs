@@ -105,6 +105,7 @@ pub(super) fn judge(set: &Set<'_>, looks: &mut Looks) -> Outcome {
         report: &repair.report,
         has_output: output.exists(),
         written: &written,
+        sound_for_sqlite: theirs.sound,
         theirs_right: theirs.rows.intersection(truth).copied().collect(),
         outcome: Outcome {
             claim: claim_of(&repair.report),
@@ -143,6 +144,8 @@ struct Judgement<'a> {
     /// The result, also that with loss.
     written: &'a [u8],
     ours: Look,
+    /// SQLite's own view is sound.
+    sound_for_sqlite: bool,
     /// Rows that SQLite alone keeps, and that are right.
     theirs_right: BTreeSet<u64>,
     outcome: Outcome,
@@ -151,6 +154,11 @@ struct Judgement<'a> {
 impl Judgement<'_> {
     fn fail(&mut self, kind: Kind, what: String) {
         self.outcome.failures.push((kind, what));
+    }
+
+    fn has_blank_tail(&self) -> bool {
+        let findings = self.report["findings"].as_array();
+        findings.is_some_and(|all| all.iter().any(|it| it["rule"] == "blank-tail"))
     }
 
     /// It is false, unless SQLite could have left the set just so.
@@ -171,7 +179,8 @@ impl Judgement<'_> {
         let is_right = self.outcome.is_exact || self.outcome.has_same_rows;
         let wanted = match self.outcome.claim {
             Claim::Lossless => 0,
-            Claim::Likely if self.report["likely"] == false => 0,
+            // Nothing is given up; but what the zeros after the last commit were is not known.
+            Claim::Likely if self.report["likely"] == false => i32::from(self.has_blank_tail()),
             Claim::Likely | Claim::Lossy => 6,
             Claim::Refused => exit,
         };
@@ -198,9 +207,10 @@ impl Judgement<'_> {
         if self.has_output && sound == Some(true) && !self.ours.sound {
             self.fail(Kind::FalseSound, plan_in_words(self.report));
         }
-        // No database here was unsound before.
+        // No database here was unsound before; where SQLite's own view is, no step is the reason.
         let is_evident = |it: &Value| it["proof"] == "evidence" && changes_an_image(it);
-        if sound == Some(false) && steps_of(self.report).iter().any(is_evident) {
+        let is_harmed = sound == Some(false) && self.sound_for_sqlite;
+        if is_harmed && steps_of(self.report).iter().any(is_evident) {
             self.fail(Kind::FalseStep, format!("unsound, {}", plan_in_words(self.report)));
         }
     }
