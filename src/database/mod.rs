@@ -11,6 +11,7 @@ use crate::storage::File;
 
 pub mod check;
 pub mod describe;
+mod free_pages;
 pub mod opaque;
 mod page_rows;
 mod pages;
@@ -23,6 +24,7 @@ mod table_reader;
 mod tree_pages;
 
 pub use check::{check, check_schema, is_pointer_map, quick_check};
+pub use free_pages::free_pages;
 pub use page_rows::{PageRows, ReadRow, StoredRow};
 use pages::PageLayout;
 pub use pages::{FilePages, Pages};

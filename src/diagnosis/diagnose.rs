@@ -74,7 +74,7 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
         Ok(Some(_)) => holders::find(files, context)?.1,
         Ok(None) | Err(_) => Vec::new(),
     };
-    let Content { mut findings, forecast, is_open_in_time, unseen_processes } =
+    let Content { mut findings, forecast, doubt, unseen_processes } =
         content(files, &rows, options, context)?;
     findings.extend(probe::readers::findings(files, &rows));
     findings.extend(probe::sqlite::findings(files, &rows));
@@ -83,7 +83,7 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
     Ok(Diagnosis {
         database: files.database.as_deref().map(FileName::from),
         wal: FileName::from(&files.wal),
-        diagnosis: sentence(&findings, forecast, is_open_in_time),
+        diagnosis: sentence(&findings, forecast, doubt),
         findings,
         forecast,
         unseen_processes,
@@ -94,9 +94,18 @@ pub fn diagnose(files: &Files, options: &Options, context: &Context) -> Result<D
 struct Content {
     findings: Vec<Finding>,
     forecast: Forecast,
-    /// Nothing tells whether the file is later than the log.
-    is_open_in_time: bool,
+    doubt: Doubt,
     unseen_processes: u32,
+}
+
+/// What of file and log is not known, where nothing is wrong with what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// Whether the file is later than the log.
+    Time,
+    /// Whether the structure of all of it is sound: it is too large.
+    Whole,
 }
 
 /// What the files hold, as far as they can be read.
@@ -112,7 +121,7 @@ fn content(
         return Ok(Content {
             findings: unread.iter().map(|file| not_openable(files, file)).collect(),
             forecast: Forecast::of_unread(&rights, files),
-            is_open_in_time: false,
+            doubt: Doubt::None,
             unseen_processes: users::find(files, context).unseen_processes,
         });
     }
@@ -185,7 +194,13 @@ fn of_held(
         findings.extend(probe::permissions::finding(files, &owner, &rights, forecast));
     }
     let unseen_processes = judged.unseen_processes;
-    Ok(Content { findings, forecast, is_open_in_time, unseen_processes })
+    let is_too_large = judged.pairing.as_ref().is_some_and(|pairing| pairing.is_too_large);
+    let doubt = match is_open_in_time {
+        true => Doubt::Time,
+        false if is_too_large && !options.check => Doubt::Whole,
+        false => Doubt::None,
+    };
+    Ok(Content { findings, forecast, doubt, unseen_processes })
 }
 
 /// A damaged log: where, what is lost by it, and how much of that can be recovered.
@@ -230,7 +245,7 @@ fn without_state(files: &Files, forecast: Forecast, context: &Context) -> Result
         rails::misused(&users, files, Effect::Looks).into_iter().map(Finding::from).collect();
     findings.extend(rails::missing_log(files, context)?.map(Finding::from));
     let unseen_processes = users.unseen_processes;
-    Ok(Content { findings, forecast, is_open_in_time: false, unseen_processes })
+    Ok(Content { findings, forecast, doubt: Doubt::None, unseen_processes })
 }
 
 fn is_exclusive(files: &Files, context: &Context) -> Result<bool> {
@@ -318,7 +333,7 @@ fn structure(files: &Files, held: &Held, context: &Context) -> Result<Option<Fin
 }
 
 /// The worst that was found; or what can be said where nothing wrong was found.
-fn sentence(findings: &[Finding], forecast: Forecast, is_open_in_time: bool) -> String {
+fn sentence(findings: &[Finding], forecast: Forecast, doubt: Doubt) -> String {
     let count =
         |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -334,11 +349,17 @@ fn sentence(findings: &[Finding], forecast: Forecast, is_open_in_time: bool) -> 
                 "; but whether the file has later pages than the log, which would take them back, \
                  is not known"
             }
-            (forecast::Open::Ok, _) if is_open_in_time => {
-                "; but nothing tells whether the file is later than the log, which would take it \
-                 back"
-            }
-            (forecast::Open::Ok, _) => "",
+            (forecast::Open::Ok, _) => match doubt {
+                Doubt::None => "",
+                Doubt::Time => {
+                    "; but nothing tells whether the file is later than the log, which would take \
+                     it back"
+                }
+                Doubt::Whole => {
+                    "; but the database is too large for all of it to be looked at here \
+                     (walsmith check does that)"
+                }
+            },
             (_, _) => "; but SQLite does not open them, or whether it does is not known",
         };
         return format!("nothing wrong was found{rest}");

@@ -40,6 +40,7 @@ mod journal_states;
 mod kill;
 mod kinds;
 mod known;
+mod large_pairs;
 mod live;
 mod mutate;
 mod newer;

@@ -53,7 +53,7 @@ fn put(worlds: &Path, database: u64, log: u64) -> (TempDir, PathBuf) {
 }
 
 /// The pairing by `info`, and what `replay` does with it.
-fn judged(path: &Path) -> (Value, i32) {
+pub(crate) fn judged(path: &Path) -> (Value, i32) {
     let (report, _) = walsmith(&["info", text(path)]);
     let replay = ["replay", "--dry-run", "--accept-loss", text(path)];
     let (_, exit) = walsmith(&replay);
@@ -213,39 +213,6 @@ fn fixtures_are_not_foreign() {
         assert_ne!(pairing["verdict"], "foreign", "{name}: {pairing:#}");
         assert!(exit == 0 || exit == 1, "{name}");
     }
-}
-
-/// A database of more than 64 MiB, whose log has interior pages above leaves of the file.
-fn large(folder: &Path, name: &str, before: &str, row_bytes: u32) -> PathBuf {
-    let path = folder.join(name);
-    let rows = 70_000_000 / row_bytes;
-    let setup = format!(
-        "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=OFF; {before}
-         CREATE TABLE t(a INTEGER PRIMARY KEY, b);
-         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {rows})
-         INSERT INTO t SELECT i * 10, randomblob({row_bytes}) FROM n;
-         PRAGMA wal_checkpoint(TRUNCATE);
-         INSERT INTO t SELECT a + 1, randomblob(3000) FROM t WHERE a % 5000 = 0;"
-    );
-    oracle(&["run", text(&path), &setup]);
-    assert!(fs::metadata(&path).unwrap().len() > 64 << 20);
-    path
-}
-
-#[test]
-fn of_large_databases_the_pages_below_the_log_are_compared() {
-    let folder = tempfile::tempdir().unwrap();
-    let one = large(folder.path(), "one.db", "", 900);
-    let other =
-        large(folder.path(), "other.db", "CREATE TABLE u(x); CREATE INDEX u_x ON u(x);", 1300);
-    let same = judged(&one);
-    // Nothing of the log was copied.
-    assert_eq!((same.0["verdict"].as_str(), same.1), (Some("cannot-tell"), 0), "{:#}", same.0);
-    fs::copy(beside(&other, "-wal"), beside(&one, "-wal")).unwrap();
-    let (pairing, exit) = judged(&one);
-    assert_eq!((pairing["verdict"].as_str(), exit), (Some("foreign"), 6), "{pairing:#}");
-    let reasons = pairing["reasons"].as_array().unwrap();
-    assert!(reasons.iter().any(|reason| reason["evidence"] == "order"), "{pairing:#}");
 }
 
 #[test]

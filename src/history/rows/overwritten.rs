@@ -3,7 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::database::{EntryKind, PageRows, ReadRow, TreeKind, TreePages, is_pointer_map};
+use crate::database::{
+    EntryKind, PageRows, ReadRow, TreeKind, TreePages, free_pages, is_pointer_map,
+};
 use crate::format::Pgno;
 
 use super::table::State;
@@ -61,7 +63,9 @@ impl<'s> Search<'s> {
         for index in &indexes {
             self.claim(index.interior.iter().chain(&index.leaves));
         }
-        let free = freelist_pages(&self.state, &self.left)?;
+        let trunk = Pgno(self.state.catalog.header.first_trunk);
+        let is_left = |page| self.left.contains(&page);
+        let (free, _) = free_pages(self.state.pages, trunk, usize::MAX, is_left)?;
         self.claim(free.iter());
         for (kind, tree) in tables.clone() {
             self.claim_chains(kind, tree)?;
@@ -126,24 +130,4 @@ impl<'s> Search<'s> {
 
 fn with_rows(tree: &TreePages) -> impl Iterator<Item = Pgno> {
     tree.interior.iter().chain(&tree.leaves).copied()
-}
-
-/// Pages of the freelist of a state that are among `wanted`; as far as its trunks can be followed.
-fn freelist_pages(state: &State<'_>, wanted: &HashSet<Pgno>) -> Result<Vec<Pgno>, Error> {
-    let page_size = state.pages.page_size();
-    let size_pages = state.pages.size_pages()?;
-    let mut image = vec![0; page_size.in_memory()];
-    let mut trunk = Pgno(state.catalog.header.first_trunk);
-    let mut found = Vec::new();
-    let mut seen = HashSet::new();
-    while trunk.0 != 0 && trunk.0 <= size_pages && seen.insert(trunk) {
-        state.pages.read(trunk, &mut image)?;
-        let mut words = image.as_chunks::<4>().0.iter().map(|&word| u32::from_be_bytes(word));
-        let next = words.next().unwrap_or_default();
-        let count = usize::try_from(words.next().unwrap_or_default()).unwrap_or(usize::MAX);
-        found.extend(std::iter::once(trunk).filter(|page| wanted.contains(page)));
-        found.extend(words.take(count).map(Pgno).filter(|page| wanted.contains(page)));
-        trunk = Pgno(next);
-    }
-    Ok(found)
 }

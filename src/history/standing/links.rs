@@ -14,11 +14,12 @@ use super::{Evidence, MAX_PAGES, Pair, Reason, SpeaksFor};
 const MAX_PARENTS: usize = 8;
 
 /// A reference: the child, and the row ids that may be below it.
-struct PageLink {
-    child: Pgno,
-    table: bool,
-    above: Option<i64>,
-    up_to: Option<i64>,
+pub(super) struct PageLink {
+    pub child: Pgno,
+    /// In a table with row ids.
+    pub table: bool,
+    pub above: Option<i64>,
+    pub up_to: Option<i64>,
 }
 
 /// One contradiction for each page of the log most of whose children in the file are no such pages,
@@ -48,7 +49,8 @@ pub(super) fn follow(
             return Err(Error::Interrupted);
         }
         pair.both.read(page, &mut image)?;
-        let mut links = links(pair, page, &image);
+        let mut links = children(pair, page, &image);
+        links.retain(|link| !pair.snapshot.pages.contains_key(&link.child));
         links.truncate(MAX_PAGES - followed);
         followed += links.len();
         let mut wrong = Vec::new();
@@ -76,8 +78,8 @@ pub(super) fn follow(
     Ok(reasons)
 }
 
-/// The children of an interior page that the log does not hold.
-fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<PageLink> {
+/// The children of an interior page; none of another page.
+pub(super) fn children(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<PageLink> {
     let page_size = pair.shape.page_size();
     let Some(header) = BtreeHeader::decode(page, page_size, image) else { return Vec::new() };
     let table = header.kind == PageKind::TableInterior;
@@ -92,11 +94,11 @@ fn links(pair: &Pair, page: Pgno, image: &[u8]) -> Vec<PageLink> {
         above = cell.row_id;
     }
     links.push(PageLink { child: right, table, above, up_to: None });
-    links.retain(|link| !pair.snapshot.pages.contains_key(&link.child));
     links
 }
 
-fn judge(pair: &Pair, link: &PageLink, image: &[u8]) -> Option<Evidence> {
+/// What is wrong with `image` as the page of `link`.
+pub(super) fn judge(pair: &Pair, link: &PageLink, image: &[u8]) -> Option<Evidence> {
     let header = BtreeHeader::decode(link.child, pair.shape.page_size(), image);
     let fits = header.filter(|header| match header.kind {
         PageKind::TableLeaf | PageKind::TableInterior => link.table,

@@ -12,7 +12,8 @@
 //!
 //! Cost: images and rows are compared on at most [`MAX_PAGES`] pages and over [`MAX_FRAMES`]
 //! frames. The whole is checked only up to [`MAX_CHECKED_BYTES`]; of larger databases at most
-//! [`MAX_PAGES`] references from pages of the log to pages of the file are followed.
+//! [`MAX_PAGES`] references from pages of the log to pages of the file are followed (`links`), and
+//! as many from pages of the file to pages of the log (`parents`).
 
 use std::ops::Range;
 
@@ -42,6 +43,7 @@ pub mod newer;
 mod order;
 mod own_fault;
 mod pairing;
+mod parents;
 mod problem;
 mod structure;
 mod tails;
@@ -148,6 +150,7 @@ impl<'a> Pair<'a> {
                 verdict: Belonging::CannotTell,
                 self_contained,
                 is_unsound: false,
+                is_too_large: false,
                 order: Order::Unknown,
                 reasons: vec![reason],
             });
@@ -186,7 +189,9 @@ impl<'a> Pair<'a> {
             true => order::weigh(self, &compared, &effects, &reasons, watch)?,
             false => Order::Unknown,
         };
-        Ok(Pairing::of(reasons, self_contained, is_unsound, order))
+        let is_too_large = !self_contained && !self.is_small()?;
+        let pairing = Pairing::of(reasons, self_contained, is_unsound, order);
+        Ok(Pairing { is_too_large, ..pairing })
     }
 
     /// What contradicts in earlier states of the log over the file, where nothing does in the last.
@@ -260,6 +265,7 @@ impl<'a> Pair<'a> {
         if !is_small {
             reasons.extend(structure::growth_at_least(self, &database::header(&self.file)?)?);
             reasons.extend(links::follow(self, compared.interior.as_ref(), watch)?);
+            reasons.extend(parents::hold(self, &schema, watch)?);
             return Ok((false, false));
         }
         let both = check(self.both, watch)?;

@@ -47,6 +47,10 @@ pub struct Pairing {
     /// file is a part of a later one, which a loss of power during a checkpoint leaves.
     #[serde(skip)]
     pub is_unsound: bool,
+    /// The log over the file is too large to be checked as a whole, and nothing tells that it is
+    /// sound.
+    #[serde(skip)]
+    pub is_too_large: bool,
     /// Which of file and log came after the other.
     pub order: Order,
     /// Why.
@@ -181,7 +185,7 @@ impl Pairing {
     ) -> Self {
         let verdict = verdict(&reasons, self_contained);
         let order = if verdict == Belonging::Same { Order::Current } else { order };
-        Self { verdict, self_contained, is_unsound, order, reasons }
+        Self { verdict, self_contained, is_unsound, is_too_large: false, order, reasons }
     }
 
     /// The same, where the file may have what came after the log: then it is not the state that the
