@@ -59,6 +59,10 @@ pub struct Tail {
     /// The frame at the stop has neither salts nor a sum: one that an open transaction wrote over,
     /// or one whose header lost bytes.
     pub stop_is_unsummed: bool,
+    /// Every slot from the stop on, up to the last one of the file, is a frame of this generation
+    /// that follows, or one whose right bytes are known and after which the next follows: nothing is
+    /// off its place.
+    pub is_explained: bool,
     /// Frames whose right bytes are known from elsewhere.
     pub cures: Cures,
 }
@@ -75,6 +79,8 @@ pub(super) struct TailFold {
     no_frame_follows: bool,
     /// In any slot after it is neither a frame of whatever generation nor zeros.
     has_other_bytes: bool,
+    /// The slot before follows from the one before it.
+    last_is_linked: bool,
 }
 
 impl TailFold {
@@ -92,6 +98,7 @@ impl TailFold {
             inside_transaction: prefix.valid_frames > prefix.mx_frame,
             stop_link: None,
             stop_is_unsummed: false,
+            is_explained: true,
             cures,
         };
         Self {
@@ -101,6 +108,7 @@ impl TailFold {
             has_lost_commit: false,
             no_frame_follows: false,
             has_other_bytes: false,
+            last_is_linked: true,
         }
     }
 
@@ -116,6 +124,10 @@ impl TailFold {
         self.has_other_bytes |= judged.is_no_frame;
         let is_next = self.tail.last_lost_commit.map(FrameNo::next) == Some(frame);
         self.tail.is_blank_after |= is_next && judged.link == Link::Blank;
+        let is_linked = judged.link == Link::Linked;
+        let is_known = judged.is_proven() && !judged.is_only_likely();
+        self.tail.is_explained &= is_linked || (is_known && self.last_is_linked);
+        self.last_is_linked = is_linked;
         let of_this_generation = match judged.link {
             Link::Linked | Link::Broken { .. } | Link::Unproven => true,
             Link::Blank | Link::Foreign => false,
@@ -149,7 +161,8 @@ impl TailFold {
         } else {
             Break::None
         };
-        Tail { broken, ..self.tail }
+        let is_explained = self.tail.is_explained && self.last_is_linked;
+        Tail { broken, is_explained, ..self.tail }
     }
 
     fn certainty(&self) -> Certainty {

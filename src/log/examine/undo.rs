@@ -57,6 +57,13 @@ pub(super) fn with_shift_undone(
 /// Whether something after the prefix is neither the end of the log nor left over from an older
 /// generation. Only then the rest of the file is searched.
 fn may_be_shifted(found: &Examination) -> bool {
+    let end = found.shape.map(|shape| shape.extent);
+    let is_read = |end: &Extent| found.tail.last_current == Some(FrameNo(end.slot_frames));
+    let is_whole = end.is_some_and(|end| end.trailing_bytes == 0 && is_read(&end));
+    let is_own = found.verdict == Verdict::Damaged && found.prefix.later.is_none();
+    if is_own && is_whole && found.tail.is_explained {
+        return false;
+    }
     let is_broken = found.verdict == Verdict::BadHeader || found.tail.broken != Break::None;
     if is_broken || found.prefix.later.is_some() {
         return true;
