@@ -14,13 +14,12 @@ use crate::access::files::{FileArgs, Files, open_if_there};
 use crate::access::holders::{self, Blocked, Blocker};
 use crate::access::missing::{self, MissingLog};
 use crate::access::patience::{Patience, duration};
-use crate::diagnosis::rails::{self, Accepted, Consents, Danger, Effect, Looked};
+use crate::diagnosis::rails::{self, Accepted, Consents, Effect, Looked};
 use crate::engine::connection::Connection;
 use crate::engine::wal::{Checkpoint, CheckpointMode, Mend, Request, Synchronous, Verify};
 use crate::format::FrameNo;
 use crate::history::standing::Pairing;
 use crate::history::standing::newer::FileAge;
-use crate::output::text::command;
 use crate::output::{FileName, write_report};
 use crate::storage::DeleteShm;
 
@@ -321,10 +320,7 @@ impl CheckpointNow {
         if let Some(backfill) = &looked.backfill {
             report.backfill_repaired = self.mode > Mode::Passive;
             if self.mode <= Mode::Passive {
-                let never =
-                    Danger { consent: None, ..rails::unmended_backfill(&target.files, backfill) };
-                let next = command("checkpoint-now --mode full", &target.database);
-                rails::refuse(vec![never.next(next, "copies them again")], given)?;
+                rails::refuse(vec![rails::kept_backfill(&target.files, backfill)], given)?;
             } else if !backfill.is_last() {
                 let danger = rails::unmended_backfill(&target.files, backfill);
                 report.accepted.extend(rails::refuse(vec![danger], given)?);

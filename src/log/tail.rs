@@ -60,8 +60,8 @@ pub struct Tail {
     /// or one whose header lost bytes.
     pub stop_is_unsummed: bool,
     /// Every slot from the stop on, up to the last one of the file, is a frame of this generation
-    /// that follows, or one whose right bytes are known and after which the next follows: nothing is
-    /// off its place.
+    /// that follows, or one whose right bytes are known and after which the next one follows:
+    /// nothing is off its place.
     pub is_explained: bool,
     /// Frames whose right bytes are known from elsewhere.
     pub cures: Cures,

@@ -49,7 +49,8 @@ fn of_large_databases_the_pages_above_the_log_are_compared() {
     let write = |path: &Path, word: &str, after: &str| {
         let rows = |table: &str| {
             format!(
-                "CREATE TABLE {table}(a INTEGER PRIMARY KEY, b); CREATE INDEX {table}_b ON {table}(b);
+                "CREATE TABLE {table}(a INTEGER PRIMARY KEY, b);
+                 CREATE INDEX {table}_b ON {table}(b);
                  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000)
                  INSERT INTO {table} SELECT i, printf('{word}%.*c', i % 70, 'x') FROM n;"
             )

@@ -347,6 +347,20 @@ pub fn unmended_backfill(files: &Files, found: &FalseBackfill) -> Danger {
     }
 }
 
+/// The same where another mode would mend it.
+#[must_use]
+pub fn kept_backfill(files: &Files, found: &FalseBackfill) -> Danger {
+    let (words, what) = match found.is_last() {
+        true => ("checkpoint-now --mode full", "copies them again"),
+        false => (
+            "checkpoint-now --mode full --accept-loss",
+            "copies them again; a later commit may have been made without them",
+        ),
+    };
+    let danger = unmended_backfill(files, found).next(command(words, database_of(files)), what);
+    Danger { consent: None, ..danger }
+}
+
 fn contradicting_sizes(files: &Files, view: &View<'_>) -> Result<Option<Danger>> {
     let Some(found) = contradiction(view)? else { return Ok(None) };
     let file = database_of(files);
