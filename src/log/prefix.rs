@@ -6,7 +6,10 @@ use crate::format::{Checksum, FrameNo, Pgno, Salts, WAL_HEADER_BYTES};
 use crate::scan::{FrameFacts, Joiner};
 
 use super::LogShape;
-use super::link::MOST_LIKELY_AGE;
+use super::link::{MOST_LIKELY_AGE, MOST_LIKELY_PAGES};
+
+/// Most generations by which a single frame may be later: garbage looks so once in 2^28 slots.
+const MOST_LATER: u32 = 16;
 
 /// Why recovery stops at a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -59,6 +62,9 @@ pub struct Prefix {
     /// Salts of frames that follow from each other after the stop, and that only a generation after
     /// that of the header can have: the header is an old one.
     pub later: Option<Salts>,
+    /// A frame after the stop with such salts, which need not follow from any: a later generation
+    /// was begun, and may be lost.
+    pub later_frame: Option<FrameNo>,
 }
 
 impl Prefix {
@@ -76,6 +82,7 @@ impl Prefix {
             stop,
             last_current: None,
             later: None,
+            later_frame: None,
         }
     }
 }
@@ -136,6 +143,10 @@ impl PrefixFold {
         let salts = facts.header.salts;
         let later_by = |salts: Salts| salts.salt1.wrapping_sub(self.salts.salt1);
         let is_later = (1..=MOST_LIKELY_AGE).contains(&later_by(salts)) && facts.header.page.0 != 0;
+        let is_sure = (1..=MOST_LATER).contains(&later_by(salts));
+        if is_sure && (1..=MOST_LIKELY_PAGES).contains(&facts.header.page.0) {
+            self.prefix.later_frame = self.prefix.later_frame.or(Some(facts.frame));
+        }
         let is_newest =
             is_later && self.prefix.later.is_none_or(|known| later_by(salts) > later_by(known));
         let before = std::mem::replace(&mut self.later, is_later.then_some(*facts));

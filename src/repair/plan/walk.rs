@@ -233,7 +233,10 @@ impl<'a> Planner<'a> {
         self.track.clear();
         (self.nameless, self.chance) = (Vec::new(), Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
-        let may_be_older = self.examination.displacement.frames_missing;
+        let displacement = &self.examination.displacement;
+        let is_replaced =
+            self.examination.prefix.later_frame.is_some() && !displacement.header_is_older;
+        let may_be_older = displacement.frames_missing || is_replaced;
         self.steps.push(steps::skip_copied(frame, may_be_older));
     }
 

@@ -273,8 +273,12 @@ impl Judgement<'_> {
     /// Frames of the transactions that the result has.
     fn frames_of_transactions(&self) -> Option<usize> {
         let count = usize::try_from(self.report["transactions_after"].as_u64()?).ok()?;
+        // A commit that is left out is no transaction of the result: it goes into the next one.
+        let is_step = |it: &Value, frame| it["action"] == "drop-frame" && it["frame"] == frame;
+        let is_left_out = |frame: usize| steps_of(self.report).iter().any(|it| is_step(it, frame));
         let commits = self.set.content.frames.iter().enumerate().filter(|(_, it)| it.commits);
-        let ends: Vec<usize> = commits.map(|(index, _)| index + 1).collect();
+        let ends: Vec<usize> =
+            commits.map(|(index, _)| index + 1).filter(|&frame| !is_left_out(frame)).collect();
         ends.get(count.checked_sub(1)?).copied()
     }
 

@@ -99,6 +99,13 @@ fn frames_that_only_a_later_generation_can_have_are_not_left_over() {
             false => assert!(old > 32, "{report:#}"),
         }
     }
+    // One frame of it is left: the file has all of the generation before, and that is not all.
+    let third = 32 + 2 * 4120..whole_frame + 2 * 4120;
+    let mut left = small.wal.clone();
+    left[third.clone()].copy_from_slice(&wal[third]);
+    let (_folder, path) = put(&database, &left, None);
+    let (report, exit) = walsmith(&["repair", text(&path)]);
+    assert_eq!((exit, report["lossless"].as_bool()), (1, Some(false)), "{report:#}");
     let (_folder, path) = put(&database, &wal, None);
     let (verified, exit) = walsmith(&["verify-checksums", text(&path)]);
     assert_eq!((exit, verified["files"][0]["verdict"].clone()), (0, "clean".into()));
