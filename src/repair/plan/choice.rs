@@ -66,7 +66,7 @@ pub fn choose(
     let states =
         views.iter().map(|view| CheckedView::new(*view, watch)).collect::<Result<Vec<_>, _>>()?;
     let Some((sqlite, newest)) = states.last().zip(states.first()) else { return Ok(Vec::new()) };
-    let mut choices = Vec::new();
+    let (mut choices, mut inventive) = (Vec::new(), BTreeSet::new());
     for (number, (candidate, state)) in (1..).zip(plan.candidates.iter().zip(&states)) {
         let snapshot = &candidate.restored.snapshot;
         let is_readable = !looks_encrypted(&state.view)?;
@@ -79,6 +79,9 @@ pub fn choose(
             true => Vec::new(),
             false => state.lost_against(newest)?,
         };
+        if state.may_invent(candidate) {
+            inventive.insert(number);
+        }
         choices.push(Choice {
             number,
             kind: candidate.kind,
@@ -98,7 +101,8 @@ pub fn choose(
         None => {
             // A complete later state lacks only what its transactions have deleted.
             let complete = choice.kind == CandidateKind::NewestComplete && !plan.is_doubtful;
-            let keeps = complete || choice.rows_missing == Some(0);
+            let invents = inventive.contains(&choice.number);
+            let keeps = complete || (choice.rows_missing == Some(0) && !invents);
             match choice.kind {
                 CandidateKind::SqliteView => true,
                 // Any page is more than none.
@@ -236,6 +240,16 @@ impl<'a> CheckedView<'a> {
             })?;
         }
         Ok(rows)
+    }
+
+    /// Whether an overflow page may be older than its row: the row would be none that ever was.
+    fn may_invent(&self, candidate: &Candidate) -> bool {
+        let may_be_older = MayBeOlder::new(&candidate.nameless, &candidate.restored.snapshot.pages);
+        let is_older_overflow = |page: Pgno| {
+            matches!(self.health.owners.of(page), Owner::Overflow(_)) && may_be_older.has(page)
+        };
+        let pages = (1..=self.health.size_pages).map(Pgno);
+        !candidate.nameless.is_empty() && pages.into_iter().any(is_older_overflow)
     }
 
     /// Whether all of `pages` are leaves of tables with row ids.
