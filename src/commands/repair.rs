@@ -255,7 +255,9 @@ impl Repair {
             let changes = [Action::CorrectCommitSize, Action::CorrectPageCount];
             let resized = report.plan.iter().any(|step| changes.contains(&step.action));
             // A torn tail is what a crash leaves, and no finding by itself.
-            let is_torn = report.verdict == Verdict::TornTail && report.findings.is_empty();
+            let is_torn = report.verdict == Verdict::TornTail
+                && report.findings.is_empty()
+                && report.file_age != FileAge::Newer;
             let gives_up = (report.lossless == Some(false) && !is_torn) || report.likely;
             let unclear = report.pairing.as_ref().is_some_and(Pairing::is_contradicted);
             let found = damaged || hot || resized || gives_up || unclear;

@@ -182,11 +182,13 @@ fn bad_header(
 ) -> Result<Examination, Error> {
     let guess = guess::guess(file, header, file_bytes)?;
     let start = guess.map_or(header.checksum, |guess| guess.shape.start);
-    let prefix = Prefix::none(start, StopReason::Header);
+    let mut prefix = Prefix::none(start, StopReason::Header);
     let mut tail = TailFold::new(&prefix, header.salts, Cures::default()).finish(None);
     let mut forecast = Forecast::default();
     if let Some(guess) = guess {
         let shape = &guess.shape;
+        let facts = shape.facts(file, FrameNo::FIRST..shape.extent.end(), watch);
+        prefix.later_frame = PrefixFold::later_frame_of(shape, facts)?;
         tail = cured_tail(&Sources { log: file, database, shape, prefix: &prefix, watch })?;
         if tail.last_lost_commit.is_some() {
             tail.broken = Break::Losing(guess.certainty);

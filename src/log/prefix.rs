@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::format::{Checksum, FrameNo, Pgno, Salts, WAL_HEADER_BYTES};
-use crate::scan::{FrameFacts, Joiner};
+use crate::scan::{self, FrameFacts, Joiner};
 
 use super::LogShape;
 use super::link::{MOST_LIKELY_AGE, MOST_LIKELY_PAGES};
@@ -114,6 +114,22 @@ impl PrefixFold {
         }
     }
 
+    /// A frame of a later generation among `facts`, as [`Prefix::later_frame`]: what a log of
+    /// `shape` has whose header is damaged.
+    pub(super) fn later_frame_of(
+        shape: &LogShape,
+        facts: impl Iterator<Item = Result<FrameFacts, scan::Error>>,
+    ) -> Result<Option<FrameNo>, scan::Error> {
+        let fold = Self::new(shape);
+        for facts in facts {
+            let facts = facts?;
+            if fold.is_of_later_generation(&facts) {
+                return Ok(Some(facts.frame));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes the next slot; whether it belongs to the prefix.
     pub(super) fn push(&mut self, facts: &FrameFacts) -> bool {
         let current = facts.header.salts == self.salts;
@@ -141,14 +157,12 @@ impl PrefixFold {
     /// first salt counts on (walRestartHdr), so such frames cannot be left over. The newest counts.
     fn look_for_later(&mut self, facts: &FrameFacts) {
         let salts = facts.header.salts;
-        let later_by = |salts: Salts| salts.salt1.wrapping_sub(self.salts.salt1);
-        let is_later = (1..=MOST_LIKELY_AGE).contains(&later_by(salts)) && facts.header.page.0 != 0;
-        let is_sure = (1..=MOST_LATER).contains(&later_by(salts));
-        if is_sure && (1..=MOST_LIKELY_PAGES).contains(&facts.header.page.0) {
+        let by = self.later_by(salts);
+        let is_later = (1..=MOST_LIKELY_AGE).contains(&by) && facts.header.page.0 != 0;
+        if self.is_of_later_generation(facts) {
             self.prefix.later_frame = self.prefix.later_frame.or(Some(facts.frame));
         }
-        let is_newest =
-            is_later && self.prefix.later.is_none_or(|known| later_by(salts) > later_by(known));
+        let is_newest = is_later && self.prefix.later.is_none_or(|known| by > self.later_by(known));
         let before = std::mem::replace(&mut self.later, is_later.then_some(*facts));
         if let Some(before) = before.filter(|_| is_newest)
             && before.header.salts == salts
@@ -156,6 +170,17 @@ impl PrefixFold {
         {
             self.prefix.later = Some(salts);
         }
+    }
+
+    /// How many generations those of `salts` are after this one.
+    fn later_by(&self, salts: Salts) -> u32 {
+        salts.salt1.wrapping_sub(self.salts.salt1)
+    }
+
+    /// Only a later generation can have written it, whatever the frames around it are.
+    fn is_of_later_generation(&self, facts: &FrameFacts) -> bool {
+        (1..=MOST_LATER).contains(&self.later_by(facts.header.salts))
+            && (1..=MOST_LIKELY_PAGES).contains(&facts.header.page.0)
     }
 
     fn accept(&mut self, facts: &FrameFacts) {

@@ -42,6 +42,7 @@ mod kinds;
 mod known;
 mod large_pairs;
 mod live;
+mod lost_frames;
 mod mutate;
 mod newer;
 mod older_files;

@@ -68,6 +68,24 @@ fn a_log_that_lost_its_end_after_it_was_copied_is_older_than_the_file() {
     }
 }
 
+/// That the log is torn excuses nothing.
+#[test]
+fn a_torn_log_of_before_is_older_than_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    copied(&path);
+    let wal = beside(&path, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    for cut in [whole.len() / 3, whole.len() / 2] {
+        fs::write(&wal, &whole[..cut]).unwrap();
+        let (file, exit) = walsmith(&["verify-checksums", text(&path)]);
+        let rule = rules(&file["files"][0]["findings"]);
+        assert_eq!((rule, exit), (vec!["file-newer"], 1), "{cut}: {file:#}");
+        let (report, exit) = walsmith(&["repair", text(&path)]);
+        assert_eq!((report["verdict"].as_str(), exit), (Some("torn-tail"), 1), "{report:#}");
+    }
+}
+
 /// VACUUM writes half-empty pages together: the database is smaller afterwards, though none of its
 /// pages was free.
 #[test]

@@ -24,6 +24,19 @@ pub(super) enum LogEnd {
     Open,
 }
 
+/// What is known of the first frames of a log, where the database file has everything up to one of
+/// them: a generation that is copied may have been replaced by the next one from frame 1 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstFrames {
+    /// No newer generation was begun.
+    AreTheseOnes,
+    /// Old blocks over the frames of a newer generation end in such a damaged image as one of them
+    /// has.
+    MayBeWrittenOver,
+    /// They are lost, and may have been newer than the others.
+    MayBeNewer,
+}
+
 /// Why everything after a state is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gap {
@@ -194,8 +207,9 @@ pub(super) fn undo_shifts(displacement: &Displacement) -> Step {
     }
 }
 
-/// The step that makes the header of the log right.
-pub(super) fn restore_header(proof: Proof, is_older: bool) -> Step {
+/// The step that makes the header of the log right; `may_be_older` says that a frame of a later
+/// generation is there.
+pub(super) fn restore_header(proof: Proof, is_older: bool, may_be_older: bool) -> Step {
     let reason = match is_older {
         true => "the header is that of the generation before, and SQLite ignores the frames",
         false => "the header is not valid, and SQLite ignores the whole log",
@@ -204,27 +218,43 @@ pub(super) fn restore_header(proof: Proof, is_older: bool) -> Step {
         action: Action::RestoreHeader,
         frame: None,
         pages: Vec::new(),
-        lossless: true,
-        proof: Some(proof),
+        lossless: !may_be_older,
+        proof: (!may_be_older).then_some(proof),
         rivals: 0,
         reason: reason.to_owned(),
-        gains: "the frames tell page size, byte order, salts and the sum before frame 1".to_owned(),
+        gains: match may_be_older {
+            true => {
+                "the first frames tell the rest of it; but a frame of a later generation is there, \
+                 whose first ones are lost"
+            }
+            false => "the frames tell page size, byte order, salts and the sum before frame 1",
+        }
+        .to_owned(),
     }
 }
 
 /// The step that begins with the database file, which has everything up to the commit `frame`.
-/// Where the first frames are lost, they may have been of a newer generation than the others.
-pub(super) fn skip_copied(frame: FrameNo, may_be_older: bool) -> Step {
-    let gains = match may_be_older {
-        true => "no frame up to here is needed; the first ones are lost, and may have been newer",
-        false => "no frame up to here is needed",
+pub(super) fn skip_copied(frame: FrameNo, lost: FirstFrames) -> Step {
+    let (lossless, proof, gains) = match lost {
+        FirstFrames::AreTheseOnes => (true, Some(Proof::Evidence), "no frame up to here is needed"),
+        FirstFrames::MayBeWrittenOver => (
+            true,
+            Some(Proof::Likelihood),
+            "no frame up to here is needed; or the first ones, up to the damaged one, are an old \
+             copy over those of a newer generation",
+        ),
+        FirstFrames::MayBeNewer => (
+            false,
+            None,
+            "no frame up to here is needed; the first ones are lost, and may have been newer",
+        ),
     };
     Step {
         action: Action::SkipCopied,
         frame: Some(frame),
         pages: Vec::new(),
-        lossless: !may_be_older,
-        proof: (!may_be_older).then_some(Proof::Evidence),
+        lossless,
+        proof,
         rivals: 0,
         reason: "the database file has every page as of this frame: the log was copied before it \
                  was damaged"

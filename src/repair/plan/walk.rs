@@ -11,7 +11,7 @@ use crate::scan::{self, Watch};
 use crate::storage::File;
 
 use super::nameless::Nameless;
-use super::steps::{self, Gap, LogEnd};
+use super::steps::{self, FirstFrames, Gap, LogEnd};
 use super::track::Track;
 use super::{Action, Candidate, CandidateKind, Plan, Proof, Restored, Step};
 
@@ -56,8 +56,11 @@ struct Planner<'a> {
     transactions_before: u32,
     /// Frames of this generation after the last commit that do not follow.
     torn_tail: bool,
-    /// Intact frames after the last commit.
-    is_open_at_end: bool,
+    /// An image is damaged in more than one word. Old blocks that were written over newer frames
+    /// end in such a one.
+    may_be_seam: bool,
+    /// The slot before is an intact frame after the last commit.
+    follows_open: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -79,7 +82,8 @@ impl<'a> Planner<'a> {
             chance: Some(0.0),
             transactions_before,
             torn_tail: examination.verdict == Verdict::TornTail,
-            is_open_at_end: false,
+            may_be_seam: false,
+            follows_open: false,
         }
     }
 
@@ -114,10 +118,11 @@ impl<'a> Planner<'a> {
         }
         let directly_after = slot.judged.facts.frame == last.next();
         let is_other = matches!(slot.judged.link, Link::Blank | Link::Foreign);
-        // SQLite never extends a log with zeros: a transaction that is followed by them was cut
-        // off.
-        self.torn_tail |= self.is_open_at_end && slot.judged.link == Link::Blank;
-        self.is_open_at_end |= slot.judged.link == Link::Linked;
+        // SQLite never extends a log with zeros, and nothing else than frames is left over: a
+        // transaction that is followed by either was cut off.
+        let is_residue = slot.judged.link != Link::Blank && !slot.judged.is_no_frame;
+        self.torn_tail |= self.follows_open && !is_residue;
+        self.follows_open = slot.judged.link == Link::Linked;
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
             || (directly_after && slot.judged.is_no_frame)
             || (directly_after && is_other && self.reaches_end(last))
@@ -151,7 +156,7 @@ impl<'a> Planner<'a> {
             false => Proof::Evidence,
         };
         let is_older = self.examination.displacement.header_is_older;
-        self.steps.push(steps::restore_header(proof, is_older));
+        self.steps.push(steps::restore_header(proof, is_older, self.may_be_replaced()));
     }
 
     fn take(&mut self, slot: &Slot) {
@@ -165,6 +170,8 @@ impl<'a> Planner<'a> {
                 self.commit(frame, header.commit_size_pages);
             }
         } else if let Some(page) = judged.page_without_image() {
+            self.may_be_seam |=
+                matches!(judged.link, Link::Broken { corrections: Corrections::None, .. });
             self.track.missing.insert(page);
             self.dropped.push((page, frame));
             let is_shown = self.examination.tail.cures.is_shown_damaged(frame);
@@ -186,6 +193,7 @@ impl<'a> Planner<'a> {
             (None, _) => None,
         };
         if let Some(cure) = cure {
+            self.may_be_seam |= matches!(cure, Cure::Image { .. });
             self.track.fix(frame, cure);
         }
         let chance = match judged.cured {
@@ -233,11 +241,20 @@ impl<'a> Planner<'a> {
         self.track.clear();
         (self.nameless, self.chance) = (Vec::new(), Some(0.0));
         self.steps.retain(|step| matches!(step.action, Action::RestoreHeader | Action::UndoShift));
-        let displacement = &self.examination.displacement;
-        let is_replaced =
-            self.examination.prefix.later_frame.is_some() && !displacement.header_is_older;
-        let may_be_older = displacement.frames_missing || is_replaced;
-        self.steps.push(steps::skip_copied(frame, may_be_older));
+        let lost = if self.examination.displacement.frames_missing || self.may_be_replaced() {
+            FirstFrames::MayBeNewer
+        } else if self.may_be_seam {
+            FirstFrames::MayBeWrittenOver
+        } else {
+            FirstFrames::AreTheseOnes
+        };
+        self.steps.push(steps::skip_copied(frame, lost));
+    }
+
+    /// A frame of a later generation is there, and the log is not taken for that of it.
+    fn may_be_replaced(&self) -> bool {
+        let is_of_it = self.examination.displacement.header_is_older;
+        self.examination.prefix.later_frame.is_some() && !is_of_it
     }
 
     fn finish(mut self) -> Plan {

@@ -1,0 +1,164 @@
+//! `repair` where whole frames are lost: what it may not say, and what it may not make up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{and_die, beside, rows, text, walsmith};
+
+const PAGE_BYTES: usize = 1024;
+const FRAME_BYTES: usize = 24 + PAGE_BYTES;
+
+/// Noise over the frame `number`.
+fn destroy(log: &mut [u8], number: usize, random: &mut fastrand::Rng) {
+    let at = 32 + (number - 1) * FRAME_BYTES;
+    log[at..at + FRAME_BYTES].fill_with(|| random.u8(..));
+}
+
+fn is_commit(log: &[u8], number: usize) -> bool {
+    let at = 32 + (number - 1) * FRAME_BYTES + 4;
+    log[at..at + 4] != [0; 4]
+}
+
+fn frames(log: &[u8]) -> usize {
+    (log.len() - 32) / FRAME_BYTES
+}
+
+/// A database that `sql` wrote into a log of pages of 1,024 bytes.
+fn written(folder: &Path, sql: &str) -> PathBuf {
+    let database = folder.join("x.db");
+    let sql = format!(
+        "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {sql}"
+    );
+    and_die(&["write-and-die", text(&database), &sql]);
+    fs::remove_file(beside(&database, "-shm")).unwrap();
+    database
+}
+
+/// The end of a log that is damaged before it is no less lost than that of another.
+#[test]
+fn a_last_transaction_without_its_commit_frame_is_said_beside_other_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let update = "UPDATE t SET x = randomblob(900);".repeat(3);
+    let database = written(
+        folder.path(),
+        &format!(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+             INSERT INTO t SELECT i, randomblob(900) FROM n; {update}"
+        ),
+    );
+    let wal = beside(&database, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    let last = frames(&whole);
+    assert!(is_commit(&whole, last) && !is_commit(&whole, last - 1));
+    let mut random = fastrand::Rng::with_seed(3226);
+    for (number, flipped) in [(2, 8), (4, 9), (5, 17), (12, 20)] {
+        let mut log = whole.clone();
+        // A salt or a sum of an earlier frame: that is made right.
+        log[32 + (number - 1) * FRAME_BYTES + flipped] ^= 0x10;
+        destroy(&mut log, last, &mut random);
+        fs::write(&wal, &log).unwrap();
+        let (report, exit) = walsmith(&["repair", text(&database)]);
+        let plan = report["plan"].as_array().unwrap();
+        let cut = plan.iter().find(|step| step["action"] == "cut-tail");
+        let cut = cut.unwrap_or_else(|| panic!("{number}: {report:#}"));
+        assert_eq!((cut["lossless"].as_bool(), exit), (Some(false), 1), "{number}: {report:#}");
+        assert_eq!(report["lossless"].as_bool(), Some(false), "{number}: {report:#}");
+    }
+}
+
+/// A row whose end is on an older page than its beginning was never there.
+#[test]
+fn no_row_is_made_of_two_states() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each value is one character all through, and needs some pages.
+    let update = |version: char| {
+        format!("UPDATE t SET x = replace(hex(zeroblob(1500)), '0', '{version}') WHERE id % 3 < 2;")
+    };
+    let updates: String = ('a'..='f').map(update).collect();
+    let database = written(
+        folder.path(),
+        &format!(
+            "CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6)
+             INSERT INTO t SELECT i, hex(zeroblob(1500)) FROM n; {updates}"
+        ),
+    );
+    let wal = beside(&database, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    let (mut random, mut newest) = (fastrand::Rng::with_seed(14), 0);
+    for lost in 1..=frames(&whole) {
+        let mut log = whole.clone();
+        destroy(&mut log, lost, &mut random);
+        fs::write(&wal, &log).unwrap();
+        let output = folder.path().join(format!("{lost}.db"));
+        let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+        let (report, _) = walsmith(&[&apply[..], &["--accept-loss"]].concat());
+        assert_eq!(report["applied"].as_bool(), Some(true), "{lost}: {report:#}");
+        let choices = report["candidates"].as_array().unwrap().iter();
+        let chosen = choices.filter(|choice| choice["chosen"] == true);
+        newest += chosen.filter(|choice| choice["kind"] == "newest-with-old-pages").count();
+        let table = "SELECT count(*) FROM sqlite_master WHERE name = 't'";
+        if rows(&output, table) == "[0]\n" {
+            continue;
+        }
+        let mixed = "SELECT id FROM t WHERE replace(x, substr(x, 1, 1), '') != ''";
+        assert_eq!(rows(&output, mixed), "", "frame {lost}: {report:#}");
+    }
+    assert!(newest > 0, "the newest state was never given");
+}
+
+/// The first blocks of the log are those of the generation before, which the file has: an old copy,
+/// or writes that were lost. Newer commits are gone, and the bytes tell that more or less.
+#[test]
+fn old_blocks_over_a_newer_generation_are_not_called_lossless() {
+    for (seed, newer) in [(1, 1), (2, 2), (3, 4), (4, 7)] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        let insert = |count: usize| "INSERT INTO t(x) VALUES(hex(randomblob(60)));".repeat(count);
+        let first = format!("CREATE TABLE t(id INTEGER PRIMARY KEY, x); {}", insert(12));
+        let older = folder.path().join("older");
+        let sql = format!(
+            "PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; {first}"
+        );
+        and_die(&["write-and-die", text(&database), &sql]);
+        fs::copy(beside(&database, "-wal"), &older).unwrap();
+        let sql = format!("PRAGMA wal_checkpoint(RESTART); {}", insert(newer));
+        and_die(&["write-and-die", text(&database), &sql]);
+        fs::remove_file(beside(&database, "-shm")).unwrap();
+        let wal = beside(&database, "-wal");
+        let (old, new) = (fs::read(&older).unwrap(), fs::read(&wal).unwrap());
+        let end = 32
+            + FRAME_BYTES
+                * (1..=frames(&new))
+                    .find(|frame| new[32 + frame * FRAME_BYTES + 8..][..8] != new[16..24])
+                    .unwrap();
+        let copy = folder.path().join("truth.db");
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&database, suffix), beside(&copy, suffix)).unwrap();
+        }
+        let truth = rows(&copy, "SELECT * FROM t");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for blocks in 1..=end.div_ceil(512) {
+            let mut log = new.clone();
+            let bytes = (blocks * 512).min(end);
+            log[..bytes].copy_from_slice(&old[..bytes]);
+            // SQLite can have left that itself.
+            if log[..end] == old[..end] {
+                continue;
+            }
+            if random.bool() {
+                log[random.usize(..32)] ^= 1 << random.u8(..8);
+            }
+            fs::write(&wal, &log).unwrap();
+            let output = folder.path().join(format!("{blocks}.db"));
+            let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+            let (report, _) = walsmith(&[&apply[..], &["--accept-loss"]].concat());
+            let is_newest = report["applied"] == true && rows(&output, "SELECT * FROM t") == truth;
+            let claims = report["lossless"].as_bool() == Some(true);
+            assert!(is_newest || !claims, "{newer} frames, {blocks} blocks: {report:#}");
+            let (_, exit) = walsmith(&["verify-checksums", text(&database)]);
+            assert_eq!(exit, 1, "{newer} frames, {blocks} blocks");
+        }
+    }
+}
