@@ -12,7 +12,7 @@ use super::watch::Watch;
 
 /// Bytes that one read asks for, rounded down to whole slots. Reads of a short range are shorter:
 /// it costs more to touch a large buffer for the first time than to read twice.
-const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 1 << 17..=1 << 20;
+const CHUNK_BYTES: std::ops::RangeInclusive<u64> = 1 << 17..=1 << 19;
 /// Reads that a range is cut into at least, as far as [`CHUNK_BYTES`] allows.
 const LEAST_CHUNKS: u64 = 16;
 

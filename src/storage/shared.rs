@@ -24,7 +24,7 @@ pub struct Spread {
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { threads: None, chunk_bytes: 1 << 20, from_bytes: 16 << 20 }
+        Self { threads: None, chunk_bytes: 1 << 19, from_bytes: 16 << 20 }
     }
 }
 

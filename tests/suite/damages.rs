@@ -315,7 +315,7 @@ fn one(whole: &Whole, wal: &[u8], tally: &mut Tally, what: &str) {
 fn damage_that_a_checkpoint_has_copied_is_not_taken_for_the_truth() {
     let mut rng = Rng::with_seed(5);
     let whole = Whole::new(1024, Copied::Nothing);
-    let mut lossless = 0;
+    let (mut lossless, mut right) = (0, 0);
     for turn in 0..24 {
         let folder = tempfile::tempdir().unwrap();
         let database = whole.put(folder.path(), &whole.wal);
@@ -328,16 +328,20 @@ fn damage_that_a_checkpoint_has_copied_is_not_taken_for_the_truth() {
         release(holder);
         fs::write(beside(&database, "-wal"), &wal).unwrap();
         let output = folder.path().join("new.db");
-        let (report, exit) =
-            walsmith(&["repair", text(&database), "--apply", "--output", text(&output)]);
+        let apply = ["repair", text(&database), "--apply", "--output", text(&output)];
+        let (report, exit) = walsmith(&apply);
+        let is_right = |output: &Path| fs::read(output).unwrap() == whole.restored;
         if report["lossless"] == true {
             assert_eq!(exit, 0, "{report:#}");
-            assert!(fs::read(&output).unwrap() == whole.restored, "turn {turn}: {report:#}");
+            assert!(is_right(&output), "turn {turn}: {report:#}");
             lossless += 1;
-        } else {
-            assert_eq!(exit, 6, "{report:#}");
+            continue;
         }
+        assert_eq!(exit, 6, "{report:#}");
+        // The file may have everything; but then old blocks over newer frames look the same.
+        let (report, _) = walsmith(&[&apply[..], &["--accept-likely"]].concat());
+        right += usize::from(report["applied"] == true && is_right(&output));
     }
-    println!("{lossless} of 24 repaired without loss");
-    assert!(lossless > 8);
+    println!("{lossless} of 24 repaired without loss, {right} as what is likely");
+    assert!(right > 8, "{lossless} and {right}");
 }

@@ -72,7 +72,7 @@ impl Limit {
     pub(super) const ALL: Self = Self { pages: MAX_PAGES, frames: MAX_FRAMES };
     /// Of a large database of which the log holds every page: nothing of the file is left, so that
     /// not much depends on it.
-    pub(super) const FEW: Self = Self { pages: 256, frames: 4096 };
+    pub(super) const FEW: Self = Self { pages: 64, frames: 1024 };
 }
 
 /// What images and rows say, and what the log says of its beginning.

@@ -45,6 +45,7 @@ mod own_fault;
 mod pairing;
 mod parents;
 mod problem;
+mod seen_frames;
 mod structure;
 mod tails;
 
