@@ -67,6 +67,32 @@ fn a_last_transaction_without_its_commit_frame_is_said_beside_other_damage() {
     }
 }
 
+/// SQLite never extends a log with zeros: those after the last commit that is left were another
+/// one, wherever in a frame they begin, and whatever is made right before them.
+#[test]
+fn zeros_from_inside_a_frame_are_said_beside_other_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let update = "UPDATE t SET x = randomblob(900);".repeat(4);
+    let database = written(
+        folder.path(),
+        &format!("CREATE TABLE t(x); INSERT INTO t VALUES(randomblob(900)); {update}"),
+    );
+    let wal = beside(&database, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    let commits: Vec<usize> = (1..frames(&whole)).filter(|&it| is_commit(&whole, it)).collect();
+    let last = commits[commits.len() - 2];
+    for begin in [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 20, 23, 24, 25, 100, FRAME_BYTES - 1] {
+        let mut log = whole.clone();
+        // A salt of an earlier frame: that is made right.
+        log[32 + FRAME_BYTES + 9] ^= 0x10;
+        log[32 + last * FRAME_BYTES + begin..].fill(0);
+        fs::write(&wal, &log).unwrap();
+        let (report, exit) = walsmith(&["repair", text(&database)]);
+        let claim = (report["lossless"].as_bool(), exit);
+        assert!(matches!(claim, (Some(false) | None, 1)), "{begin}: {report:#}");
+    }
+}
+
 /// A row whose end is on an older page than its beginning was never there.
 #[test]
 fn no_row_is_made_of_two_states() {

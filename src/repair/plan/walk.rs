@@ -1,6 +1,6 @@
 //! The walk after the break of a log, from frame to frame.
 
-use crate::format::{FrameNo, Pgno};
+use crate::format::{Checksum, FrameNo, Pgno};
 use crate::history::snapshot::Snapshot;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
@@ -126,9 +126,17 @@ impl<'a> Planner<'a> {
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
             || (directly_after && slot.judged.is_no_frame)
             || (directly_after && is_other && self.reaches_end(last))
+            || (directly_after && self.ends_in_header(slot))
             || (directly_after
                 && slot.judged.link == Link::Blank
                 && self.examination.tail.cures.get(last).is_some());
+    }
+
+    /// Whether zeros begin in the header of a frame, where SQLite leaves none: what an open
+    /// transaction of SQLite before 3.41 has not summed has an image.
+    fn ends_in_header(&self, slot: &Slot) -> bool {
+        let facts = &slot.judged.facts;
+        facts.is_in_progress() && self.shape.joiner().image_sum(facts) == Checksum::ZERO
     }
 
     /// Whether the damage of a frame reaches the end of its slot: then it went on in the next.
