@@ -1,10 +1,14 @@
 //! What nobody can see: damage that leaves files as SQLite itself could have left them. Claims
 //! about them are counted apart.
 
+use std::ops::Range;
+
 use super::damage::Set;
 
-/// Bytes of a frame that are few enough to be found again.
-const FEW_BYTES: usize = 8;
+/// Bytes of a frame that are few enough to be found again. What is put there is judged apart.
+const FEW_BYTES: usize = 64;
+/// Of these, in its header: one of an older frame differs in more.
+const FEW_HEADER_BYTES: usize = 8;
 
 /// Why a claim that is false of the undamaged database is none that the files refute.
 pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
@@ -35,6 +39,31 @@ pub(super) fn is_cut_at(set: &Set<'_>, written: &[u8]) -> bool {
     })
 }
 
+/// Whether all that is wrong in `written` is damage that was there, and that no sum shows: in each
+/// such page nothing was changed but what is right now, and its frame follows as it is given.
+pub(super) fn is_left_unseen(set: &Set<'_>, written: &[u8]) -> bool {
+    let Set { content, wal, .. } = set;
+    let page_bytes = content.page_bytes;
+    let truth = content.state(content.frames.len());
+    let last = content.last_writers(content.frames.len());
+    let is_unseen = |page: usize| {
+        let given = page * page_bytes..(page + 1) * page_bytes;
+        let Some(&frame) = u32::try_from(page + 1).ok().and_then(|number| last.get(&number)) else {
+            return false;
+        };
+        let image = content.image_range(frame);
+        let Some(damaged) = wal.get(image.clone()) else { return false };
+        let pairs = written[given.clone()].iter().zip(&truth[given.clone()]).zip(damaged);
+        let mut mended = wal.clone();
+        mended[image].copy_from_slice(&written[given]);
+        pairs.into_iter().all(|((is, was), damaged)| is == was || is == damaged)
+            && content.links(&mended, frame) == Some(true)
+    };
+    let wrong = written.chunks(page_bytes).zip(truth.chunks(page_bytes)).enumerate();
+    let mut wrong = wrong.filter(|(_, (is, was))| is != was).map(|(page, _)| page).peekable();
+    written.len() == truth.len() && wrong.peek().is_some() && wrong.all(is_unseen)
+}
+
 /// The set with its own header, and with frames as they were of which few bytes are other ones.
 /// What else is damaged is seen as little as without that.
 fn without_small_damage<'c>(set: &Set<'c>) -> Set<'c> {
@@ -43,7 +72,11 @@ fn without_small_damage<'c>(set: &Set<'c>) -> Set<'c> {
     let Some((header, slots)) = mended.wal.split_at_mut_checked(32) else { return mended };
     header.copy_from_slice(&wal[..32]);
     for (slot, was) in slots.chunks_exact_mut(slot_bytes).zip(wal[32..].chunks_exact(slot_bytes)) {
-        if slot.iter().zip(was).filter(|(byte, was)| byte != was).count() <= FEW_BYTES {
+        let differ = |range: Range<usize>| {
+            let pairs = slot[range.clone()].iter().zip(&was[range]);
+            pairs.filter(|(byte, was)| byte != was).count()
+        };
+        if differ(0..24) <= FEW_HEADER_BYTES && differ(0..slot_bytes) <= FEW_BYTES {
             slot.copy_from_slice(was);
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ask::{Answer, ask};
 use super::content::{Look, Looks};
 use super::damage::Set;
-use super::excuse::{excuse, is_cut_at};
+use super::excuse::{excuse, is_cut_at, is_left_unseen};
 use crate::support::{beside, text};
 
 /// What is false.
@@ -163,7 +163,11 @@ impl Judgement<'_> {
 
     /// It is false, unless SQLite could have left the set just so.
     fn fail_or_excuse(&mut self, kind: Kind, what: String) {
-        match excuse(self.set).or_else(|| self.all_is_mended(kind)) {
+        let unseen = || {
+            let is_left = is_left_unseen(self.set, self.written);
+            is_left.then_some("the rest of the damage adds nothing to the sum")
+        };
+        match excuse(self.set).or_else(|| self.all_is_mended(kind)).or_else(unseen) {
             Some(reason) => self.outcome.apart.push(format!("{kind:?}, but: {reason}")),
             None => self.fail(kind, what),
         }
