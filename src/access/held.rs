@@ -307,7 +307,7 @@ impl Held {
     pub fn take_known(&mut self) -> Option<KnownLog> {
         let examination = &mut self.log.as_mut()?.examination;
         let frames = std::mem::take(&mut examination.known);
-        examination.header.map(|header| KnownLog { header, frames })
+        examination.header.map(|header| KnownLog { header, frames, in_database: None })
     }
 
     /// Whether a reader's locks hold it: no checkpoint, no reset.

@@ -6,9 +6,9 @@
 
 use crate::format::checksum::Advance;
 use crate::format::database_header::DATABASE_HEADER_BYTES;
-use crate::format::{ByteOrder, Checksum, DatabaseHeader, FRAME_HEADER_BYTES, Pgno};
+use crate::format::{ByteOrder, Checksum, DatabaseHeader, FRAME_HEADER_BYTES, FrameNo, Pgno};
 use crate::log::LogShape;
-use crate::scan::{self, FrameFacts, Joiner, Watch, map_pages};
+use crate::scan::{self, FrameFacts, Images, Joiner, Watch, map_pages};
 use crate::storage::{self, File};
 
 /// Reserved bytes that a shim writes.
@@ -64,6 +64,11 @@ impl<'a> ImageSums<'a> {
         })
     }
 
+    /// Bytes at the end of a page that are not compared.
+    pub fn left_out_bytes(&self) -> usize {
+        self.left_out_bytes
+    }
+
     /// Reads all pages of the database at once if `frames` of the log will be compared and these
     /// are not much fewer: that is faster than one by one.
     ///
@@ -79,6 +84,25 @@ impl<'a> ImageSums<'a> {
         let sum = |image: &[u8]| sum_of_page(image, order, left_out_bytes);
         let known = map_pages(self.database, page_size, sum, watch)?;
         Ok(Self { known, ..self })
+    }
+
+    /// Whether the database has, as each page of `pairs`, the image in the frame beside it, byte by
+    /// byte. They ascend by page.
+    ///
+    /// # Errors
+    /// As [`Images::are_in_database`].
+    pub fn are_in_database(
+        &self,
+        pairs: &[(Pgno, FrameNo)],
+        watch: &dyn Watch,
+    ) -> Result<Vec<bool>, scan::Error> {
+        let images = Images {
+            log: self.log,
+            database: self.database,
+            page_size: self.shape.page_size(),
+            left_out_bytes: self.left_out_bytes,
+        };
+        images.are_in_database(pairs, watch)
     }
 
     /// The sum of the image in a frame.

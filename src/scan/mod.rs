@@ -8,6 +8,8 @@
 mod crew;
 mod facts;
 mod frames;
+mod image_runs;
+mod images;
 mod known;
 mod pages;
 mod slots;
@@ -15,6 +17,8 @@ mod watch;
 
 pub use facts::{FrameFacts, Joiner};
 pub use frames::{Chunks, Frames, Scan};
+pub use image_runs::ImageRuns;
+pub use images::Images;
 pub use known::{Chain, KnownFrames};
 pub use pages::map_pages;
 pub use slots::{Error, Extent};

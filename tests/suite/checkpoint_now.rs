@@ -6,8 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::families::content;
 use crate::support::{
-    beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith, worker,
+    and_die, beside, copy, hold, oracle, oracle_program, release, rows, text, walsmith, worker,
 };
 
 fn checkpoint(database: &Path, args: &[&str]) -> (Value, i32) {
@@ -34,6 +35,60 @@ fn an_idle_log_is_copied_and_no_index_is_left_behind() {
     // All of it is in the database: SQLite sees the rows without the log.
     fs::remove_file(beside(&database, "-wal")).unwrap();
     assert_eq!(rows(&database, "SELECT count(*) FROM t"), "[20]\n");
+}
+
+/// After a crash in which only the wal-index was lost, there is nothing to write.
+#[test]
+fn pages_that_the_database_has_already_are_not_written_again() {
+    let (_folder, database) = copy("twenty-rows");
+    let (first, _) = checkpoint(&database, &[]);
+    assert!(first["copied_pages"].as_u64() > Some(0));
+    let (forecast, _) = checkpoint(&database, &["--dry-run"]);
+    let (again, exit) = checkpoint(&database, &[]);
+    assert_eq!((triple(&again), exit), ((false, Some(20), Some(20)), 0));
+    assert_eq!(again["copied_pages"], 0);
+    assert_eq!(forecast["copied_pages"], 0);
+    // One byte of one page is another one.
+    let mut bytes = fs::read(&database).unwrap();
+    let copied = bytes.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&database, &bytes).unwrap();
+    let (mended, exit) = checkpoint(&database, &["--mode", "truncate"]);
+    assert_eq!(exit, 0, "{mended:#}");
+    assert_eq!(fs::read(&database).unwrap(), copied);
+}
+
+/// Faults of the highest bits of two words can add nothing to the sum of a page. So can an
+/// application that changes signs.
+#[test]
+fn a_page_of_the_same_sum_is_not_the_same_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let sum = |bytes: &[u8]| content::checksum([0; 2], bytes);
+    let mut found = 0;
+    for shift in 0..4 {
+        let database = folder.path().join(format!("{shift}.db"));
+        // Cells of 24 bytes; the first moves the others.
+        let rows_before = format!(
+            "PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x REAL, pad);
+             INSERT INTO t VALUES(1, 0.5, zeroblob({shift}));
+             WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+             INSERT INTO t SELECT i, 0.5, zeroblob(10) FROM n;
+             PRAGMA wal_checkpoint(TRUNCATE);"
+        );
+        and_die(&["write-and-die", text(&database), &rows_before]);
+        and_die(&["write-and-die", text(&database), "UPDATE t SET x = -x WHERE id IN (5, 6)"]);
+        fs::remove_file(beside(&database, "-shm")).unwrap();
+        let (log, file) =
+            (fs::read(beside(&database, "-wal")).unwrap(), fs::read(&database).unwrap());
+        let (page, image) = (log[35] as usize, &log[32 + 24..32 + 24 + 4096]);
+        let in_file = &file[(page - 1) * 4096..page * 4096];
+        assert!(image != in_file);
+        found += usize::from(sum(image) == sum(in_file));
+        let (done, exit) = checkpoint(&database, &["--mode", "truncate"]);
+        assert_eq!((&done["copied_pages"], exit), (&Value::from(1), 0), "{shift}: {done:#}");
+        assert_eq!(rows(&database, "SELECT group_concat(id) FROM t WHERE x < 0"), "[\"5,6\"]\n");
+    }
+    assert!(found > 0, "the sum of the page was never the same");
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn known(wal: &[u8], limit: usize) -> Option<KnownLog> {
     let file = MemoryFile::with_bytes(wal.to_vec());
     let options = ExamineOptions { known_frames: limit, ..ExamineOptions::default() };
     let examination = examine_with(&file, options, &Nobody).unwrap();
-    Some(KnownLog { header: examination.header?, frames: examination.known })
+    let (header, frames) = (examination.header?, examination.known);
+    Some(KnownLog { header, frames, in_database: None })
 }
 
 const DATABASE: &str = "/known.db";
@@ -149,6 +150,32 @@ fn what_is_known_of_a_log_that_has_changed_is_not_believed() {
         change(&mut changed);
         recovers_alike(&database, &changed, known(&wal, usize::MAX), case);
     }
+}
+
+/// That the database has all of a log is believed of that log alone.
+#[test]
+fn what_the_database_has_is_not_copied_as_long_as_the_log_is_the_same() {
+    let (database, wal) = read("twenty-rows");
+    let (_, _, copied) = recovered(&database, &wal, None, Verify::Frames).0;
+    let whole = known(&wal, usize::MAX).unwrap();
+    let slot = usize::try_from(whole.header.page_size().unwrap().slot_bytes()).unwrap();
+    let slots = wal.len() / slot;
+    let told = |frames: usize| {
+        let in_database = Some(FrameNo(u32::try_from(frames).unwrap()));
+        Some(KnownLog { in_database, ..known(&wal, usize::MAX).unwrap() })
+    };
+    let after =
+        |database: &[u8], wal: &[u8], known| recovered(database, wal, known, Verify::Frames).0.2;
+    assert_eq!(after(&copied, &wal, told(slots)), copied);
+    // Told something false, it is believed: so it is known that nothing was written.
+    assert_eq!(after(&database, &wal, told(slots))[..database.len()], database[..]);
+    // There is a later commit than the one that the database is said to be.
+    assert_eq!(after(&database, &wal, told(slots - 1)), copied);
+    let mut other = wal.clone();
+    other[32 + (slots - 1) * slot + 16] ^= 1;
+    let of_other = after(&database, &other, None);
+    assert_eq!(after(&database, &other, told(slots)), of_other);
+    assert_ne!(of_other, copied);
 }
 
 #[test]

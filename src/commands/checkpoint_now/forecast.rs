@@ -25,7 +25,11 @@ pub(super) fn fill(
     let recovers = target.would_recover(context)?;
     match target.files.open_shm(context.vfs)? {
         Some(shm) if !recovers => from_index(report, shm.as_ref(), looked)?,
-        Some(_) | None => from_log(report, looked.newest),
+        Some(_) | None => {
+            let known = looked.known.as_ref();
+            let is_there = known.is_some_and(|known| known.in_database.is_some());
+            from_log(report, looked.newest, is_there);
+        }
     }
     if !report.kept_its_promise() {
         let own = |blocked| report.mode.minds(blocked);
@@ -36,10 +40,10 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// Nobody is attached: the log is recovered, and all of it is copied.
-fn from_log(report: &mut CheckpointReport, newest: Option<Newest>) {
+/// Nobody is attached: the log is recovered, and all of it is copied, unless it is there already.
+fn from_log(report: &mut CheckpointReport, newest: Option<Newest>, is_there: bool) {
     let Newest { frames, pages } = newest.unwrap_or(Newest { frames: 0, pages: 0 });
-    let copies = report.mode > Mode::Noop;
+    let copies = report.mode > Mode::Noop && !is_there;
     report.log_frames = Some(if report.mode == Mode::Truncate { 0 } else { frames });
     report.checkpointed_frames = match report.mode {
         Mode::Noop => Some(0),
@@ -103,7 +107,7 @@ fn from_mend(report: &mut CheckpointReport, shm: &dyn File, newest: Option<Newes
         (report.log_frames, report.checkpointed_frames, report.copied_pages) = (None, None, None);
         return Ok(());
     }
-    from_log(report, newest);
+    from_log(report, newest, false);
     Ok(())
 }
 

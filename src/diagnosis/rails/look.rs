@@ -8,6 +8,7 @@ use crate::access::Context;
 use crate::access::attach::AttachTarget;
 use crate::access::held::{self, Held, HoldArgs};
 use crate::engine::wal::KnownLog;
+use crate::format::FrameNo;
 use crate::history::snapshot;
 use crate::history::standing::Pairing;
 use crate::history::standing::newer::FileAge;
@@ -85,7 +86,10 @@ pub fn look_with<T>(
         let made = work(held)?;
         let (backfill, newest) = (found.backfill, found.newest);
         let (pairing, file_age) = (found.pairing, found.age.file);
-        let (page_checksums, known) = (found.page_checksums, held.take_known());
+        let newest_frame = held.log.as_ref().map(|log| log.examination.prefix.mx_frame);
+        let in_database = newest_frame.map(FrameNo).filter(|_| found.age.is_same_bytes);
+        let known = held.take_known().map(|known| KnownLog { in_database, ..known });
+        let page_checksums = found.page_checksums;
         let looked =
             Looked { accepted, backfill, newest, pairing, file_age, page_checksums, known };
         Ok((looked, made))

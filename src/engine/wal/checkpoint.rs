@@ -144,7 +144,7 @@ impl Wal<'_> {
     pub fn checkpoint(&mut self, request: &mut Request<'_>) -> Result<Checkpoint> {
         assert!(!self.checkpoint_lock && !self.write_lock, "checkpoints run by themselves");
         let mut cache = Cache::Current;
-        self.summed = None;
+        (self.summed, self.in_database) = (None, None);
         let result = self.checkpoint_locked(request, &mut cache);
         if cache == Cache::Stale {
             // The next read transaction must not take its cached pages for current ones.
@@ -306,7 +306,7 @@ impl Wal<'_> {
         if self.live()?.backfill() >= safe {
             return Ok(());
         }
-        let pairs = self.pages_to_copy()?;
+        let pairs = self.pages_to_copy(wanted)?;
         if self.lock_range_patiently(reader(0), request)? == Locked::Granted {
             let copied = self.copy_locked(request, Copies { pairs, wanted }, safe, done);
             self.unlock(reader(0), LockMode::Exclusive);

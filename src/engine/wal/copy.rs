@@ -17,6 +17,7 @@ use crate::format::database_header::DATABASE_HEADER_BYTES;
 use crate::format::page_checksum::write as write_page_checksum;
 use crate::format::wal_index::block_of;
 use crate::format::{DatabaseHeader, FrameNo, PageSize, Pgno};
+use crate::scan::ImageRuns;
 use crate::storage;
 use crate::storage::runs::Runs;
 use crate::storage::shared::SharedFile;
@@ -62,8 +63,14 @@ impl Wal<'_> {
         }
     }
 
-    /// The newest frame of each page of the database after `nBackfill`, by ascending page.
-    pub(super) fn pages_to_copy(&mut self) -> Result<Vec<Pair>> {
+    /// The newest frame of each page of the database after `nBackfill`, by ascending page. C is
+    /// held.
+    pub(super) fn pages_to_copy(&mut self, wanted: Wanted) -> Result<Vec<Pair>> {
+        let newest = (self.header.salts, self.header.mx_frame);
+        if wanted == Wanted::Nothing && self.in_database == Some(newest) {
+            // Since it was recovered, nobody has copied anything over these pages.
+            return Ok(Vec::new());
+        }
         let (first, last) = (self.live()?.backfill().saturating_add(1), self.header.mx_frame);
         let mut pairs: Vec<Pair> = Vec::new();
         pairs.try_reserve_exact((last.saturating_sub(first) as usize).saturating_add(1))?;
@@ -184,27 +191,31 @@ impl Copying {
         write: impl Fn(&[u8], u64) -> storage::Result<()>,
         watch: impl Fn(usize) -> ControlFlow<()>,
     ) -> Result<u32> {
-        let page_len = self.page_size.in_memory();
-        let mut runs = Runs::new(page_len, self.most_write_bytes)?;
+        let mut runs = Runs::new(self.page_size.in_memory(), self.most_write_bytes)?;
+        let mut log = ImageRuns::new(self.page_size);
         let mut copied = 0_u32;
         if watch(0).is_break() {
             return Err(Error::Interrupted);
         }
-        for &(page, frame) in pairs {
-            let image = runs.page(page.offset_bytes(self.page_size), |run, offset| {
-                if watch(copied as usize).is_break() {
-                    return Err(Error::Interrupted);
-                }
-                Ok(write(run, offset)?)
-            })?;
-            let offset_bytes = image_offset(frame, self.page_size);
-            if read(image, offset_bytes)? < page_len {
+        for piece in ImageRuns::cut(self.page_size, pairs) {
+            let images = log.read(piece, &read)?;
+            if let Some(&(_, frame)) = piece.get(images.len()) {
+                let offset_bytes = image_offset(frame, self.page_size);
                 return Err(Error::ShortRead { frame, offset_bytes });
             }
-            if self.wanted == Wanted::Checksum {
-                write_page_checksum(image);
+            for (&(page, _), image) in piece.iter().zip(images) {
+                let place = runs.page(page.offset_bytes(self.page_size), |run, offset| {
+                    if watch(copied as usize).is_break() {
+                        return Err(Error::Interrupted);
+                    }
+                    Ok(write(run, offset)?)
+                })?;
+                place.copy_from_slice(image);
+                if self.wanted == Wanted::Checksum {
+                    write_page_checksum(place);
+                }
+                copied += 1;
             }
-            copied += 1;
         }
         runs.finish(|run, offset| Ok::<(), Error>(write(run, offset)?))?;
         Ok(copied)

@@ -178,6 +178,9 @@ pub struct Wal<'a> {
     recovered_frames: Option<u32>,
     /// Generation and last frame of what a recovery within the present checkpoint has summed.
     summed: Option<(Salts, u32)>,
+    /// Generation and commit that the database file is, as a recovery within the present checkpoint
+    /// has been told.
+    in_database: Option<(Salts, u32)>,
     /// What the next recovery need not read.
     known: Option<KnownLog>,
     snapshot: SnapshotRequest,
@@ -223,6 +226,7 @@ impl<'a> Wal<'a> {
             committed_frames: None,
             recovered_frames: None,
             summed: None,
+            in_database: None,
             known: None,
             snapshot: SnapshotRequest::Newest,
         })

@@ -31,6 +31,8 @@ pub struct KnownLog {
     pub header: WalHeader,
     /// Its first frames, all of them valid.
     pub frames: KnownFrames,
+    /// The database file is what this commit gives, byte by byte: nothing up to it is copied.
+    pub in_database: Option<FrameNo>,
 }
 
 impl Wal<'_> {
@@ -136,7 +138,12 @@ impl Wal<'_> {
         let there = last >= FrameNo::FIRST
             && self.log.read_at(&mut bytes, last.offset_bytes(page_size))? == bytes.len()
             && known.frames.last(header.salts) == Some(FrameHeader::decode(&bytes));
-        Ok(if there { known.frames } else { KnownFrames::default() })
+        if !there {
+            return Ok(KnownFrames::default());
+        }
+        let salts = header.salts;
+        self.in_database = known.in_database.filter(|&to| to <= last).map(|to| (salts, to.0));
+        Ok(known.frames)
     }
 
     /// Enters every frame of the unbroken chain, block by block: built in private memory and copied

@@ -42,6 +42,8 @@ pub struct Age {
     /// And the file has the size of the newest state, after which no commit is lost: that state is
     /// the file, byte by byte, and takes nothing back, whatever the states before it are.
     pub is_newest_state: bool,
+    /// And no bytes were left out of that comparison.
+    pub is_same_bytes: bool,
 }
 
 /// Whether the database file has pages that came after the log.
@@ -82,7 +84,8 @@ pub fn file_age(
     let age = weigh_age((log, &shape), (&file, database), &frames, thoroughly, watch)?;
     let is_whole = matches!(examination.verdict, Verdict::Clean | Verdict::UncommittedTail);
     let is_newest_state = is_whole && has_all && has_size(&file, database, &frames)?;
-    Ok(Age { file: age, has_all, is_newest_state })
+    let is_same_bytes = is_newest_state && frames.are_compared_whole();
+    Ok(Age { file: age, has_all, is_newest_state, is_same_bytes })
 }
 
 /// Whether the file ends where the newest state does.

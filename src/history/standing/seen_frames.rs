@@ -63,12 +63,15 @@ impl<'a> SeenFrames<'a> {
         examination: &'a Examination,
         watch: &dyn Watch,
     ) -> Result<Self, scan::Error> {
-        let images = ImageSums::of(log, shape, database, None)?;
+        let mut images = ImageSums::of(log, shape, database, None)?;
         let last = last_commit(examination);
+        if examination.tail.last_lost_commit.is_some() {
+            images = images.ahead(last.0, watch)?;
+        }
         let mut frames = Self {
             log,
             examination,
-            images: images.ahead(last.0, watch)?,
+            images,
             last_page: Pgno(FilePages::new(database, shape.page_size())?.size_pages()?),
             pages: PageMap::default(),
             commits: Vec::new(),
@@ -133,19 +136,15 @@ impl<'a> SeenFrames<'a> {
 
     /// Compares the newest image of each page that SQLite reads with the file.
     fn compare(&mut self, watch: &dyn Watch) -> Result<(), scan::Error> {
-        let mut pages = std::mem::take(&mut self.pages);
-        let mut read = read_by_sqlite(self.log, self.examination, watch);
-        let compared = read.try_for_each(|facts| {
-            let facts = facts?;
-            let page = pages.get_mut(facts.header.page);
-            if let Some(page) = page.filter(|page| page.newest == facts.frame) {
-                page.is_equal = self.equals(&facts)?;
+        let mut pairs = Vec::from_iter(self.pages.iter().map(|(page, known)| (page, known.newest)));
+        pairs.sort_unstable();
+        let equal = self.images.are_in_database(&pairs, watch)?;
+        for ((page, _), is_equal) in pairs.into_iter().zip(equal) {
+            if let Some(known) = self.pages.get_mut(page) {
+                known.is_equal = is_equal;
             }
-            Ok(())
-        });
-        drop(read);
-        self.pages = pages;
-        compared
+        }
+        Ok(())
     }
 
     /// Whether the image in a frame is the one of the file.
@@ -158,6 +157,11 @@ impl<'a> SeenFrames<'a> {
     pub(super) fn are_all_equal(&self) -> bool {
         let mut pages = self.pages.values().peekable();
         pages.peek().is_some() && pages.all(|page| page.is_equal)
+    }
+
+    /// Whether pages are equal only where all their bytes are.
+    pub(super) fn are_compared_whole(&self) -> bool {
+        self.images.left_out_bytes() == 0
     }
 
     /// Whether the file has the newest image of some pages, and not of others.
