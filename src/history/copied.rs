@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::format::{Checksum, FrameNo, Pgno};
-use crate::log::Examination;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
 use crate::log::link::{FrameFault, Judged, Link};
+use crate::log::{Examination, LogShape};
 use crate::scan::{self, FrameFacts, Watch};
 use crate::storage::File;
 
@@ -38,6 +38,7 @@ struct RewrittenPage {
     in_database: Option<Checksum>,
     before_stop: Option<Checksum>,
     newest: Checksum,
+    newest_frame: FrameNo,
     any_equals_database: bool,
 }
 
@@ -56,20 +57,19 @@ pub fn copied_to(
     let (Some(shape), Some(last)) = (examination.shape, examination.tail.last_lost_commit) else {
         return Ok(None);
     };
-    let mut copied = Copied {
-        images: ImageSums::of(log, &shape, database, None)?,
-        stop: examination.tail.stop,
-        pages: BTreeMap::new(),
-        unlike: 0,
-        after_stop: 0,
-        open: Vec::new(),
-        to: None,
-        damage_was_copied: false,
+    let walk = |last: FrameNo| {
+        let mut copied = Copied::new(log, database, (&shape, examination))?;
+        for slot in examination.slots(log, last, watch) {
+            copied.push(&slot?.judged)?;
+        }
+        Ok::<_, scan::Error>(copied)
     };
-    for slot in examination.slots(log, last, watch) {
-        copied.push(&slot?.judged)?;
-    }
-    Ok(copied.to)
+    let Some(to) = walk(last)?.to else { return Ok(None) };
+    // Equal sums do not make equal pages.
+    let copied = walk(to)?;
+    let pairs = copied.pages.iter().map(|(&page, known)| (page, known.newest));
+    let are_equal = copied.images.are_in_database(&Vec::from_iter(pairs), watch)?;
+    Ok(are_equal.into_iter().all(|is_equal| is_equal).then_some(to))
 }
 
 /// Whether the image in a frame is, or may be, not what was written.
@@ -97,6 +97,7 @@ fn has_wrong_image(judged: &Judged) -> bool {
 /// What the database file has of a page.
 #[derive(Clone, Copy)]
 struct InFile {
+    newest: FrameNo,
     sum: Option<Checksum>,
     is_newest: bool,
     is_after_stop: bool,
@@ -112,13 +113,30 @@ struct Copied<'a> {
     unlike: usize,
     /// Pages whose newest intact frame is after the stop.
     after_stop: usize,
-    /// Pages and sums of the transaction that is being read.
-    open: Vec<(Pgno, Option<Checksum>, bool)>,
+    /// Pages, frames and sums of the transaction that is being read.
+    open: Vec<(Pgno, FrameNo, Option<Checksum>)>,
     to: Option<FrameNo>,
     damage_was_copied: bool,
 }
 
-impl Copied<'_> {
+impl<'a> Copied<'a> {
+    fn new(
+        log: &'a dyn File,
+        database: &'a dyn File,
+        (shape, examination): (&LogShape, &Examination),
+    ) -> Result<Self, scan::Error> {
+        Ok(Self {
+            images: ImageSums::of(log, shape, database, None)?,
+            stop: examination.tail.stop,
+            pages: BTreeMap::new(),
+            unlike: 0,
+            after_stop: 0,
+            open: Vec::new(),
+            to: None,
+            damage_was_copied: false,
+        })
+    }
+
     /// Whether the file has the very image of a damaged frame.
     fn file_has_damage(&self, facts: &FrameFacts) -> Result<bool, scan::Error> {
         let page = facts.header.page;
@@ -130,32 +148,31 @@ impl Copied<'_> {
 
     fn push(&mut self, judged: &Judged) -> Result<(), scan::Error> {
         let (facts, header) = (&judged.facts, &judged.header);
-        let after = facts.frame >= self.stop;
         if has_wrong_image(judged) && self.file_has_damage(facts)? {
             // SQLite copies without looking at sums: the log was damaged before that.
             self.damage_was_copied = true;
         }
         if judged.link == Link::Linked {
             let sum = self.images.of_frame(facts)?;
-            self.open.push((header.page, Some(sum), after));
+            self.open.push((header.page, facts.frame, Some(sum)));
         } else if judged.is_proven() || judged.page_without_image().is_some() {
             // What this page should hold is not at hand without its correction.
-            self.open.push((header.page, None, after));
+            self.open.push((header.page, facts.frame, None));
         }
         if !judged.is_proven() || header.commit_size_pages == 0 {
             return Ok(());
         }
-        for (page, sum, is_after_stop) in std::mem::take(&mut self.open) {
+        for (page, newest, sum) in std::mem::take(&mut self.open) {
             let before = self.remove(page);
             let Some(sum) = sum else { continue };
             let in_file = match before {
                 Some(before) => before.sum,
                 None => self.images.of_page(page)?,
             };
-            let is_newest = in_file == Some(sum);
+            let (is_newest, is_after_stop) = (in_file == Some(sum), newest >= self.stop);
             self.unlike += usize::from(!is_newest);
             self.after_stop += usize::from(is_after_stop);
-            self.pages.insert(page, InFile { sum: in_file, is_newest, is_after_stop });
+            self.pages.insert(page, InFile { newest, sum: in_file, is_newest, is_after_stop });
         }
         while let Some((&last, _)) = self.pages.last_key_value()
             && last.0 > header.commit_size_pages
@@ -198,7 +215,15 @@ pub fn sqlite_sees(
             page.before_stop = Some(images.of_frame(&facts)?);
         }
     }
-    Ok(weigh(pages.values()))
+    let sees = weigh(pages.values());
+    if sees != SqliteSees::Complete {
+        return Ok(sees);
+    }
+    // Equal sums do not make equal pages.
+    let mut pairs = Vec::from_iter(pages.iter().map(|(&page, known)| (page, known.newest_frame)));
+    pairs.sort_unstable();
+    let are_there = images.are_in_database(&pairs, watch)?.into_iter().all(|is_there| is_there);
+    Ok(if are_there { sees } else { SqliteSees::Unknown })
 }
 
 fn pages_after_stop(
@@ -217,13 +242,18 @@ fn pages_after_stop(
         let sum = images.of_frame(&judged.facts)?;
         let pgno = judged.header.page;
         if let Some(page) = pages.get_mut(&pgno) {
-            page.newest = sum;
+            (page.newest, page.newest_frame) = (sum, judged.facts.frame);
             page.any_equals_database |= page.in_database == Some(sum);
         } else {
             let in_database = images.of_page(pgno)?;
             let any_equals_database = in_database == Some(sum);
-            let page =
-                RewrittenPage { in_database, before_stop: None, newest: sum, any_equals_database };
+            let page = RewrittenPage {
+                in_database,
+                before_stop: None,
+                newest: sum,
+                newest_frame: judged.facts.frame,
+                any_equals_database,
+            };
             pages.insert(pgno, page);
         }
     }

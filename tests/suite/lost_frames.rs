@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::families::content::checksum;
 use crate::support::{and_die, beside, rows, text, walsmith};
 
 const PAGE_BYTES: usize = 1024;
@@ -187,4 +188,48 @@ fn old_blocks_over_a_newer_generation_are_not_called_lossless() {
             assert_eq!(exit, 1, "{newer} frames, {blocks} blocks");
         }
     }
+}
+
+/// A log of which the file has nothing looks copied by its sums, where an application has changed
+/// the signs of two numbers.
+#[test]
+fn equal_sums_do_not_make_a_log_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut same = 0;
+    for shift in 0..4 {
+        let database = folder.path().join(format!("{shift}.db"));
+        // Cells of 24 bytes; the first moves the others.
+        let before = format!(
+            "PRAGMA page_size=1024; PRAGMA journal_mode=WAL;
+             CREATE TABLE t(id INTEGER PRIMARY KEY, x REAL, pad); CREATE TABLE u(x);
+             INSERT INTO u VALUES('before');
+             INSERT INTO t VALUES(1, 0.5, zeroblob({shift}));
+             WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+             INSERT INTO t SELECT i, 0.5, zeroblob(10) FROM n;
+             PRAGMA wal_checkpoint(TRUNCATE);"
+        );
+        and_die(&["write-and-die", text(&database), &before]);
+        let later = "PRAGMA wal_autocheckpoint=0; BEGIN; UPDATE t SET x = -x WHERE id IN (5, 6);
+                     UPDATE u SET x = hex(randomblob(90)); COMMIT;
+                     UPDATE t SET x = -x WHERE id IN (7, 8)";
+        and_die(&["write-and-die", text(&database), later]);
+        fs::remove_file(beside(&database, "-shm")).unwrap();
+        let wal = beside(&database, "-wal");
+        let (mut log, file) = (fs::read(&wal).unwrap(), fs::read(&database).unwrap());
+        assert_eq!(frames(&log), 3);
+        let last = &log[32 + 2 * FRAME_BYTES..];
+        let page = last[3] as usize;
+        let in_file = &file[(page - 1) * PAGE_BYTES..page * PAGE_BYTES];
+        let sum = |bytes: &[u8]| checksum([0; 2], bytes);
+        assert!(last[24..] != *in_file);
+        same += usize::from(sum(&last[24..]) == sum(in_file));
+        let mut random = fastrand::Rng::with_seed(shift);
+        log[32 + FRAME_BYTES + 24..32 + 2 * FRAME_BYTES].fill_with(|| random.u8(..));
+        fs::write(&wal, &log).unwrap();
+        let (report, exit) = walsmith(&["repair", text(&database)]);
+        assert_eq!((report["lossless"].as_bool(), exit), (Some(false), 1), "{shift}: {report:#}");
+        let plan = report["plan"].as_array().unwrap();
+        assert!(plan.iter().all(|step| step["action"] != "skip-copied"), "{shift}: {report:#}");
+    }
+    assert!(same > 0, "the sum of the page was never the same");
 }

@@ -6,7 +6,7 @@ use crate::engine::wal::Mend;
 use crate::format::{FrameNo, Pgno, WalIndexHeader};
 use crate::history::image_sums::ImageSums;
 use crate::log::Examination;
-use crate::scan::{Error, FrameFacts, Watch};
+use crate::scan::{Error, Watch};
 use crate::storage::File;
 
 /// A wal-index that counts frames as copied that were not.
@@ -67,12 +67,13 @@ pub fn false_backfill(
         return Ok(None);
     }
     let images = ImageSums::of(log, &shape, database, None)?;
+    let copied = copied_pages(index.backfill, log, examination, watch)?;
+    let pairs = Vec::from_iter(copied);
+    let are_there = images.are_in_database(&pairs, watch)?;
     let (mut missing_pages, mut first_page) = (0, None);
-    for (page, facts) in copied_pages(index.backfill, log, examination, watch)? {
-        if images.of_page(page)? != Some(images.of_frame(&facts)?) {
-            missing_pages += 1;
-            first_page = first_page.or(Some(page));
-        }
+    for ((page, _), _) in pairs.iter().zip(are_there).filter(|(_, is_there)| !is_there) {
+        missing_pages += 1;
+        first_page = first_page.or(Some(*page));
     }
     let is_wrong = missing_pages > 0 || index.backfill > index.mx_frame;
     Ok(is_wrong.then_some(FalseBackfill {
@@ -90,18 +91,18 @@ fn copied_pages(
     log: &dyn File,
     examination: &Examination,
     watch: &dyn Watch,
-) -> Result<BTreeMap<Pgno, FrameFacts>, Error> {
-    let mut newest: BTreeMap<Pgno, FrameFacts> = BTreeMap::new();
-    let mut open: Vec<(Pgno, FrameFacts)> = Vec::new();
+) -> Result<BTreeMap<Pgno, FrameNo>, Error> {
+    let mut newest: BTreeMap<Pgno, FrameNo> = BTreeMap::new();
+    let mut open: Vec<(Pgno, FrameNo)> = Vec::new();
     let committed = FrameNo::FIRST..FrameNo(examination.prefix.mx_frame).next();
     for facts in examination.facts(log, committed, watch) {
         let facts = facts?;
-        open.push((facts.header.page, facts));
+        open.push((facts.header.page, facts.frame));
         if let Some(size) = facts.commit_size_pages() {
             newest.extend(open.drain(..));
             newest.split_off(&Pgno(size.saturating_add(1)));
         }
     }
-    newest.retain(|_, facts| facts.frame.0 <= backfill);
+    newest.retain(|_, frame| frame.0 <= backfill);
     Ok(newest)
 }

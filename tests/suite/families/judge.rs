@@ -163,20 +163,19 @@ impl Judgement<'_> {
 
     /// It is false, unless SQLite could have left the set just so.
     fn fail_or_excuse(&mut self, kind: Kind, what: String) {
-        let unseen = || {
-            let is_left = is_left_unseen(self.set, self.written);
-            is_left.then_some("the rest of the damage adds nothing to the sum")
-        };
-        match excuse(self.set).or_else(|| self.all_is_mended(kind)).or_else(unseen) {
+        match excuse(self.set).or_else(|| self.all_is_mended(kind)) {
             Some(reason) => self.outcome.apart.push(format!("{kind:?}, but: {reason}")),
             None => self.fail(kind, what),
         }
     }
 
-    /// The end was cut off, and the result has all that is left.
+    /// The end was cut off, or damage is left that no sum shows, and the result is right otherwise.
     fn all_is_mended(&self, kind: Kind) -> Option<&'static str> {
-        let is_right = kind == Kind::FalseClaim && is_cut_at(self.set, self.written);
-        is_right.then_some("cut at a commit, and all other damage is mended")
+        if kind == Kind::FalseClaim && is_cut_at(self.set, self.written) {
+            return Some("cut at a commit, and all other damage is mended");
+        }
+        let is_left = is_left_unseen(self.set, self.written);
+        is_left.then_some("the rest of the damage adds nothing to the sum")
     }
 
     fn claim(&mut self, exit: i32) {
