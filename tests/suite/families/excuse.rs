@@ -21,9 +21,21 @@ pub(super) fn excuse(set: &Set<'_>) -> Option<&'static str> {
     left_by_sqlite(set).or_else(unseen).or_else(mended)
 }
 
+/// The end was cut off, or damage is left that no sum shows, and the result is right otherwise.
+pub(super) fn excuse_of_result(
+    set: &Set<'_>,
+    written: &[u8],
+    is_claim: bool,
+) -> Option<&'static str> {
+    if is_claim && is_cut_at(set, written) {
+        return Some("cut at a commit, and all other damage is mended");
+    }
+    is_left_unseen(set, written).then_some("the rest of the damage adds nothing to the sum")
+}
+
 /// Whether `written` is the state at a commit after which the log was cut, in the next transaction
 /// or before it: whoever gives that has mended all that can be.
-pub(super) fn is_cut_at(set: &Set<'_>, written: &[u8]) -> bool {
+fn is_cut_at(set: &Set<'_>, written: &[u8]) -> bool {
     let Set { content, wal, .. } = set;
     let all = content.frames.len();
     let commits: Vec<usize> = (1..=all).filter(|&it| content.frames[it - 1].commits).collect();
@@ -41,7 +53,7 @@ pub(super) fn is_cut_at(set: &Set<'_>, written: &[u8]) -> bool {
 
 /// Whether all that is wrong in `written` is damage that was there, and that no sum shows: in each
 /// such page nothing was changed but what is right now, and its frame follows as it is given.
-pub(super) fn is_left_unseen(set: &Set<'_>, written: &[u8]) -> bool {
+fn is_left_unseen(set: &Set<'_>, written: &[u8]) -> bool {
     let Set { content, wal, .. } = set;
     let page_bytes = content.page_bytes;
     let truth = content.state(content.frames.len());

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ask::{Answer, ask};
 use super::content::{Look, Looks};
 use super::damage::Set;
-use super::excuse::{excuse, is_cut_at, is_left_unseen};
+use super::excuse::{excuse, excuse_of_result};
 use crate::support::{beside, text};
 
 /// What is false.
@@ -163,19 +163,11 @@ impl Judgement<'_> {
 
     /// It is false, unless SQLite could have left the set just so.
     fn fail_or_excuse(&mut self, kind: Kind, what: String) {
-        match excuse(self.set).or_else(|| self.all_is_mended(kind)) {
+        let of_result = || excuse_of_result(self.set, self.written, kind == Kind::FalseClaim);
+        match excuse(self.set).or_else(of_result) {
             Some(reason) => self.outcome.apart.push(format!("{kind:?}, but: {reason}")),
             None => self.fail(kind, what),
         }
-    }
-
-    /// The end was cut off, or damage is left that no sum shows, and the result is right otherwise.
-    fn all_is_mended(&self, kind: Kind) -> Option<&'static str> {
-        if kind == Kind::FalseClaim && is_cut_at(self.set, self.written) {
-            return Some("cut at a commit, and all other damage is mended");
-        }
-        let is_left = is_left_unseen(self.set, self.written);
-        is_left.then_some("the rest of the damage adds nothing to the sum")
     }
 
     fn claim(&mut self, exit: i32) {
