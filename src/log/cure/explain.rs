@@ -114,8 +114,10 @@ impl<'a> Explainer<'a> {
             many => {
                 let beyond: Vec<&&Explanation> =
                     many.iter().filter(|one| splice::is_beyond_models(&one.changes)).collect();
+                let is_shown =
+                    |one: &Explanation| !self.differences(case).leave_open(&damaged, &one.changes);
                 let (best, proof) = match beyond.as_slice() {
-                    [only] => (**only, Proof::Evidence),
+                    [only] if is_shown(only) => (**only, Proof::Evidence),
                     _ => (
                         *many.iter().max_by_key(|one| (one.soundness, one.changes.len()))?,
                         Proof::Likelihood,
@@ -207,7 +209,7 @@ impl<'a> Explainer<'a> {
     fn witnessed_proof(&self, case: &Case<'_>, damaged: &[u32], one: &Explanation) -> Proof {
         let corrected = changed(damaged, &one.changes);
         let differences = self.differences(case);
-        if one.soundness == Soundness::Unsound || differences.are_unseen(&corrected) {
+        if one.soundness == Soundness::Unsound || differences.leave_open(damaged, &one.changes) {
             return Proof::Likelihood;
         }
         if splice::is_beyond_models(&one.changes) {

@@ -289,7 +289,9 @@ impl Sources<'_> {
                     let parts = splice::splices(&damaged, &words, difference, &effects);
                     let Some(part) = parts.first() else { continue };
                     let Some(cure) = Cure::of_part(source, part) else { continue };
-                    let proof = match splice::is_beyond_models(part) {
+                    let is_shown = splice::is_beyond_models(part)
+                        && !splice::may_add_nothing(part, damaged.len(), &effects);
+                    let proof = match is_shown {
                         true => Proof::Checksum,
                         false => Proof::Likelihood,
                     };

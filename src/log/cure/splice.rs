@@ -1,6 +1,6 @@
 //! Parts of another image of a page that, put into a damaged one, give its sum.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::format::{ByteOrder, Checksum};
 use crate::log::effects::{Effects, times};
@@ -107,6 +107,32 @@ fn common_divisor(one: usize, other: usize) -> usize {
 /// Whether two changes are by the same amount, up or down.
 pub(super) fn is_same_amount(one: u32, other: u32) -> bool {
     one == other || one == other.wrapping_neg()
+}
+
+/// Whether a part of the changes may add nothing to the sum of an image of so many words: then they
+/// are not all shown by it, and what an application has changed looks damaged. So it is of two
+/// signs at some distances: faults of the highest bit.
+pub(super) fn may_add_nothing(changes: &[WordChange], words: usize, effects: &Effects) -> bool {
+    /// Low bits that a change lacks which others may undo.
+    const LACKING_BITS: u32 = 16;
+    let effect = |change: &WordChange| times(effects.at(words - 1 - change.word), change.delta);
+    let mut sums = HashSet::from([Checksum::ZERO]);
+    let mut sum = Checksum::ZERO;
+    let repeats = changes.iter().any(|change| {
+        sum = sum.plus(effect(change));
+        !sums.insert(sum)
+    });
+    let high = || changes.iter().filter(|it| it.delta.trailing_zeros() >= LACKING_BITS);
+    let mut seen = HashSet::new();
+    let undo = high().any(|change| {
+        let one = effect(change);
+        let is_undone = seen.contains(&Checksum::ZERO.minus(one));
+        seen.insert(one);
+        is_undone
+    });
+    // One sign alone: that of another changed word may have been another one, too.
+    let is_sign = |change: &WordChange| change.delta == 1 << 31;
+    repeats || undo || (changes.len() > 1 && changes.iter().any(is_sign))
 }
 
 /// Whether so many words, and so different ones, were changed that no other fault has their sum but
@@ -219,5 +245,27 @@ mod tests {
         // High bits alone.
         assert!(!of(&[(3, 1 << 31), (4, 3 << 30), (9, 1 << 30), (17, 5 << 29)]));
         assert!(of(&[(3, 7), (5, 7), (8, 7)]) && of(&[(3, 7), (4, 7), (5, 8)]));
+    }
+
+    #[test]
+    fn signs_that_were_changed_may_add_nothing() {
+        let effects = Effects::of(128);
+        let may = |changes: &[(usize, u32)]| {
+            let of = |&(word, delta): &(usize, u32)| WordChange { word, delta };
+            let all: Vec<WordChange> = changes.iter().map(of).collect();
+            may_add_nothing(&all, 128, &effects)
+        };
+        let sign = 1 << 31;
+        // Two signs 24 bytes apart, after the damage, before it, around it.
+        assert!(may(&[(3, 77), (20, sign), (26, sign)]));
+        assert!(may(&[(20, sign), (26, sign), (30, 77)]));
+        assert!(may(&[(20, sign), (22, 77), (26, sign)]));
+        assert!(may(&[(3, 77), (20, sign), (21, 5), (23, sign), (24, 9), (25, sign)]));
+        assert!(may(&[(3, 77), (20, sign)]));
+        assert!(!may(&[(20, sign)]));
+        assert!(!may(&[(3, 77), (4, 1 << 20), (5, 99), (60, 3)]));
+        let mut random = Rng::with_seed(5);
+        let burst: Vec<(usize, u32)> = (0..128).map(|word| (word, random.u32(1..))).collect();
+        assert!(!may(&burst));
     }
 }

@@ -73,9 +73,16 @@ impl Differences<'_> {
         self.explain(words, difference, changes) || self.are_unseen(&changed(words, changes))
     }
 
+    /// Whether no sum shows all that an explanation changes in an image, or that there is nothing
+    /// else to change.
+    pub(super) fn leave_open(&self, words: &[u32], changes: &[WordChange]) -> bool {
+        splice::may_add_nothing(changes, words.len(), self.effects)
+            || self.are_unseen(&changed(words, changes))
+    }
+
     /// Whether some of them are left in a corrected image, and no sum shows them: faults of high
     /// bits.
-    pub(super) fn are_unseen(&self, corrected: &[u32]) -> bool {
+    fn are_unseen(&self, corrected: &[u32]) -> bool {
         self.explain(corrected, Checksum::ZERO, &[])
     }
 
