@@ -186,6 +186,9 @@ impl Repair {
         if let Some(examination) = examination.filter(|it| it.tail.is_blank_after) {
             findings.extend(finding::blank_tail(files, examination));
         }
+        let is_cut = plan.steps.iter().any(|step| step.action == Action::CutTail);
+        findings
+            .extend(examination.filter(|_| !is_cut).and_then(|it| finding::open_tail(files, it)));
         if let Some(health) = health.as_ref().filter(|it| plan.steps.is_empty() && !it.is_sound()) {
             findings.push(unsound(files, health));
         }

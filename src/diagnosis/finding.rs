@@ -94,6 +94,21 @@ pub fn blank_tail(files: &Files, examination: &Examination) -> Option<Finding> {
     Some(Finding { offset_bytes, frame: Some(frame.0), ..found })
 }
 
+/// A transaction after the last commit of a damaged log. A crash leaves such a one; but its commit
+/// frame may also have been lost with what is damaged before it.
+#[must_use]
+pub fn open_tail(files: &Files, examination: &Examination) -> Option<Finding> {
+    let frame = examination.tail.last_lost_commit?.next();
+    if !examination.tail.is_open_after() {
+        return None;
+    }
+    let message = "the damaged log ends in a transaction without a commit frame, as a crash leaves \
+                   it: SQLite drops it, and whether it had been committed is not known";
+    let found = Finding::new(Rule::LogTorn, files.wal.clone(), message.to_owned());
+    let offset_bytes = Some(frame.offset_bytes(examination.page_size()?));
+    Some(Finding { offset_bytes, frame: Some(frame.0), ..found })
+}
+
 /// Every finding that the rails know, worst first.
 #[must_use]
 pub fn of_rails(files: &Files, found: Judgement) -> Vec<Finding> {

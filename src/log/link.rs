@@ -85,8 +85,8 @@ pub struct Judged {
     pub header: FrameHeader,
     /// How its right bytes are recovered, if they are known from elsewhere.
     pub cured: Option<Cured>,
-    /// A foreign slot that is not likely to be a leftover of any generation: bytes that something
-    /// else has written there.
+    /// A slot that is not likely to be a leftover of any generation: bytes that something else has
+    /// written there, or zeros but for the beginning.
     pub is_no_frame: bool,
 }
 
@@ -215,8 +215,17 @@ impl Linker {
             None => self.link(&facts, successor),
         };
         self.seed = seed;
-        let is_no_frame =
-            link == Link::Foreign && !is_likely_leftover(&facts, successor, self.salts);
+        // What an open transaction of SQLite before 3.41 has not summed has zeros in its header, but
+        // an image.
+        let has_image = || self.joiner.image_sum(&facts) != Checksum::ZERO;
+        let is_no_frame = match link {
+            Link::Foreign => {
+                facts.header.checksum.b == 0 && !has_image()
+                    || !is_likely_leftover(&facts, successor, self.salts)
+            }
+            Link::Broken { .. } => successor.is_none_or(|next| next.blank) && !has_image(),
+            Link::Linked | Link::Unproven | Link::Blank => false,
+        };
         Judged { facts, before, link, header, cured, is_no_frame }
     }
 

@@ -67,6 +67,15 @@ pub struct Tail {
     pub cures: Cures,
 }
 
+impl Tail {
+    /// Whether frames of this generation come after the last commit that SQLite loses: those of a
+    /// transaction without a commit frame.
+    #[must_use]
+    pub fn is_open_after(&self) -> bool {
+        self.last_lost_commit.is_some() && self.last_current > self.last_lost_commit
+    }
+}
+
 /// Folds judged frames from the stop on into a [`Tail`].
 #[derive(Debug)]
 pub(super) struct TailFold {
@@ -79,6 +88,11 @@ pub(super) struct TailFold {
     no_frame_follows: bool,
     /// In any slot after it is neither a frame of whatever generation nor zeros.
     has_other_bytes: bool,
+    /// A slot of zeros is there.
+    has_blank: bool,
+    /// And something after it: SQLite writes slots one after the other, so that zeros were written
+    /// over one.
+    is_overwritten: bool,
     /// The slot before follows from the one before it.
     last_is_linked: bool,
 }
@@ -108,6 +122,8 @@ impl TailFold {
             has_lost_commit: false,
             no_frame_follows: false,
             has_other_bytes: false,
+            has_blank: false,
+            is_overwritten: false,
             last_is_linked: true,
         }
     }
@@ -122,6 +138,8 @@ impl TailFold {
         }
         self.no_frame_follows |= frame == self.tail.stop.next() && judged.is_no_frame;
         self.has_other_bytes |= judged.is_no_frame;
+        self.is_overwritten |= self.has_blank && !judged.facts.blank;
+        self.has_blank |= judged.facts.blank;
         let is_next = self.tail.last_lost_commit.map(FrameNo::next) == Some(frame);
         self.tail.is_blank_after |= is_next && judged.link == Link::Blank;
         let is_linked = judged.link == Link::Linked;
@@ -203,11 +221,12 @@ impl TailFold {
                 corrections: Corrections::Unique(_) | Corrections::Several { .. },
                 ..
             } => true,
+            Link::Broken { .. } if at_stop.is_no_frame => true,
             // What is left over of a rollback is followed by frames, by zeros, or by nothing.
-            Link::Broken { .. } => was_to_commit || self.no_frame_follows,
+            Link::Broken { .. } => was_to_commit || self.no_frame_follows || self.is_overwritten,
             Link::Unproven => was_to_commit,
             // Room that was made holds nothing else.
-            Link::Blank => was_to_commit || self.has_other_bytes,
+            Link::Blank => was_to_commit || self.has_other_bytes || self.is_overwritten,
             // Nothing ties it to this generation, but nothing was left over here either.
             Link::Foreign if at_stop.is_no_frame => true,
             Link::Foreign => was_to_commit && more_follows && !at_stop.facts.is_in_progress(),

@@ -46,11 +46,12 @@ impl Prepared {
         }
         let by_base = self.base.as_ref().is_some_and(Base::is_unknown);
         let is_unseen = is_encrypted && !self.plan.steps.is_empty();
-        // Where a log is damaged, zeros after its last commit may be damage as well.
+        // Where a log is damaged, what comes after its last commit may be damage as well.
         let examination = self.reading.as_ref().map(|read| &read.examination);
-        let is_blank_after = examination.is_some_and(|it| it.tail.is_blank_after);
+        let is_open =
+            examination.is_some_and(|it| it.tail.is_blank_after || it.tail.is_open_after());
         let is_unknown = self.plan.is_likely()
-            || is_blank_after
+            || is_open
             || by_base
             || by_unsummed
             || is_unseen

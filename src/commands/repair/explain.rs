@@ -238,6 +238,9 @@ impl RepairReport {
             None if self.findings.iter().any(|it| it.rule == Rule::BlankTail) => {
                 writeln!(to, "Wrote {output}, with every commit before the zeros.")?;
             }
+            None if self.findings.iter().any(|it| it.rule == Rule::LogTorn) => {
+                writeln!(to, "Wrote {output}, with every commit that is left.")?;
+            }
             None if self.plan.is_empty() => {
                 let sentence = format!(
                     "Wrote {output}. The header of the journal is zeros: its transaction has \

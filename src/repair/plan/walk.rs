@@ -1,6 +1,6 @@
 //! The walk after the break of a log, from frame to frame.
 
-use crate::format::{Checksum, FrameNo, Pgno};
+use crate::format::{FrameNo, Pgno};
 use crate::history::snapshot::Snapshot;
 use crate::log::correction::{Corrections, Word};
 use crate::log::cure::{Cure, Cured};
@@ -61,6 +61,8 @@ struct Planner<'a> {
     may_be_seam: bool,
     /// The slot before is an intact frame after the last commit.
     follows_open: bool,
+    /// A slot of zeros is between it and the last commit.
+    follows_blank: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -84,6 +86,7 @@ impl<'a> Planner<'a> {
             torn_tail: examination.verdict == Verdict::TornTail,
             may_be_seam: false,
             follows_open: false,
+            follows_blank: false,
         }
     }
 
@@ -122,21 +125,16 @@ impl<'a> Planner<'a> {
         // transaction that is followed by either was cut off.
         let is_residue = slot.judged.link != Link::Blank && !slot.judged.is_no_frame;
         self.torn_tail |= self.follows_open && !is_residue;
+        // Zeros that something follows were written over.
+        self.torn_tail |= self.follows_blank && slot.judged.link != Link::Blank;
+        self.follows_blank |= slot.judged.link == Link::Blank;
         self.follows_open = slot.judged.link == Link::Linked;
         self.torn_tail |= matches!(slot.judged.link, Link::Broken { .. } | Link::Unproven)
             || (directly_after && slot.judged.is_no_frame)
             || (directly_after && is_other && self.reaches_end(last))
-            || (directly_after && self.ends_in_header(slot))
             || (directly_after
                 && slot.judged.link == Link::Blank
                 && self.examination.tail.cures.get(last).is_some());
-    }
-
-    /// Whether zeros begin in the header of a frame, where SQLite leaves none: what an open
-    /// transaction of SQLite before 3.41 has not summed has an image.
-    fn ends_in_header(&self, slot: &Slot) -> bool {
-        let facts = &slot.judged.facts;
-        facts.is_in_progress() && self.shape.joiner().image_sum(facts) == Checksum::ZERO
     }
 
     /// Whether the damage of a frame reaches the end of its slot: then it went on in the next.
