@@ -290,7 +290,9 @@ impl CheckpointNow {
                 }
                 Some(looked) => self.act(&mut report, &target, looked, context)?,
             }
-            report.wal_bytes_after = wal_bytes(&target, context)?;
+            if report.wal_bytes_after.is_none() {
+                report.wal_bytes_after = wal_bytes(&target, context)?;
+            }
         }
         if context.watch.is_interrupted() && !report.kept_its_promise() {
             return Err(crate::engine::Error::Interrupted.into());

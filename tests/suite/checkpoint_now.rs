@@ -48,6 +48,8 @@ fn pages_that_the_database_has_already_are_not_written_again() {
     assert_eq!((triple(&again), exit), ((false, Some(20), Some(20)), 0));
     assert_eq!(again["copied_pages"], 0);
     assert_eq!(forecast["copied_pages"], 0);
+    let (forecast, _) = checkpoint(&database, &["--mode", "truncate", "--dry-run"]);
+    assert_eq!(forecast["wal_bytes_after"], 0);
     // One byte of one page is another one.
     let mut bytes = fs::read(&database).unwrap();
     let copied = bytes.clone();

@@ -31,6 +31,9 @@ pub(super) fn fill(
             from_log(report, looked.newest, is_there);
         }
     }
+    if report.mode == Mode::Truncate && report.kept_its_promise() {
+        report.wal_bytes_after = Some(0);
+    }
     if !report.kept_its_promise() {
         let own = |blocked| report.mode.minds(blocked);
         let mut rows = holders::find(&target.files, context)?.1;

@@ -123,6 +123,9 @@ impl CheckpointReport {
                 };
                 format!("The log has {}{next}.", bytes(after))
             }
+            Some(after) if self.dry_run => {
+                format!("The log has {}; it would have {}.", bytes(before), bytes(after))
+            }
             Some(after) => format!("The log had {}; now {}.", bytes(before), bytes(after)),
         })
     }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::access::Context;
 use crate::access::attach::AttachTarget;
 use crate::access::held::{self, Held, HoldArgs};
+use crate::diagnosis::rule::Rule;
 use crate::engine::wal::KnownLog;
 use crate::format::FrameNo;
 use crate::history::snapshot;
@@ -85,7 +86,12 @@ pub fn look_with<T>(
         let accepted = refuse(dangers, given.unwrap_or_default())?;
         let made = work(held)?;
         let (backfill, newest) = (found.backfill, found.newest);
-        let (pairing, file_age) = (found.pairing, found.age.file);
+        let is_newer = |it: &Accepted| it.rule == Rule::FileNewer;
+        let file_age = match accepted.iter().any(is_newer) {
+            true => FileAge::Newer,
+            false => found.age.file,
+        };
+        let pairing = found.pairing;
         let newest_frame = held.log.as_ref().map(|log| log.examination.prefix.mx_frame);
         let in_database = newest_frame.map(FrameNo).filter(|_| found.age.is_same_bytes);
         let known = held.take_known().map(|known| KnownLog { in_database, ..known });
