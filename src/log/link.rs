@@ -215,8 +215,8 @@ impl Linker {
             None => self.link(&facts, successor),
         };
         self.seed = seed;
-        // What an open transaction of SQLite before 3.41 has not summed has zeros in its header, but
-        // an image.
+        // What an open transaction of SQLite before 3.41 has not summed has zeros in its header,
+        // but an image.
         let has_image = || self.joiner.image_sum(&facts) != Checksum::ZERO;
         let is_no_frame = match link {
             Link::Foreign => {
