@@ -97,8 +97,8 @@ pub(super) const MOST_LIKELY_PAGES: u32 = 1 << 27;
 pub(super) const MOST_LIKELY_AGE: u32 = 1 << 16;
 
 /// Whether a slot that is not of the generation of `salts` looks like a frame of an older one: its
-/// numbers are likely, and its first salt counts up to ours (wal.c walRestartHdr) or the slot
-/// after it has the same.
+/// numbers are likely, its second salt is another one, and its first salt counts up to ours (wal.c
+/// walRestartHdr) or the slot after it has the same.
 pub(super) fn is_likely_leftover(
     facts: &FrameFacts,
     successor: Option<&FrameFacts>,
@@ -106,6 +106,8 @@ pub(super) fn is_likely_leftover(
 ) -> bool {
     let FrameHeader { page, commit_size_pages, salts: own, .. } = facts.header;
     let numbers = page.0 != 0 && page.0.max(commit_size_pages) <= MOST_LIKELY_PAGES;
+    // Each generation draws its own second salt (wal.c walRestartHdr).
+    let numbers = numbers && own.salt2 != salts.salt2;
     let age = salts.salt1.wrapping_sub(own.salt1);
     let has_fellow = successor.is_some_and(|next| next.header.salts == own);
     numbers && ((1..=MOST_LIKELY_AGE).contains(&age) || has_fellow || facts.is_in_progress())

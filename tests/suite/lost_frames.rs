@@ -68,6 +68,31 @@ fn a_last_transaction_without_its_commit_frame_is_said_beside_other_damage() {
     }
 }
 
+/// A last frame that has one of its salts still is no older one, whatever else of it is damaged.
+#[test]
+fn a_last_frame_with_half_of_its_salts_is_no_older_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let update = "UPDATE t SET x = randomblob(90);".repeat(4);
+    let database = written(
+        folder.path(),
+        &format!("CREATE TABLE t(x); INSERT INTO t VALUES(randomblob(90)); {update}"),
+    );
+    let wal = beside(&database, "-wal");
+    let whole = fs::read(&wal).unwrap();
+    for bit in 0..64 {
+        let mut log = whole.clone();
+        let frame = 32 + (frames(&whole) - 1) * FRAME_BYTES;
+        log[frame + 8 + bit / 8] ^= 1 << (bit % 8);
+        // In the value, which no other image has.
+        log[frame + 24 + PAGE_BYTES - 70 + bit] ^= 0x40;
+        fs::write(&wal, &log).unwrap();
+        let (report, _) = walsmith(&["repair", text(&database)]);
+        let verdict = report["verdict"].as_str().unwrap();
+        assert!(matches!(verdict, "torn-tail" | "damaged"), "{bit}: {report:#}");
+        assert_eq!(report["lossless"], false, "{bit}: {report:#}");
+    }
+}
+
 /// Frames after the last commit of a damaged log may have had a commit frame.
 #[test]
 fn an_open_transaction_after_damage_leaves_open_what_is_lost() {
