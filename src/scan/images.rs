@@ -48,7 +48,10 @@ impl Images<'_> {
         let work = Work {
             page_size: self.page_size,
             compared_bytes: self.page_size.in_memory().saturating_sub(self.left_out_bytes),
-            stretches: Mutex::new((pairs.chunks(stretch_pages), equal.chunks_mut(stretch_pages))),
+            stretches: Mutex::new(Stretches {
+                pairs: pairs.chunks(stretch_pages),
+                equal: equal.chunks_mut(stretch_pages),
+            }),
             path: self.log.path().display().to_string(),
         };
         let is_stopped = AtomicBool::new(false);
@@ -81,19 +84,34 @@ impl Images<'_> {
     }
 }
 
+/// A page, and a frame that has an image of it.
+type Pair = (Pgno, FrameNo);
+
+/// Neighbouring pairs, and where is entered which of them are in the database file.
+struct Stretch<'a> {
+    pairs: &'a [Pair],
+    equal: &'a mut [bool],
+}
+
+/// All stretches that nobody has taken.
+struct Stretches<'a> {
+    pairs: Chunks<'a, Pair>,
+    equal: ChunksMut<'a, bool>,
+}
+
 /// What threads share: each takes the next stretch.
 struct Work<'a> {
     page_size: PageSize,
     compared_bytes: usize,
-    stretches: Mutex<(Chunks<'a, (Pgno, FrameNo)>, ChunksMut<'a, bool>)>,
+    stretches: Mutex<Stretches<'a>>,
     /// The log, for messages.
     path: String,
 }
 
 impl<'a> Work<'a> {
-    fn next(&self) -> Option<(&'a [(Pgno, FrameNo)], &'a mut [bool])> {
+    fn next(&self) -> Option<Stretch<'a>> {
         let mut stretches = self.stretches.lock().unwrap_or_else(PoisonError::into_inner);
-        stretches.0.next().zip(stretches.1.next())
+        Some(Stretch { pairs: stretches.pairs.next()?, equal: stretches.equal.next()? })
     }
 
     fn compare(
@@ -104,7 +122,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), Error> {
         let page_bytes = self.page_size.in_memory();
         let (mut images, mut pages) = (ImageRuns::new(self.page_size), Vec::<u8>::new());
-        while let Some((pairs, mut equal)) = self.next() {
+        while let Some(Stretch { pairs, mut equal }) = self.next() {
             if is_interrupted() {
                 return Err(Error::Interrupted);
             }
