@@ -35,19 +35,22 @@ fn written(folder: &Path, sql: &str) -> PathBuf {
     database
 }
 
+/// A database of nine rows, and three transactions that change all of them.
+fn updated(folder: &Path) -> PathBuf {
+    let update = "UPDATE t SET x = randomblob(900);".repeat(3);
+    let sql = format!(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, x);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+         INSERT INTO t SELECT i, randomblob(900) FROM n; {update}"
+    );
+    written(folder, &sql)
+}
+
 /// The end of a log that is damaged before it is no less lost than that of another.
 #[test]
 fn a_last_transaction_without_its_commit_frame_is_said_beside_other_damage() {
     let folder = tempfile::tempdir().unwrap();
-    let update = "UPDATE t SET x = randomblob(900);".repeat(3);
-    let database = written(
-        folder.path(),
-        &format!(
-            "CREATE TABLE t(id INTEGER PRIMARY KEY, x);
-             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
-             INSERT INTO t SELECT i, randomblob(900) FROM n; {update}"
-        ),
-    );
+    let database = updated(folder.path());
     let wal = beside(&database, "-wal");
     let whole = fs::read(&wal).unwrap();
     let last = frames(&whole);
@@ -97,15 +100,7 @@ fn a_last_frame_with_half_of_its_salts_is_no_older_one() {
 #[test]
 fn an_open_transaction_after_damage_leaves_open_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let update = "UPDATE t SET x = randomblob(900);".repeat(3);
-    let database = written(
-        folder.path(),
-        &format!(
-            "CREATE TABLE t(id INTEGER PRIMARY KEY, x);
-             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
-             INSERT INTO t SELECT i, randomblob(900) FROM n; {update}"
-        ),
-    );
+    let database = updated(folder.path());
     let wal = beside(&database, "-wal");
     let whole = fs::read(&wal).unwrap();
     let last = frames(&whole);
